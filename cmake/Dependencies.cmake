@@ -1,0 +1,18 @@
+# Every library that Trireme uses, all from Debian 12 (scripts/install_dependencies installs them).
+
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(Eigen3 3.4 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(glog REQUIRED)
+find_package(leveldb REQUIRED)
+find_package(oneDNN REQUIRED)
+if(TRIREME_USE_OPENMP)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+endif()
+if(TRIREME_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()

@@ -1,0 +1,37 @@
+# trireme_library(NAME [DEPENDS ours…] [LIBRARIES others…]): one target a folder, from all its .cc files.
+# DEPENDS are the arrows of the architecture and are public; LIBRARIES appear in .cc files only and stay private.
+function(trireme_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_library(${name} STATIC ${sources})
+  add_library(Trireme::${name} ALIAS ${name})
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/trireme>)
+  target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE $<BUILD_INTERFACE:trireme_options> ${ARG_LIBRARIES})
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  set_property(GLOBAL APPEND PROPERTY TRIREME_LIBRARIES ${name})
+endfunction()
+
+# trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds]): one GoogleTest program.
+function(trireme_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} trireme_options GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# trireme_fuzzer(NAME SOURCES… [DEPENDS targets…]): one libFuzzer program. Only with TRIREME_BUILD_FUZZERS, which needs
+# clang; build with -DTRIREME_SANITIZER=address.
+function(trireme_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  if(NOT TRIREME_BUILD_FUZZERS)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} trireme_options)
+endfunction()

@@ -1,0 +1,71 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+//
+// A number is a pure function of (key, counter), so any worker can draw any example's numbers without having drawn
+// those before it. The same job therefore sees the same dropout masks on 1, 2 or 4 workers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace trireme {
+
+using PhiloxBlock = std::array<uint32_t, 4>;
+
+constexpr PhiloxBlock philox(uint64_t key, uint64_t counter_high, uint64_t counter_low) {
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  uint32_t c0 = static_cast<uint32_t>(counter_low), c1 = static_cast<uint32_t>(counter_low >> 32);
+  uint32_t c2 = static_cast<uint32_t>(counter_high), c3 = static_cast<uint32_t>(counter_high >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53} * c0;
+    const uint64_t p1 = uint64_t{0xCD9E8D57} * c2;
+    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
+    const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    c1 = static_cast<uint32_t>(p1);
+    c3 = static_cast<uint32_t>(p0);
+    c0 = n0;
+    c2 = n2;
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  return {c0, c1, c2, c3};
+}
+
+// Uniform in [0, 1): the top 24 bits.
+constexpr float uniform_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+
+// FNV-1a, to make a key from a name.
+constexpr uint64_t hash_name(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  return hash;
+}
+
+// Draws numbers one after another; for code on one thread (shuffles, drawing data), not for kernels.
+class PhiloxGenerator {
+ public:
+  explicit PhiloxGenerator(uint64_t seed, uint64_t stream = 0) : key_(seed), stream_(stream) {}
+  uint32_t next() {
+    if (used_ == 4) {
+      block_ = philox(key_, stream_, counter_++);
+      used_ = 0;
+    }
+    return block_[used_++];
+  }
+  float uniform() { return uniform_float(next()); }
+  float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  // Uniform in [0, n), n > 0, without bias that matters for n < 2^48.
+  uint64_t below(uint64_t n) {
+    const uint64_t wide = (uint64_t{next()} << 32) | next();
+    return static_cast<uint64_t>((static_cast<Wide>(wide) * n) >> 64);
+  }
+  float normal();  // mean 0, variance 1 (Box-Muller)
+
+ private:
+  __extension__ using Wide = unsigned __int128;
+  uint64_t key_, stream_, counter_ = 0;
+  PhiloxBlock block_{};
+  int used_ = 4;
+};
+
+}  // namespace trireme

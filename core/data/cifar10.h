@@ -1,0 +1,31 @@
+// CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html): records of a label byte
+// and 3 × 1024 bytes, the red, green and blue planes of a 32×32 image.
+//
+// A damaged file is Error{kDataLoss} that names the file and the offset.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/data/labeled_images.h"
+
+namespace trireme::data {
+
+inline constexpr size_t kCifarRecordBytes = 1 + 3 * 32 * 32;
+
+// Splits an unpacked file in place: the first n * 3072 bytes of `data` become the pixels, [n, 32,
+// 32, 3]. Returns the n labels. The file is large, and this way there is only one copy of it.
+std::vector<uint8_t> split_cifar10(std::span<uint8_t> data, std::string_view name);
+
+// Reads the files one after another into one data set. Packed or not.
+LabeledImages read_cifar10(const std::vector<std::string>& paths);
+
+// From `directory`, data_batch_1.bin to data_batch_5.bin, as many as are there but at least the
+// first, or test_batch.bin; or those names with .gz. Throws Error{kNotFound} that says which names
+// were looked for.
+LabeledImages cifar10(const std::string& directory, Split split);
+
+}  // namespace trireme::data

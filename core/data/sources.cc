@@ -1,0 +1,267 @@
+// Where elements come from: tensors in memory, a Source, a function, a generator.
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/data/node.h"
+
+namespace trireme::data {
+namespace {
+
+void check_spec(const ElementSpec& spec, std::string_view what) {
+  if (spec.empty()) throw invalid_argument(what, ": expected at least one component, found none");
+  for (size_t i = 0; i < spec.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (spec[i].name == spec[j].name) {
+        throw invalid_argument(what, ": two components have the name \"", spec[i].name, "\"");
+      }
+    }
+  }
+}
+
+uint64_t fingerprint_of(const ElementSpec& spec, int64_t size) {
+  std::string text = std::to_string(size);
+  for (const ComponentSpec& c : spec)
+    text += str_cat(' ', c.name, '=', TensorType{c.dtype, c.shape});
+  return hash_name(text);
+}
+
+class SourceNode final : public Node {
+ public:
+  explicit SourceNode(std::shared_ptr<const Source> source) : source_(std::move(source)) {
+    spec_ = source_->spec();
+    size_ = source_->size();
+    check_spec(spec_, "data source");
+    TRIREME_CHECK(size_ >= 0 && has_known_shapes(spec_), "a Source has a size and known shapes");
+    fingerprint_ = fingerprint_of(spec_, size_);
+  }
+
+  bool read(Context& context, Position at, Element& out) const override {
+    if (at.index >= size_) return false;
+    auto& rows = context.state<Rows>(this).rows;
+    out.resize(spec_.size());
+    rows.resize(spec_.size());
+    for (size_t i = 0; i < spec_.size(); ++i) {
+      prepare(out[i], spec_[i].dtype, spec_[i].shape);
+      rows[i] = view(out[i]);
+    }
+    source_->read(at.index, rows);
+    return true;
+  }
+  bool read_rows(Context&, Position at, std::span<const RowView> rows) const override {
+    if (at.index >= size_) return false;
+    source_->read(at.index, rows);
+    return true;
+  }
+  Position origin(Context&, Position at) const override { return at; }
+
+ private:
+  struct Rows : NodeState {
+    std::vector<RowView> rows;
+  };
+  std::shared_ptr<const Source> source_;
+};
+
+template <typename From, typename To>
+void convert(const void* from, void* to, int64_t n, float scale, float shift) {
+  const From* in = static_cast<const From*>(from);
+  To* out = static_cast<To*>(to);
+  if (scale == 1 && shift == 0) {
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<To>(in[i]);
+  } else {
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<To>(static_cast<float>(in[i]) * scale + shift);
+  }
+}
+using Convert = void (*)(const void*, void*, int64_t, float, float);
+
+template <typename From>
+Convert converter_to(DType to) {
+  switch (to) {
+    case DType::kFloat32:
+      return convert<From, float>;
+    case DType::kFloat64:
+      return convert<From, double>;
+    case DType::kInt32:
+      return convert<From, int32_t>;
+    case DType::kInt64:
+      return convert<From, int64_t>;
+    default:
+      return nullptr;
+  }
+}
+Convert converter(DType from, DType to) {
+  switch (from) {
+    case DType::kUInt8:
+      return converter_to<uint8_t>(to);
+    case DType::kInt32:
+      return converter_to<int32_t>(to);
+    case DType::kInt64:
+      return converter_to<int64_t>(to);
+    case DType::kFloat32:
+      return converter_to<float>(to);
+    default:
+      return nullptr;
+  }
+}
+
+class ColumnSource final : public Source {
+ public:
+  explicit ColumnSource(std::vector<Column> columns) : columns_(std::move(columns)) {
+    if (columns_.empty())
+      throw invalid_argument("from_columns: expected at least one column, found none");
+    for (const Column& c : columns_) {
+      if (!c.values.defined() || !c.values.on_host() || c.values.shape().rank() < 1) {
+        throw invalid_argument("from_columns: column \"", c.name,
+                               "\" must be a host tensor with a row an example");
+      }
+      if (c.values.shape()[0] != columns_[0].values.shape()[0]) {
+        throw invalid_argument("from_columns: column \"", c.name, "\" has ", c.values.shape()[0],
+                               " rows, \"", columns_[0].name, "\" has ",
+                               columns_[0].values.shape()[0]);
+      }
+      const DType as = c.as.value_or(c.values.dtype());
+      const bool scaled = c.scale != 1 || c.shift != 0;
+      Convert convert = nullptr;
+      if (as != c.values.dtype() || scaled) {
+        convert = converter(c.values.dtype(), as);
+        if (convert == nullptr || (scaled && !is_floating(as))) {
+          throw invalid_argument(
+              "from_columns: column \"", c.name, "\": cannot turn ", name(c.values.dtype()),
+              " into ", name(as), scaled ? " with a scale" : "",
+              "; it takes u8, i32, i64 and f32 to f32, f64, i32 or i64, and scales to f32 or f64");
+        }
+      }
+      converters_.push_back(convert);
+      row_bytes_.push_back(size() == 0 ? 0 : c.values.bytes() / static_cast<size_t>(size()));
+    }
+  }
+
+  ElementSpec spec() const override {
+    ElementSpec spec;
+    for (const Column& c : columns_) {
+      spec.push_back({c.name, c.as.value_or(c.values.dtype()),
+                      c.values.shape().last(c.values.shape().rank() - 1)});
+    }
+    return spec;
+  }
+  int64_t size() const override { return columns_[0].values.shape()[0]; }
+
+  void read(int64_t index, std::span<const RowView> out) const override {
+    for (size_t i = 0; i < out.size(); ++i) {
+      const Column& c = columns_[i];
+      const size_t offset = static_cast<size_t>(index) * row_bytes_[i];
+      const char* row = static_cast<const char*>(c.values.raw()) + offset;
+      if (converters_[i] != nullptr) {
+        converters_[i](row, out[i].data, out[i].elements, c.scale, c.shift);
+      } else if (out[i].dtype == DType::kString) {
+        const auto* strings = reinterpret_cast<const std::string*>(row);
+        std::copy(strings, strings + out[i].elements, out[i].as<std::string>().begin());
+      } else if (row_bytes_[i] > 0) {
+        std::memcpy(out[i].data, row, row_bytes_[i]);
+      }
+    }
+  }
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<Convert> converters_;  // null: copied as it is
+  std::vector<size_t> row_bytes_;
+};
+
+class FunctionNode final : public Node {
+ public:
+  FunctionNode(ElementSpec spec, int64_t size, std::function<void(int64_t, Element&)> function)
+      : function_(std::move(function)) {
+    check_spec(spec, "from_function");
+    if (size < 0)
+      throw invalid_argument("from_function: expected a size of at least 0, found ", size);
+    spec_ = std::move(spec);
+    size_ = size;
+    fingerprint_ = fingerprint_of(spec_, size_);
+  }
+  bool read(Context&, Position at, Element& out) const override {
+    if (at.index >= size_) return false;
+    function_(at.index, out);
+    check_element(out, spec_, "from_function");
+    return true;
+  }
+  Position origin(Context&, Position at) const override { return at; }
+
+ private:
+  std::function<void(int64_t, Element&)> function_;
+};
+
+class GeneratorNode final : public Node {
+ public:
+  GeneratorNode(ElementSpec spec, std::function<Generator(uint64_t)> start)
+      : start_(std::move(start)) {
+    check_spec(spec, "from_generator");
+    spec_ = std::move(spec);
+    size_ = kUnknown;
+    stream_ = true;
+    fingerprint_ = fingerprint_of(spec_, size_);
+  }
+  bool read(Context& context, Position at, Element& out) const override {
+    auto& open = context.state<Open>(this);
+    if (!open.generator || open.epoch != at.epoch || at.index < open.next) {
+      open.generator = start_(at.epoch);
+      open.epoch = at.epoch;
+      open.next = 0;
+      open.ended = false;
+    }
+    while (!open.ended && open.next < at.index) advance(open, open.skipped);
+    if (!open.ended) advance(open, out);
+    if (open.ended) return false;
+    check_element(out, spec_, "from_generator");
+    return true;
+  }
+  Position origin(Context&, Position at) const override { return at; }
+
+ private:
+  struct Open : NodeState {
+    Generator generator;
+    uint64_t epoch = 0;
+    int64_t next = 0;
+    bool ended = false;
+    Element skipped;
+  };
+  static void advance(Open& open, Element& out) {
+    if (open.generator(out)) {
+      ++open.next;
+    } else {
+      open.ended = true;
+    }
+  }
+  std::function<Generator(uint64_t)> start_;
+};
+
+}  // namespace
+
+Dataset from_source(std::shared_ptr<const Source> source) {
+  return Dataset(std::make_shared<SourceNode>(std::move(source)));
+}
+
+Dataset from_columns(std::vector<Column> columns) {
+  return from_source(std::make_shared<ColumnSource>(std::move(columns)));
+}
+
+Dataset from_tensors(const std::vector<Tensor>& tensors, const std::vector<std::string>& names) {
+  if (tensors.size() != names.size()) {
+    throw invalid_argument("from_tensors: expected a name a tensor, found ", tensors.size(),
+                           " tensors and ", names.size(), " names");
+  }
+  std::vector<Column> columns;
+  for (size_t i = 0; i < tensors.size(); ++i) columns.push_back({names[i], tensors[i]});
+  return from_columns(std::move(columns));
+}
+
+Dataset from_function(ElementSpec spec, int64_t size,
+                      std::function<void(int64_t, Element&)> function) {
+  return Dataset(std::make_shared<FunctionNode>(std::move(spec), size, std::move(function)));
+}
+
+Dataset from_generator(ElementSpec spec, std::function<Generator(uint64_t)> start) {
+  return Dataset(std::make_shared<GeneratorNode>(std::move(spec), std::move(start)));
+}
+
+}  // namespace trireme::data

@@ -1,0 +1,126 @@
+#include "core/data/text.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/base/error.h"
+#include "core/data/gzip_file.h"
+
+namespace trireme::data {
+namespace {
+
+class MultiHotSource final : public Source {
+ public:
+  MultiHotSource(LabeledText examples, int64_t vocabulary_size, DType label_dtype)
+      : examples_(std::move(examples)),
+        vocabulary_size_(vocabulary_size),
+        label_dtype_(label_dtype) {
+    if (vocabulary_size < 1 || vocabulary_size > int64_t{1} << 31) {
+      throw invalid_argument("multi-hot text: expected a vocabulary of 1 to 2^31 words, found ",
+                             vocabulary_size);
+    }
+    if (label_dtype != DType::kFloat32 && label_dtype != DType::kInt64) {
+      throw invalid_argument("multi-hot text: expected f32 or i64 as the type of labels, found ",
+                             name(label_dtype));
+    }
+  }
+
+  ElementSpec spec() const override {
+    return {{"text", DType::kFloat32, {vocabulary_size_}},
+            {"label", label_dtype_, label_dtype_ == DType::kFloat32 ? Shape{1} : Shape{}}};
+  }
+  int64_t size() const override { return examples_.size(); }
+  void read(int64_t index, std::span<const RowView> out) const override {
+    multi_hot(examples_.example(index), out[0].as<float>());
+    const int32_t label = examples_.labels[static_cast<size_t>(index)];
+    if (label_dtype_ == DType::kFloat32) {
+      out[1].as<float>()[0] = static_cast<float>(label);
+    } else {
+      out[1].as<int64_t>()[0] = label;
+    }
+  }
+
+ private:
+  LabeledText examples_;
+  int64_t vocabulary_size_;
+  DType label_dtype_;
+};
+
+bool in_word(unsigned char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c > 127;
+}
+
+}  // namespace
+
+std::string_view LabeledText::example(int64_t index) const {
+  const size_t i = static_cast<size_t>(index);
+  const uint64_t begin = i == 0 ? 0 : ends[i - 1];
+  return std::string_view(text).substr(begin, ends[i] - begin);
+}
+
+void LabeledText::add(int32_t label, std::string_view example) {
+  text += example;
+  ends.push_back(text.size());
+  labels.push_back(label);
+}
+
+LabeledText parse_labeled_text(std::string_view data, int64_t classes, std::string_view name) {
+  LabeledText result;
+  size_t line_number = 0;
+  while (!data.empty()) {
+    ++line_number;
+    const size_t end = std::min(data.find('\n'), data.size());
+    std::string_view line = data.substr(0, end);
+    data.remove_prefix(std::min(end + 1, data.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    const size_t tab = line.find('\t');
+    if (tab == std::string_view::npos) {
+      throw data_loss(name, ':', line_number, ": expected \"label<TAB>text\", found no tab");
+    }
+    int32_t label = -1;
+    const auto [stop, status] = std::from_chars(line.data(), line.data() + tab, label);
+    if (status != std::errc() || stop != line.data() + tab || label < 0 || label >= classes) {
+      throw data_loss(name, ':', line_number, ": expected a label from 0 to ", classes - 1,
+                      " before the tab, found \"", line.substr(0, std::min<size_t>(tab, 40)), '"');
+    }
+    result.add(label, line.substr(tab + 1));
+  }
+  if (result.size() == 0)
+    throw data_loss(name, ": expected lines of \"label<TAB>text\", found none");
+  return result;
+}
+
+LabeledText read_labeled_text(const std::string& path, int64_t classes) {
+  return parse_labeled_text(read_file(path).text(), classes, path);
+}
+
+void multi_hot(std::string_view text, std::span<float> out) {
+  std::ranges::fill(out, 0.f);
+  constexpr uint64_t kStart = hash_name("");
+  uint64_t hash = kStart;
+  bool inside = false;
+  const auto finish = [&] {
+    if (inside) out[hash % out.size()] = 1;
+    hash = kStart;
+    inside = false;
+  };
+  for (const char character : text) {
+    auto c = static_cast<unsigned char>(character);
+    if (!in_word(c)) {
+      finish();
+      continue;
+    }
+    if (c >= 'A' && c <= 'Z') c = static_cast<unsigned char>(c - 'A' + 'a');
+    hash = (hash ^ c) * 0x100000001b3ull;  // as hash_name(), byte by byte
+    inside = true;
+  }
+  finish();
+}
+
+Dataset multi_hot_dataset(LabeledText examples, int64_t vocabulary_size, DType label_dtype) {
+  return from_source(
+      std::make_shared<MultiHotSource>(std::move(examples), vocabulary_size, label_dtype));
+}
+
+}  // namespace trireme::data

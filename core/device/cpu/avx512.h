@@ -1,0 +1,26 @@
+// For functions that are compiled for AVX-512 and called only where the processor has it.
+//
+// TRIREME_HAS_AVX512_BUILD says whether the compiler can; has_avx512() whether this processor does. Private to this folder.
+#pragma once
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define TRIREME_HAS_AVX512_BUILD 1
+#define TRIREME_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#else
+#define TRIREME_HAS_AVX512_BUILD 0
+#define TRIREME_AVX512
+#endif
+
+namespace trireme {
+
+inline bool has_avx512() {
+#if TRIREME_HAS_AVX512_BUILD
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#else
+  return false;
+#endif
+}
+
+}  // namespace trireme

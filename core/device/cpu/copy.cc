@@ -1,0 +1,41 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/parallel.h"
+#include "core/device/cpu/register.h"
+
+namespace trireme {
+namespace {
+
+// Below this a second thread costs more than it copies.
+constexpr int64_t kGrainBytes = 1 << 20;
+
+PreparedKernel copy_bytes(const KernelSpec& spec) {
+  const auto bytes = static_cast<int64_t>(spec.inputs[0].bytes());
+  return {[bytes](const KernelArgs& args) {
+    const char* from = args.in<char>(0);
+    char* to = args.out<char>();
+    parallel_for(bytes, kGrainBytes, [&](int64_t begin, int64_t end) {
+      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+    });
+  }};
+}
+
+PreparedKernel copy_strings(const KernelSpec& spec) {
+  const int64_t count = spec.input_shape(0).elements();
+  return {[count](const KernelArgs& args) {
+    std::copy_n(args.in<std::string>(0), count, args.out<std::string>());
+  }};
+}
+
+}  // namespace
+
+void register_cpu_copy(KernelTable& table) {
+  for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                      DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
+    table.add("Copy", kCpuKind, dtype, copy_bytes);
+  }
+  table.add("Copy", kCpuKind, DType::kString, copy_strings);
+}
+
+}  // namespace trireme

@@ -1,0 +1,194 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "core/base/parallel.h"
+#include "core/device/cpu/onednn.h"
+#include "core/device/cpu/register.h"
+
+namespace trireme {
+namespace {
+
+// One matrix product, or several over leading axes: y[i] = a[i]·b[i] (+ bias, activation).
+struct Product {
+  int64_t m = 0, n = 0, k = 0;
+  bool transpose_a = false, transpose_b = false;
+  bool has_bias = false;
+  std::string activation = "none";
+  // Element offsets of the matrices of a and b, one for each matrix of y.
+  std::vector<int64_t> a_offsets, b_offsets;
+};
+
+std::vector<int64_t> matrix_offsets(const Shape& shape, const Shape& y) {
+  const Shape leading = y.first(y.rank() - 2);
+  std::vector<int64_t> offsets(static_cast<size_t>(leading.elements()), 0);
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    int64_t rest = static_cast<int64_t>(i), stride = shape.dim(-1) * shape.dim(-2);
+    for (int axis = 1; axis <= shape.rank() - 2; ++axis) {
+      const int64_t size = shape.dim(-axis - 2);
+      if (size != 1) offsets[i] += rest % leading.dim(-axis) * stride;
+      rest /= leading.dim(-axis);
+      stride *= size;
+    }
+  }
+  return offsets;
+}
+
+Product product_of(const KernelSpec& spec, bool fused) {
+  const Shape a = spec.input_shape(0), b = spec.input_shape(1), y = spec.output_shape();
+  Product p;
+  p.transpose_a = spec.attribute<bool>("transpose_a");
+  p.transpose_b = spec.attribute<bool>("transpose_b");
+  p.m = y.dim(-2);
+  p.n = y.dim(-1);
+  p.k = a.dim(p.transpose_a ? -2 : -1);
+  p.has_bias = fused;
+  if (fused) p.activation = spec.attribute<std::string>("activation");
+  if (b.rank() == 2 && !p.transpose_a) {
+    // The rows of all matrices make one tall one.
+    p.m = y.first(y.rank() - 1).elements();
+    p.a_offsets = p.b_offsets = {0};
+  } else {
+    p.a_offsets = matrix_offsets(a, y);
+    p.b_offsets = matrix_offsets(b, y);
+  }
+  return p;
+}
+
+template <typename T>
+T activated(char kind, T x) {
+  if (kind == 'r') return std::max(x, T{0});
+  if (kind == 's') return 1 / (1 + std::exp(-x));
+  if (kind == 't') return std::tanh(x);
+  return x;
+}
+
+// Plain loops, vectorised along the rows of b where it is not transposed.
+template <typename T>
+void multiply(const Product& p, const T* a, const T* b, const T* bias, T* y) {
+  const char activation = p.activation[0];
+  const int64_t a_row = p.transpose_a ? 1 : p.k, a_column = p.transpose_a ? p.m : 1;
+  parallel_for(p.m, std::max<int64_t>(1, 32768 / std::max<int64_t>(p.n * p.k, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   T* row = y + i * p.n;
+                   for (int64_t j = 0; j < p.n; ++j) row[j] = bias == nullptr ? T{0} : bias[j];
+                   for (int64_t q = 0; q < p.k; ++q) {
+                     const T left = a[i * a_row + q * a_column];
+                     if (p.transpose_b) {
+                       for (int64_t j = 0; j < p.n; ++j) row[j] += left * b[j * p.k + q];
+                     } else {
+                       const T* right = b + q * p.n;
+                       for (int64_t j = 0; j < p.n; ++j) row[j] += left * right[j];
+                     }
+                   }
+                   if (activation == 'n') continue;
+                   for (int64_t j = 0; j < p.n; ++j) row[j] = activated(activation, row[j]);
+                 }
+               });
+}
+
+template <typename T>
+PreparedKernel plain_matmul(Product p) {
+  return {[p = std::move(p)](const KernelArgs& args) {
+    for (size_t i = 0; i < p.a_offsets.size(); ++i) {
+      multiply<T>(p, args.in<T>(0) + p.a_offsets[i], args.in<T>(1) + p.b_offsets[i],
+                  p.has_bias ? args.in<T>(2) : nullptr,
+                  args.out<T>() + static_cast<int64_t>(i) * p.m * p.n);
+    }
+  }};
+}
+
+// The product of `batch` dense pairs of matrices.
+PreparedKernel onednn_matmul(const Product& p, int64_t batch) {
+  using onednn::OneDnnProgram;
+  const auto matrix = [&](int64_t rows, int64_t columns, bool transposed) {
+    return onednn::strided({batch, rows, columns},
+                           {rows * columns, transposed ? 1 : columns, transposed ? rows : 1});
+  };
+  auto a = matrix(p.m, p.k, p.transpose_a), b = matrix(p.k, p.n, p.transpose_b);
+  auto y = matrix(p.m, p.n, false), bias = onednn::plain({1, 1, p.n});
+  if (batch == 1) {
+    a = a.reshape({p.m, p.k});
+    b = b.reshape({p.k, p.n});
+    y = y.reshape({p.m, p.n});
+    bias = bias.reshape({1, p.n});
+  }
+  const auto attributes = onednn::attributes_with_activation(p.activation);
+  const auto& engine = onednn::cpu_engine();
+  const dnnl::matmul::primitive_desc description(
+      p.has_bias ? dnnl::matmul::desc(a, b, bias, y) : dnnl::matmul::desc(a, b, y), attributes,
+      engine);
+  OneDnnProgram program;
+  std::vector<OneDnnProgram::Argument> arguments = {
+      {DNNL_ARG_SRC, a, OneDnnProgram::input(0)},
+      {DNNL_ARG_WEIGHTS, b, OneDnnProgram::input(1)},
+      {DNNL_ARG_DST, y, OneDnnProgram::output(0)},
+  };
+  if (p.has_bias) arguments.push_back({DNNL_ARG_BIAS, bias, OneDnnProgram::input(2)});
+  program.add(dnnl::matmul(description), description.scratchpad_desc(), std::move(arguments));
+  return std::move(program).finish();
+}
+
+// Whether the matrices of y use those of `operand` one after another, each once.
+bool is_dense(const std::vector<int64_t>& offsets, int64_t matrix) {
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    if (offsets[i] != static_cast<int64_t>(i) * matrix) return false;
+  }
+  return true;
+}
+
+PreparedKernel matmul_f32(const KernelSpec& spec, bool fused) {
+  Product p = product_of(spec, fused);
+  if (p.m * p.n * p.k == 0 || p.a_offsets.empty()) return plain_matmul<float>(std::move(p));
+  return onednn::prepare_with_onednn(spec, [&]() -> PreparedKernel {
+    if (is_dense(p.a_offsets, p.m * p.k) && is_dense(p.b_offsets, p.k * p.n)) {
+      return onednn_matmul(p, static_cast<int64_t>(p.a_offsets.size()));
+    }
+    PreparedKernel one = onednn_matmul(p, 1);
+    auto run = [p, one = one.run](const KernelArgs& args) {
+      for (size_t i = 0; i < p.a_offsets.size(); ++i) {
+        void* inputs[] = {args.mutable_in<float>(0) + p.a_offsets[i],
+                          args.mutable_in<float>(1) + p.b_offsets[i],
+                          p.has_bias ? args.inputs[2] : nullptr};
+        void* outputs[] = {args.out<float>() + static_cast<int64_t>(i) * p.m * p.n};
+        one({inputs, outputs, args.scratch});
+      }
+    };
+    return {run, one.scratch_bytes};
+  });
+}
+
+template <typename T>
+PreparedKernel bias_add(const KernelSpec& spec) {
+  const int64_t n = spec.output_shape().dim(-1);
+  const int64_t rows = n == 0 ? 0 : spec.output_shape().elements() / n;
+  return {[=](const KernelArgs& args) {
+    parallel_for(rows, std::max<int64_t>(1, 16384 / n), [&](int64_t begin, int64_t end) {
+      const T* bias = args.in<T>(1);
+      for (int64_t r = begin; r < end; ++r) {
+        const T* x = args.in<T>(0) + r * n;
+        T* y = args.out<T>() + r * n;
+        for (int64_t j = 0; j < n; ++j) y[j] = x[j] + bias[j];
+      }
+    });
+  }};
+}
+
+}  // namespace
+
+void register_cpu_linear(KernelTable& table) {
+  table.add("MatMul", kCpuKind, DType::kFloat32,
+            [](const KernelSpec& spec) { return matmul_f32(spec, false); });
+  table.add("FusedMatMul", kCpuKind, DType::kFloat32,
+            [](const KernelSpec& spec) { return matmul_f32(spec, true); });
+  table.add("MatMul", kCpuKind, DType::kFloat64, [](const KernelSpec& spec) {
+    return plain_matmul<double>(product_of(spec, false));
+  });
+  table.add("FusedMatMul", kCpuKind, DType::kFloat64,
+            [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, true)); });
+  add_for<float, double>(table, "BiasAdd", kCpuKind,
+                         []<typename T>(const KernelSpec& spec) { return bias_add<T>(spec); });
+}
+
+}  // namespace trireme

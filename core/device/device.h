@@ -1,0 +1,94 @@
+// Devices, their streams and events.
+//
+// A Device owns its memory and two streams. Work on one stream runs in the order in which it was issued; streams run side
+// by side and are ordered only by events. This is the model of a GPU, and everything in the runtime is written to it:
+// on the CPU, stream 0 simply runs on the thread that issues.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/device/kernel.h"
+#include "core/tensor/tensor.h"
+
+namespace trireme {
+
+inline constexpr int kComputeStream = 0;
+inline constexpr int kCommunicationStream = 1;
+inline constexpr int kStreamsPerDevice = 2;
+
+// A point in a stream that others can wait for. It can be recorded again and again.
+class Event {
+ public:
+  virtual ~Event() = default;
+  // Blocks the calling thread until the latest record() has been reached.
+  virtual void wait_on_host() = 0;
+};
+
+enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
+
+// One thread at a time issues work. Nothing here allocates.
+// The first error of a stream is kept, what follows it is skipped, and synchronize() rethrows it once.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // `kernel` and `args`, with the arrays it points to, must live until the work is done.
+  virtual void launch(const PreparedKernel& kernel, const KernelArgs& args) = 0;
+  virtual void copy(void* to, const void* from, size_t bytes, CopyKind kind) = 0;
+  virtual void record(Event& event) = 0;
+  virtual void wait(Event& event) = 0;
+  virtual void synchronize() = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const std::string& name() const { return name_; }  // as TensorFlow names it: "/device:CPU:0"
+  const std::string& kernel_kind() const { return kernel_kind_; }  // whose kernels it runs: "cpu"
+  // True when kernels and the host use the same addresses, so that fed tensors need no copy.
+  bool host_memory() const { return host_memory_; }
+
+  virtual std::shared_ptr<Buffer> allocate(size_t bytes) = 0;
+  virtual Stream& stream(int index) = 0;  // kComputeStream or kCommunicationStream
+  virtual std::unique_ptr<Event> make_event() = 0;
+
+  // Blocking copies, for what is not part of a plan: variables in and out. Sizes and dtypes must be equal.
+  void copy_from_host(Tensor& to, const Tensor& from);
+  Tensor copy_to_host(const Tensor& from);
+
+ protected:
+  Device(std::string name, std::string kernel_kind, bool host_memory)
+      : name_(std::move(name)), kernel_kind_(std::move(kernel_kind)), host_memory_(host_memory) {}
+
+ private:
+  std::string name_, kernel_kind_;
+  bool host_memory_;
+};
+
+// Devices on which the host computes: kernels of kind "cpu", or of kind "reference". Several CPU devices are virtual
+// ones: separate memory and streams, the same pool of compute threads.
+std::unique_ptr<Device> make_host_device(std::string name, std::string kernel_kind);
+
+// The devices of one process, in the order in which they are listed. Owned by the session that uses them.
+class DeviceSet {
+ public:
+  void add(std::unique_ptr<Device> device);
+  // Throws Error{kNotFound} listing what exists.
+  Device& find(std::string_view name) const;
+  const std::vector<std::unique_ptr<Device>>& all() const { return devices_; }
+  std::vector<std::string> names() const;
+
+ private:
+  std::vector<std::unique_ptr<Device>> devices_;
+};
+
+// "/device:CPU:0" … for `count` CPU devices; kind "reference" gives devices named "/device:REFERENCE:i".
+std::shared_ptr<DeviceSet> make_device_set(std::string_view kind = "cpu", int count = 1);
+
+}  // namespace trireme

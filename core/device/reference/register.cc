@@ -1,0 +1,21 @@
+#include "core/device/reference/register.h"
+
+namespace trireme {
+
+void register_reference_kernels(KernelTable& table) {
+  register_reference_elementwise(table);
+  register_reference_reduction(table);
+  register_reference_shaping(table);
+  register_reference_indexing(table);
+  register_reference_random(table);
+  register_reference_update(table);
+  register_reference_fused_update(table);
+  register_reference_copy(table);
+  register_reference_linear(table);
+  register_reference_convolution(table);
+  register_reference_pooling(table);
+  register_reference_normalization(table);
+  register_reference_loss(table);
+}
+
+}  // namespace trireme

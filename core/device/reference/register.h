@@ -1,0 +1,27 @@
+// The kernels of the device kind "reference": slow and obvious, the truth that other kernels are tested against.
+#pragma once
+
+#include "core/device/kernel.h"
+
+namespace trireme {
+
+inline constexpr std::string_view kReferenceKind = "reference";
+
+void register_reference_kernels(KernelTable& table);
+
+// Each in the file of its family.
+void register_reference_elementwise(KernelTable& table);
+void register_reference_reduction(KernelTable& table);
+void register_reference_shaping(KernelTable& table);
+void register_reference_indexing(KernelTable& table);
+void register_reference_random(KernelTable& table);
+void register_reference_update(KernelTable& table);
+void register_reference_fused_update(KernelTable& table);
+void register_reference_copy(KernelTable& table);
+void register_reference_linear(KernelTable& table);
+void register_reference_convolution(KernelTable& table);
+void register_reference_pooling(KernelTable& table);
+void register_reference_normalization(KernelTable& table);
+void register_reference_loss(KernelTable& table);
+
+}  // namespace trireme

@@ -1,0 +1,96 @@
+// OpDef: all that is known of an op but its kernels. OpTable: the ops that a graph may use.
+//
+// An op's shape rule runs twice: when a node is built (dimensions may be -1) and when a plan is made for feeds whose
+// shapes are known. It must therefore accept -1 wherever a batch can stand.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/attributes.h"
+#include "core/tensor/tensor.h"
+
+namespace trireme {
+
+class Graph;
+class GradientContext;
+class InferenceContext;
+
+struct OpTraits {
+  // Output 0 may be written over any of these inputs when that input dies there and has the same size.
+  std::vector<int> in_place_inputs;
+  // These inputs are variables that the kernel updates in place. All other readers of them run before.
+  std::vector<int> mutated_inputs;
+  // Output 0 is the bytes of input 0 under another shape: it costs nothing and has no kernel.
+  bool is_view = false;
+  // Has an effect besides its outputs, or differs from run to run: never folded, merged or dropped with equal inputs.
+  bool is_stateful = false;
+  // Swapping inputs 0 and 1 changes nothing.
+  bool is_commutative = false;
+  // Output element i depends on element i of each (broadcast) input only.
+  bool is_elementwise = false;
+  // Runs on the communication stream, next to the compute stream.
+  bool is_communication = false;
+  // Which input's dtype chooses the kernel; -1: that of output 0.
+  int kernel_dtype_input = 0;
+};
+
+struct OpDef {
+  std::string name;
+  int min_inputs = 0;
+  int max_inputs = 0;  // -1: any number
+  // Returns the types of the outputs, or throws through InferenceContext::require.
+  std::function<std::vector<TensorType>(const InferenceContext&)> infer;
+  // Absent: the op cannot be differentiated (comparisons) and gradients stop there.
+  std::function<void(GradientContext&)> gradient;
+  OpTraits traits;
+};
+
+// What a shape rule sees.
+class InferenceContext {
+ public:
+  InferenceContext(const OpDef& op, std::string_view node_name, std::vector<TensorType> inputs,
+                   const Attributes& attributes)
+      : op_(op), node_name_(node_name), inputs_(std::move(inputs)), attributes_(attributes) {}
+
+  int input_count() const { return static_cast<int>(inputs_.size()); }
+  const TensorType& input(int i) const { return inputs_.at(static_cast<size_t>(i)); }
+  const Shape& shape(int i) const { return input(i).shape; }
+  DType dtype(int i) const { return input(i).dtype; }
+  const Attributes& attributes() const { return attributes_; }
+  template <typename T>
+  const T& attribute(std::string_view name) const {
+    return attributes_.get<T>(name);
+  }
+
+  // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is false.
+  void require(bool condition, std::string_view expectation) const;
+  void require_same_dtype() const;
+  void require_floating(int i = 0) const;
+
+ private:
+  const OpDef& op_;
+  std::string_view node_name_;
+  std::vector<TensorType> inputs_;
+  const Attributes& attributes_;
+};
+
+class OpTable {
+ public:
+  // Throws Error{kInternal} when an op of that name is there already.
+  void add(OpDef op);
+  // Throws Error{kInvalidArgument} naming the op when it is not there.
+  const OpDef& find(std::string_view name) const;
+  const OpDef* find_or_null(std::string_view name) const;
+  std::vector<std::string> names() const;
+
+ private:
+  std::map<std::string, std::unique_ptr<OpDef>, std::less<>> ops_;
+};
+
+}  // namespace trireme

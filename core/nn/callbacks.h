@@ -1,0 +1,126 @@
+// Callbacks: what happens beside the steps of training.
+//
+// Called on the thread that trains, in the order in which they were given. An Error ends the
+// training.
+#pragma once
+
+#include <atomic>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/io/checkpoint.h"
+#include "core/nn/progress.h"
+#include "core/nn/train_state.h"
+
+namespace trireme::nn {
+
+class Model;
+
+// What a callback may see and do of the training that it belongs to.
+class Training {
+ public:
+  virtual ~Training() = default;
+  virtual Model& model() = 0;
+  virtual int64_t step() const = 0;   // steps taken since training began, resumed ones too
+  virtual int64_t epoch() const = 0;  // epochs finished, likewise
+  virtual bool resumed() const = 0;
+  // Everything that a checkpoint holds: variables, slots, progress, callbacks.
+  virtual StateMap state() = 0;
+  // Training ends after this step or epoch; the first reason counts.
+  virtual void request_stop(const std::string& reason) = 0;
+};
+
+class Callback {
+ public:
+  virtual ~Callback() = default;
+  virtual void on_train_begin(Training&) {}
+  virtual void on_epoch_begin(Training&) {}
+  // `logs`: the loss and metrics of this batch alone.
+  virtual void on_batch_end(Training&, Logs /*logs*/) {}
+  // `logs`: means over the epoch, and the values of the validation, "val_loss". Training::epoch()
+  // counts this epoch.
+  virtual void on_epoch_end(Training&, Logs /*logs*/) {}
+  virtual void on_train_end(Training&) {}
+  // What it must remember over a resume, under names that start with "callback/".
+  virtual void save(StateMap&) const {}
+  virtual void restore(const StateMap&) {}
+};
+
+struct CheckpointCallbackOptions {
+  std::string directory;
+  int64_t every_steps = 0;  // 0: only at the end of epochs
+  bool every_epoch = true;
+  int keep_last = 5;
+};
+// Saves Training::state(), also when training ends early.
+class CheckpointCallback : public Callback {
+ public:
+  explicit CheckpointCallback(CheckpointCallbackOptions options);
+  void on_train_begin(Training& training) override;
+  void on_batch_end(Training& training, Logs logs) override;
+  void on_epoch_end(Training& training, Logs logs) override;
+  void on_train_end(Training& training) override;
+
+ private:
+  void save_now(Training& training);
+  CheckpointCallbackOptions options_;
+  io::CheckpointManager manager_;
+  int64_t saved_step_ = -1, saved_epoch_ = -1;
+};
+
+struct EarlyStoppingOptions {
+  std::string monitor = "val_loss";
+  int64_t patience = 0;  // stops at the n-th epoch in a row without improvement
+  double min_delta = 0;
+  bool higher_is_better = false;
+  bool restore_best_weights = false;  // when it stops the training
+};
+class EarlyStopping : public Callback {
+ public:
+  explicit EarlyStopping(EarlyStoppingOptions options);
+  // Throws Error{kInvalidArgument} listing what could be monitored.
+  void on_epoch_end(Training& training, Logs logs) override;
+  void on_train_end(Training& training) override;
+  void save(StateMap& state) const override;
+  void restore(const StateMap& state) override;
+
+ private:
+  EarlyStoppingOptions options_;
+  double best_ = std::numeric_limits<double>::quiet_NaN();
+  int64_t waited_ = 0;
+  bool stopped_ = false;
+  StateMap best_weights_;
+};
+
+// One line an epoch: "epoch,loss,accuracy,val_loss,…". A resumed training drops the epochs that it
+// does again and appends.
+class CsvLog : public Callback {
+ public:
+  explicit CsvLog(std::string path) : path_(std::move(path)) {}
+  void on_train_begin(Training& training) override;
+  void on_epoch_end(Training& training, Logs logs) override;
+
+ private:
+  std::string path_;
+  std::string header_;  // of the file; empty: not written yet
+  std::ofstream out_;
+};
+
+// Stops cleanly after the step during which a signal handler set the flag, which must outlive the
+// callback.
+class StopFlag : public Callback {
+ public:
+  explicit StopFlag(const std::atomic<bool>* flag) : flag_(flag) {}
+  void on_batch_end(Training& training, Logs) override {
+    if (flag_->load(std::memory_order_relaxed)) training.request_stop("a signal asked for it");
+  }
+
+ private:
+  const std::atomic<bool>* flag_;
+};
+
+}  // namespace trireme::nn

@@ -1,0 +1,69 @@
+#include "core/nn/diagnose.h"
+
+#include <cmath>
+#include <optional>
+
+#include "core/base/error.h"
+
+namespace trireme::nn {
+namespace {
+
+std::optional<int64_t> first_non_finite(const Tensor& tensor) {
+  if (!is_floating(tensor.dtype())) return std::nullopt;
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    if (!std::isfinite(tensor.as_double(i))) return i;
+  }
+  return std::nullopt;
+}
+
+std::string element(const Tensor& tensor, int64_t at) {
+  return str_cat("element ", at, " of ", tensor.type(), " is ", tensor.as_double(at));
+}
+
+}  // namespace
+
+std::string find_non_finite(Model& model, const data::ElementSpec& spec, const data::Element& batch,
+                            const StepInputs& inputs) {
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (const auto at = first_non_finite(batch[i])) {
+      const int64_t row = *at / (batch[i].elements() / batch[i].shape()[0]);
+      return str_cat("the data is not finite: row ", row, " of \"", spec[i].name,
+                     "\" in this batch, ", element(batch[i], *at), "; clean the data set");
+    }
+  }
+  const TrainGraph& train = model.train_graph();
+  for (const VariableSpec& variable : model.variables().all()) {
+    const Tensor value = model.session().variables().get(variable.name);
+    if (const auto at = first_non_finite(value)) {
+      return str_cat("the first tensor that is not finite is the variable \"", variable.name,
+                     "\", ", element(value, *at), "; try a lower learning rate");
+    }
+  }
+  std::vector<std::string> names;
+  std::vector<Value> fetches;
+  for (const NamedValue& output : train.forward.outputs) {
+    names.push_back("the output of layer \"" + output.name + "\"");
+    fetches.push_back(output.value);
+  }
+  for (const Update& update : train.updates) {
+    names.push_back(
+        str_cat("the gradient of \"", update.variable.node->attribute<std::string>("name"), "\""));
+    fetches.push_back(update.gradient.values);
+  }
+  const std::vector<Tensor> found = model.session().run(
+      {{train.forward.features, batch[0]},
+       {train.forward.labels, batch[1]},
+       {train.learning_rate, Tensor::scalar(static_cast<float>(inputs.learning_rate))},
+       {train.step, Tensor::scalar<int64_t>(inputs.step + 1)},
+       {train.forward.random_key, Tensor::from<int64_t>({2}, {inputs.step, inputs.first_example})}},
+      fetches);
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (const auto at = first_non_finite(found[i])) {
+      return str_cat("the first tensor that is not finite is ", names[i], ", ",
+                     element(found[i], *at), "; try a lower learning rate");
+    }
+  }
+  return "variables, layer outputs and gradients are finite: the loss function itself overflows";
+}
+
+}  // namespace trireme::nn

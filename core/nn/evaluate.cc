@@ -1,0 +1,73 @@
+// Model::evaluate and Model::predict.
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/nn/model.h"
+
+namespace trireme::nn {
+
+RunningMeans Model::evaluate_means(const data::Dataset& dataset,
+                                   const std::function<void(std::span<double>)>& reduce_sums) {
+  const auto types = batch_types(dataset, 2);
+  if (dataset.cardinality() == data::kInfinite) {
+    throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
+  }
+  build_evaluation(types[0], types[1]);
+  if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
+  RunningMeans means(1 + inference_.metrics.size());
+  data::Iterator iterator = dataset.iterator();
+  for (data::Element batch; iterator.next(batch);) {
+    evaluate_step_->run(batch);
+    means.add(evaluate_step_->values(), evaluate_step_->examples());
+  }
+  if (reduce_sums) reduce_sums(means.sums());
+  return means;
+}
+
+std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
+  const RunningMeans means = evaluate_means(dataset);
+  std::map<std::string, double> values = {{"loss", means.mean(0)}};
+  for (size_t i = 0; i < inference_.metrics.size(); ++i) {
+    values[inference_.metrics[i].name] = means.mean(i + 1);
+  }
+  return values;
+}
+
+Tensor Model::predict(const Tensor& features) {
+  if (!features.defined() || features.shape().rank() == 0) {
+    throw invalid_argument("predict: expected a batch [batch, …]");
+  }
+  build(features.type());
+  if (!predict_function_) {
+    predict_function_ = session_->function({inference_.features}, {inference_.predictions});
+  }
+  std::vector<Tensor> results;
+  predict_function_->run(std::span(&features, 1), results);
+  return results[0];
+}
+
+Tensor Model::predict(const data::Dataset& dataset) {
+  build(batch_types(dataset, 1)[0]);
+  if (dataset.cardinality() == data::kInfinite) {
+    throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");
+  }
+  std::vector<Tensor> parts;
+  int64_t rows = 0;
+  data::Iterator iterator = dataset.iterator();
+  for (data::Element batch; iterator.next(batch);) {
+    parts.push_back(predict(batch[0]));
+    rows += parts.back().shape()[0];
+  }
+  if (parts.empty()) throw invalid_argument("predict: the data set is empty");
+  Shape shape = parts[0].shape();
+  shape.set(0, rows);
+  Tensor all(parts[0].dtype(), shape);
+  auto* to = static_cast<char*>(all.raw());
+  for (const Tensor& part : parts) {
+    std::memcpy(to, part.raw(), part.bytes());
+    to += part.bytes();
+  }
+  return all;
+}
+
+}  // namespace trireme::nn

@@ -1,0 +1,54 @@
+// Initialisers: the first values of variables.
+//
+// Computed on the host from Philox, element i from (key, i), where the key is made of the model's
+// seed and the variable's name. So a variable starts with the same values whatever else the model
+// has, and on every worker. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor/tensor.h"
+
+namespace trireme::nn {
+
+// How many inputs and outputs meet in one unit of a layer: what the variance of its weights is
+// chosen by.
+struct Fans {
+  double in = 1;
+  double out = 1;
+};
+
+// Of a kernel: [in, out] for a dense layer, [height, width, in, out] for a convolution.
+Fans fans_of(const Shape& kernel);
+
+struct InitializerInput {
+  TensorType type;  // floating-point, shape known
+  Fans fans;        // of the layer's kernel, for its bias too
+  uint64_t key = 0;
+};
+
+using Initializer = std::function<Tensor(const InitializerInput&)>;
+
+Initializer zeros();
+Initializer ones();
+Initializer constant(double value);
+Initializer uniform(double low = -0.05, double high = 0.05);
+Initializer normal(double mean = 0, double stddev = 0.05);
+Initializer glorot_uniform();  // Glorot and Bengio 2010: ±sqrt(6 / (in + out))
+Initializer glorot_normal();
+Initializer he_uniform();  // He et al. 2015: ±sqrt(6 / in)
+Initializer he_normal();
+Initializer fan_in_uniform();  // ±sqrt(1 / in): PyTorch's default for kernels and biases
+
+// By the name of the function, with its default arguments. Throws Error{kInvalidArgument} listing
+// the names.
+Initializer initializer_from_name(std::string_view name);
+
+// The key of a variable.
+uint64_t initializer_key(uint64_t seed, std::string_view variable);
+
+}  // namespace trireme::nn

@@ -1,0 +1,98 @@
+#include "core/nn/layer.h"
+
+#include "core/base/philox.h"
+
+namespace trireme::nn {
+namespace {
+
+std::string describe(int number, std::string_view type, std::string_view name) {
+  return str_cat("layer ", number, " (", type, " \"", name, "\")");
+}
+
+}  // namespace
+
+Value VariableRegistry::get_or_add(Graph& graph, const std::string& name,
+                                   const std::string& node_name, const TensorType& type,
+                                   VariableRole role, const Initializer& initializer,
+                                   const Fans& fans) {
+  if (const VariableSpec* spec = find(name)) {
+    if (spec->value.type() != type) {
+      throw invalid_argument("variable \"", name, "\" is ", spec->value.type(), " and ", type,
+                             " at once; give the layers different names");
+    }
+    return spec->value;
+  }
+  const Attributes attributes{{"name", name}, {"dtype", type.dtype}, {"shape", type.shape}};
+  const Value value = graph.add("Variable", {}, attributes, node_name).output();
+  by_name_[name] = specs_.size();
+  specs_.push_back({name, value, role, initializer, fans});
+  return value;
+}
+
+const VariableSpec* VariableRegistry::find(const std::string& name) const {
+  auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : &specs_[it->second];
+}
+
+Tensor initial_value(const VariableSpec& spec, uint64_t seed) {
+  return spec.initializer({spec.value.type(), spec.fans, initializer_key(seed, spec.name)});
+}
+
+int64_t BuildContext::layer_seed() const {
+  return static_cast<int64_t>(initializer_key(seed_, scope_ + "random") >> 1);
+}
+
+Value BuildContext::variable(const std::string& name, const Shape& shape,
+                             const Initializer& initializer, const Fans& fans, bool trainable) {
+  return variables_.get_or_add(graph_, scope_ + name, name, {DType::kFloat32, shape},
+                               trainable ? VariableRole::kTrainable : VariableRole::kState,
+                               initializer, fans);
+}
+
+std::string BuildContext::describe_layer() const {
+  std::string text = describe(layer_number(), stack_.front()->type(), stack_.front()->name());
+  for (size_t i = 1; i < stack_.size(); ++i) {
+    text += str_cat(", in it ", stack_[i]->type(), " \"", stack_[i]->name(), "\"");
+  }
+  return text;
+}
+
+void BuildContext::require(bool condition, std::string_view expected,
+                           std::string_view advice) const {
+  if (condition) return;
+  std::string from = "the model's input";
+  if (!outputs_.empty()) {
+    from = describe(layer_number() - 1, outputs_.back().type, outputs_.back().name);
+  }
+  const std::string found =
+      input_.dtype() == DType::kFloat32 ? input_.shape().to_string() : input_.type().to_string();
+  std::string message = str_cat(describe_layer(), ": expected ", expected, ", found ", found);
+  if (stack_.size() == 1) message += " from " + from;
+  if (!advice.empty()) message += str_cat("; ", advice);
+  throw LayerError(message, layer_number());
+}
+
+Value BuildContext::call(Layer& layer, Value x) {
+  const std::string saved_scope = scope_;
+  const Value saved_input = input_;
+  scope_ += layer.name() + "/";
+  input_ = x;
+  stack_.push_back(&layer);
+  const Graph::Scope graph_scope(graph_, layer.name());
+  Value y;
+  try {
+    y = layer.call(*this, x);
+  } catch (const LayerError&) {
+    throw;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    throw LayerError(describe_layer() + ": " + error.what(), layer_number());
+  }
+  stack_.pop_back();
+  scope_ = saved_scope;
+  input_ = saved_input;
+  if (stack_.empty()) outputs_.push_back({layer.name(), layer.type(), y});
+  return y;
+}
+
+}  // namespace trireme::nn

@@ -1,0 +1,138 @@
+// Layers: what a model is made of. A layer builds nodes; it holds options, no values.
+//
+// Model calls every layer once for training and once for inference, in the same graph: variables
+// are found again by their names. A layer made of others hands them to BuildContext::call. Building
+// happens on one thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/graph/graph.h"
+#include "core/nn/initializers.h"
+
+namespace trireme::nn {
+
+enum class VariableRole {
+  kTrainable,  // gets a gradient
+  kState,      // kept by the layer itself: moving averages
+  kSlot,       // kept by the optimizer
+};
+
+struct VariableSpec {
+  std::string name;  // "dense/kernel"
+  Value value;
+  VariableRole role = VariableRole::kTrainable;
+  Initializer initializer;
+  Fans fans;
+};
+
+// The variables of a model in the order in which they were made.
+class VariableRegistry {
+ public:
+  // The variable of that name, made when it is not there. Throws invalid_argument when it has
+  // another type. `node_name`: of its node, within the graph's open scope.
+  Value get_or_add(Graph& graph, const std::string& name, const std::string& node_name,
+                   const TensorType& type, VariableRole role, const Initializer& initializer,
+                   const Fans& fans = {});
+  const std::vector<VariableSpec>& all() const { return specs_; }
+  const VariableSpec* find(const std::string& name) const;
+
+ private:
+  std::vector<VariableSpec> specs_;
+  std::unordered_map<std::string, size_t> by_name_;
+};
+
+// The value that a variable starts with.
+Tensor initial_value(const VariableSpec& spec, uint64_t seed);
+
+// An error about one layer; the message already says which. So a job file can say where that layer
+// stands in it.
+class LayerError : public Error {
+ public:
+  LayerError(const std::string& message, int number)
+      : Error(ErrorCode::kInvalidArgument, message), number_(number) {}
+  int number() const { return number_; }  // in its model, from 1
+
+ private:
+  int number_;
+};
+
+class Layer;
+
+// What a layer sees while it builds its nodes. Lives for one pass over the model.
+class BuildContext {
+ public:
+  // `random_key`: i64[2], see ops.h; undefined when not training.
+  BuildContext(Graph& graph, VariableRegistry& variables, bool training, Value random_key,
+               uint64_t seed)
+      : graph_(graph),
+        variables_(variables),
+        training_(training),
+        random_key_(random_key),
+        seed_(seed) {}
+
+  Graph& graph() { return graph_; }
+  bool training() const { return training_; }
+  Value random_key() const { return random_key_; }
+  // The seed of the current layer's random numbers: of the model's seed and the layer's name.
+  int64_t layer_seed() const;
+
+  // The current layer's variable "LAYER/NAME".
+  Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
+                 const Fans& fans = {}, bool trainable = true);
+
+  // A node that each training step runs for its effect.
+  void add_update(Node& node) { updates_.push_back(&node); }
+  const std::vector<Node*>& updates() const { return updates_; }
+
+  // Builds `layer` on `x`. What does not fit is a LayerError that names the layer and where its
+  // input came from.
+  Value call(Layer& layer, Value x);
+
+  // Throws `layer 3 (dense "logits"): expected EXPECTED, found TYPE from layer 2 (flatten "f");
+  // ADVICE`.
+  void require(bool condition, std::string_view expected, std::string_view advice = "") const;
+
+  // The output of each layer that was called directly by the model, in order.
+  struct Output {
+    std::string name, type;
+    Value value;
+  };
+  const std::vector<Output>& outputs() const { return outputs_; }
+
+ private:
+  int layer_number() const { return static_cast<int>(outputs_.size()) + 1; }
+  std::string describe_layer() const;
+
+  Graph& graph_;
+  VariableRegistry& variables_;
+  bool training_;
+  Value random_key_;
+  uint64_t seed_;
+  std::vector<Node*> updates_;
+  std::vector<Output> outputs_;
+  std::vector<const Layer*> stack_;  // outermost first
+  std::string scope_;                // "block/dense/"
+  Value input_;
+};
+
+class Layer {
+ public:
+  explicit Layer(std::string name = "") : name_(std::move(name)) {}
+  virtual ~Layer() = default;
+
+  const std::string& name() const { return name_; }  // Model gives one to a layer without
+  void set_name(std::string name) { name_ = std::move(name); }
+  virtual std::string type() const = 0;  // "dense"
+  virtual Value call(BuildContext& context, Value x) = 0;
+
+ private:
+  std::string name_;
+};
+
+}  // namespace trireme::nn

@@ -1,0 +1,114 @@
+#include "core/nn/losses.h"
+
+#include "core/base/error.h"
+#include "core/nn/names.h"
+#include "core/ops/ops.h"
+
+namespace trireme::nn {
+namespace {
+
+// Keeps the logarithm of a probability finite.
+constexpr double kSmallestProbability = 1e-7;
+
+Value clipped_log(Value probability) {
+  const Value floor = ops::scalar(probability.graph(), DType::kFloat32, kSmallestProbability);
+  return ops::log(ops::maximum(probability, floor));
+}
+
+void require_classes(std::string_view what, Value predictions) {
+  if (predictions.shape().rank() == 2) return;
+  throw invalid_argument(what, ": expected predictions [batch, classes], found ",
+                         predictions.type(), "; end the model with a dense layer");
+}
+
+int64_t known_elements(const Shape& shape) {
+  int64_t n = 1;
+  for (int i = 1; i < shape.rank(); ++i) n *= shape[i];
+  return n;
+}
+
+}  // namespace
+
+Value match_labels(std::string_view what, Value predictions, Value labels) {
+  const Shape& wanted = predictions.shape();
+  const Shape& found = labels.shape();
+  if (wanted.rank() < 1 || found.rank() < 1 || known_elements(wanted) != known_elements(found)) {
+    throw invalid_argument(what, ": expected labels like the predictions ", predictions.type(),
+                           ", found ", labels.type());
+  }
+  if (labels.dtype() != DType::kFloat32) labels = ops::cast(labels, DType::kFloat32);
+  return wanted.rank() == found.rank() ? labels : ops::reshape_like(labels, predictions);
+}
+
+Value class_labels(std::string_view what, Value predictions, Value labels) {
+  require_classes(what, predictions);
+  const bool flat = labels.shape().rank() == 1;
+  const bool column = labels.shape().rank() == 2 && labels.shape()[1] == 1;
+  if (!is_integer(labels.dtype()) || (!flat && !column)) {
+    throw invalid_argument(what, ": expected a class number for each example, i64[?], found ",
+                           labels.type(), "; for one-hot labels use categorical_cross_entropy");
+  }
+  if (column) labels = ops::squeeze(labels, {1});
+  return labels.dtype() == DType::kUInt8 ? ops::cast(labels, DType::kInt64) : labels;
+}
+
+Value mean_per_example(Value x) {
+  if (x.shape().rank() == 1) return x;
+  ops::Axes axes;
+  for (int i = 1; i < x.shape().rank(); ++i) axes.push_back(i);
+  return ops::mean(x, axes);
+}
+
+Loss sparse_categorical_cross_entropy(bool from_logits) {
+  const std::string name = "sparse_categorical_cross_entropy";
+  return {name, [=](Value predictions, Value labels) {
+            labels = class_labels(name, predictions, labels);
+            if (from_logits) return ops::sparse_softmax_cross_entropy(predictions, labels);
+            const Value chosen = ops::one_hot(labels, predictions.shape()[1]);
+            return -ops::sum(chosen * clipped_log(predictions), {1});
+          }};
+}
+
+Loss categorical_cross_entropy(bool from_logits) {
+  const std::string name = "categorical_cross_entropy";
+  return {name, [=](Value predictions, Value labels) {
+            require_classes(name, predictions);
+            labels = match_labels(name, predictions, labels);
+            const Value logs =
+                from_logits ? ops::log_softmax(predictions) : clipped_log(predictions);
+            return -ops::sum(labels * logs, {1});
+          }};
+}
+
+Loss binary_cross_entropy(bool from_logits) {
+  const std::string name = "binary_cross_entropy";
+  return {name, [=](Value predictions, Value labels) {
+            labels = match_labels(name, predictions, labels);
+            if (from_logits) {
+              return mean_per_example(ops::sigmoid_cross_entropy(predictions, labels));
+            }
+            const Value one = ops::scalar(predictions.graph(), DType::kFloat32, 1);
+            return mean_per_example(-(labels * clipped_log(predictions) +
+                                      (one - labels) * clipped_log(one - predictions)));
+          }};
+}
+
+Loss mean_squared_error() {
+  const std::string name = "mean_squared_error";
+  return {name, [=](Value predictions, Value labels) {
+            labels = match_labels(name, predictions, labels);
+            return mean_per_example(ops::square(predictions - labels));
+          }};
+}
+
+Loss loss_from_name(std::string_view name) {
+  static const std::map<std::string, Loss, std::less<>> known = {
+      {"sparse_categorical_cross_entropy", sparse_categorical_cross_entropy()},
+      {"categorical_cross_entropy", categorical_cross_entropy()},
+      {"binary_cross_entropy", binary_cross_entropy()},
+      {"mean_squared_error", mean_squared_error()},
+  };
+  return find_by_name(known, name, "loss");
+}
+
+}  // namespace trireme::nn

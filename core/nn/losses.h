@@ -1,0 +1,40 @@
+// Losses: (predictions, labels) → the loss of each example, f32[batch]. The model takes the mean.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/graph/graph.h"
+
+namespace trireme::nn {
+
+struct Loss {
+  std::string name;
+  std::function<Value(Value predictions, Value labels)> function;
+};
+
+// Each throws Error{kInvalidArgument} naming both shapes when they do not fit. `from_logits`:
+// predictions are scores, as a model's last layer without activation gives them; else
+// probabilities, whose logarithm is less exact.
+
+// predictions: [batch, classes]; labels: integers [batch] or [batch, 1].
+Loss sparse_categorical_cross_entropy(bool from_logits = true);
+// predictions: [batch, classes]; labels: the same shape, one-hot or a distribution.
+Loss categorical_cross_entropy(bool from_logits = true);
+// Labels 0 or 1 in any type, of the predictions' shape up to axes of size 1; the mean over an
+// example's elements.
+Loss binary_cross_entropy(bool from_logits = true);
+Loss mean_squared_error();
+
+// Throws Error{kInvalidArgument} listing the names.
+Loss loss_from_name(std::string_view name);
+
+// Labels as f32 in the shape of the predictions; `what` names the loss or metric in the error.
+Value match_labels(std::string_view what, Value predictions, Value labels);
+// Labels as integers [batch].
+Value class_labels(std::string_view what, Value predictions, Value labels);
+// The mean of all but the first axis.
+Value mean_per_example(Value x);
+
+}  // namespace trireme::nn

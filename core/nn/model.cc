@@ -1,0 +1,185 @@
+#include "core/nn/model.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/ops/ops.h"
+
+namespace trireme::nn {
+namespace {
+
+TensorType any_batch(TensorType type) {
+  if (type.shape.rank() > 0) type.shape.set(0, -1);
+  return type;
+}
+
+void require_same_data(std::string_view what, Value built, const TensorType& found) {
+  if (built.dtype() == found.dtype && compatible(built.shape(), found.shape)) return;
+  throw invalid_argument("the model was built for ", what, " ", built.type(),
+                         ", the data set gives ", found);
+}
+
+}  // namespace
+
+std::vector<TensorType> batch_types(const data::Dataset& dataset, size_t components) {
+  const data::ElementSpec& spec = dataset.element_spec();
+  if (spec.size() < components) {
+    throw invalid_argument("expected a data set of features and labels, found ", spec.size(),
+                           " component(s)");
+  }
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < components; ++i) {
+    if (spec[i].shape.rank() == 0) {
+      throw invalid_argument("the data set's \"", spec[i].name,
+                             "\" has no batch axis; call batch(size) on it");
+    }
+    types.push_back(any_batch({spec[i].dtype, spec[i].shape}));
+  }
+  return types;
+}
+
+double History::last(const std::string& name) const {
+  auto it = values.find(name);
+  if (it == values.end() || it->second.empty()) {
+    throw not_found("the training recorded no \"", name, "\"");
+  }
+  return it->second.back();
+}
+
+Model::Model(ModelOptions options) : options_(std::move(options)) {
+  graph_ = std::make_unique<Graph>(options_.ops ? options_.ops : core_op_table());
+}
+
+Model::~Model() = default;
+
+Session& Model::session() {
+  TRIREME_CHECK(is_built(), "build() comes first");
+  return *session_;
+}
+
+Model& Model::add(std::unique_ptr<Layer> layer) {
+  if (is_built()) throw invalid_argument("layers are added before the model is built");
+  auto taken = [&](const std::string& name) {
+    return std::ranges::any_of(layers_, [&](const auto& other) { return other->name() == name; });
+  };
+  if (layer->name().empty()) {
+    std::string name = layer->type();
+    for (int suffix = 1; taken(name); ++suffix) name = str_cat(layer->type(), "_", suffix);
+    layer->set_name(name);
+  } else if (taken(layer->name())) {
+    throw invalid_argument("layer ", layers_.size() + 1, " (", layer->type(), "): the name \"",
+                           layer->name(), "\" is taken; names of layers must differ");
+  }
+  layers_.push_back(std::move(layer));
+  return *this;
+}
+
+Forward Model::build_forward(bool training) {
+  Forward forward{.features = features_, .labels = labels_};
+  if (training) {
+    forward.random_key = ops::placeholder(*graph_, "random_key", DType::kInt64, {2});
+  }
+  BuildContext context(*graph_, variables_, training, forward.random_key, options_.seed);
+  Value x = features_;
+  for (const auto& layer : layers_) x = context.call(*layer, x);
+  forward.predictions = x;
+  forward.state_updates = context.updates();
+  for (const auto& output : context.outputs()) {
+    forward.outputs.push_back({output.name, output.value});
+  }
+  return forward;
+}
+
+void Model::build(const TensorType& features) {
+  if (is_built()) return require_same_data("features", features_, any_batch(features));
+  if (layers_.empty()) throw invalid_argument("the model has no layers");
+  const TensorType type = any_batch(features);
+  // After an error the graph may hold half a pass: a second build() starts from nothing.
+  graph_ = std::make_unique<Graph>(graph_->ops());
+  variables_ = {};
+  features_ = ops::placeholder(*graph_, "features", type.dtype, type.shape);
+  inference_ = build_forward(false);
+  session_ = std::make_unique<Session>(*graph_, options_.session);
+  initialize_variables();
+}
+
+void Model::initialize_variables() {
+  for (const VariableSpec& spec : variables_.all()) {
+    if (session_->variables().has(spec.name)) continue;
+    session_->variables().set(spec.name, initial_value(spec, options_.seed));
+  }
+}
+
+void Model::compile(CompileOptions options) {
+  if (!options.optimizer) throw invalid_argument("compile: an optimizer is missing");
+  if (!options.loss.function) throw invalid_argument("compile: a loss is missing");
+  if (labels_.defined()) throw invalid_argument("the model was compiled and used already");
+  compile_ = std::move(options);
+}
+
+void Model::require_compiled() const {
+  if (!compile_.optimizer) throw invalid_argument("call compile() on the model first");
+}
+
+void Model::build_evaluation(const TensorType& features, const TensorType& labels) {
+  require_compiled();
+  build(features);
+  if (labels_.defined()) return require_same_data("labels", labels_, any_batch(labels));
+  const TensorType type = any_batch(labels);
+  labels_ = ops::placeholder(*graph_, "labels", type.dtype, type.shape);
+  inference_.labels = labels_;
+  try {
+    add_loss(inference_, compile_.loss, compile_.metrics);
+  } catch (...) {
+    labels_ = inference_.labels = {};
+    inference_.loss = {};
+    inference_.metrics.clear();
+    throw;
+  }
+}
+
+void Model::build_training(const TensorType& features, const TensorType& labels) {
+  build_evaluation(features, labels);
+  if (train_graph_.graph != nullptr) return;
+  const Graph::Scope scope(*graph_, "training");
+  TrainGraph train{.graph = graph_.get(), .variables = &variables_};
+  train.learning_rate = ops::placeholder(*graph_, "learning_rate", DType::kFloat32, {});
+  train.step = ops::placeholder(*graph_, "step", DType::kInt64, {});
+  train.forward = build_forward(true);
+  add_loss(train.forward, compile_.loss, compile_.metrics);
+  add_gradients(train);
+  if (compile_.rewrite_gradients) compile_.rewrite_gradients(train);
+  add_updates(train, *compile_.optimizer);
+  if (compile_.rewrite_updates) compile_.rewrite_updates(train);
+  train_graph_ = std::move(train);
+  initialize_variables();
+}
+
+StateMap Model::weights() const {
+  StateMap weights;
+  for (const VariableSpec& spec : variables_.all()) {
+    if (spec.role != VariableRole::kSlot) {
+      weights[spec.name] = session_->variables().get(spec.name);
+    }
+  }
+  return weights;
+}
+
+void Model::set_weights(const StateMap& weights) {
+  TRIREME_CHECK(is_built(), "build() comes first");
+  std::vector<VariableSpec> wanted;
+  for (const VariableSpec& spec : variables_.all()) {
+    if (spec.role != VariableRole::kSlot || weights.contains(spec.name)) wanted.push_back(spec);
+  }
+  check_state_matches(wanted, weights);
+  for (const VariableSpec& spec : wanted) {
+    session_->variables().set(spec.name, weights.at(spec.name));
+  }
+}
+
+void Model::restore_variables(const StateMap& state) {
+  check_state_matches(variables_.all(), state);
+  set_weights(state);
+}
+
+}  // namespace trireme::nn

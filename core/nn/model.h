@@ -1,0 +1,146 @@
+// A Model: layers in a row, and what is done with them: compile, fit, evaluate, predict.
+//
+//   Model model({.seed = 1});
+//   model.add<Flatten>().add<Dense>({.units = 10});
+//   model.compile({.optimizer = std::make_shared<Adam>(), .loss =
+//   sparse_categorical_cross_entropy(),
+//                  .metrics = {sparse_categorical_accuracy()}});
+//   History history = model.fit(train, {.epochs = 3, .validation = test});
+//
+// Owns its graph, its session and through it the variables. One thread at a time. Data sets are
+// batched; their first component is the features, the second the labels. Errors of the user's are
+// Error{kInvalidArgument}.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/data/dataset.h"
+#include "core/nn/callbacks.h"
+#include "core/nn/layer.h"
+#include "core/nn/optimizers.h"
+#include "core/nn/progress.h"
+#include "core/nn/step_function.h"
+#include "core/nn/train_graph.h"
+#include "core/runtime/session.h"
+
+namespace trireme::nn {
+
+struct ModelOptions {
+  std::string name = "sequential";
+  uint64_t seed = 1;  // of initial values and of dropout
+  SessionOptions session;
+  std::shared_ptr<const OpTable> ops;  // null: core_op_table()
+};
+
+struct CompileOptions {
+  std::shared_ptr<const Optimizer> optimizer;
+  Loss loss;
+  std::vector<Metric> metrics;
+  TrainGraphRewrite rewrite_gradients;  // runs when gradients are there and updates are not
+  TrainGraphRewrite rewrite_updates;    // runs when updates are there too
+};
+
+struct FitOptions {
+  int64_t epochs = 1;           // in all: a resumed training does what is left of them
+  int64_t steps_per_epoch = 0;  // 0: one pass over the data set
+  std::optional<data::Dataset> validation = {};
+  std::vector<std::shared_ptr<Callback>> callbacks = {};
+  std::optional<StateMap> resume = {};                            // a checkpoint's tensors
+  std::optional<ProgressOptions> progress = standard_progress();  // nothing: silent
+  bool allow_nan = false;     // else a loss that is no finite number is an Error{kFailed}
+  int64_t first_example = 0;  // index in the global batch of this worker's first example
+  // Adds up weighted sums over the workers, at the end of epochs and validations; null: there is
+  // one.
+  std::function<void(std::span<double>)> reduce_sums = {};
+};
+
+struct History {
+  std::map<std::string, std::vector<double>>
+      values;                                  // "loss", "val_accuracy", …: one for each epoch
+  int64_t epochs = 0, steps = 0;               // since training began, resumed ones too
+  std::string stop_reason;                     // empty: all epochs were done
+  double last(const std::string& name) const;  // throws Error{kNotFound}
+};
+
+class Model {
+ public:
+  explicit Model(ModelOptions options = {});
+  ~Model();
+  Model(const Model&) = delete;
+
+  // A layer without a name gets its type's: "dense", "dense_1". Throws when a name is there
+  // already.
+  Model& add(std::unique_ptr<Layer> layer);
+  template <typename L>
+  Model& add(typename L::Options options = {}) {
+    return add(std::make_unique<L>(std::move(options)));
+  }
+
+  // Builds the inference pass and gives the variables their first values. `features`: of one batch;
+  // its first dimension may be anything. fit, evaluate and predict call it with the type of their
+  // data.
+  void build(const TensorType& features);
+  bool is_built() const { return session_ != nullptr; }
+  std::string summary() const;  // REQUIRES: is_built()
+
+  void compile(CompileOptions options);
+  History fit(const data::Dataset& train, FitOptions options = {});
+  std::map<std::string, double> evaluate(const data::Dataset& dataset);
+  Tensor predict(const data::Dataset& dataset);  // rows of all batches
+  Tensor predict(const Tensor& features);
+
+  // Builds the training pass, gradients and updates. REQUIRES: compile(). The graph may be asked
+  // for once it is there.
+  void build_training(const TensorType& features, const TensorType& labels);
+  const TrainGraph& train_graph() const { return train_graph_; }
+  const Forward& inference() const { return inference_; }
+
+  // Trainable variables and moving averages, without the optimizer's slots.
+  StateMap weights() const;
+  // Values for all of them, and slots if there are any. Throws Error naming the first that are
+  // missing or differ.
+  void set_weights(const StateMap& weights);
+  // The same for slots too, as a training is resumed.
+  void restore_variables(const StateMap& state);
+
+  // The weighted means of loss and metrics over a data set.
+  RunningMeans evaluate_means(const data::Dataset& dataset,
+                              const std::function<void(std::span<double>)>& reduce_sums = {});
+
+  Graph& graph() { return *graph_; }
+  Session& session();  // REQUIRES: is_built()
+  const VariableRegistry& variables() const { return variables_; }
+  const ModelOptions& options() const { return options_; }
+  const CompileOptions& compiled() const { return compile_; }
+
+ private:
+  Forward build_forward(bool training);
+  void build_evaluation(const TensorType& features, const TensorType& labels);
+  void initialize_variables();
+  void require_compiled() const;
+
+  ModelOptions options_;
+  CompileOptions compile_;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  std::unique_ptr<Graph> graph_;
+  VariableRegistry variables_;
+  Value features_, labels_;
+  Forward inference_;
+  TrainGraph train_graph_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<StepFunction> evaluate_step_;
+  std::unique_ptr<Function> predict_function_;
+};
+
+// What a Keras user calls it.
+using Sequential = Model;
+
+// The types of features and labels of a batched data set. Throws Error when it has fewer than
+// `components` components.
+std::vector<TensorType> batch_types(const data::Dataset& dataset, size_t components);
+
+}  // namespace trireme::nn

@@ -1,0 +1,57 @@
+// The progress of training as a Keras user expects it: on a terminal a bar that is redrawn in place
+// at most ten times a second, else a few plain lines an epoch. Output and clock are given, so that
+// tests need neither. One thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace trireme::nn {
+
+// A name that lives at least as long as the call, and its value: "loss", 0.2412.
+struct LogValue {
+  std::string_view name;
+  double value;
+};
+using Logs = std::span<const LogValue>;
+
+using Clock = std::function<std::chrono::steady_clock::time_point()>;
+
+struct ProgressOptions {
+  std::ostream* out = nullptr;  // null: standard error
+  bool terminal = false;        // redraw in place
+  Clock clock;                  // null: the steady clock
+};
+// Standard error as it is: a terminal or not.
+ProgressOptions standard_progress();
+
+class Progress {
+ public:
+  explicit Progress(ProgressOptions options);
+
+  // `steps`: of the epoch, -1 when unknown; `done`: of them before a resume. Epochs count from 0.
+  void begin_epoch(int64_t epoch, int64_t epochs, int64_t steps, int64_t done = 0);
+  void update(int64_t done, Logs logs);
+  // The last line, with the values of the validation.
+  void end_epoch(int64_t done, Logs logs);
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  void line(int64_t done, Logs logs, bool final);
+  void append_bar(int64_t done);
+  void append_time(int64_t done, double elapsed_s, bool final);
+
+  ProgressOptions options_;
+  int64_t steps_ = -1, first_ = 0;
+  int64_t quarter_ = 0;  // of the epoch, that was printed last when this is no terminal
+  Time started_, last_drawn_;
+  bool drawn_ = false;
+  std::string text_;  // reused: a redraw does not allocate
+  size_t last_width_ = 0;
+};
+
+}  // namespace trireme::nn

@@ -1,0 +1,27 @@
+// Schedules: the learning rate as a function of the step. Being functions, they need no state in a
+// checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace trireme::nn {
+
+// `step`: how many steps were taken before this one; 0 for the first.
+using Schedule = std::function<double(int64_t step)>;
+
+Schedule constant_rate(double rate);
+
+// values[i] from boundaries[i − 1] up to, not including, boundaries[i]; one value more than
+// boundaries, which increase.
+Schedule step_rate(std::vector<int64_t> boundaries, std::vector<double> values);
+
+// rate · factor^(step / steps); `staircase` divides integers.
+Schedule exponential_rate(double rate, int64_t steps, double factor, bool staircase = false);
+
+// Rises from 0 over `warmup` steps, then falls along a half cosine to rate · final_fraction at
+// `steps` (Loshchilov and Hutter 2017, without restarts), and stays there.
+Schedule cosine_rate(double rate, int64_t steps, int64_t warmup = 0, double final_fraction = 0);
+
+}  // namespace trireme::nn

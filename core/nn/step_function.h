@@ -1,0 +1,49 @@
+// One step of training or of evaluation: feeds a batch, runs one Function, and has the loss and
+// metrics of that batch.
+//
+// Steps with known batch sizes allocate nothing here: tensors are used again. One thread; dies
+// before its session.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/data/dataset.h"
+#include "core/nn/train_graph.h"
+#include "core/runtime/session.h"
+
+namespace trireme::nn {
+
+struct StepInputs {
+  int64_t step = 0;  // taken before this one
+  double learning_rate = 0;
+  int64_t first_example = 0;  // index in the global batch of this batch's first row
+};
+
+class StepFunction {
+ public:
+  StepFunction(Session& session, const TrainGraph& graph);  // with updates
+  StepFunction(Session& session, const Forward& forward);   // without
+
+  // REQUIRES: `batch` has features and labels first. Its tensors are borrowed for the call, not
+  // shared, so that the iterator can write over them. Throws what Function::run throws.
+  void run(data::Element& batch, const StepInputs& inputs = {});
+
+  // Of the batch that ran last: the loss, then the metrics.
+  std::span<const double> values() const { return values_; }
+  int64_t examples() const { return examples_; }
+  const Function& function() const { return *function_; }
+
+ private:
+  void prepare(Session& session, const Forward& forward, std::vector<Value> extra_feeds,
+               std::vector<Node*> targets);
+
+  std::unique_ptr<Function> function_;
+  std::vector<Tensor> feeds_;  // features, labels, and in training rate, step, random key
+  std::vector<Tensor> results_;
+  std::vector<double> values_;
+  int64_t examples_ = 0;
+};
+
+}  // namespace trireme::nn

@@ -1,0 +1,68 @@
+// A TrainGraph: what one training step computes, before it is decided where.
+//
+// It is built in three parts that are functions of their own: forward pass and loss, gradients,
+// updates. A strategy is a rewrite between the last two (it puts an all-reduce behind each
+// gradient), or after them (it moves updates to a server).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/graph/gradient_context.h"
+#include "core/nn/layer.h"
+#include "core/nn/losses.h"
+#include "core/nn/metrics.h"
+
+namespace trireme::nn {
+
+class Optimizer;
+
+struct NamedValue {
+  std::string name;
+  Value value;
+};
+
+// One pass over a model. `loss` and `metrics` are means over the batch, f32 scalars; undefined
+// without labels.
+struct Forward {
+  Value features, labels;  // placeholders
+  Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
+  Value predictions;
+  Value loss;
+  std::vector<NamedValue> metrics;
+  std::vector<NamedValue> outputs;   // of each layer
+  std::vector<Node*> state_updates;  // moving averages; training only
+};
+
+struct Update {
+  Value variable;
+  Gradient gradient;
+  Node* apply = nullptr;  // set by add_updates
+};
+
+struct TrainGraph {
+  Graph* graph = nullptr;
+  VariableRegistry* variables = nullptr;
+  Forward forward;
+  Value learning_rate, step;  // placeholders: f32[], and i64[] that is 1 in the first step
+  std::vector<Update> updates;
+
+  // What a step runs for its effect: all apply nodes and state updates.
+  std::vector<Node*> targets() const;
+};
+
+// Changes a training graph in place. Owned by whoever runs the strategy.
+using TrainGraphRewrite = std::function<void(TrainGraph&)>;
+
+// Adds loss and metrics to a pass that has predictions and labels.
+void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
+
+// Adds an update for each trainable variable that the loss depends on. Throws
+// Error{kInvalidArgument} when there is none.
+void add_gradients(TrainGraph& graph);
+
+// Adds slots and apply nodes for the gradients as they are now.
+void add_updates(TrainGraph& graph, const Optimizer& optimizer);
+
+}  // namespace trireme::nn

@@ -1,0 +1,180 @@
+#include "core/nn/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "core/nn/diagnose.h"
+
+namespace trireme::nn {
+
+Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
+    : model_(model), options_(std::move(options)), dataset_(train) {
+  const auto types = batch_types(train, 2);
+  const int64_t cardinality = train.cardinality();
+  if (options_.epochs < 0 || options_.steps_per_epoch < 0) {
+    throw invalid_argument("fit: epochs and steps_per_epoch must not be negative");
+  }
+  if (cardinality == 0) throw invalid_argument("fit: the data set is empty");
+  if (options_.steps_per_epoch > 0) {
+    steps_ = options_.steps_per_epoch;
+  } else if (cardinality == data::kInfinite) {
+    throw invalid_argument("fit: the data set is endless; give steps_per_epoch");
+  } else if (cardinality >= 0) {
+    steps_ = cardinality;
+  }
+  // One iterator for all epochs, so that each is shuffled anew and reading ahead crosses their
+  // boundaries. A stream of unknown length tells where an epoch ends only by ending.
+  restart_iterator_ = steps_ < 0;
+  if (cardinality != data::kInfinite && !restart_iterator_) dataset_ = train.repeat();
+
+  model_.build_training(types[0], types[1]);
+  step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
+  means_ = RunningMeans(step_function_->values().size());
+  iterator_ = std::make_unique<data::Iterator>(dataset_.iterator());
+  progress_.random_seed = model_.options().seed;
+  if (options_.progress) bar_.emplace(*options_.progress);
+  name_logs();
+  if (options_.resume) resume();
+}
+
+void Trainer::name_logs() {
+  names_.push_back("loss");
+  for (const NamedValue& metric : model_.train_graph().forward.metrics) {
+    names_.push_back(metric.name);
+  }
+  const size_t count = names_.size();
+  for (size_t i = 0; i < count; ++i) names_.push_back("val_" + names_[i]);
+  logs_.reserve(names_.size());
+}
+
+void Trainer::resume() {
+  const StateMap& state = *options_.resume;
+  model_.restore_variables(state);
+  progress_ = load_progress(state);
+  if (progress_.random_seed != model_.options().seed) {
+    log_warning(str_cat("the checkpoint was written with seed ", progress_.random_seed,
+                        ", this model has ", model_.options().seed,
+                        ": dropout will differ from a training that was never stopped"));
+    progress_.random_seed = model_.options().seed;
+  }
+  auto sums = means_.sums();
+  if (progress_.epoch_sums.size() != sums.size()) {
+    throw invalid_argument("the checkpoint was written with ", progress_.epoch_sums.size() - 2,
+                           " metrics, this model has ", sums.size() - 2);
+  }
+  std::ranges::copy(progress_.epoch_sums, sums.begin());
+  iterator_->restore(progress_.dataset_state);
+  for (const auto& callback : options_.callbacks) callback->restore(state);
+}
+
+StateMap Trainer::state() {
+  StateMap state;
+  for (const VariableSpec& spec : model_.variables().all()) {
+    state[spec.name] = model_.session().variables().get(spec.name);
+  }
+  const auto sums = means_.sums();
+  progress_.epoch_sums.assign(sums.begin(), sums.end());
+  progress_.dataset_state = iterator_->state();
+  save_progress(progress_, state);
+  for (const auto& callback : options_.callbacks) callback->save(state);
+  return state;
+}
+
+void Trainer::request_stop(const std::string& reason) {
+  if (!stop_) stop_reason_ = reason;
+  stop_ = true;
+}
+
+template <typename Method, typename... Args>
+void Trainer::notify(Method method, Args... args) {
+  for (const auto& callback : options_.callbacks) (callback.get()->*method)(*this, args...);
+}
+
+History Trainer::run() {
+  notify(&Callback::on_train_begin);
+  while (progress_.epoch < options_.epochs && !stop_) run_epoch();
+  notify(&Callback::on_train_end);
+  history_.epochs = progress_.epoch;
+  history_.steps = progress_.step;
+  history_.stop_reason = stop_reason_;
+  return history_;
+}
+
+void Trainer::run_epoch() {
+  if (progress_.epoch_step == 0) {
+    means_.reset();
+    if (restart_iterator_) iterator_->seek(0);
+  }
+  if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
+  notify(&Callback::on_epoch_begin);
+  while (steps_ < 0 || progress_.epoch_step < steps_) {
+    if (!iterator_->next(batch_)) {
+      if (!restart_iterator_) throw invalid_argument("fit: the data set ended within an epoch");
+      break;
+    }
+    run_step();
+    if (stop_) {
+      if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
+      return;
+    }
+  }
+  end_epoch();
+}
+
+void Trainer::run_step() {
+  const StepInputs inputs{
+      .step = progress_.step,
+      .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
+      .first_example = options_.first_example};
+  step_function_->run(batch_, inputs);
+  const auto values = step_function_->values();
+  if (!std::isfinite(values[0]) && !options_.allow_nan) {
+    throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
+                 values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
+  }
+  means_.add(values, step_function_->examples());
+  ++progress_.step;
+  ++progress_.epoch_step;
+  if (bar_) bar_->update(progress_.epoch_step, running_logs());
+  notify(&Callback::on_batch_end, batch_logs());
+}
+
+void Trainer::end_epoch() {
+  const int64_t done = progress_.epoch_step;
+  if (options_.reduce_sums) options_.reduce_sums(means_.sums());
+  running_logs();
+  if (options_.validation) {
+    const RunningMeans validation =
+        model_.evaluate_means(*options_.validation, options_.reduce_sums);
+    for (size_t i = 0; i < validation.size(); ++i) {
+      logs_.push_back({names_[means_.size() + i], validation.mean(i)});
+    }
+  }
+  if (bar_) bar_->end_epoch(done, logs_);
+  for (const LogValue& log : logs_) history_.values[std::string(log.name)].push_back(log.value);
+  ++progress_.epoch;
+  progress_.epoch_step = 0;
+  means_.reset();
+  notify(&Callback::on_epoch_end, Logs(logs_));
+}
+
+Logs Trainer::fill_logs(std::span<const double> values) {
+  logs_.clear();
+  for (size_t i = 0; i < values.size(); ++i) logs_.push_back({names_[i], values[i]});
+  return logs_;
+}
+
+Logs Trainer::running_logs() {
+  logs_.clear();
+  for (size_t i = 0; i < means_.size(); ++i) logs_.push_back({names_[i], means_.mean(i)});
+  return logs_;
+}
+
+History Model::fit(const data::Dataset& train, FitOptions options) {
+  require_compiled();
+  return Trainer(*this, train, std::move(options)).run();
+}
+
+}  // namespace trireme::nn

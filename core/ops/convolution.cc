@@ -1,0 +1,149 @@
+// Convolution of images. The three ops are each other's derivatives, so second derivatives need no more.
+//
+// All share the attributes strides, dilations, padding and groups (see window.h).
+#include "core/base/error.h"
+#include "core/graph/gradient_context.h"
+#include "core/ops/ops.h"
+#include "core/ops/register.h"
+#include "core/ops/window.h"
+
+namespace trireme {
+namespace {
+
+Value backward_input(Value filter, Value grad, Value input_like, const Attributes& attributes) {
+  return grad.graph().add("Conv2dBackwardInput", {filter, grad, input_like}, attributes).output();
+}
+
+Value backward_filter(Value input, Value grad, const Shape& filter_shape, Attributes attributes) {
+  attributes.set("filter_shape", filter_shape);
+  return grad.graph().add("Conv2dBackwardFilter", {input, grad}, attributes).output();
+}
+
+Value forward(Value input, Value filter, const Attributes& attributes) {
+  return input.graph().add("Conv2d", {input, filter}, attributes).output();
+}
+
+// The attributes that all three ops have.
+Attributes common_attributes(const Node& node) {
+  return {{"strides", node.attribute<Ints>("strides")},
+          {"dilations", node.attribute<Ints>("dilations")},
+          {"padding", node.attribute<std::string>("padding")},
+          {"groups", node.attribute<int64_t>("groups")}};
+}
+
+// Cross-correlation, as in tf.nn.conv2d. input: [batch, h, w, in]; filter: [fh, fw, in / groups, out], both floating.
+// y: [batch, h', w', out]; sizes and padding as window.h says.
+OpDef conv2d() {
+  return {
+      .name = "Conv2d",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        return {{c.dtype(0), conv2d_geometry(c.shape(0), c.shape(1), c.attributes()).output()}};
+      },
+      .gradient =
+          [](GradientContext& g) {
+            const Attributes attributes = common_attributes(g.node());
+            const Value x = g.input(0), w = g.input(1), dy = g.grad_of_output();
+            g.set_grad(0, backward_input(w, dy, x, attributes));
+            g.set_grad(1, backward_filter(x, dy, w.shape(), attributes));
+          },
+  };
+}
+
+// The gradient of Conv2d with respect to its input, which is linear in both filter and grad.
+// filter: [fh, fw, in / groups, out]; grad: [batch, h', w', out]; input_like: [batch, h, w, in], only its shape counts.
+OpDef conv2d_backward_input() {
+  return {
+      .name = "Conv2dBackwardInput",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        const auto geometry = conv2d_geometry(c.shape(2), c.shape(0), c.attributes());
+        c.require(compatible(geometry.output(), c.shape(1)),
+                  str_cat("a gradient of shape ", geometry.output()));
+        return {{c.dtype(0), c.shape(2)}};
+      },
+      .gradient =
+          [](GradientContext& g) {
+            const Attributes attributes = common_attributes(g.node());
+            const Value w = g.input(0), dy = g.input(1), u = g.grad_of_output();
+            g.set_grad(0, backward_filter(u, dy, w.shape(), attributes));
+            g.set_grad(1, forward(u, w, attributes));
+          },
+  };
+}
+
+// The gradient of Conv2d with respect to its filter, whose shape is the attribute filter_shape.
+// input: [batch, h, w, in]; grad: [batch, h', w', out].
+OpDef conv2d_backward_filter() {
+  return {
+      .name = "Conv2dBackwardFilter",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        const Shape& filter = c.attribute<Shape>("filter_shape");
+        c.require(filter.is_known(), "a filter whose shape is known");
+        const auto geometry = conv2d_geometry(c.shape(0), filter, c.attributes());
+        c.require(compatible(geometry.output(), c.shape(1)),
+                  str_cat("a gradient of shape ", geometry.output()));
+        return {{c.dtype(0), filter}};
+      },
+      .gradient =
+          [](GradientContext& g) {
+            const Attributes attributes = common_attributes(g.node());
+            const Value x = g.input(0), dy = g.input(1), u = g.grad_of_output();
+            g.set_grad(0, backward_input(u, dy, x, attributes));
+            g.set_grad(1, forward(x, u, attributes));
+          },
+  };
+}
+
+// activation(Conv2d + bias) in one kernel; made by the fusion pass after differentiation, so it has no gradient.
+// input, filter: as Conv2d; bias: [out]; activation: none, relu, sigmoid or tanh.
+OpDef fused_conv2d() {
+  return {
+      .name = "FusedConv2d",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        const auto geometry = conv2d_geometry(c.shape(0), c.shape(1), c.attributes());
+        c.require(compatible(c.shape(2), {geometry.out_channels}),
+                  str_cat("a bias [", geometry.out_channels, "]"));
+        const std::string& name = c.attribute<std::string>("activation");
+        c.require(name == "none" || name == "relu" || name == "sigmoid" || name == "tanh",
+                  "activation none, relu, sigmoid or tanh");
+        return {{c.dtype(0), geometry.output()}};
+      },
+  };
+}
+
+}  // namespace
+
+void register_convolution_ops(OpTable& table) {
+  table.add(conv2d());
+  table.add(conv2d_backward_input());
+  table.add(conv2d_backward_filter());
+  table.add(fused_conv2d());
+}
+
+namespace ops {
+
+Value conv2d(Value input, Value filter, const Conv2dOptions& options) {
+  return forward(input, filter,
+                 {{"strides", Ints{options.stride_h, options.stride_w}},
+                  {"dilations", Ints{options.dilation_h, options.dilation_w}},
+                  {"padding", std::string(options.padding == Padding::kSame ? "SAME" : "VALID")},
+                  {"groups", options.groups}});
+}
+
+}  // namespace ops
+}  // namespace trireme

@@ -1,0 +1,126 @@
+// Batch normalisation (Ioffe and Szegedy 2015) with the statistics of the batch at hand.
+//
+// Its other form, with stored statistics, is plain arithmetic and needs no op.
+#include "core/base/error.h"
+#include "core/graph/gradient_context.h"
+#include "core/ops/ops.h"
+#include "core/ops/register.h"
+
+namespace trireme {
+namespace {
+
+ops::Axes all_but_last(const Shape& shape) {
+  ops::Axes axes;
+  for (int i = 0; i + 1 < shape.rank(); ++i) axes.push_back(i);
+  return axes;
+}
+
+// y = (x − mean) / √(variance + epsilon) · scale + offset, over all axes but the last.
+// x: [..., c] floating, of rank 2 or more; scale, offset: [c]. Outputs: y, and the mean and biased variance [c].
+OpDef batch_norm() {
+  return {
+      .name = "BatchNorm",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        c.require(c.shape(0).rank() >= 2, "an input of rank 2 or more");
+        const Shape channels = c.shape(0).last(1);
+        c.require(compatible(c.shape(1), channels) && compatible(c.shape(2), channels),
+                  str_cat("scale and offset of shape ", channels));
+        return {c.input(0), {c.dtype(0), c.shape(1)}, {c.dtype(0), c.shape(1)}};
+      },
+      .gradient =
+          [](GradientContext& g) {
+            const Value x = g.input(0), mean = g.output(1), variance = g.output(2);
+            Value dx;
+            const auto add_to_dx = [&](Value v) { dx = dx.defined() ? dx + v : v; };
+            if (g.has_grad_of_output(0)) {
+              Node& grad = g.graph().add("BatchNormGrad",
+                                         {g.grad_of_output(0), x, g.input(1), mean, variance},
+                                         {{"epsilon", g.attribute<double>("epsilon")}});
+              dx = grad.output(0);
+              g.set_grad(1, grad.output(1));
+              g.set_grad(2, grad.output(2));
+            }
+            // The statistics depend on x as well; this matters when BatchNormGrad is differentiated.
+            if (g.has_grad_of_output(1)) {
+              add_to_dx(ops::broadcast_like(g.grad_of_output(1), x, true));
+            }
+            if (g.has_grad_of_output(2)) {
+              const Value spread = ops::broadcast_like(g.grad_of_output(2), x, true);
+              add_to_dx((spread + spread) * (x - mean));
+            }
+            g.set_grad(0, dx);
+          },
+  };
+}
+
+// The gradient of BatchNorm's y, with the statistics of the forward pass.
+// dy, x: [..., c]; scale, mean, variance: [c]. Outputs: dx [..., c], dscale [c], doffset [c]:
+//   x̂ = (x − mean)·r, r = 1/√(variance + epsilon); dscale = Σ dy·x̂; doffset = Σ dy;
+//   dx = scale·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n).
+OpDef batch_norm_grad() {
+  return {
+      .name = "BatchNormGrad",
+      .min_inputs = 5,
+      .max_inputs = 5,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require_same_dtype();
+        c.require(c.shape(1).rank() >= 2 && compatible(c.shape(0), c.shape(1)),
+                  "a gradient of the input's shape");
+        for (int i = 2; i < 5; ++i) {
+          c.require(compatible(c.shape(i), c.shape(1).last(1)), "one scale, mean and variance a channel");
+        }
+        return {c.input(1), c.input(2), c.input(2)};
+      },
+      .gradient =
+          [](GradientContext& g) {
+            const Value dy = g.input(0), x = g.input(1), scale = g.input(2), mean = g.input(3);
+            const auto upstream = [&](int i) {
+              return g.has_grad_of_output(i) ? g.grad_of_output(i) : ops::zeros_like(g.output(i));
+            };
+            const Value u = upstream(0), v = upstream(1), w = upstream(2);
+            const Value epsilon = ops::fill_like(g.input(4), g.attribute<double>("epsilon"));
+            const Value r = ops::rsqrt(g.input(4) + epsilon);
+            const Value centred = x - mean;
+            const Value x_hat = centred * r;
+            const ops::Axes axes = all_but_last(x.shape());
+            const Value scaled_r = scale * r;
+            // With a = Σdy/n, b = Σ(dy·x̂)/n the op's outputs, weighted by their gradients, add up to, a channel,
+            //   scale·r·k + v·Σ(dy·x̂) + w·Σdy   where   k = Σ(u·dy) − a·Σu − b·Σ(u·x̂);
+            // what follows are the partial derivatives of that.
+            const Value mean_u = ops::mean(u, axes), mean_ux = ops::mean(u * x_hat, axes);
+            const Value b = ops::mean(dy * x_hat, axes);
+            const Value k = ops::sum(u * dy, axes) - ops::sum(dy, axes) * mean_u -
+                            ops::sum(dy * x_hat, axes) * mean_ux;
+            g.set_grad(0, scaled_r * (u - mean_u - x_hat * mean_ux) + v * x_hat + w);
+            const Value d_x_hat = v * dy - scaled_r * (b * u + mean_ux * dy);
+            g.set_grad(1, d_x_hat * r);
+            g.set_grad(2, r * k);
+            g.set_grad(3, ops::negate(r * ops::sum(d_x_hat, axes)));
+            const Value d_r = scale * k + ops::sum(d_x_hat * centred, axes);
+            g.set_grad(4, d_r * r * r * r * ops::fill_like(r, -0.5));
+          },
+  };
+}
+
+}  // namespace
+
+void register_normalization_ops(OpTable& table) {
+  table.add(batch_norm());
+  table.add(batch_norm_grad());
+}
+
+namespace ops {
+
+BatchNormOutputs batch_norm(Value x, Value scale, Value offset, double epsilon) {
+  if (!(epsilon > 0)) throw invalid_argument("BatchNorm: epsilon must be above 0, found ", epsilon);
+  Node& node = x.graph().add("BatchNorm", {x, scale, offset}, {{"epsilon", epsilon}});
+  return {node.output(0), node.output(1), node.output(2)};
+}
+
+}  // namespace ops
+}  // namespace trireme

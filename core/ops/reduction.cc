@@ -1,0 +1,171 @@
+// Reductions over axes, and the two ops that undo and redo broadcasting.
+//
+// The axes of a node are never negative, sorted and complete: an empty list reduces nothing (a scalar).
+#include "core/ops/register.h"
+#include "core/ops/rules.h"
+
+namespace trireme::ops {
+namespace {
+
+Shape reduced_shape(const InferenceContext& c) {
+  const Ints& axes = c.attribute<Ints>("axes");
+  const bool keep_dims = c.attribute<bool>("keep_dims");
+  Shape shape;
+  size_t next = 0;
+  for (int i = 0; i < c.shape(0).rank(); ++i) {
+    if (next < axes.size() && axes[next] == i) {
+      ++next;
+      if (keep_dims) shape.push_back(1);
+    } else {
+      shape.push_back(c.shape(0)[i]);
+    }
+  }
+  c.require(next == axes.size(), "sorted axes within the input's rank");
+  return shape;
+}
+
+// `reduced`, an output or its gradient, in a shape that broadcasts to the input.
+Value with_kept_dims(GradientContext& g, Value reduced) {
+  const Ints& axes = g.attribute<Ints>("axes");
+  return g.attribute<bool>("keep_dims") || axes.empty() ? reduced : expand_dims(reduced, axes);
+}
+
+OpDef reduction(std::string name, bool only_floating, std::function<void(GradientContext&)> gradient) {
+  return {
+      .name = std::move(name),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .infer =
+          [only_floating](const InferenceContext& c) {
+            if (only_floating) c.require_floating();
+            c.require(is_floating(c.dtype(0)) || is_integer(c.dtype(0)), "numbers");
+            return Types{{c.dtype(0), reduced_shape(c)}};
+          },
+      .gradient = std::move(gradient),
+  };
+}
+
+OpDef sum_op() {
+  return reduction("Sum", false, [](GradientContext& g) {
+    g.set_grad(0, broadcast_like(with_kept_dims(g, g.grad_of_output()), g.input(0)));
+  });
+}
+
+OpDef mean_op() {
+  return reduction("Mean", true, [](GradientContext& g) {
+    g.set_grad(0, broadcast_like(with_kept_dims(g, g.grad_of_output()), g.input(0), true));
+  });
+}
+
+// The largest element; where several are, they share the gradient equally. Of no elements: the lowest number there is.
+OpDef max_op() {
+  return reduction("Max", false, [](GradientContext& g) {
+    const Value x = g.input(0);
+    const Value is_max = cast(equal(x, broadcast_like(with_kept_dims(g, g.output(0)), x)), x.dtype());
+    const Value count = sum(is_max, g.attribute<Ints>("axes"), g.attribute<bool>("keep_dims"));
+    const Value share = with_kept_dims(g, g.grad_of_output() / count);
+    g.set_grad(0, is_max * share);
+  });
+}
+
+// The i64 index along `axis` of the largest element, the first of equal ones.
+OpDef argmax_op() {
+  return {
+      .name = "ArgMax",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .infer =
+          [](const InferenceContext& c) {
+            const int64_t axis = c.attribute<int64_t>("axis");
+            c.require(axis >= 0 && axis < c.shape(0).rank(), "an axis within the input's rank");
+            c.require(c.shape(0)[static_cast<int>(axis)] != 0, "at least one element along the axis");
+            Shape shape;
+            for (int i = 0; i < c.shape(0).rank(); ++i) {
+              if (i != axis) shape.push_back(c.shape(0)[i]);
+            }
+            return Types{{DType::kInt64, shape}};
+          },
+  };
+}
+
+// x summed over the axes along which `like`'s shape was broadcast to x's; with `average`, divided by how many elements
+// went into each. `like` is looked at for its shape only.
+OpDef sum_like_op() {
+  return {
+      .name = "SumLike",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer =
+          [](const InferenceContext& c) {
+            c.require_same_dtype();
+            require_broadcasts_to(c, c.shape(1), c.shape(0));
+            return Types{c.input(1)};
+          },
+      .gradient =
+          [](GradientContext& g) {
+            g.set_grad(0, broadcast_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
+          },
+      .traits = {.in_place_inputs = {0}},
+  };
+}
+
+// x repeated to the shape of `like`; with `average`, divided by how often each element is repeated.
+OpDef broadcast_like_op() {
+  return {
+      .name = "BroadcastLike",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer =
+          [](const InferenceContext& c) {
+            require_broadcasts_to(c, c.shape(0), c.shape(1));
+            return Types{{c.dtype(0), c.shape(1)}};
+          },
+      .gradient =
+          [](GradientContext& g) {
+            g.set_grad(0, sum_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
+          },
+      .traits = {.in_place_inputs = {0}},
+  };
+}
+
+Value reduce(std::string_view op, Value x, const Axes& axes, bool keep_dims) {
+  if (!x.defined()) throw invalid_argument(op, ": input 0 is not defined");
+  const int rank = x.shape().rank();
+  Axes all = axes;
+  if (all.empty()) {
+    for (int i = 0; i < rank; ++i) all.push_back(i);
+  }
+  return build(op, {x}, {{"axes", normalize_axes(all, rank, op)}, {"keep_dims", keep_dims}});
+}
+
+}  // namespace
+
+Value sum(Value x, Axes axes, bool keep_dims) { return reduce("Sum", x, axes, keep_dims); }
+Value mean(Value x, Axes axes, bool keep_dims) { return reduce("Mean", x, axes, keep_dims); }
+Value max(Value x, Axes axes, bool keep_dims) { return reduce("Max", x, axes, keep_dims); }
+
+Value argmax(Value x, int64_t axis) {
+  if (!x.defined()) throw invalid_argument("ArgMax: input 0 is not defined");
+  return build("ArgMax", {x}, {{"axis", normalize_axes({axis}, x.shape().rank(), "ArgMax")[0]}});
+}
+
+Value sum_like(Value x, Value like, bool average) {
+  return build("SumLike", {x, like}, {{"average", average}});
+}
+
+Value broadcast_like(Value x, Value like, bool average) {
+  return build("BroadcastLike", {x, like}, {{"average", average}});
+}
+
+}  // namespace trireme::ops
+
+namespace trireme {
+
+void register_reduction_ops(OpTable& table) {
+  using namespace ops;
+  for (auto make : {sum_op, mean_op, max_op, argmax_op, sum_like_op, broadcast_like_op}) {
+    table.add(make());
+  }
+}
+
+}  // namespace trireme

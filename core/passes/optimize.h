@@ -1,0 +1,28 @@
+// The default pipeline: prune, fold constants, merge common subexpressions, prune again, fuse, place.
+#pragma once
+
+#include "core/device/kernel.h"
+#include "core/passes/placement.h"
+#include "core/passes/program.h"
+
+namespace trireme {
+
+struct PassOptions {
+  bool prune = true;
+  bool fold_constants = true;
+  bool merge_common_subexpressions = true;
+  bool fuse_bias_activation = true;
+  bool fuse_gradient_update = true;
+  // Needed by fold_constants: with kernels of kind "reference". Null: nothing is folded.
+  const KernelTable* kernels = nullptr;
+  size_t max_folded_bytes = size_t{1} << 20;
+  // Without devices nothing is placed.
+  PlacementOptions placement;
+  // Verify the graph before the first and after each pass; always done in debug builds.
+  bool verify = false;
+};
+
+// Throws what the passes throw; a pass that breaks a rule of graphs is an Error{kInternal} naming the pass.
+Program optimize(Program program, const PassOptions& options = {});
+
+}  // namespace trireme

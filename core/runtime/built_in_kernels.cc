@@ -1,0 +1,18 @@
+#include "core/runtime/built_in_kernels.h"
+
+#include "core/device/cpu/register.h"
+#include "core/device/reference/register.h"
+
+namespace trireme {
+
+std::shared_ptr<const KernelTable> built_in_kernels() {
+  static const std::shared_ptr<const KernelTable> table = [] {
+    auto kernels = std::make_shared<KernelTable>();
+    register_reference_kernels(*kernels);
+    register_cpu_kernels(*kernels);
+    return kernels;
+  }();
+  return table;
+}
+
+}  // namespace trireme

@@ -1,0 +1,39 @@
+// The variables of a session: named tensors that live on their device from one step to the next.
+//
+// Not synchronised: read and written between runs, by the thread that runs the session.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/device/device.h"
+
+namespace trireme {
+
+class VariableStore {
+ public:
+  // `devices` outlives the store.
+  explicit VariableStore(const DeviceSet& devices) : devices_(devices) {}
+
+  // Copies `value` (on the host) into the variable. It is made on `device` when it is not there yet; the address of an
+  // existing one does not change. Throws invalid_argument when dtype or shape differ from what is there.
+  void set(const std::string& name, const Tensor& value, const std::string& device = "");
+  Tensor get(const std::string& name) const;  // a copy on the host; throws not_found
+  bool has(const std::string& name) const { return variables_.contains(name); }
+  std::vector<std::string> names() const;
+  std::map<std::string, Tensor> snapshot() const;  // all of them, copied to the host
+
+  // The memory itself, for the executor. Throws Error naming the variable when it was never set.
+  Tensor& at(const std::string& name, const TensorType& expected, const std::string& device);
+
+ private:
+  struct Variable {
+    Tensor tensor;
+    std::string device;
+  };
+  const DeviceSet& devices_;
+  std::map<std::string, Variable> variables_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,48 @@
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include "core/graph/print.h"
+#include "core/graph/serialize.h"
+#include "core/io/inspect.h"
+#include "core/ops/ops.h"
+#include "launcher/commands.h"
+
+namespace trireme {
+namespace {
+
+constexpr char kGraphSuffix[] = ".graph";
+
+// A graph that `trireme train --save-graph` wrote.
+io::Inspector graph_inspector(bool dot) {
+  return {"a graph (*.graph, from trireme train --save-graph)",
+          [](const std::string& path) { return path.ends_with(kGraphSuffix); },
+          [dot](const std::string& path) {
+            std::ifstream in(path, std::ios::binary);
+            const std::string bytes(std::istreambuf_iterator<char>(in), {});
+            const auto graph = parse_graph(bytes, core_op_table(), path);
+            return dot ? to_dot(*graph) : to_text(*graph);
+          }};
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+  struct Options {
+    std::string path;
+    bool dot = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("inspect", "Print a checkpoint or a graph as text");
+  command->footer("Example:\n  trireme inspect runs/digits_lenet/checkpoints");
+  command->add_option("PATH", options->path, "A checkpoint (prefix, .index file or folder) or a .graph file")->required();
+  command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
+  command->callback([options] {
+    auto inspectors = io::checkpoint_inspectors();
+    inspectors.insert(inspectors.begin(), graph_inspector(options->dot));
+    std::cout << io::inspect(options->path, inspectors);
+  });
+}
+
+}  // namespace trireme

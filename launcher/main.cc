@@ -1,0 +1,59 @@
+// The `trireme` program: reads the command line, runs one command, and turns an Error into one line and an exit code.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "launcher/commands.h"
+
+namespace {
+
+constexpr char kFooter[] =
+    "Example:\n"
+    "  trireme train examples/digits_lenet.textproto\n"
+    "\n"
+    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 stopped in a way that a restart may mend, 130 interrupted.";
+
+int run(int argc, char** argv) {
+  CLI::App app{"Trireme trains one dataflow graph everywhere."};
+  app.name("trireme");
+  app.set_version_flag("--version", "trireme " TRIREME_VERSION);
+  app.set_help_all_flag("--help-all", "Help of every command");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  bool verbose = false;
+  app.add_flag("--verbose", verbose, "Log what is of use to a developer");
+  app.parse_complete_callback([&] { trireme::init_logging(argv[0], {.verbose = verbose}); });
+  trireme::add_train_command(app);
+  trireme::add_evaluate_command(app);
+  trireme::add_predict_command(app);
+  trireme::add_inspect_command(app);
+  trireme::add_devices_command(app);
+  trireme::add_bench_command(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+    std::fprintf(stderr, "trireme: %s\nRun trireme --help, or trireme COMMAND --help.\n", error.what());
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const trireme::Error& error) {
+    std::fprintf(stderr, "trireme: %s\n", error.what());
+    return error.code() == trireme::ErrorCode::kCancelled ? 130 : error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "trireme: out of memory\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "trireme: %s\n", error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,194 @@
+#include "core/nn/callbacks.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "tests/core/nn/helpers.h"
+
+namespace trireme::nn {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string read(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::unique_ptr<Model> make_model() {
+  auto model = std::make_unique<Model>();
+  model->add<Dense>({.units = 3});
+  model->compile(classifier(std::make_shared<Sgd>(constant_rate(0.1))));
+  return model;
+}
+
+data::Dataset make_data() { return clusters(40).shuffle(2).batch(8); }
+
+// A training that does nothing but report what a test tells it.
+class FakeTraining : public Training {
+ public:
+  explicit FakeTraining(Model& model) : model_(model) {}
+  Model& model() override { return model_; }
+  int64_t step() const override { return 0; }
+  int64_t epoch() const override { return epochs; }
+  bool resumed() const override { return false; }
+  StateMap state() override { return {}; }
+  void request_stop(const std::string& reason) override { stop_reason = reason; }
+
+  int64_t epochs = 0;
+  std::string stop_reason;
+
+ private:
+  Model& model_;
+};
+
+// Returns after how many epochs the training was stopped.
+int64_t epochs_until_stop(EarlyStopping& callback, FakeTraining& training,
+                          std::vector<double> values, std::string_view name = "val_loss") {
+  for (double value : values) {
+    ++training.epochs;
+    const LogValue logs[] = {{"loss", 1}, {name, value}};
+    callback.on_epoch_end(training, logs);
+    if (!training.stop_reason.empty()) return training.epochs;
+  }
+  return -1;
+}
+
+TEST(EarlyStoppingTest, WaitsForItsPatience) {
+  auto model = make_model();
+  for (const auto& [patience, expected] :
+       {std::pair<int64_t, int64_t>{0, 4}, {1, 4}, {2, 7}, {3, -1}}) {
+    FakeTraining training(*model);
+    EarlyStopping callback({.patience = patience});
+    EXPECT_EQ(epochs_until_stop(callback, training, {5, 4, 3, 3.5, 2, 2, 2.5, 1}), expected)
+        << patience;
+  }
+}
+
+TEST(EarlyStoppingTest, HonoursDirectionAndMinimum) {
+  auto model = make_model();
+  FakeTraining training(*model);
+  EarlyStopping callback(
+      {.monitor = "val_accuracy", .patience = 2, .min_delta = 0.01, .higher_is_better = true});
+  EXPECT_EQ(epochs_until_stop(callback, training, {.5, .6, .605, .609}, "val_accuracy"), 4);
+  EXPECT_THAT(training.stop_reason, HasSubstr("val_accuracy has not improved on 0.6 for 2 epochs"));
+}
+
+TEST(EarlyStoppingTest, NamesWhatCanBeMonitored) {
+  auto model = make_model();
+  EXPECT_THAT(error_of([&] {
+                FitOptions options = quiet(1);
+                options.callbacks = {std::make_shared<EarlyStopping>(EarlyStoppingOptions{})};
+                model->fit(make_data(), options);
+              }),
+              HasSubstr("no \"val_loss\" to monitor; this training has loss, accuracy"));
+}
+
+TEST(EarlyStoppingTest, RestoresTheBestWeights) {
+  auto model = make_model();
+  model->build({DType::kFloat32, {-1, 2}});
+  FakeTraining training(*model);
+  EarlyStopping callback({.patience = 1, .restore_best_weights = true});
+  const double best = model->weights().at("dense/kernel").as_double(0);
+  epochs_until_stop(callback, training, {1});
+  StateMap worse = model->weights();
+  worse["dense/kernel"] = Tensor::zeros(DType::kFloat32, {2, 3});
+  model->set_weights(worse);
+  EarlyStopping resumed({.patience = 1, .restore_best_weights = true});
+  StateMap state;
+  callback.save(state);
+  resumed.restore(state);
+  ASSERT_EQ(epochs_until_stop(resumed, training, {2}), 2);
+  resumed.on_train_end(training);
+  EXPECT_EQ(model->weights().at("dense/kernel").as_double(0), best);
+}
+
+TEST(CsvLogTest, WritesALineAnEpoch) {
+  TemporaryFolder folder;
+  FitOptions options = quiet(2);
+  options.callbacks = {std::make_shared<CsvLog>(folder / "log.csv")};
+  options.validation = make_data();
+  const History history = make_model()->fit(make_data(), options);
+  std::istringstream lines(read(folder / "log.csv"));
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(line, "epoch,loss,accuracy,val_loss,val_accuracy");
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    std::getline(lines, line);
+    int number;
+    double loss;
+    ASSERT_EQ(std::sscanf(line.c_str(), "%d,%lf,", &number, &loss), 2) << line;
+    EXPECT_EQ(number, epoch);
+    EXPECT_NEAR(loss, history.values.at("loss")[static_cast<size_t>(epoch)], 1e-7);
+  }
+  EXPECT_FALSE(std::getline(lines, line));
+}
+
+// Epochs after the checkpoint are trained again: their old lines go.
+TEST(CsvLogTest, AResumedTrainingHasEachEpochOnce) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log.csv";
+  auto fit = [&](FitOptions options) {
+    options.callbacks.push_back(std::make_shared<CsvLog>(path));
+    make_model()->fit(make_data(), options);
+  };
+  FitOptions options = quiet(3);
+  auto state = std::make_shared<StateAt>(7);  // in epoch 2
+  options.callbacks = {state};
+  fit(options);
+  const std::string whole = read(path);
+  options = quiet(3);
+  options.resume = state->state;
+  fit(options);
+  EXPECT_EQ(read(path), whole);
+}
+
+TEST(CsvLogTest, SaysWhenItCannotWrite) {
+  FitOptions options = quiet(1);
+  options.callbacks = {std::make_shared<CsvLog>("/nowhere/log.csv")};
+  EXPECT_THAT(error_of([&] { make_model()->fit(make_data(), options); }),
+              HasSubstr("/nowhere/log.csv: "));
+}
+
+std::vector<int64_t> saved_steps(CheckpointCallbackOptions checkpoint, FitOptions options) {
+  options.callbacks.push_back(std::make_shared<CheckpointCallback>(checkpoint));
+  make_model()->fit(make_data(), options);
+  std::vector<int64_t> steps;
+  for (const auto& info : io::list_checkpoints(checkpoint.directory)) steps.push_back(info.step);
+  return steps;
+}
+
+TEST(CheckpointCallbackTest, SavesStepsAndEpochsAndKeepsTheLast) {
+  TemporaryFolder folder;  // 5 steps an epoch
+  EXPECT_THAT(saved_steps({.directory = folder / "a"}, quiet(2)), ElementsAre(5, 10));
+  EXPECT_THAT(saved_steps({.directory = folder / "b", .every_steps = 3}, quiet(2)),
+              ElementsAre(3, 5, 6, 9, 10));
+  EXPECT_THAT(saved_steps({.directory = folder / "c", .every_steps = 3, .keep_last = 2}, quiet(2)),
+              ElementsAre(9, 10));
+  EXPECT_THAT(
+      saved_steps({.directory = folder / "d", .every_steps = 4, .every_epoch = false}, quiet(2)),
+      ElementsAre(4, 8, 10));
+}
+
+// Ctrl-C: the step is finished, the checkpoint is written, fit returns.
+TEST(StopFlagTest, StopsAfterTheStepAndKeepsACheckpoint) {
+  TemporaryFolder folder;
+  std::atomic<bool> flag = false;
+  class Raise : public Callback {
+   public:
+    explicit Raise(std::atomic<bool>& flag) : flag_(flag) {}
+    void on_batch_end(Training& training, Logs) override { flag_ = training.step() == 3; }
+
+   private:
+    std::atomic<bool>& flag_;
+  };
+  FitOptions options = quiet(2);
+  options.callbacks = {std::make_shared<Raise>(flag), std::make_shared<StopFlag>(&flag)};
+  EXPECT_THAT(saved_steps({.directory = folder / "a"}, options), ElementsAre(3));
+}
+
+}  // namespace
+}  // namespace trireme::nn

@@ -1,0 +1,90 @@
+#include "core/nn/initializers.h"
+
+#include <cmath>
+
+#include "tests/core/nn/helpers.h"
+
+namespace trireme::nn {
+namespace {
+
+struct Statistics {
+  double mean = 0, stddev = 0, low = 0, high = 0;
+};
+
+Statistics statistics(const Initializer& initializer, const Shape& shape) {
+  const Tensor x = initializer({{DType::kFloat32, shape}, fans_of(shape), 42});
+  Statistics s{0, 0, 1e9, -1e9};
+  for (float v : x.flat<float>()) {
+    s.mean += v;
+    s.low = std::min<double>(s.low, v);
+    s.high = std::max<double>(s.high, v);
+  }
+  s.mean /= static_cast<double>(x.elements());
+  for (float v : x.flat<float>()) s.stddev += (v - s.mean) * (v - s.mean);
+  s.stddev = std::sqrt(s.stddev / static_cast<double>(x.elements()));
+  return s;
+}
+
+TEST(InitializersTest, FansOfAConvolutionCountItsWindow) {
+  const Fans fans = fans_of({5, 5, 6, 16});
+  EXPECT_EQ(fans.in, 150);
+  EXPECT_EQ(fans.out, 400);
+}
+
+TEST(InitializersTest, UniformOnesFillTheirRange) {
+  const Shape shape{300, 200};
+  for (const auto& [initializer, limit] : {std::pair{glorot_uniform(), std::sqrt(6.0 / 500)},
+                                           {he_uniform(), std::sqrt(6.0 / 300)},
+                                           {fan_in_uniform(), std::sqrt(1.0 / 300)},
+                                           {uniform(), 0.05}}) {
+    const Statistics s = statistics(initializer, shape);
+    EXPECT_NEAR(s.mean, 0, limit / 50);
+    EXPECT_NEAR(s.stddev, limit / std::sqrt(3), limit / 100);
+    EXPECT_GE(s.low, -limit);
+    EXPECT_LE(s.high, limit);
+    EXPECT_LT(s.low, -0.99 * limit);
+    EXPECT_GT(s.high, 0.99 * limit);
+  }
+}
+
+TEST(InitializersTest, NormalOnesHaveTheirSpread) {
+  const Shape shape{300, 200};
+  for (const auto& [initializer, stddev] : {std::pair{glorot_normal(), std::sqrt(2.0 / 500)},
+                                            {he_normal(), std::sqrt(2.0 / 300)},
+                                            {normal(), 0.05}}) {
+    const Statistics s = statistics(initializer, shape);
+    EXPECT_NEAR(s.mean, 0, stddev / 50);
+    EXPECT_NEAR(s.stddev, stddev, stddev / 50);
+    EXPECT_LT(s.low, -3 * stddev);
+  }
+  EXPECT_NEAR(statistics(normal(3, 0.5), shape).mean, 3, 0.02);
+}
+
+TEST(InitializersTest, ConstantsAreThemselves) {
+  EXPECT_EQ(statistics(zeros(), {7}).stddev, 0);
+  EXPECT_EQ(statistics(ones(), {7}).mean, 1);
+  EXPECT_EQ(statistics(constant(0.25), {7}).low, 0.25);
+}
+
+// A variable's values may not depend on what else the model has, nor on the order of its layers.
+TEST(InitializersTest, AreAFunctionOfSeedAndName) {
+  auto kernel = [](uint64_t seed, bool more_layers) {
+    Model model({.seed = seed});
+    if (more_layers) model.add<Dense>({.units = 2, .name = "before"});
+    model.add<Dense>({.units = 4, .name = "same"});
+    model.build({DType::kFloat32, {-1, 2}});
+    const Tensor value = model.weights().at("same/kernel");
+    return std::vector<float>(value.flat<float>().begin(), value.flat<float>().end());
+  };
+  EXPECT_EQ(kernel(1, false), kernel(1, true));
+  EXPECT_NE(kernel(1, false), kernel(2, false));
+}
+
+TEST(InitializersTest, UnknownNamesListTheKnown) {
+  EXPECT_THAT(error_of([] { initializer_from_name("glorrot"); }),
+              testing::AllOf(testing::HasSubstr("unknown initializer \"glorrot\""),
+                             testing::HasSubstr("glorot_uniform")));
+}
+
+}  // namespace
+}  // namespace trireme::nn

@@ -1,0 +1,15 @@
+#include "tests/support/op_cases.h"
+
+namespace trireme::testing {
+
+std::vector<OpCase> all_op_cases() {
+  std::vector<OpCase> all;
+  for (auto family : {source_cases, elementwise_cases, reduction_cases, shaping_cases, indexing_cases,
+                      random_cases, update_cases, linear_cases, convolution_cases, pooling_cases,
+                      normalization_cases, loss_cases}) {
+    for (OpCase& op_case : family()) all.push_back(std::move(op_case));
+  }
+  return all;
+}
+
+}  // namespace trireme::testing

@@ -1,0 +1,157 @@
+#include "worker/build_data.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/data/cifar10.h"
+#include "core/data/csv.h"
+#include "core/data/digits.h"
+#include "core/data/idx.h"
+#include "core/data/synthetic.h"
+#include "core/data/text.h"
+#include "proto/job.pb.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> search_path(const std::string& data_dir) {
+  if (!data_dir.empty()) return {data_dir};
+  if (const char* from_environment = std::getenv("TRIREME_DATA_DIR")) return {from_environment};
+  return {".", "data", "../shared/data"};
+}
+
+JobData images(std::string_view what, const data::LabeledImages& train, const data::LabeledImages& test) {
+  return {train.dataset(), test.dataset(),
+          str_cat(what, ": ", train.size(), " + ", test.size(), " images")};
+}
+
+std::vector<std::string> below(const std::string& directory, const auto& names) {
+  std::vector<std::string> paths;
+  for (const std::string& name : names) paths.push_back((fs::path(directory) / name).string());
+  return paths;
+}
+
+JobData build_cifar10(const job::Cifar10& cifar, const std::string& data_dir) {
+  const std::string directory = find_data(cifar.directory().empty() ? "cifar10" : cifar.directory(), data_dir);
+  auto train = cifar.train_files().empty() ? data::cifar10(directory, data::Split::kTrain)
+                                           : data::read_cifar10(below(directory, cifar.train_files()));
+  auto test = cifar.test_files().empty() ? data::cifar10(directory, data::Split::kTest)
+                                         : data::read_cifar10(below(directory, cifar.test_files()));
+  return images("cifar10 in " + directory, train, test);
+}
+
+// Mean 0 and variance 1 for each feature, as the training rows have them; the label too, unless it is a class.
+void standardize(Tensor& columns, int64_t train_rows) {
+  const int64_t rows = columns.shape()[0], width = columns.shape().rank() > 1 ? columns.shape()[1] : 1;
+  auto values = columns.flat<float>();
+  for (int64_t c = 0; c < width; ++c) {
+    double sum = 0, squares = 0;
+    for (int64_t r = 0; r < train_rows; ++r) {
+      const double v = values[static_cast<size_t>(r * width + c)];
+      sum += v;
+      squares += v * v;
+    }
+    const double mean = sum / static_cast<double>(train_rows);
+    const double variance = squares / static_cast<double>(train_rows) - mean * mean;
+    const double scale = variance > 1e-12 ? 1 / std::sqrt(variance) : 1;  // a constant column stays one
+    for (int64_t r = 0; r < rows; ++r) {
+      float& v = values[static_cast<size_t>(r * width + c)];
+      v = static_cast<float>((v - mean) * scale);
+    }
+  }
+}
+
+JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
+  const data::CsvOptions options{
+      .header = csv.no_header() ? data::CsvHeader::kAbsent : data::CsvHeader::kAuto,
+      .label = csv.label(),
+      .label_dtype = csv.integer_label() ? DType::kInt64 : DType::kFloat32};
+  data::CsvTable table = csv.file().empty()
+                             ? data::parse_csv(data::synthetic_housing_csv(4000, 1), "made-up houses", options)
+                             : data::read_csv(find_data(csv.file(), data_dir), options);
+  const double fraction = csv.validation_fraction() == 0 ? 0.2 : csv.validation_fraction();
+  const int64_t rows = table.features.shape()[0];
+  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
+  if (fraction < 0 || held_back < 1 || held_back >= rows) {
+    throw invalid_argument("data.csv.validation_fraction ", fraction, " of ", rows,
+                           " rows: expected at least one row to train with and one to validate with");
+  }
+  if (!csv.keep_scale()) {
+    standardize(table.features, rows - held_back);
+    if (!csv.integer_label()) standardize(table.labels, rows - held_back);
+  }
+  const data::Dataset all = table.dataset();
+  return {all.take(rows - held_back), all.skip(rows - held_back),
+          str_cat("csv: ", rows - held_back, " + ", held_back, " rows of ", table.features.shape()[1],
+                  " numbers, label '", table.label_column, "'",
+                  csv.keep_scale() ? "" : ", brought to mean 0 and variance 1")};
+}
+
+JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) {
+  const int64_t vocabulary = reviews.vocabulary() == 0 ? 10000 : reviews.vocabulary();
+  if (vocabulary < 1) throw invalid_argument("data.reviews.vocabulary must be positive");
+  if (reviews.train_file().empty() != reviews.test_file().empty()) {
+    throw invalid_argument("data.reviews: expected both train_file and test_file, or neither");
+  }
+  const bool made_up = reviews.train_file().empty();
+  auto train = made_up ? data::synthetic_reviews(20000, 1)
+                       : data::read_labeled_text(find_data(reviews.train_file(), data_dir), 2);
+  auto test = made_up ? data::synthetic_reviews(5000, 2)
+                      : data::read_labeled_text(find_data(reviews.test_file(), data_dir), 2);
+  const std::string sizes = str_cat(train.size(), " + ", test.size());
+  return {data::multi_hot_dataset(std::move(train), vocabulary),
+          data::multi_hot_dataset(std::move(test), vocabulary),
+          str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ", vocabulary, " words")};
+}
+
+JobData build_source(const job::Data& data, const std::string& data_dir) {
+  switch (data.source_case()) {
+    case job::Data::kDigits: {
+      const uint64_t seed = data.digits().seed() == 0 ? 1 : data.digits().seed();
+      return images("digits, drawn by the program", data::digits(data::Split::kTrain, seed),
+                    data::digits(data::Split::kTest, seed));
+    }
+    case job::Data::kMnist: {
+      const std::string directory =
+          find_data(data.mnist().directory().empty() ? "mnist" : data.mnist().directory(), data_dir);
+      return images("mnist in " + directory, data::mnist(directory, data::Split::kTrain),
+                    data::mnist(directory, data::Split::kTest));
+    }
+    case job::Data::kCifar10: return build_cifar10(data.cifar10(), data_dir);
+    case job::Data::kCsv: return build_csv(data.csv(), data_dir);
+    case job::Data::kReviews: return build_reviews(data.reviews(), data_dir);
+    case job::Data::SOURCE_NOT_SET: break;
+  }
+  throw invalid_argument("the job has no data source");
+}
+
+}  // namespace
+
+std::string find_data(const std::string& name, const std::string& data_dir) {
+  const fs::path path(name);
+  std::string looked;
+  for (const fs::path& folder : path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
+    const fs::path candidate = (folder / path).lexically_normal();
+    std::error_code error;
+    if (fs::exists(candidate, error)) return candidate.string();
+    looked += (looked.empty() ? "" : ", ") + candidate.string();
+  }
+  throw not_found("there is no ", name, "; looked for ", looked,
+                  path.is_absolute() ? "" : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
+}
+
+JobData build_data(const job::Data& data, const std::string& data_dir) {
+  if (data.take() < 0 || data.validation_take() < 0) {
+    throw invalid_argument("data.take and data.validation_take must not be negative");
+  }
+  JobData built = build_source(data, data_dir);
+  if (data.take() > 0) built.train = built.train.take(data.take());
+  if (data.validation_take() > 0) built.validation = built.validation.take(data.validation_take());
+  return built;
+}
+
+}  // namespace trireme

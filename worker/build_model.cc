@@ -1,0 +1,189 @@
+#include "worker/build_model.h"
+
+#include <charconv>
+
+#include "core/base/error.h"
+#include "core/nn/layers.h"
+#include "core/nn/optimizers.h"
+#include "proto/job.pb.h"
+#include "worker/job_file.h"
+
+namespace trireme {
+namespace {
+
+nn::Activation activation(job::Activation activation) {
+  switch (activation) {
+    case job::RELU: return nn::Activation::kRelu;
+    case job::SIGMOID: return nn::Activation::kSigmoid;
+    case job::TANH: return nn::Activation::kTanh;
+    case job::SOFTMAX: return nn::Activation::kSoftmax;
+    default: return nn::Activation::kNone;
+  }
+}
+
+ops::Padding padding(job::Padding padding) {
+  return padding == job::SAME ? ops::Padding::kSame : ops::Padding::kValid;
+}
+
+// In a job file an absent number is 0.
+template <typename T>
+T or_default(T value, T fallback) {
+  return value == 0 ? fallback : value;
+}
+
+nn::Conv2DOptions conv2d_options(const job::Conv2D& conv) {
+  const int64_t stride = or_default<int64_t>(conv.stride(), 1), dilation = or_default<int64_t>(conv.dilation(), 1);
+  return {.filters = conv.filters(),
+          .kernel_h = or_default(conv.kernel_height(), conv.kernel()),
+          .kernel_w = or_default(conv.kernel_width(), conv.kernel()),
+          .stride_h = stride,
+          .stride_w = stride,
+          .dilation_h = dilation,
+          .dilation_w = dilation,
+          .groups = or_default<int64_t>(conv.groups(), 1),
+          .padding = padding(conv.padding()),
+          .activation = activation(conv.activation()),
+          .use_bias = !conv.no_bias()};
+}
+
+nn::Pool2DOptions pool2d_options(const job::Pool2D& pool) {
+  const int64_t window = or_default<int64_t>(pool.window(), 2);
+  return {.window_h = window,
+          .window_w = window,
+          .stride_h = pool.stride(),
+          .stride_w = pool.stride(),
+          .padding = padding(pool.padding())};
+}
+
+std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
+  switch (layer.kind_case()) {
+    case job::Layer::kDense:
+      return std::make_unique<nn::Dense>(nn::DenseOptions{.units = layer.dense().units(),
+                                                          .activation = activation(layer.dense().activation()),
+                                                          .use_bias = !layer.dense().no_bias()});
+    case job::Layer::kConv2D: return std::make_unique<nn::Conv2D>(conv2d_options(layer.conv2d()));
+    case job::Layer::kMaxPool2D: return std::make_unique<nn::MaxPool2D>(pool2d_options(layer.max_pool2d()));
+    case job::Layer::kAvgPool2D: return std::make_unique<nn::AvgPool2D>(pool2d_options(layer.avg_pool2d()));
+    case job::Layer::kFlatten: return std::make_unique<nn::Flatten>();
+    case job::Layer::kDropout: return std::make_unique<nn::Dropout>(nn::DropoutOptions{.rate = layer.dropout().rate()});
+    case job::Layer::kBatchNorm:
+      return std::make_unique<nn::BatchNorm>(
+          nn::BatchNormOptions{.momentum = or_default(layer.batch_norm().momentum(), 0.99),
+                               .epsilon = or_default(layer.batch_norm().epsilon(), 1e-3)});
+    case job::Layer::kActivation:
+      return std::make_unique<nn::ActivationLayer>(
+          nn::ActivationOptions{.activation = activation(layer.activation().function())});
+    case job::Layer::kEmbedding:
+      return std::make_unique<nn::Embedding>(nn::EmbeddingOptions{.rows = layer.embedding().vocabulary(),
+                                                                  .dimension = layer.embedding().dimension()});
+    case job::Layer::kZeroPad2D: {
+      const int64_t p = layer.zero_pad2d().padding();
+      return std::make_unique<nn::ZeroPad2D>(nn::ZeroPad2DOptions{.top = p, .bottom = p, .left = p, .right = p});
+    }
+    case job::Layer::KIND_NOT_SET: break;
+  }
+  throw invalid_argument("a layer without a kind: expected e.g. dense { units: 10 }");
+}
+
+nn::Schedule schedule(const job::Optimizer& optimizer, int64_t steps, const std::string& path) {
+  const double rate = optimizer.learning_rate();
+  switch (optimizer.schedule().kind_case()) {
+    case job::Schedule::kStep: {
+      const auto& step = optimizer.schedule().step();
+      const double factor = or_default(step.factor(), 0.1);
+      std::vector<double> values = {rate};
+      for (int i = 0; i < step.boundaries_size(); ++i) values.push_back(values.back() * factor);
+      return nn::step_rate({step.boundaries().begin(), step.boundaries().end()}, values);
+    }
+    case job::Schedule::kCosine: {
+      const auto& cosine = optimizer.schedule().cosine();
+      const int64_t whole = or_default(cosine.steps(), steps);
+      if (whole <= cosine.warmup_steps() || cosine.warmup_steps() < 0 || cosine.minimum() < 0 || cosine.minimum() > rate) {
+        throw invalid_argument(path, ": optimizer.schedule.cosine: expected warmup_steps below the ", whole,
+                               " steps, and a minimum from 0 to the learning rate");
+      }
+      return nn::cosine_rate(rate, whole, cosine.warmup_steps(), cosine.minimum() / rate);
+    }
+    case job::Schedule::KIND_NOT_SET: break;
+  }
+  return nn::constant_rate(rate);
+}
+
+std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimizer, int64_t steps,
+                                                    const std::string& path) {
+  const nn::Schedule rate = schedule(optimizer, steps, path);
+  switch (optimizer.kind_case()) {
+    case job::Optimizer::kRmsprop:
+      return std::make_shared<nn::RmsProp>(
+          rate, ops::RmsPropOptions{.rho = or_default(optimizer.rmsprop().rho(), 0.9),
+                                    .momentum = optimizer.rmsprop().momentum(),
+                                    .epsilon = or_default(optimizer.rmsprop().epsilon(), 1e-7)});
+    case job::Optimizer::kAdagrad:
+      return std::make_shared<nn::Adagrad>(
+          rate, ops::AdagradOptions{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7)});
+    case job::Optimizer::kAdam:
+      return std::make_shared<nn::Adam>(rate, ops::AdamOptions{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
+                                                               .beta2 = or_default(optimizer.adam().beta2(), 0.999),
+                                                               .epsilon = or_default(optimizer.adam().epsilon(), 1e-7),
+                                                               .weight_decay = optimizer.adam().weight_decay()});
+    default:
+      return std::make_shared<nn::Sgd>(rate, ops::SgdOptions{.momentum = optimizer.sgd().momentum(),
+                                                             .nesterov = optimizer.sgd().nesterov(),
+                                                             .weight_decay = optimizer.sgd().weight_decay()});
+  }
+}
+
+// The number in `layer 3 (dense "logits"): …`; 0 when the message does not start so.
+int layer_number(std::string_view message) {
+  constexpr std::string_view kStart = "layer ";
+  if (!message.starts_with(kStart)) return 0;
+  int number = 0;
+  std::from_chars(message.data() + kStart.size(), message.data() + message.size(), number);
+  return number;
+}
+
+}  // namespace
+
+void build_layers(nn::Model& model, const JobFile& file, const TensorType& features) {
+  const auto& layers = file.job().model().layers();
+  for (int i = 0; i < layers.size(); ++i) {
+    try {
+      std::unique_ptr<nn::Layer> layer = make_layer(layers[i]);
+      if (!layers[i].name().empty()) layer->set_name(layers[i].name());
+      model.add(std::move(layer));
+    } catch (const Error& error) {
+      throw Error(error.code(), str_cat(file.where_layer(i), "layer ", i + 1, ": ", error.what()));
+    }
+  }
+  try {
+    model.build(features);
+  } catch (const Error& error) {
+    throw Error(error.code(), file.where_layer(layer_number(error.what()) - 1) + error.what());
+  }
+}
+
+nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
+  const job::Job& job = file.job();
+  nn::CompileOptions options;
+  try {
+    options.optimizer = make_optimizer(job.optimizer(), steps, file.path());
+  } catch (const Error& error) {
+    if (std::string_view(error.what()).starts_with(file.path())) throw;
+    throw Error(error.code(), file.path() + ": optimizer: " + error.what());
+  }
+  switch (job.loss()) {
+    case job::BINARY_CROSS_ENTROPY: options.loss = nn::binary_cross_entropy(); break;
+    case job::MEAN_SQUARED_ERROR: options.loss = nn::mean_squared_error(); break;
+    default: options.loss = nn::sparse_categorical_cross_entropy(); break;
+  }
+  for (int metric : job.metrics()) {
+    if (metric == job::MEAN_ABSOLUTE_ERROR) {
+      options.metrics.push_back(nn::mean_absolute_error());
+    } else {
+      options.metrics.push_back(nn::metric_from_name("accuracy", options.loss.name));
+    }
+  }
+  return options;
+}
+
+}  // namespace trireme

@@ -1,0 +1,198 @@
+#include "worker/job_file.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "proto/job.pb.h"
+
+namespace trireme {
+namespace {
+
+namespace pb = google::protobuf;
+using job::Job;
+using job::Model;
+using job::Optimizer;
+
+// Keeps the first error; protobuf counts lines and columns from 0.
+class FirstError : public pb::io::ErrorCollector {
+ public:
+  explicit FirstError(std::string file) : file_(std::move(file)) {}
+  void AddError(int line, int column, const std::string& message) override {
+    if (!text_.empty()) return;
+    text_ = line < 0 ? file_ + ": " + message
+                     : str_cat(file_, ":", line + 1, ":", column + 1, ": ", message);
+  }
+  void AddWarning(int, int, const std::string&) override {}
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string file_, text_;
+};
+
+std::string fields_of(const pb::Descriptor& type) {
+  std::string names;
+  for (int i = 0; i < type.field_count(); ++i) names += (i > 0 ? ", " : "") + type.field(i)->name();
+  return names;
+}
+
+// One step of an override's path: "layers[2]" is {"layers", 2}.
+struct PathStep {
+  std::string field;
+  int index = -1;
+};
+
+std::vector<PathStep> parse_path(const std::string& path, const std::string& override_text) {
+  std::vector<PathStep> steps;
+  std::stringstream stream(path);
+  for (std::string part; std::getline(stream, part, '.');) {
+    PathStep step{part};
+    if (const size_t open = part.find('['); open != std::string::npos) {
+      step.field = part.substr(0, open);
+      const char* begin = part.data() + open + 1;
+      const auto [end, error] = std::from_chars(begin, part.data() + part.size(), step.index);
+      if (error != std::errc() || end + 1 != part.data() + part.size() || *end != ']' || step.index < 0) {
+        throw invalid_argument("--set ", override_text, ": expected a number in brackets, found '", part, "'");
+      }
+    }
+    steps.push_back(step);
+  }
+  return steps;
+}
+
+// Follows the path to the message that holds the last field, making messages on the way.
+void apply_override(pb::Message& root, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw invalid_argument("--set ", text, ": expected path=value, e.g. --set optimizer.learning_rate=0.1");
+  }
+  const std::vector<PathStep> steps = parse_path(text.substr(0, equals), text);
+  const std::string value = text.substr(equals + 1);
+  pb::Message* message = &root;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const PathStep& step = steps[i];
+    const pb::FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(step.field);
+    if (field == nullptr) {
+      throw invalid_argument("--set ", text, ": ", message->GetDescriptor()->name(), " has no field '", step.field,
+                             "'; it has ", fields_of(*message->GetDescriptor()));
+    }
+    const pb::Reflection& reflection = *message->GetReflection();
+    const bool last = i + 1 == steps.size();
+    if (step.index >= 0) {
+      const int size = field->is_repeated() ? reflection.FieldSize(*message, field) : 0;
+      if (step.index >= size) {
+        throw invalid_argument("--set ", text, ": '", step.field, "' has ", size, " elements");
+      }
+    }
+    const bool is_message = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE;
+    if (!last) {
+      if (!is_message || (field->is_repeated() && step.index < 0)) {
+        throw invalid_argument("--set ", text, ": '", step.field, "' ",
+                               is_message ? "is a list: say which element, e.g. " + step.field + "[0]" : "has no fields");
+      }
+      message = field->is_repeated() ? reflection.MutableRepeatedMessage(message, field, step.index)
+                                     : reflection.MutableMessage(message, field);
+      continue;
+    }
+    if (field->is_repeated()) reflection.ClearField(message, field);
+    FirstError errors("--set " + text);
+    pb::TextFormat::Parser parser;
+    parser.RecordErrorsTo(&errors);
+    // Parsed as it would stand in the file; a string need not be quoted on the command line.
+    const bool quote = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING && !value.starts_with('"');
+    const std::string line = is_message ? field->name() + " { " + value + " }"
+                                        : field->name() + ": " + (quote ? "\"" + value + "\"" : value);
+    if (!parser.MergeFromString(line, message)) {
+      std::string reason = errors.text();
+      throw invalid_argument("--set ", text, ": '", value, "' is no ",
+                             is_message ? field->message_type()->name() : std::string(field->cpp_type_name()),
+                             " (", reason.substr(reason.rfind(": ") + 2), ")");
+    }
+  }
+}
+
+void require(bool condition, const std::string& file, std::string_view expectation) {
+  if (!condition) throw invalid_argument(file, ": ", expectation);
+}
+
+void fill_defaults_and_check(Job& job, const std::string& file) {
+  require(job.has_data() && job.data().source_case() != job::Data::SOURCE_NOT_SET, file,
+          "expected a data source; add e.g. data { digits {} }");
+  require(job.has_model() && job.model().layers_size() > 0, file,
+          "expected a model with layers; add e.g. model { layers { flatten {} } layers { dense { units: 10 } } }");
+  require(job.epochs() >= 0 && job.batch_size() >= 0 && job.steps_per_epoch() >= 0, file,
+          "epochs, batch_size and steps_per_epoch must not be negative");
+  if (job.epochs() == 0) job.set_epochs(1);
+  if (job.batch_size() == 0) job.set_batch_size(128);
+  if (job.seed() == 0) job.set_seed(1);
+  if (job.name().empty()) job.set_name(std::filesystem::path(file).stem().string());
+  if (job.output_dir().empty()) job.set_output_dir("runs/" + job.name());
+  Optimizer& optimizer = *job.mutable_optimizer();
+  if (optimizer.kind_case() == Optimizer::KIND_NOT_SET) optimizer.mutable_sgd();
+  require(optimizer.learning_rate() >= 0, file, "optimizer.learning_rate must not be negative");
+  if (optimizer.learning_rate() == 0) optimizer.set_learning_rate(optimizer.has_sgd() ? 0.01 : 0.001);
+  if (job.checkpoint().keep() == 0) job.mutable_checkpoint()->set_keep(3);
+  require(job.checkpoint().keep() > 0 && job.checkpoint().every_steps() >= 0, file,
+          "checkpoint.keep must be positive and checkpoint.every_steps must not be negative");
+  for (int metric : job.metrics()) {
+    require(metric != job::METRIC_UNSPECIFIED, file, "expected a metric, found METRIC_UNSPECIFIED");
+  }
+}
+
+}  // namespace
+
+JobFile::JobFile() : job_(std::make_unique<Job>()) {}
+JobFile::JobFile(JobFile&&) noexcept = default;
+JobFile::~JobFile() = default;
+
+JobFile JobFile::parse(const std::string& text, const std::string& name,
+                       const std::vector<std::string>& overrides) {
+  JobFile file;
+  file.path_ = name;
+  FirstError errors(name);
+  pb::TextFormat::ParseInfoTree positions;
+  pb::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  parser.WriteLocationsTo(&positions);
+  parser.SetRecursionLimit(20);  // a Job is not deep; hostile text may be
+  if (!parser.ParseFromString(text, file.job_.get())) {
+    throw invalid_argument(errors.text().empty() ? name + ": is no job" : errors.text());
+  }
+  const pb::FieldDescriptor* model = Job::descriptor()->FindFieldByName("model");
+  const pb::FieldDescriptor* layers = Model::descriptor()->FindFieldByName("layers");
+  if (auto* tree = positions.GetTreeForNested(model, -1)) {
+    for (int i = 0; i < file.job_->model().layers_size(); ++i) {
+      const auto at = tree->GetLocation(layers, i);
+      file.layer_positions_.emplace_back(at.line + 1, at.column + 1);
+    }
+  }
+  for (const std::string& text_override : overrides) apply_override(*file.job_, text_override);
+  fill_defaults_and_check(*file.job_, name);
+  return file;
+}
+
+JobFile JobFile::read(const std::string& path, const std::vector<std::string>& overrides) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    throw invalid_argument(path, ": expected a job file, found a directory");
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw not_found(path, ": there is no such job file");
+  constexpr size_t kMaxBytes = 16 << 20;
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (text.size() > kMaxBytes) throw invalid_argument(path, ": a job file has at most 16 MiB");
+  return parse(text, path, overrides);
+}
+
+std::string JobFile::where_layer(int index) const {
+  if (index < 0 || static_cast<size_t>(index) >= layer_positions_.size()) return path_ + ": ";
+  const auto [line, column] = layer_positions_[static_cast<size_t>(index)];
+  return str_cat(path_, ":", line, ":", column, ": ");
+}
+
+}  // namespace trireme
