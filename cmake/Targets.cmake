@@ -19,8 +19,11 @@ function(trireme_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} trireme_options GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE TRIREME_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  # Tests run side by side: compute threads that wait must sleep, not spin.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+    ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endfunction()
 
 # trireme_fuzzer(NAME SOURCES… [DEPENDS targets…]): one libFuzzer program. Only with TRIREME_BUILD_FUZZERS, which needs

@@ -59,7 +59,8 @@ class Sweep {
       const Value output = node.output(i);
       Gradient gradient = gradient_of(output);
       if (!gradient.defined()) continue;
-      if (!node.op().gradient || !leads_further(node)) continue;  // a leaf keeps its gradient sparse
+      if (!node.op().gradient || !leads_further(node))
+        continue;  // a leaf keeps its gradient sparse
       output_gradients[static_cast<size_t>(i)] = densify(gradient, output);
       any = true;
     }
@@ -71,8 +72,8 @@ class Sweep {
       const Value input = node.inputs()[i];
       if (!gradient.defined() || !is_useful(input)) continue;
       TRIREME_CHECK(gradient.is_sparse() || compatible(gradient.values.shape(), input.shape()),
-                    "gradient rule of ", node.op().name, " gives ", gradient.values.type(), " for input ", i,
-                    " of ", input.type());
+                    "gradient rule of ", node.op().name, " gives ", gradient.values.type(),
+                    " for input ", i, " of ", input.type());
       pending_[input].push_back(gradient);
     }
   }
@@ -89,11 +90,11 @@ class Sweep {
     if (parts.size() == 1) return parts[0];
     if (std::ranges::all_of(parts, &Gradient::is_sparse)) {
       // Indices may be i32 in one place and i64 in another.
-      const DType index_type = std::ranges::all_of(parts, [](const Gradient& part) {
-                                 return part.indices->dtype() == DType::kInt32;
-                               })
-                                   ? DType::kInt32
-                                   : DType::kInt64;
+      const DType index_type =
+          std::ranges::all_of(
+              parts, [](const Gradient& part) { return part.indices->dtype() == DType::kInt32; })
+              ? DType::kInt32
+              : DType::kInt64;
       std::vector<Value> indices, rows;
       for (const Gradient& part : parts) {
         indices.push_back(ops::cast(*part.indices, index_type));

@@ -63,8 +63,8 @@ class SourceNode final : public Node {
 
 template <typename From, typename To>
 void convert(const void* from, void* to, int64_t n, float scale, float shift) {
-  const From* in = static_cast<const From*>(from);
-  To* out = static_cast<To*>(to);
+  const From* __restrict in = static_cast<const From*>(from);
+  To* __restrict out = static_cast<To*>(to);
   if (scale == 1 && shift == 0) {
     for (int64_t i = 0; i < n; ++i) out[i] = static_cast<To>(in[i]);
   } else {

@@ -1,7 +1,8 @@
-// Which random number belongs to which element, on every device: a pure function of (seed, step, example, position).
+// Which random number belongs to which element, on every device: a pure function of (seed, step,
+// example, position).
 //
-// Element p of the row of example e takes word p mod 4 of the Philox block with key = seed, high counter = step and low
-// counter = e · blocks_per_row + p/4.
+// Element p of the row of example e takes word p mod 4 of the Philox block with key = seed, high
+// counter = step and low counter = e · blocks_per_row + p/4.
 #pragma once
 
 #include <cmath>
@@ -19,7 +20,8 @@ struct RandomRows {
         row_elements(shape.rank() == 0 ? 1 : shape.last(shape.rank() - 1).elements()),
         blocks_per_row((row_elements + 3) / 4) {}
 
-  // `key` as the ops take it: {step, index of the example in row 0}. Counters wrap around, as unsigned numbers do.
+  // `key` as the ops take it: {step, index of the example in row 0}. Counters wrap around, as
+  // unsigned numbers do.
   uint64_t counter(const int64_t* key, int64_t row, int64_t block) const {
     return (static_cast<uint64_t>(key[1]) + static_cast<uint64_t>(row)) *
                static_cast<uint64_t>(blocks_per_row) +
@@ -27,7 +29,8 @@ struct RandomRows {
   }
 };
 
-// Standard normal numbers from two uniform words (Box and Muller 1958); the first is shifted off 0, where log is infinite.
+// Standard normal numbers from two uniform words (Box and Muller 1958); the first is shifted off 0,
+// where log is infinite.
 struct NormalPair {
   float first, second;
 };

@@ -1,4 +1,5 @@
-// Row numbers that come from data: read as i32 or i64, and checked before they are used as addresses.
+// Row numbers that come from data: read as i32 or i64, and checked before they are used as
+// addresses.
 #pragma once
 
 #include <string>
@@ -28,7 +29,8 @@ class RowIndices {
   int64_t at(const KernelArgs& args, int64_t i) const {
     const int64_t row = unchecked(args, i);
     if (row < 0 || row >= rows_) [[unlikely]] {
-      throw invalid_argument(where_, ": index ", row, " at position ", i, " is not in [0, ", rows_, ")");
+      throw invalid_argument(where_, ": index ", row, " at position ", i, " is not in [0, ", rows_,
+                             ")");
     }
     return row;
   }

@@ -1,4 +1,5 @@
-// Where the inputs of an Apply… node stand: variable, slots, lr, step, then the gradient or indices and rows.
+// Where the inputs of an Apply… node stand: variable, slots, lr, step, then the gradient or indices
+// and rows.
 #pragma once
 
 #include "core/device/kernel.h"
@@ -13,16 +14,16 @@ struct UpdateLayout {
 
   int gradient_input() const { return 1 + slots + has_lr + has_step; }
 
-  UpdateStep step(const KernelArgs& args) const {
-    UpdateStep step;
-    if (has_lr) step.lr = static_cast<double>(*args.in<float>(1 + slots));
-    if (has_step) step.step = *args.in<int64_t>(2 + slots);
-    return step;
+  template <typename Rule>
+  UpdateStep step(const Rule& rule, const KernelArgs& args) const {
+    return begin_step(rule, has_lr ? static_cast<double>(*args.in<float>(1 + slots)) : 0,
+                      has_step ? *args.in<int64_t>(2 + slots) : 1);
   }
 
   // `count` elements from `begin` of the variable and its slots, with a gradient from anywhere.
   template <typename T>
-  UpdateRows<T> rows(const KernelArgs& args, int64_t begin, int64_t count, const T* gradient) const {
+  UpdateRows<T> rows(const KernelArgs& args, int64_t begin, int64_t count,
+                     const T* gradient) const {
     const size_t size = static_cast<size_t>(count);
     UpdateRows<T> rows{{args.mutable_in<T>(0) + begin, size}, {}, {gradient, size}};
     for (int i = 0; i < slots; ++i) {
@@ -32,7 +33,8 @@ struct UpdateLayout {
   }
 };
 
-// Calls add.operator()<Rule>(name, layout) for each update op that has a rule: the one list of them for all devices.
+// Calls add.operator()<Rule>(name, layout) for each update op that has a rule: the one list of them
+// for all devices.
 template <typename Add>
 void for_each_dense_update(Add add) {
   add.template operator()<AssignRule>("Assign", UpdateLayout{});

@@ -1,10 +1,12 @@
-// The arithmetic of optimizers, once: over spans of elements, whichever part of a variable they are.
+// The arithmetic of optimizers, once: over spans of elements, whichever part of a variable they
+// are.
 //
-// Dense updates call it with a whole variable cut into pieces, sparse ones with the rows that a batch touched, a parameter
-// server with its shard. An element's new value depends on that element only, so any cut gives the same bytes.
+// Dense updates call it with a whole variable cut into pieces, sparse ones with the rows that a
+// batch touched, a parameter server with its shard. An element's new value depends on that element
+// only, so any cut gives the same bytes.
 //
-// Everything here has internal linkage (static): the file is compiled for several processor levels, and the linker must
-// not pick one of them for all.
+// Everything here has internal linkage (static): the file is compiled for several processor levels,
+// and the linker must not pick one of them for all.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +18,8 @@
 
 namespace trireme {
 
-// The same elements of a variable, its slots and its gradient. REQUIRES: equal sizes; slots as the rule's slots() says.
+// The same elements of a variable, its slots and its gradient. REQUIRES: equal sizes; slots as the
+// rule's slots() says.
 template <typename T>
 struct UpdateRows {
   std::span<T> variable;
@@ -32,13 +35,14 @@ struct UpdateRows {
   }
 };
 
-// Numbers that are fed at each step.
+// What holds for all elements of one step. Made by begin_step(), once a step.
 struct UpdateStep {
   double lr = 0;
-  int64_t step = 1;  // 1 for the first
+  double rate = 0;  // of Adam: lr, corrected for moments that began at zero
 };
 
-// variable = gradient; variable += gradient; variable = momentum·variable + (1 − momentum)·gradient.
+// variable = gradient; variable += gradient; variable = momentum·variable + (1 −
+// momentum)·gradient.
 struct AssignRule {
   explicit AssignRule(const Attributes&) {}
 };
@@ -50,8 +54,8 @@ struct MovingAverageRule {
   explicit MovingAverageRule(const Attributes& a) : momentum(a.get<double>("momentum")) {}
 };
 
-// w −= lr·weight_decay·w, then w −= lr·g; with momentum v = momentum·v − lr·g and w += v, or for Nesterov's
-// w += momentum·v − lr·g. Slots: v, when momentum is not 0. As in Keras.
+// w −= lr·weight_decay·w, then w −= lr·g; with momentum v = momentum·v − lr·g and w += v, or for
+// Nesterov's w += momentum·v − lr·g. Slots: v, when momentum is not 0. As in Keras.
 struct SgdRule {
   double momentum, weight_decay;
   bool nesterov;
@@ -61,23 +65,27 @@ struct SgdRule {
         nesterov(a.get<bool>("nesterov")) {}
 };
 
-// s = rho·s + (1 − rho)·g²; d = lr·g / √(s + epsilon); w −= d, or with momentum m = momentum·m + d and w −= m (Hinton 2012;
-// epsilon inside the root, as in Keras). Slots: s; m when momentum is not 0.
+// s = rho·s + (1 − rho)·g²; d = lr·g / √(s + epsilon); w −= d, or with momentum m = momentum·m + d
+// and w −= m (Hinton 2012; epsilon inside the root, as in Keras). Slots: s; m when momentum is not
+// 0.
 struct RmsPropRule {
   double rho, momentum, epsilon;
   explicit RmsPropRule(const Attributes& a)
-      : rho(a.get<double>("rho")), momentum(a.get<double>("momentum")), epsilon(a.get<double>("epsilon")) {}
+      : rho(a.get<double>("rho")),
+        momentum(a.get<double>("momentum")),
+        epsilon(a.get<double>("epsilon")) {}
 };
 
-// a += g²; w −= lr·g / √(a + epsilon) (Duchi et al. 2011; epsilon inside the root, as in Keras). Slots: a.
+// a += g²; w −= lr·g / √(a + epsilon) (Duchi et al. 2011; epsilon inside the root, as in Keras).
+// Slots: a.
 struct AdagradRule {
   double epsilon;
   explicit AdagradRule(const Attributes& a) : epsilon(a.get<double>("epsilon")) {}
 };
 
 // w −= lr·weight_decay·w; m += (1 − beta1)·(g − m); v += (1 − beta2)·(g² − v);
-// w −= lr·√(1 − beta2^t)/(1 − beta1^t) · m / (√v + epsilon) (Kingma and Ba 2015, section 2, the last form, as in Keras;
-// the decay of Loshchilov and Hutter 2019). Slots: m, v.
+// w −= lr·√(1 − beta2^t)/(1 − beta1^t) · m / (√v + epsilon) (Kingma and Ba 2015, section 2, the
+// last form, as in Keras; the decay of Loshchilov and Hutter 2019). Slots: m, v.
 struct AdamRule {
   double beta1, beta2, epsilon, weight_decay;
   explicit AdamRule(const Attributes& a)
@@ -86,6 +94,16 @@ struct AdamRule {
         epsilon(a.get<double>("epsilon")),
         weight_decay(a.get<double>("weight_decay")) {}
 };
+
+// `step` counts from 1.
+template <typename Rule>
+static UpdateStep begin_step(const Rule&, double lr, int64_t) {
+  return {lr, lr};
+}
+[[maybe_unused]] static UpdateStep begin_step(const AdamRule& rule, double lr, int64_t step) {
+  const double t = static_cast<double>(step);
+  return {lr, lr * std::sqrt(1 - std::pow(rule.beta2, t)) / (1 - std::pow(rule.beta1, t))};
+}
 
 template <typename T>
 static void update_rows(const AssignRule&, const UpdateStep&, const UpdateRows<T>& rows) {
@@ -100,7 +118,8 @@ static void update_rows(const AssignAddRule&, const UpdateStep&, const UpdateRow
 }
 
 template <typename T>
-static void update_rows(const MovingAverageRule& rule, const UpdateStep&, const UpdateRows<T>& rows) {
+static void update_rows(const MovingAverageRule& rule, const UpdateStep&,
+                        const UpdateRows<T>& rows) {
   const T keep = static_cast<T>(rule.momentum), take = static_cast<T>(1 - rule.momentum);
   T* const w = rows.variable.data();
   const T* const g = rows.gradient.data();
@@ -131,8 +150,10 @@ static void update_rows(const SgdRule& rule, const UpdateStep& step, const Updat
 }
 
 template <typename T>
-static void update_rows(const RmsPropRule& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
-  const T lr = static_cast<T>(step.lr), rho = static_cast<T>(rule.rho), rest = static_cast<T>(1 - rule.rho);
+static void update_rows(const RmsPropRule& rule, const UpdateStep& step,
+                        const UpdateRows<T>& rows) {
+  const T lr = static_cast<T>(step.lr), rho = static_cast<T>(rule.rho),
+          rest = static_cast<T>(1 - rule.rho);
   const T momentum = static_cast<T>(rule.momentum), epsilon = static_cast<T>(rule.epsilon);
   const size_t n = rows.variable.size();
   T* __restrict const w = rows.variable.data();
@@ -154,7 +175,8 @@ static void update_rows(const RmsPropRule& rule, const UpdateStep& step, const U
 }
 
 template <typename T>
-static void update_rows(const AdagradRule& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
+static void update_rows(const AdagradRule& rule, const UpdateStep& step,
+                        const UpdateRows<T>& rows) {
   const T lr = static_cast<T>(step.lr), epsilon = static_cast<T>(rule.epsilon);
   T* __restrict const w = rows.variable.data();
   T* __restrict const a = rows.slots[0].data();
@@ -167,9 +189,9 @@ static void update_rows(const AdagradRule& rule, const UpdateStep& step, const U
 
 template <typename T>
 static void update_rows(const AdamRule& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
-  const double t = static_cast<double>(step.step);
-  const T rate = static_cast<T>(step.lr * std::sqrt(1 - std::pow(rule.beta2, t)) / (1 - std::pow(rule.beta1, t)));
-  const T keep = static_cast<T>(1 - step.lr * rule.weight_decay), epsilon = static_cast<T>(rule.epsilon);
+  const T rate = static_cast<T>(step.rate);
+  const T keep = static_cast<T>(1 - step.lr * rule.weight_decay),
+          epsilon = static_cast<T>(rule.epsilon);
   const T rest1 = static_cast<T>(1 - rule.beta1), rest2 = static_cast<T>(1 - rule.beta2);
   T* __restrict const w = rows.variable.data();
   T* __restrict const m = rows.slots[0].data();

@@ -94,8 +94,8 @@ std::string to_dot(const Graph& graph) {
   print_scope(tree, "", 1, out);
   for (const auto& node : graph.nodes()) {
     for (const Value& input : node->inputs()) {
-      out += str_cat("  n", input.node->id(), " -> n", node->id(), " [label=",
-                     quoted(input.type().to_string()), "];\n");
+      out += str_cat("  n", input.node->id(), " -> n", node->id(),
+                     " [label=", quoted(input.type().to_string()), "];\n");
     }
     for (const Node* control : node->control_inputs()) {
       out += str_cat("  n", control->id(), " -> n", node->id(), " [style=dashed];\n");

@@ -7,14 +7,15 @@
 
 namespace trireme {
 
-// "%y = MatMul(%x, %w:1) {transpose_a=true} after %init : f32[?, 10] @/device:CPU:0", without the parts that are empty.
+// "%y = MatMul(%x, %w:1) {transpose_a=true} after %init : f32[?, 10] @/device:CPU:0", without the
+// parts that are empty.
 std::string to_text(const Node& node);
 
 // One line a node, in the order in which they were added.
 std::string to_text(const Graph& graph);
 
-// A digraph for `dot -Tsvg`: types on the edges, variables and constants as boxes, dashed edges for control inputs, and a
-// cluster for each name scope ("conv1/…").
+// A digraph for `dot -Tsvg`: types on the edges, variables and constants as boxes, dashed edges for
+// control inputs, and a cluster for each name scope ("conv1/…").
 std::string to_dot(const Graph& graph);
 
 }  // namespace trireme

@@ -1,8 +1,8 @@
 // Building a new graph from an old one: what every pass and every strategy does.
 //
-// A GraphCopier remembers what became of each old value and node. Copy nodes in the old graph's order; where something is
-// to change, add other nodes and say with replace() what stands for the old value. Lives for one rewrite, on one thread;
-// both graphs must outlive it.
+// A GraphCopier remembers what became of each old value and node. Copy nodes in the old graph's
+// order; where something is to change, add other nodes and say with replace() what stands for the
+// old value. Lives for one rewrite, on one thread; both graphs must outlive it.
 #pragma once
 
 #include <optional>
@@ -30,9 +30,10 @@ class GraphCopier {
 
   Graph& to() const { return to_; }
 
-  // Copies `node` with its name, attributes, device, inputs and control inputs, but for the changes; its outputs then
-  // stand for the old ones. Control inputs that are not copied yet are added when they are; those that never are (because
-  // nothing stands for them) are left out. Throws Error{kInternal} when an input has no counterpart.
+  // Copies `node` with its name, attributes, device, inputs and control inputs, but for the
+  // changes; its outputs then stand for the old ones. Control inputs that are not copied yet are
+  // added when they are; those that never are (because nothing stands for them) are left out.
+  // Throws Error{kInternal} when an input has no counterpart.
   Node& copy(const Node& node, NodeChanges changes = {});
   // All nodes that have no counterpart yet, in order.
   void copy_rest();
@@ -67,7 +68,9 @@ class Users {
   // The nodes that have `value` as input, in order; a node that uses it twice is there twice.
   const std::vector<Node*>& of(Value value) const;
   // True when some node has `node` as a control input, or it has some itself.
-  bool has_control_edges(const Node& node) const { return controlled_.at(static_cast<size_t>(node.id())); }
+  bool has_control_edges(const Node& node) const {
+    return controlled_.at(static_cast<size_t>(node.id()));
+  }
 
  private:
   std::unordered_map<Value, std::vector<Node*>, ValueHash> users_;

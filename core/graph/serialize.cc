@@ -18,7 +18,8 @@ static_assert(std::endian::native == std::endian::little, "tensors are stored li
 
 constexpr int kMaxNodes = 1 << 20;
 constexpr size_t kMaxName = 1 << 12;
-// Larger than any tensor that fits a machine; keeps products of dimensions and sums of sizes away from overflow.
+// Larger than any tensor that fits a machine; keeps products of dimensions and sums of sizes away
+// from overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
 void write_shape(const Shape& shape, proto::ShapeProto& message) {
@@ -112,7 +113,8 @@ class Reader {
     Attributes attributes;
     for (const auto& [key, value] : message.attributes()) attributes.set(key, read(key, value));
     try {
-      Node& node = graph_.add(message.op(), std::move(inputs), std::move(attributes), message.name());
+      Node& node =
+          graph_.add(message.op(), std::move(inputs), std::move(attributes), message.name());
       node.set_device(message.device());
       for (int i = 0; i < node.output_count(); ++i) check_size(node.output_type(i).shape, "output");
     } catch (const Error& error) {
@@ -152,8 +154,10 @@ class Reader {
     const auto elements = static_cast<size_t>(shape.elements());
     const bool strings = dtype == DType::kString;
     const size_t expected = strings ? elements : elements * size_of(dtype);
-    const size_t found = strings ? static_cast<size_t>(message.strings_size()) : message.data().size();
-    // Compared before anything is allocated: the data is here already, so the tensor is no larger than the message.
+    const size_t found =
+        strings ? static_cast<size_t>(message.strings_size()) : message.data().size();
+    // Compared before anything is allocated: the data is here already, so the tensor is no larger
+    // than the message.
     require(found == expected, "'", key, "' is ", TensorType{dtype, shape}, " and needs ", expected,
             strings ? " strings" : " bytes", ", found ", found);
     Tensor tensor(dtype, shape);
@@ -174,13 +178,20 @@ class Reader {
 
   AttributeValue read(const std::string& key, const proto::AttributeProto& message) const {
     switch (message.value_case()) {
-      case proto::AttributeProto::kBoolean: return message.boolean();
-      case proto::AttributeProto::kInteger: return int64_t{message.integer()};
-      case proto::AttributeProto::kNumber: return message.number();
-      case proto::AttributeProto::kText: return message.text();
-      case proto::AttributeProto::kDtype: return read_dtype(message.dtype(), key);
-      case proto::AttributeProto::kShape: return read_shape(message.shape(), key);
-      case proto::AttributeProto::kTensor: return read_tensor(message.tensor(), key);
+      case proto::AttributeProto::kBoolean:
+        return message.boolean();
+      case proto::AttributeProto::kInteger:
+        return int64_t{message.integer()};
+      case proto::AttributeProto::kNumber:
+        return message.number();
+      case proto::AttributeProto::kText:
+        return message.text();
+      case proto::AttributeProto::kDtype:
+        return read_dtype(message.dtype(), key);
+      case proto::AttributeProto::kShape:
+        return read_shape(message.shape(), key);
+      case proto::AttributeProto::kTensor:
+        return read_tensor(message.tensor(), key);
       case proto::AttributeProto::kIntegers: {
         Ints values;
         for (int64_t x : message.integers().values()) {
@@ -189,7 +200,8 @@ class Reader {
         }
         return values;
       }
-      case proto::AttributeProto::VALUE_NOT_SET: break;
+      case proto::AttributeProto::VALUE_NOT_SET:
+        break;
     }
     require(false, "attribute '", key, "' has no value");
     return false;

@@ -18,8 +18,8 @@ void require(bool condition, const Node& node, const Parts&... rule) {
 }
 
 bool belongs(const Graph& graph, const Node* node) {
-  return node != nullptr && &node->graph() == &graph && node->id() >= 0 && node->id() < graph.size() &&
-         graph.nodes()[static_cast<size_t>(node->id())].get() == node;
+  return node != nullptr && &node->graph() == &graph && node->id() >= 0 &&
+         node->id() < graph.size() && graph.nodes()[static_cast<size_t>(node->id())].get() == node;
 }
 
 void verify_inputs(const Graph& graph, const Node& node) {
@@ -137,7 +137,9 @@ std::optional<DeviceName> parse_device_name(std::string_view text) {
   const size_t colon = text.find(':');
   if (colon == 0 || colon == std::string_view::npos) return std::nullopt;
   const std::string_view kind = text.substr(0, colon), digits = text.substr(colon + 1);
-  const auto is_upper = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
+  const auto is_upper = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
   if (!std::ranges::all_of(kind, is_upper) || digits.empty() || digits.front() == '-') {
     return std::nullopt;
   }

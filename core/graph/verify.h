@@ -1,7 +1,8 @@
-// The rules that every graph obeys, whoever built or rewrote it, and the order in which its nodes may run.
+// The rules that every graph obeys, whoever built or rewrote it, and the order in which its nodes
+// may run.
 //
-// Functions only read the graph; call them from the thread that builds it. A broken rule is an invalid_argument that names
-// the node, its op and the rule.
+// Functions only read the graph; call them from the thread that builds it. A broken rule is an
+// invalid_argument that names the node, its op and the rule.
 #pragma once
 
 #include <optional>
@@ -23,7 +24,8 @@ struct DeviceName {
 };
 std::optional<DeviceName> parse_device_name(std::string_view text);
 
-// The variable whose bytes `value` is: the value itself, or what it is a view of. Null when there is none.
+// The variable whose bytes `value` is: the value itself, or what it is a view of. Null when there
+// is none.
 const Node* variable_behind(Value value);
 // True when the kernel of `node` writes to one of its inputs.
 inline bool is_update(const Node& node) { return !node.op().traits.mutated_inputs.empty(); }
@@ -33,16 +35,18 @@ inline bool is_pure(const Node& node) {
   return !traits.is_stateful && !traits.is_communication && traits.mutated_inputs.empty();
 }
 
-// Nodes in an order in which they may run: each after its inputs and control inputs, and an update of a variable after all
-// other readers of that variable, through views too. Where the rules leave a choice, in the order in which they were added.
-// Throws when there is no such order, naming the nodes that wait for each other.
+// Nodes in an order in which they may run: each after its inputs and control inputs, and an update
+// of a variable after all other readers of that variable, through views too. Where the rules leave
+// a choice, in the order in which they were added. Throws when there is no such order, naming the
+// nodes that wait for each other.
 std::vector<Node*> execution_order(const Graph& graph);
 
 // Checks every rule:
 //   - names are unique, and a node is found under its name;
 //   - inputs are outputs of earlier nodes of this graph, as many as the op takes;
 //   - output types are those that the op's shape rule infers from the inputs;
-//   - what an op updates in place is a Variable node, and a variable is updated by one node at most;
+//   - what an op updates in place is a Variable node, and a variable is updated by one node at
+//   most;
 //   - control inputs are nodes of this graph, and an execution order exists;
 //   - devices read "/device:KIND:INDEX".
 void verify(const Graph& graph);

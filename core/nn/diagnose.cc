@@ -1,5 +1,6 @@
 #include "core/nn/diagnose.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -10,6 +11,12 @@ namespace {
 
 std::optional<int64_t> first_non_finite(const Tensor& tensor) {
   if (!is_floating(tensor.dtype())) return std::nullopt;
+  if (tensor.dtype() == DType::kFloat32) {
+    const auto values = tensor.flat<float>();
+    const auto at = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+    if (at == values.end()) return std::nullopt;
+    return at - values.begin();
+  }
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     if (!std::isfinite(tensor.as_double(i))) return i;
   }
@@ -22,6 +29,17 @@ std::string element(const Tensor& tensor, int64_t at) {
 
 }  // namespace
 
+std::string find_non_finite_variable(Model& model) {
+  for (const VariableSpec& variable : model.variables().all()) {
+    const Tensor value = model.session().variables().get(variable.name);
+    if (const auto at = first_non_finite(value)) {
+      return str_cat("the first tensor that is not finite is the variable \"", variable.name,
+                     "\", ", element(value, *at), "; try a lower learning rate");
+    }
+  }
+  return "";
+}
+
 std::string find_non_finite(Model& model, const data::ElementSpec& spec, const data::Element& batch,
                             const StepInputs& inputs) {
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -31,14 +49,8 @@ std::string find_non_finite(Model& model, const data::ElementSpec& spec, const d
                      "\" in this batch, ", element(batch[i], *at), "; clean the data set");
     }
   }
+  if (std::string variable = find_non_finite_variable(model); !variable.empty()) return variable;
   const TrainGraph& train = model.train_graph();
-  for (const VariableSpec& variable : model.variables().all()) {
-    const Tensor value = model.session().variables().get(variable.name);
-    if (const auto at = first_non_finite(value)) {
-      return str_cat("the first tensor that is not finite is the variable \"", variable.name,
-                     "\", ", element(value, *at), "; try a lower learning rate");
-    }
-  }
   std::vector<std::string> names;
   std::vector<Value> fetches;
   for (const NamedValue& output : train.forward.outputs) {

@@ -14,4 +14,7 @@ namespace trireme::nn {
 std::string find_non_finite(Model& model, const data::ElementSpec& spec, const data::Element& batch,
                             const StepInputs& inputs);
 
+// The same for the variables alone; empty when they are finite.
+std::string find_non_finite_variable(Model& model);
+
 }  // namespace trireme::nn

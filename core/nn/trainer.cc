@@ -142,6 +142,13 @@ void Trainer::run_step() {
 }
 
 void Trainer::end_epoch() {
+  // A loss can stay finite over weights that are not: a rectifier may make 0 of NaN, and the last
+  // update has no loss.
+  if (!options_.allow_nan) {
+    if (const std::string found = find_non_finite_variable(model_); !found.empty()) {
+      throw failed("after step ", progress_.step, " (epoch ", progress_.epoch + 1, "): ", found);
+    }
+  }
   const int64_t done = progress_.epoch_step;
   if (options_.reduce_sums) options_.reduce_sums(means_.sums());
   running_logs();

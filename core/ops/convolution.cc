@@ -1,4 +1,5 @@
-// Convolution of images. The three ops are each other's derivatives, so second derivatives need no more.
+// Convolution of images. The three ops are each other's derivatives, so second derivatives need no
+// more.
 //
 // All share the attributes strides, dilations, padding and groups (see window.h).
 #include "core/base/error.h"
@@ -31,8 +32,8 @@ Attributes common_attributes(const Node& node) {
           {"groups", node.attribute<int64_t>("groups")}};
 }
 
-// Cross-correlation, as in tf.nn.conv2d. input: [batch, h, w, in]; filter: [fh, fw, in / groups, out], both floating.
-// y: [batch, h', w', out]; sizes and padding as window.h says.
+// Cross-correlation, as in tf.nn.conv2d. input: [batch, h, w, in]; filter: [fh, fw, in / groups,
+// out], both floating. y: [batch, h', w', out]; sizes and padding as window.h says.
 OpDef conv2d() {
   return {
       .name = "Conv2d",
@@ -54,7 +55,8 @@ OpDef conv2d() {
 }
 
 // The gradient of Conv2d with respect to its input, which is linear in both filter and grad.
-// filter: [fh, fw, in / groups, out]; grad: [batch, h', w', out]; input_like: [batch, h, w, in], only its shape counts.
+// filter: [fh, fw, in / groups, out]; grad: [batch, h', w', out]; input_like: [batch, h, w, in],
+// only its shape counts.
 OpDef conv2d_backward_input() {
   return {
       .name = "Conv2dBackwardInput",
@@ -105,8 +107,8 @@ OpDef conv2d_backward_filter() {
   };
 }
 
-// activation(Conv2d + bias) in one kernel; made by the fusion pass after differentiation, so it has no gradient.
-// input, filter: as Conv2d; bias: [out]; activation: none, relu, sigmoid or tanh.
+// activation(Conv2d + bias) in one kernel; made by the fusion pass after differentiation, so it has
+// no gradient. input, filter: as Conv2d; bias: [out]; activation: none, relu, sigmoid or tanh.
 OpDef fused_conv2d() {
   return {
       .name = "FusedConv2d",

@@ -5,8 +5,8 @@
 namespace trireme {
 namespace {
 
-// The same value in memory of the node's own device; made by placement where a value crosses devices. Not a view: its
-// output never shares memory with its input.
+// The same value in memory of the node's own device; made by placement where a value crosses
+// devices. Not a view: its output never shares memory with its input.
 OpDef copy() {
   return {
       .name = "Copy",
@@ -15,7 +15,8 @@ OpDef copy() {
       .infer = ops::same_as_input,
       .gradient =
           [](GradientContext& g) {
-            // Back to where the input is: placement adds that copy when the graph is placed after this.
+            // Back to where the input is: placement adds that copy when the graph is placed after
+            // this.
             g.set_grad(0, g.grad_of_output());
           },
   };

@@ -1,7 +1,7 @@
 // Elementwise arithmetic, comparisons and logic, with NumPy broadcasting.
 //
-// Gradients of broadcast inputs are summed back to the input's shape (unbroadcast). Each op stands with its gradient; the
-// shape rules are the same for all of a kind.
+// Gradients of broadcast inputs are summed back to the input's shape (unbroadcast). Each op stands
+// with its gradient; the shape rules are the same for all of a kind.
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -23,7 +23,9 @@ OpDef binary(std::string name, bool is_commutative, GradientRule gradient) {
       .max_inputs = 2,
       .infer = infer_arithmetic,
       .gradient = std::move(gradient),
-      .traits = {.in_place_inputs = {0, 1}, .is_commutative = is_commutative, .is_elementwise = true},
+      .traits = {.in_place_inputs = {0, 1},
+                 .is_commutative = is_commutative,
+                 .is_elementwise = true},
   };
 }
 
@@ -69,8 +71,8 @@ OpDef logical(std::string name, int inputs) {
           [](const InferenceContext& c) {
             c.require_same_dtype();
             c.require(c.dtype(0) == DType::kBool, "bool inputs");
-            return Types{{DType::kBool, c.input_count() == 1 ? c.shape(0)
-                                                             : broadcast(c.shape(0), c.shape(1))}};
+            return Types{{DType::kBool,
+                          c.input_count() == 1 ? c.shape(0) : broadcast(c.shape(0), c.shape(1))}};
           },
       .traits = {.in_place_inputs = inputs == 1 ? std::vector{0} : std::vector{0, 1},
                  .is_commutative = inputs == 2,
@@ -141,7 +143,8 @@ OpDef power_op() {
 }
 
 OpDef negate_op() {
-  return unary("Negate", false, [](GradientContext& g) { g.set_grad(0, negate(g.grad_of_output())); });
+  return unary("Negate", false,
+               [](GradientContext& g) { g.set_grad(0, negate(g.grad_of_output())); });
 }
 
 OpDef abs_op() {
@@ -206,7 +209,8 @@ OpDef relu_op() {
   });
 }
 
-// grad where y > 0, else 0. One op rather than select(greater(y, 0), …): it is what most backward passes consist of.
+// grad where y > 0, else 0. One op rather than select(greater(y, 0), …): it is what most backward
+// passes consist of.
 OpDef relu_grad_op() {
   return {
       .name = "ReluGrad",
@@ -231,9 +235,8 @@ OpDef sign_op() { return unary("Sign", false, nullptr); }
 
 // log(1 + e^x)
 OpDef softplus_op() {
-  return unary("Softplus", true, [](GradientContext& g) {
-    g.set_grad(0, g.grad_of_output() * sigmoid(g.input(0)));
-  });
+  return unary("Softplus", true,
+               [](GradientContext& g) { g.set_grad(0, g.grad_of_output() * sigmoid(g.input(0))); });
 }
 
 // `a` where the condition (bool) holds, else `b`; all three broadcast.
@@ -326,10 +329,10 @@ namespace trireme {
 
 void register_elementwise_ops(OpTable& table) {
   using namespace ops;
-  for (auto make : {add_op, subtract_op, multiply_op, divide_op, maximum_op, minimum_op, power_op,
-                    negate_op, abs_op, square_op, exp_op, log_op, sqrt_op, rsqrt_op, reciprocal_op,
-                    tanh_op, sigmoid_op, relu_op, relu_grad_op, sign_op, softplus_op, select_op,
-                    cast_op}) {
+  for (auto make : {add_op,       subtract_op, multiply_op,   divide_op, maximum_op, minimum_op,
+                    power_op,     negate_op,   abs_op,        square_op, exp_op,     log_op,
+                    sqrt_op,      rsqrt_op,    reciprocal_op, tanh_op,   sigmoid_op, relu_op,
+                    relu_grad_op, sign_op,     softplus_op,   select_op, cast_op}) {
     table.add(make());
   }
   table.add(comparison("Equal", true));

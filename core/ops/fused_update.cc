@@ -5,10 +5,11 @@
 namespace trireme {
 namespace {
 
-// variable -= lr · (a·b), by one matrix product that accumulates into the variable: the gradient is neither written nor
-// read. Made by the fusion pass from MatMul and ApplySgd without momentum, so it has no gradient.
-// variable: [m, n] f32|f64, a variable; lr: f32 scalar; a: [m, k] ([k, m] with transpose_a); b: [k, n] ([n, k] with
-// transpose_b), of the variable's dtype. Output 0 is the memory of the variable, hence its new value.
+// variable -= lr · (a·b), by one matrix product that accumulates into the variable: the gradient is
+// neither written nor read. Made by the fusion pass from MatMul and ApplySgd without momentum, so
+// it has no gradient. variable: [m, n] f32|f64, a variable; lr: f32 scalar; a: [m, k] ([k, m] with
+// transpose_a); b: [k, n] ([n, k] with transpose_b), of the variable's dtype. Output 0 is the
+// memory of the variable, hence its new value.
 OpDef fused_matmul_apply_sgd() {
   return {
       .name = "FusedMatMulApplySgd",

@@ -1,4 +1,5 @@
-// Ops that pick rows by number. Indices are i32 or i64; one that is out of range is an error when the kernel runs.
+// Ops that pick rows by number. Indices are i32 or i64; one that is out of range is an error when
+// the kernel runs.
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -6,7 +7,8 @@ namespace trireme::ops {
 namespace {
 
 void require_indices(const InferenceContext& c, int input) {
-  c.require(c.dtype(input) == DType::kInt32 || c.dtype(input) == DType::kInt64, "indices of i32 or i64");
+  c.require(c.dtype(input) == DType::kInt32 || c.dtype(input) == DType::kInt64,
+            "indices of i32 or i64");
 }
 
 Shape concatenated(const Shape& a, const Shape& b) {
@@ -35,8 +37,8 @@ OpDef gather_op() {
   };
 }
 
-// Computes what Gather does. Its gradient stays a list of rows, so that an update costs what the batch holds and not what
-// the table holds, and so that the table can live on parameter servers.
+// Computes what Gather does. Its gradient stays a list of rows, so that an update costs what the
+// batch holds and not what the table holds, and so that the table can live on parameter servers.
 OpDef embedding_lookup_op() {
   return {
       .name = "EmbeddingLookup",
@@ -56,8 +58,8 @@ OpDef embedding_lookup_op() {
   };
 }
 
-// indices: [i…], updates: [i…, …], like: [rows, …] → `like`'s shape of zeros, where row indices[i] is increased by
-// updates[i]. `like` lends its shape only.
+// indices: [i…], updates: [i…, …], like: [rows, …] → `like`'s shape of zeros, where row indices[i]
+// is increased by updates[i]. `like` lends its shape only.
 OpDef scatter_add_op() {
   return {
       .name = "ScatterAdd",
@@ -68,7 +70,8 @@ OpDef scatter_add_op() {
             require_indices(c, 0);
             c.require(c.dtype(1) == c.dtype(2), "updates of the dtype of `like`");
             c.require(c.shape(2).rank() >= 1, "a `like` of at least one dimension");
-            c.require(compatible(c.shape(1), concatenated(c.shape(0), c.shape(2).last(c.shape(2).rank() - 1))),
+            c.require(compatible(c.shape(1),
+                                 concatenated(c.shape(0), c.shape(2).last(c.shape(2).rank() - 1))),
                       "updates of the indices' shape followed by that of a row");
             return Types{c.input(2)};
           },
@@ -99,7 +102,9 @@ OpDef one_hot_op() {
 
 Value gather(Value params, Value indices) { return build("Gather", {params, indices}); }
 
-Value embedding_lookup(Value table, Value indices) { return build("EmbeddingLookup", {table, indices}); }
+Value embedding_lookup(Value table, Value indices) {
+  return build("EmbeddingLookup", {table, indices});
+}
 
 Value scatter_add(Value indices, Value updates, Value like) {
   return build("ScatterAdd", {indices, updates, like});

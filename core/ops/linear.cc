@@ -39,7 +39,8 @@ bool same_leading(const Shape& a, const Shape& y) {
 }
 
 // Matrix product of the last two axes; leading axes broadcast as in NumPy.
-// a: [..., m, k] ([..., k, m] with transpose_a); b: [..., k, n] ([..., n, k] with transpose_b); floating. y: [..., m, n].
+// a: [..., m, k] ([..., k, m] with transpose_a); b: [..., k, n] ([..., n, k] with transpose_b);
+// floating. y: [..., m, n].
 OpDef matmul() {
   return {
       .name = "MatMul",
@@ -96,8 +97,8 @@ OpDef bias_add() {
   };
 }
 
-// activation(a·b + bias) in one kernel; made by the fusion pass after differentiation, so it has no gradient.
-// a, b: as MatMul; bias: [n]; activation: none, relu, sigmoid or tanh.
+// activation(a·b + bias) in one kernel; made by the fusion pass after differentiation, so it has no
+// gradient. a, b: as MatMul; bias: [n]; activation: none, relu, sigmoid or tanh.
 OpDef fused_matmul() {
   return {
       .name = "FusedMatMul",

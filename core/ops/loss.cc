@@ -47,9 +47,10 @@ OpDef log_softmax() {
   };
 }
 
-// Softmax over the last axis, then cross entropy against integer labels (Goodfellow et al. 2016, 6.2.2.3).
-// logits: [batch, classes] floating; labels: [batch] i32|i64 in [0, classes), else the kernel throws naming the row.
-// Outputs: loss [batch], and the probabilities minus the one-hot labels, which is the derivative of the loss.
+// Softmax over the last axis, then cross entropy against integer labels (Goodfellow et al.
+// 2016, 6.2.2.3). logits: [batch, classes] floating; labels: [batch] i32|i64 in [0, classes), else
+// the kernel throws naming the row. Outputs: loss [batch], and the probabilities minus the one-hot
+// labels, which is the derivative of the loss.
 OpDef sparse_softmax_cross_entropy() {
   return {
       .name = "SparseSoftmaxCrossEntropy",
@@ -69,7 +70,8 @@ OpDef sparse_softmax_cross_entropy() {
             if (g.has_grad_of_output(0)) {
               dx = ops::expand_dims(g.grad_of_output(0), {-1}) * g.output(1);
             }
-            // Present when the loss is differentiated twice: the derivative depends on the logits as softmax does.
+            // Present when the loss is differentiated twice: the derivative depends on the logits
+            // as softmax does.
             if (g.has_grad_of_output(1)) {
               const Value second = softmax_backward(ops::softmax(g.input(0)), g.grad_of_output(1));
               dx = dx.defined() ? dx + second : second;
@@ -79,8 +81,8 @@ OpDef sparse_softmax_cross_entropy() {
   };
 }
 
-// Cross entropy of sigmoid(x) against probabilities z, elementwise: max(x, 0) − x·z + log(1 + e^−|x|), which does not
-// overflow. logits, labels: of one shape and floating dtype.
+// Cross entropy of sigmoid(x) against probabilities z, elementwise: max(x, 0) − x·z + log(1 +
+// e^−|x|), which does not overflow. logits, labels: of one shape and floating dtype.
 OpDef sigmoid_cross_entropy() {
   return {
       .name = "SigmoidCrossEntropy",

@@ -16,7 +16,8 @@ ops::Axes all_but_last(const Shape& shape) {
 }
 
 // y = (x − mean) / √(variance + epsilon) · scale + offset, over all axes but the last.
-// x: [..., c] floating, of rank 2 or more; scale, offset: [c]. Outputs: y, and the mean and biased variance [c].
+// x: [..., c] floating, of rank 2 or more; scale, offset: [c]. Outputs: y, and the mean and biased
+// variance [c].
 OpDef batch_norm() {
   return {
       .name = "BatchNorm",
@@ -44,7 +45,8 @@ OpDef batch_norm() {
               g.set_grad(1, grad.output(1));
               g.set_grad(2, grad.output(2));
             }
-            // The statistics depend on x as well; this matters when BatchNormGrad is differentiated.
+            // The statistics depend on x as well; this matters when BatchNormGrad is
+            // differentiated.
             if (g.has_grad_of_output(1)) {
               add_to_dx(ops::broadcast_like(g.grad_of_output(1), x, true));
             }
@@ -72,7 +74,8 @@ OpDef batch_norm_grad() {
         c.require(c.shape(1).rank() >= 2 && compatible(c.shape(0), c.shape(1)),
                   "a gradient of the input's shape");
         for (int i = 2; i < 5; ++i) {
-          c.require(compatible(c.shape(i), c.shape(1).last(1)), "one scale, mean and variance a channel");
+          c.require(compatible(c.shape(i), c.shape(1).last(1)),
+                    "one scale, mean and variance a channel");
         }
         return {c.input(1), c.input(2), c.input(2)};
       },
@@ -89,7 +92,8 @@ OpDef batch_norm_grad() {
             const Value x_hat = centred * r;
             const ops::Axes axes = all_but_last(x.shape());
             const Value scaled_r = scale * r;
-            // With a = Σdy/n, b = Σ(dy·x̂)/n the op's outputs, weighted by their gradients, add up to, a channel,
+            // With a = Σdy/n, b = Σ(dy·x̂)/n the op's outputs, weighted by their gradients, add up
+            // to, a channel,
             //   scale·r·k + v·Σ(dy·x̂) + w·Σdy   where   k = Σ(u·dy) − a·Σu − b·Σ(u·x̂);
             // what follows are the partial derivatives of that.
             const Value mean_u = ops::mean(u, axes), mean_ux = ops::mean(u * x_hat, axes);

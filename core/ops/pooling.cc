@@ -26,8 +26,9 @@ DType position_dtype(const Pool2dGeometry& geometry) {
 }
 
 // The largest value of each window; padding never wins. x: [batch, h, w, c] floating.
-// Outputs: y [batch, h', w', c], and where in its window (row · window width + column) the maximum stands, the first one
-// where several are equal, as TensorFlow has it. The positions let every derivative do without x and y.
+// Outputs: y [batch, h', w', c], and where in its window (row · window width + column) the maximum
+// stands, the first one where several are equal, as TensorFlow has it. The positions let every
+// derivative do without x and y.
 OpDef max_pool2d() {
   return {
       .name = "MaxPool2d",
@@ -68,8 +69,8 @@ OpDef max_pool2d_grad() {
   };
 }
 
-// Of each window the value at the given position: what MaxPool2d computes once the positions are known.
-// x: [batch, h, w, c]; positions: [batch, h', w', c].
+// Of each window the value at the given position: what MaxPool2d computes once the positions are
+// known. x: [batch, h, w, c]; positions: [batch, h', w', c].
 OpDef max_pool2d_grad_grad() {
   return {
       .name = "MaxPool2dGradGrad",
@@ -108,8 +109,8 @@ OpDef avg_pool2d() {
   };
 }
 
-// Spreads each gradient evenly over its window. grad: [batch, h', w', c]; input_like: [batch, h, w, c], only its shape
-// counts.
+// Spreads each gradient evenly over its window. grad: [batch, h', w', c]; input_like: [batch, h, w,
+// c], only its shape counts.
 OpDef avg_pool2d_grad() {
   return {
       .name = "AvgPool2dGrad",

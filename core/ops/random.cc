@@ -1,8 +1,10 @@
-// Random numbers as pure functions of (seed, step, example, position in the example): see core/device/random_rows.h.
+// Random numbers as pure functions of (seed, step, example, position in the example): see
+// core/device/random_rows.h.
 //
-// `key` is i64[2]: the step, and the global index of the example in row 0. A row is all that belongs to one index of axis
-// 0. So a job draws the same numbers however its batch is split over workers, and a kernel may draw in any order. Since
-// equal inputs give equal numbers, these ops are not stateful.
+// `key` is i64[2]: the step, and the global index of the example in row 0. A row is all that
+// belongs to one index of axis 0. So a job draws the same numbers however its batch is split over
+// workers, and a kernel may draw in any order. Since equal inputs give equal numbers, these ops are
+// not stateful.
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -30,8 +32,9 @@ OpDef random_like(std::string name) {
   };
 }
 
-// Each element is dropped (0) with probability `rate`, the others are divided by 1 − rate (Srivastava et al. 2014). The
-// gradient is the same op with the same key and seed, hence the same mask.
+// Each element is dropped (0) with probability `rate`, the others are divided by 1 − rate
+// (Srivastava et al. 2014). The gradient is the same op with the same key and seed, hence the same
+// mask.
 OpDef dropout_op() {
   return {
       .name = "Dropout",

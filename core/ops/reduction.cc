@@ -1,6 +1,7 @@
 // Reductions over axes, and the two ops that undo and redo broadcasting.
 //
-// The axes of a node are never negative, sorted and complete: an empty list reduces nothing (a scalar).
+// The axes of a node are never negative, sorted and complete: an empty list reduces nothing (a
+// scalar).
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -30,7 +31,8 @@ Value with_kept_dims(GradientContext& g, Value reduced) {
   return g.attribute<bool>("keep_dims") || axes.empty() ? reduced : expand_dims(reduced, axes);
 }
 
-OpDef reduction(std::string name, bool only_floating, std::function<void(GradientContext&)> gradient) {
+OpDef reduction(std::string name, bool only_floating,
+                std::function<void(GradientContext&)> gradient) {
   return {
       .name = std::move(name),
       .min_inputs = 1,
@@ -57,11 +59,13 @@ OpDef mean_op() {
   });
 }
 
-// The largest element; where several are, they share the gradient equally. Of no elements: the lowest number there is.
+// The largest element; where several are, they share the gradient equally. Of no elements: the
+// lowest number there is.
 OpDef max_op() {
   return reduction("Max", false, [](GradientContext& g) {
     const Value x = g.input(0);
-    const Value is_max = cast(equal(x, broadcast_like(with_kept_dims(g, g.output(0)), x)), x.dtype());
+    const Value is_max =
+        cast(equal(x, broadcast_like(with_kept_dims(g, g.output(0)), x)), x.dtype());
     const Value count = sum(is_max, g.attribute<Ints>("axes"), g.attribute<bool>("keep_dims"));
     const Value share = with_kept_dims(g, g.grad_of_output() / count);
     g.set_grad(0, is_max * share);
@@ -78,7 +82,8 @@ OpDef argmax_op() {
           [](const InferenceContext& c) {
             const int64_t axis = c.attribute<int64_t>("axis");
             c.require(axis >= 0 && axis < c.shape(0).rank(), "an axis within the input's rank");
-            c.require(c.shape(0)[static_cast<int>(axis)] != 0, "at least one element along the axis");
+            c.require(c.shape(0)[static_cast<int>(axis)] != 0,
+                      "at least one element along the axis");
             Shape shape;
             for (int i = 0; i < c.shape(0).rank(); ++i) {
               if (i != axis) shape.push_back(c.shape(0)[i]);
@@ -88,8 +93,8 @@ OpDef argmax_op() {
   };
 }
 
-// x summed over the axes along which `like`'s shape was broadcast to x's; with `average`, divided by how many elements
-// went into each. `like` is looked at for its shape only.
+// x summed over the axes along which `like`'s shape was broadcast to x's; with `average`, divided
+// by how many elements went into each. `like` is looked at for its shape only.
 OpDef sum_like_op() {
   return {
       .name = "SumLike",
@@ -103,7 +108,8 @@ OpDef sum_like_op() {
           },
       .gradient =
           [](GradientContext& g) {
-            g.set_grad(0, broadcast_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
+            g.set_grad(
+                0, broadcast_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
           },
       .traits = {.in_place_inputs = {0}},
   };

@@ -1,4 +1,5 @@
-// The op definitions of each family, for register_core_ops(). Each is defined in the file of its family.
+// The op definitions of each family, for register_core_ops(). Each is defined in the file of its
+// family.
 #pragma once
 
 #include "core/graph/op_def.h"

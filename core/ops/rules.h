@@ -1,4 +1,5 @@
-// What the op definitions of several families share: common shape rules, and the builder of nodes with one output.
+// What the op definitions of several families share: common shape rules, and the builder of nodes
+// with one output.
 #pragma once
 
 #include <string_view>
@@ -12,18 +13,19 @@ namespace trireme::ops {
 
 using Types = std::vector<TensorType>;
 
-// Adds a node to the graph of the first input and returns its output 0. Throws Error{kInvalidArgument} when an input is
-// undefined.
+// Adds a node to the graph of the first input and returns its output 0. Throws
+// Error{kInvalidArgument} when an input is undefined.
 Value build(std::string_view op, std::vector<Value> inputs, Attributes attributes = {});
 
 // The output is of the same type as input 0.
 Types same_as_input(const InferenceContext& c);
 
-// `axes` without negative numbers, sorted. Throws invalid_argument when one is out of range for `rank` or appears twice.
+// `axes` without negative numbers, sorted. Throws invalid_argument when one is out of range for
+// `rank` or appears twice.
 Axes normalize_axes(const Axes& axes, int rank, std::string_view op);
 
-// `grad` summed to the shape of `like`, which was broadcast to it. An unknown dimension is the batch everywhere, so equal
-// shapes need nothing.
+// `grad` summed to the shape of `like`, which was broadcast to it. An unknown dimension is the
+// batch everywhere, so equal shapes need nothing.
 Value unbroadcast(Value grad, Value like);
 
 // The axes that `from`, aligned at the right, lacks or has as 1 where `to` is larger.

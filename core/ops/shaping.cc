@@ -101,7 +101,10 @@ OpDef expand_dims_op() {
             }
             return Types{{c.dtype(0), shape}};
           },
-      .gradient = [](GradientContext& g) { g.set_grad(0, squeeze(g.grad_of_output(), g.attribute<Ints>("axes"))); },
+      .gradient =
+          [](GradientContext& g) {
+            g.set_grad(0, squeeze(g.grad_of_output(), g.attribute<Ints>("axes")));
+          },
       .traits = {.is_view = true},
   };
 }
@@ -120,7 +123,8 @@ OpDef squeeze_op() {
             for (int i = 0; i < c.shape(0).rank(); ++i) {
               if (next < axes.size() && axes[next] == i) {
                 ++next;
-                c.require(c.shape(0)[i] == 1 || c.shape(0)[i] < 0, "size 1 along the squeezed axes");
+                c.require(c.shape(0)[i] == 1 || c.shape(0)[i] < 0,
+                          "size 1 along the squeezed axes");
               } else {
                 shape.push_back(c.shape(0)[i]);
               }
@@ -128,7 +132,10 @@ OpDef squeeze_op() {
             c.require(next == axes.size(), "sorted axes within the input's rank");
             return Types{{c.dtype(0), shape}};
           },
-      .gradient = [](GradientContext& g) { g.set_grad(0, expand_dims(g.grad_of_output(), g.attribute<Ints>("axes"))); },
+      .gradient =
+          [](GradientContext& g) {
+            g.set_grad(0, expand_dims(g.grad_of_output(), g.attribute<Ints>("axes")));
+          },
       .traits = {.is_view = true},
   };
 }
@@ -199,15 +206,16 @@ OpDef concat_op() {
             for (int i = 0; i < count; ++i) {
               std::vector<Value> inputs{g.grad_of_output()};
               inputs.insert(inputs.end(), g.node().inputs().begin(), g.node().inputs().end());
-              g.set_grad(i, build("ConcatPart", inputs, {{"axis", g.attribute<int64_t>("axis")},
-                                                         {"part", int64_t{i}}}));
+              g.set_grad(i, build("ConcatPart", inputs,
+                                  {{"axis", g.attribute<int64_t>("axis")}, {"part", int64_t{i}}}));
             }
           },
   };
 }
 
-// Inputs: the whole, then the parts of a Concat, looked at for their shapes only. Output: that of the whole which part
-// number `part` went into. An op of its own because the offset is unknown where the parts before it are batches.
+// Inputs: the whole, then the parts of a Concat, looked at for their shapes only. Output: that of
+// the whole which part number `part` went into. An op of its own because the offset is unknown
+// where the parts before it are batches.
 OpDef concat_part_op() {
   return {
       .name = "ConcatPart",
@@ -242,13 +250,16 @@ OpDef slice_op() {
             const Ints& begin = c.attribute<Ints>("begin");
             const Ints& size = c.attribute<Ints>("size");
             const size_t rank = static_cast<size_t>(c.shape(0).rank());
-            c.require(begin.size() == rank && size.size() == rank, "a begin and a size for each axis");
+            c.require(begin.size() == rank && size.size() == rank,
+                      "a begin and a size for each axis");
             Shape shape;
             for (size_t i = 0; i < rank; ++i) {
               const int64_t whole = c.shape(0)[static_cast<int>(i)];
-              c.require(begin[i] >= 0 && size[i] >= -1, "begin of at least 0 and size of at least -1");
+              c.require(begin[i] >= 0 && size[i] >= -1,
+                        "begin of at least 0 and size of at least -1");
               c.require(whole < 0 || begin[i] <= whole, "a begin within the input");
-              c.require(whole < 0 || size[i] < 0 || size[i] <= whole - begin[i], "a slice within the input");
+              c.require(whole < 0 || size[i] < 0 || size[i] <= whole - begin[i],
+                        "a slice within the input");
               shape.push_back(size[i] >= 0 ? size[i] : whole < 0 ? -1 : whole - begin[i]);
             }
             return Types{{c.dtype(0), shape}};
@@ -272,7 +283,8 @@ OpDef pad_op() {
             const Ints& before = c.attribute<Ints>("before");
             const Ints& after = c.attribute<Ints>("after");
             const size_t rank = static_cast<size_t>(c.shape(0).rank());
-            c.require(before.size() == rank && after.size() == rank, "a before and an after for each axis");
+            c.require(before.size() == rank && after.size() == rank,
+                      "a before and an after for each axis");
             Shape shape;
             for (size_t i = 0; i < rank; ++i) {
               c.require(before[i] >= 0 && after[i] >= 0, "padding of at least 0");
@@ -289,7 +301,8 @@ OpDef pad_op() {
   };
 }
 
-void require_box(const InferenceContext& c, const Shape& box, const Ints& offset, const Shape& whole) {
+void require_box(const InferenceContext& c, const Shape& box, const Ints& offset,
+                 const Shape& whole) {
   c.require(box.rank() == whole.rank() && offset.size() == static_cast<size_t>(box.rank()),
             "two inputs of one rank and an offset for each axis");
   for (int i = 0; i < box.rank(); ++i) {
@@ -299,8 +312,9 @@ void require_box(const InferenceContext& c, const Shape& box, const Ints& offset
   }
 }
 
-// The box of `like`'s shape at `begin`, and zeros of `like`'s shape around the input at `before`: each the gradient of the
-// other, and of Pad and Slice, whose sizes may not be known when the graph is built. `like` lends its shape only.
+// The box of `like`'s shape at `begin`, and zeros of `like`'s shape around the input at `before`:
+// each the gradient of the other, and of Pad and Slice, whose sizes may not be known when the graph
+// is built. `like` lends its shape only.
 OpDef slice_like_op() {
   return {
       .name = "SliceLike",
@@ -386,8 +400,9 @@ namespace trireme {
 
 void register_shaping_ops(OpTable& table) {
   using namespace ops;
-  for (auto make : {reshape_op, reshape_like_op, flatten_op, expand_dims_op, squeeze_op, transpose_op,
-                    concat_op, concat_part_op, slice_op, pad_op, slice_like_op, pad_like_op}) {
+  for (auto make :
+       {reshape_op, reshape_like_op, flatten_op, expand_dims_op, squeeze_op, transpose_op,
+        concat_op, concat_part_op, slice_op, pad_op, slice_like_op, pad_like_op}) {
     table.add(make());
   }
 }

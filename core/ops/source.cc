@@ -17,7 +17,8 @@ OpDef placeholder_op() {
   };
 }
 
-// A named value that outlives a run, kept in the variable store. Two nodes of one name are one variable.
+// A named value that outlives a run, kept in the variable store. Two nodes of one name are one
+// variable.
 OpDef variable_op() {
   return {
       .name = "Variable",
@@ -103,13 +104,20 @@ Value scalar(Graph& graph, DType dtype, double value) {
       *static_cast<BFloat16*>(tensor.raw()) = BFloat16(static_cast<float>(value));
       return constant(graph, tensor);
     }
-    case DType::kFloat32: return constant(graph, Tensor::scalar(static_cast<float>(value)));
-    case DType::kFloat64: return constant(graph, Tensor::scalar(value));
-    case DType::kInt32: return constant(graph, Tensor::scalar(static_cast<int32_t>(value)));
-    case DType::kInt64: return constant(graph, Tensor::scalar(static_cast<int64_t>(value)));
-    case DType::kUInt8: return constant(graph, Tensor::scalar(static_cast<uint8_t>(value)));
-    case DType::kBool: return constant(graph, Tensor::scalar(value != 0));
-    case DType::kString: break;
+    case DType::kFloat32:
+      return constant(graph, Tensor::scalar(static_cast<float>(value)));
+    case DType::kFloat64:
+      return constant(graph, Tensor::scalar(value));
+    case DType::kInt32:
+      return constant(graph, Tensor::scalar(static_cast<int32_t>(value)));
+    case DType::kInt64:
+      return constant(graph, Tensor::scalar(static_cast<int64_t>(value)));
+    case DType::kUInt8:
+      return constant(graph, Tensor::scalar(static_cast<uint8_t>(value)));
+    case DType::kBool:
+      return constant(graph, Tensor::scalar(value != 0));
+    case DType::kString:
+      break;
   }
   throw invalid_argument("a scalar constant must be numeric, found dtype ", name(dtype));
 }
@@ -126,7 +134,8 @@ namespace trireme {
 
 void register_source_ops(OpTable& table) {
   using namespace ops;
-  for (auto make : {placeholder_op, variable_op, constant_op, fill_like_op, identity_op, stop_gradient_op}) {
+  for (auto make :
+       {placeholder_op, variable_op, constant_op, fill_like_op, identity_op, stop_gradient_op}) {
     table.add(make());
   }
 }

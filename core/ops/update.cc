@@ -1,7 +1,9 @@
-// Ops that change variables in place. What they compute is in core/device/update_rows.h, once for all devices' rows.
+// Ops that change variables in place. What they compute is in core/device/update_rows.h, once for
+// all devices' rows.
 //
-// Inputs always come in the order variable, slots, lr, step, gradient (or indices, rows), so that a pass finds the variable
-// first and the gradient last. Output 0 is the memory of the variable, hence its new value.
+// Inputs always come in the order variable, slots, lr, step, gradient (or indices, rows), so that a
+// pass finds the variable first and the gradient last. Output 0 is the memory of the variable,
+// hence its new value.
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -9,7 +11,7 @@ namespace trireme::ops {
 namespace {
 
 struct UpdateInputs {
-  int slots = 0;          // beside the variable
+  int slots = 0;  // beside the variable
   bool has_lr = false;
   bool has_step = false;
   bool is_sparse = false;
@@ -31,7 +33,8 @@ Types infer_update(const InferenceContext& c, const UpdateInputs& inputs) {
   }
   if (inputs.is_sparse) {
     c.require(c.shape(0).rank() >= 1, "a variable with rows");
-    c.require((c.dtype(next) == DType::kInt32 || c.dtype(next) == DType::kInt64) && c.shape(next).rank() == 1,
+    c.require((c.dtype(next) == DType::kInt32 || c.dtype(next) == DType::kInt64) &&
+                  c.shape(next).rank() == 1,
               "indices of i32 or i64, [n]");
     Shape rows = c.shape(next).first(1);
     for (int64_t size : c.shape(0).last(c.shape(0).rank() - 1)) rows.push_back(size);
@@ -70,14 +73,19 @@ Attributes attributes_of(const RmsPropOptions& o) {
 }
 Attributes attributes_of(const AdagradOptions& o) { return {{"epsilon", o.epsilon}}; }
 Attributes attributes_of(const AdamOptions& o) {
-  return {{"beta1", o.beta1}, {"beta2", o.beta2}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}};
+  return {{"beta1", o.beta1},
+          {"beta2", o.beta2},
+          {"epsilon", o.epsilon},
+          {"weight_decay", o.weight_decay}};
 }
 
-// The optional slot decides which of two ops it is; without momentum it is left out even when given.
-std::vector<Value> with_slot(std::vector<Value> before, Value slot, double momentum, std::string_view op,
-                             const std::vector<Value>& after) {
+// The optional slot decides which of two ops it is; without momentum it is left out even when
+// given.
+std::vector<Value> with_slot(std::vector<Value> before, Value slot, double momentum,
+                             std::string_view op, const std::vector<Value>& after) {
   if (momentum != 0) {
-    if (!slot.defined()) throw invalid_argument(op, ": momentum ", momentum, " needs a slot variable");
+    if (!slot.defined())
+      throw invalid_argument(op, ": momentum ", momentum, " needs a slot variable");
     before.push_back(slot);
   }
   before.insert(before.end(), after.begin(), after.end());
@@ -88,13 +96,16 @@ std::vector<Value> with_slot(std::vector<Value> before, Value slot, double momen
 
 Node& assign(Value variable, Value value) { return add_node("Assign", {variable, value}, {}); }
 
-Node& assign_add(Value variable, Value value) { return add_node("AssignAdd", {variable, value}, {}); }
+Node& assign_add(Value variable, Value value) {
+  return add_node("AssignAdd", {variable, value}, {});
+}
 
 Node& assign_moving_average(Value variable, Value value, double momentum) {
   return add_node("AssignMovingAverage", {variable, value}, {{"momentum", momentum}});
 }
 
-Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient, const SgdOptions& options) {
+Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient,
+                const SgdOptions& options) {
   const std::string_view op = options.momentum == 0 ? "ApplySgd" : "ApplyMomentum";
   return add_node(op, with_slot({variable}, velocity, options.momentum, op, {lr, gradient}),
                   attributes_of(options));
@@ -110,25 +121,29 @@ Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, 
 Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient,
                     const RmsPropOptions& options) {
   const std::string_view op = options.momentum == 0 ? "ApplyRmsProp" : "ApplyRmsPropMomentum";
-  return add_node(op, with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, gradient}),
-                  attributes_of(options));
+  return add_node(
+      op, with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, gradient}),
+      attributes_of(options));
 }
 
-Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr, Value indices,
-                           Value rows, const RmsPropOptions& options) {
-  const std::string_view op = options.momentum == 0 ? "ApplyRmsPropSparse" : "ApplyRmsPropMomentumSparse";
-  return add_node(op,
-                  with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, indices, rows}),
-                  attributes_of(options));
+Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr,
+                           Value indices, Value rows, const RmsPropOptions& options) {
+  const std::string_view op =
+      options.momentum == 0 ? "ApplyRmsPropSparse" : "ApplyRmsPropMomentumSparse";
+  return add_node(
+      op, with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, indices, rows}),
+      attributes_of(options));
 }
 
-Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient, const AdagradOptions& options) {
+Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient,
+                    const AdagradOptions& options) {
   return add_node("ApplyAdagrad", {variable, accumulator, lr, gradient}, attributes_of(options));
 }
 
 Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows,
                            const AdagradOptions& options) {
-  return add_node("ApplyAdagradSparse", {variable, accumulator, lr, indices, rows}, attributes_of(options));
+  return add_node("ApplyAdagradSparse", {variable, accumulator, lr, indices, rows},
+                  attributes_of(options));
 }
 
 Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
@@ -136,9 +151,10 @@ Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value g
   return add_node("ApplyAdam", {variable, m, v, lr, step, gradient}, attributes_of(options));
 }
 
-Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices, Value rows,
-                        const AdamOptions& options) {
-  return add_node("ApplyAdamSparse", {variable, m, v, lr, step, indices, rows}, attributes_of(options));
+Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices,
+                        Value rows, const AdamOptions& options) {
+  return add_node("ApplyAdamSparse", {variable, m, v, lr, step, indices, rows},
+                  attributes_of(options));
 }
 
 }  // namespace trireme::ops
@@ -147,14 +163,19 @@ namespace trireme {
 
 void register_update_ops(OpTable& table) {
   using ops::update;
-  for (const char* name : {"Assign", "AssignAdd", "AssignMovingAverage"}) table.add(update(name, {}));
+  for (const char* name : {"Assign", "AssignAdd", "AssignMovingAverage"})
+    table.add(update(name, {}));
   for (const bool is_sparse : {false, true}) {
     const std::string suffix = is_sparse ? "Sparse" : "";
     table.add(update("ApplySgd" + suffix, {.slots = 0, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyMomentum" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyRmsProp" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyRmsPropMomentum" + suffix, {.slots = 2, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyAdagrad" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    table.add(
+        update("ApplyMomentum" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    table.add(
+        update("ApplyRmsProp" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    table.add(update("ApplyRmsPropMomentum" + suffix,
+                     {.slots = 2, .has_lr = true, .is_sparse = is_sparse}));
+    table.add(
+        update("ApplyAdagrad" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
     table.add(update("ApplyAdam" + suffix,
                      {.slots = 2, .has_lr = true, .has_step = true, .is_sparse = is_sparse}));
   }

@@ -1,7 +1,9 @@
-// Where the windows of a convolution or pooling op lie over an image: TensorFlow's rule, in one place.
+// Where the windows of a convolution or pooling op lie over an image: TensorFlow's rule, in one
+// place.
 //
-// Shape rules and kernels both read a node's attributes through these functions, so they cannot disagree. Attributes:
-// "strides" and "dilations" [h, w], "window" [h, w] (pooling), "padding" "VALID" or "SAME", "groups" (convolution).
+// Shape rules and kernels both read a node's attributes through these functions, so they cannot
+// disagree. Attributes: "strides" and "dilations" [h, w], "window" [h, w] (pooling), "padding"
+// "VALID" or "SAME", "groups" (convolution).
 #pragma once
 
 #include <string_view>
@@ -11,9 +13,10 @@
 
 namespace trireme {
 
-// One spatial axis. Window `o` covers positions o·stride − before + k·dilation for k in [0, window).
-//   VALID: output = ⌈(input − extent + 1) / stride⌉, no padding; extent = (window − 1)·dilation + 1.
-//   SAME:  output = ⌈input / stride⌉; what is missing is padded, the odd one after the image.
+// One spatial axis. Window `o` covers positions o·stride − before + k·dilation for k in [0,
+// window).
+//   VALID: output = ⌈(input − extent + 1) / stride⌉, no padding; extent = (window − 1)·dilation
+//   + 1. SAME:  output = ⌈input / stride⌉; what is missing is padded, the odd one after the image.
 struct WindowAxis {
   int64_t input = 0, window = 0, stride = 1, dilation = 1;
   int64_t output = 0;  // -1 when input or window is
@@ -26,7 +29,8 @@ struct WindowAxis {
 WindowAxis window_axis(int64_t input, int64_t window, int64_t stride, int64_t dilation,
                        std::string_view padding);
 
-// All sizes of a convolution of input [batch, h, w, in_channels] with filter [h, w, in_channels / groups, out_channels].
+// All sizes of a convolution of input [batch, h, w, in_channels] with filter [h, w, in_channels /
+// groups, out_channels].
 struct Conv2dGeometry {
   int64_t batch = 0, in_channels = 0, out_channels = 0, groups = 1;
   WindowAxis h, w;
@@ -37,7 +41,8 @@ struct Conv2dGeometry {
 };
 
 // Throws invalid_argument saying what does not fit.
-Conv2dGeometry conv2d_geometry(const Shape& input, const Shape& filter, const Attributes& attributes);
+Conv2dGeometry conv2d_geometry(const Shape& input, const Shape& filter,
+                               const Attributes& attributes);
 
 // All sizes of pooling an input [batch, h, w, channels].
 struct Pool2dGeometry {

@@ -1,7 +1,9 @@
-// Constant folding: nodes whose inputs are all constant are computed once, here, and become constants.
+// Constant folding: nodes whose inputs are all constant are computed once, here, and become
+// constants.
 //
-// Only nodes without effect, of known shapes, with a reference kernel for their dtype, and only when no output is larger
-// than `max_bytes`: a large result is cheaper to compute again than to carry in the graph.
+// Only nodes without effect, of known shapes, with a reference kernel for their dtype, and only
+// when no output is larger than `max_bytes`: a large result is cheaper to compute again than to
+// carry in the graph.
 #pragma once
 
 #include "core/device/kernel.h"

@@ -28,7 +28,8 @@ struct Group {
 
 class Finder {
  public:
-  explicit Finder(const ProgramRewrite& rewrite) : rewrite_(rewrite), users_(*rewrite.from().graph) {
+  explicit Finder(const ProgramRewrite& rewrite)
+      : rewrite_(rewrite), users_(*rewrite.from().graph) {
     after_update_.resize(rewrite.nodes().size());
     for (const auto& node : rewrite.nodes()) {
       const auto late = [&](const Node* before) {
@@ -48,8 +49,8 @@ class Finder {
       const Value product = bias_add.input(side), bias = bias_add.input(1 - side);
       if (!is_product(*product.node) || !only_seen_by(product, bias_add)) continue;
       if (!is_bias(bias, product.shape())) continue;
-      // The product could run before an update that the bias waits for; fused, it would have to wait as well, and an
-      // update of the product's own variables would then wait for itself.
+      // The product could run before an update that the bias waits for; fused, it would have to
+      // wait as well, and an update of the product's own variables would then wait for itself.
       if (after_update_[static_cast<size_t>(bias.node->id())]) continue;
       Group group{product.node, &bias_add, bias, nullptr};
       const auto& users = users_.of(bias_add.output());

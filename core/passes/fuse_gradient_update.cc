@@ -22,8 +22,8 @@ bool can_fuse(const Node& apply, const ProgramRewrite& rewrite, const Users& use
   if (users.has_control_edges(product) || product.device() != apply.device()) return false;
   for (const Value& factor : product.inputs()) {
     if (factor.shape().rank() != 2) return false;
-    // The product would read a variable at the time of an update: its own, which is being written then, or another's,
-    // whose update may itself have to wait for this one.
+    // The product would read a variable at the time of an update: its own, which is being written
+    // then, or another's, whose update may itself have to wait for this one.
     if (variable_behind(factor) != nullptr) return false;
   }
   return true;

@@ -29,7 +29,8 @@ Program optimize(Program program, const PassOptions& options) {
     try {
       verify(*program.graph);
     } catch (const Error& error) {
-      throw Error(ErrorCode::kInternal, str_cat("the pass ", name, " broke the graph: ", error.what()));
+      throw Error(ErrorCode::kInternal,
+                  str_cat("the pass ", name, " broke the graph: ", error.what()));
     }
   };
   // First, so that the others see only users that count.

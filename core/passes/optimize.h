@@ -1,4 +1,5 @@
-// The default pipeline: prune, fold constants, merge common subexpressions, prune again, fuse, place.
+// The default pipeline: prune, fold constants, merge common subexpressions, prune again, fuse,
+// place.
 #pragma once
 
 #include "core/device/kernel.h"
@@ -22,7 +23,8 @@ struct PassOptions {
   bool verify = false;
 };
 
-// Throws what the passes throw; a pass that breaks a rule of graphs is an Error{kInternal} naming the pass.
+// Throws what the passes throw; a pass that breaks a rule of graphs is an Error{kInternal} naming
+// the pass.
 Program optimize(Program program, const PassOptions& options = {});
 
 }  // namespace trireme

@@ -34,7 +34,8 @@ class Placer {
     require_exists(fallback, "the default device");
     for (const auto& node : graph_.nodes()) {
       for (int i : node->op().traits.mutated_inputs) {
-        if (i < static_cast<int>(node->inputs().size())) join(node->id(), node->input(i).node->id());
+        if (i < static_cast<int>(node->inputs().size()))
+          join(node->id(), node->input(i).node->id());
       }
     }
     std::map<int, const Node*> pinned;  // by group
@@ -104,9 +105,9 @@ Program place(Program program, const PlacementOptions& options) {
     std::vector<Value> inputs;
     for (const Value& input : node->inputs()) {
       const bool here = device_of(*input.node) == device_of(*node);
-      inputs.push_back(here ? rewrite.copier().map(input)
-                            : copies.at({input.node, device_of(*node)})
-                                  .at(static_cast<size_t>(input.index)));
+      inputs.push_back(
+          here ? rewrite.copier().map(input)
+               : copies.at({input.node, device_of(*node)}).at(static_cast<size_t>(input.index)));
     }
     Node& placed =
         rewrite.copier().copy(*node, {.inputs = std::move(inputs), .device = device_of(*node)});
@@ -130,8 +131,8 @@ Program place(Program program, const PlacementOptions& options) {
 std::string placement_log(const Program& program) {
   std::string text;
   for (const auto& node : program.graph->nodes()) {
-    text += node->name() + " (" + node->op().name + "): " +
-            (node->device().empty() ? "not placed" : node->device()) + "\n";
+    text += node->name() + " (" + node->op().name +
+            "): " + (node->device().empty() ? "not placed" : node->device()) + "\n";
   }
   return text;
 }

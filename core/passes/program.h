@@ -1,7 +1,7 @@
 // What the passes rewrite: a graph, and what is asked of it.
 //
-// A pass takes a Program and returns a new one with its own graph; handles into the old graph are void after that. The
-// i-th fetch, target and feed of the result stand for those of the argument.
+// A pass takes a Program and returns a new one with its own graph; handles into the old graph are
+// void after that. The i-th fetch, target and feed of the result stand for those of the argument.
 #pragma once
 
 #include <memory>
@@ -15,9 +15,9 @@ namespace trireme {
 
 struct Program {
   std::unique_ptr<Graph> graph;
-  std::vector<Value> fetches;   // values that the caller gets back
-  std::vector<Node*> targets;   // nodes that run for their effect, such as updates
-  std::vector<Value> feeds;     // values that the caller provides; they stay as they are, used or not
+  std::vector<Value> fetches;  // values that the caller gets back
+  std::vector<Node*> targets;  // nodes that run for their effect, such as updates
+  std::vector<Value> feeds;  // values that the caller provides; they stay as they are, used or not
 };
 
 // One pass at work: the old program, a copier into a new graph, and at the end the new program.

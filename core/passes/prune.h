@@ -1,4 +1,5 @@
-// Prune: keeps what the fetches and targets need, directly or through control inputs, and the feeds.
+// Prune: keeps what the fetches and targets need, directly or through control inputs, and the
+// feeds.
 #pragma once
 
 #include "core/passes/program.h"

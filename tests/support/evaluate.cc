@@ -20,13 +20,16 @@ std::vector<bool> needed_nodes(const std::vector<Value>& fetches) {
   for (const Value& fetch : fetches) needed[static_cast<size_t>(fetch.node->id())] = true;
   for (size_t id = needed.size(); id-- > 0;) {
     if (!needed[id]) continue;
-    for (const Value& input : graph.nodes()[id]->inputs()) needed[static_cast<size_t>(input.node->id())] = true;
-    for (const Node* before : graph.nodes()[id]->control_inputs()) needed[static_cast<size_t>(before->id())] = true;
+    for (const Value& input : graph.nodes()[id]->inputs())
+      needed[static_cast<size_t>(input.node->id())] = true;
+    for (const Node* before : graph.nodes()[id]->control_inputs())
+      needed[static_cast<size_t>(before->id())] = true;
   }
   return needed;
 }
 
-void run_node(Node& node, Values& values, std::string_view device_kind, const KernelTable& kernels) {
+void run_node(Node& node, Values& values, std::string_view device_kind,
+              const KernelTable& kernels) {
   const OpTraits& traits = node.op().traits;
   if (node.op().name == "Constant") {
     values[node.output()] = node.attribute<Tensor>("value");
@@ -38,7 +41,8 @@ void run_node(Node& node, Values& values, std::string_view device_kind, const Ke
     input_types.push_back(values.at(input).type());
     inputs.push_back(values.at(input).raw());
   }
-  if (node.inputs().empty()) throw not_found("nothing was fed to ", node.op().name, " '", node.name(), "'");
+  if (node.inputs().empty())
+    throw not_found("nothing was fed to ", node.op().name, " '", node.name(), "'");
   const std::vector<TensorType> types =
       node.op().infer(InferenceContext(node.op(), node.name(), input_types, node.attributes()));
   if (traits.is_view) {
@@ -53,7 +57,8 @@ void run_node(Node& node, Values& values, std::string_view device_kind, const Ke
   for (int i = 0; i < static_cast<int>(types.size()); ++i) {
     const bool is_variable = i == 0 && !traits.mutated_inputs.empty();
     const Tensor memory = is_variable ? values.at(node.input(traits.mutated_inputs[0]))
-                                      : Tensor(types[static_cast<size_t>(i)].dtype, types[static_cast<size_t>(i)].shape);
+                                      : Tensor(types[static_cast<size_t>(i)].dtype,
+                                               types[static_cast<size_t>(i)].shape);
     outputs.push_back(values.insert_or_assign(node.output(i), memory).first->second.raw());
   }
   const PreparedKernel kernel = (*factory)({node, input_types, types});
@@ -100,21 +105,41 @@ Tensor random_tensor(DType dtype, const Shape& shape, double low, double high, u
       const uint32_t high_bits = generator.next(), low_bits = generator.next() >> 16;
       const double u = (high_bits + low_bits * 0x1p-16) * 0x1p-32;
       const double value = low + (high - low) * u;
-      if constexpr (std::is_same_v<T, bool>) x = u < 0.5;
-      else if constexpr (std::is_integral_v<T>) x = static_cast<T>(std::floor(value));
-      else x = T(static_cast<std::conditional_t<std::is_same_v<T, double>, double, float>>(value));
+      if constexpr (std::is_same_v<T, bool>)
+        x = u < 0.5;
+      else if constexpr (std::is_integral_v<T>)
+        x = static_cast<T>(std::floor(value));
+      else
+        x = T(static_cast<std::conditional_t<std::is_same_v<T, double>, double, float>>(value));
     }
   };
   switch (dtype) {
-    case DType::kFloat16: fill(Half()); break;
-    case DType::kBFloat16: fill(BFloat16()); break;
-    case DType::kFloat32: fill(float()); break;
-    case DType::kFloat64: fill(double()); break;
-    case DType::kInt32: fill(int32_t()); break;
-    case DType::kInt64: fill(int64_t()); break;
-    case DType::kUInt8: fill(uint8_t()); break;
-    case DType::kBool: fill(bool()); break;
-    case DType::kString: throw invalid_argument("random_tensor: strings cannot be drawn");
+    case DType::kFloat16:
+      fill(Half());
+      break;
+    case DType::kBFloat16:
+      fill(BFloat16());
+      break;
+    case DType::kFloat32:
+      fill(float());
+      break;
+    case DType::kFloat64:
+      fill(double());
+      break;
+    case DType::kInt32:
+      fill(int32_t());
+      break;
+    case DType::kInt64:
+      fill(int64_t());
+      break;
+    case DType::kUInt8:
+      fill(uint8_t());
+      break;
+    case DType::kBool:
+      fill(bool());
+      break;
+    case DType::kString:
+      throw invalid_argument("random_tensor: strings cannot be drawn");
   }
   return tensor;
 }

@@ -9,7 +9,8 @@
 namespace trireme::testing {
 namespace {
 
-Value weighted_sum(const std::vector<Value>& values, const std::vector<Shape>& shapes, uint64_t seed) {
+Value weighted_sum(const std::vector<Value>& values, const std::vector<Shape>& shapes,
+                   uint64_t seed) {
   Value total;
   for (size_t i = 0; i < values.size(); ++i) {
     if (!values[i].defined() || values[i].dtype() != DType::kFloat64) continue;
@@ -39,8 +40,8 @@ class Checker {
       analytic.push_back(grads[i].defined() ? evaluate({grads[i]}, feeds_)[0]
                                             : Tensor::zeros(DType::kFloat64, fed_[i]->shape()));
       if (analytic[i].type() != fed_[i]->type()) {
-        return str_cat(which, " gradient of input ", i, " is ", analytic[i].type(), ", the input is ",
-                       fed_[i]->type());
+        return str_cat(which, " gradient of input ", i, " is ", analytic[i].type(),
+                       ", the input is ", fed_[i]->type());
       }
     }
     int64_t elements = 0;
@@ -49,8 +50,9 @@ class Checker {
       for (int64_t k = 0; k < fed_[i]->elements(); ++k) {
         std::vector<Tensor> direction = zeros();
         direction[i].flat<double>()[static_cast<size_t>(k)] = 1;
-        std::string error = check_along(loss, analytic, direction,
-                                        str_cat(which, " derivative by element ", k, " of input ", i));
+        std::string error =
+            check_along(loss, analytic, direction,
+                        str_cat(which, " derivative by element ", k, " of input ", i));
         if (!error.empty()) return error;
       }
     }
@@ -60,7 +62,8 @@ class Checker {
         const uint64_t seed = options_.seed + 1000 * static_cast<uint64_t>(d + 1) + i;
         direction.push_back(random_tensor(DType::kFloat64, fed_[i]->shape(), -1, 1, seed));
       }
-      std::string error = check_along(loss, analytic, direction, str_cat(which, " derivative along direction ", d));
+      std::string error =
+          check_along(loss, analytic, direction, str_cat(which, " derivative along direction ", d));
       if (!error.empty()) return error;
     }
     return "";
@@ -69,7 +72,8 @@ class Checker {
  private:
   std::vector<Tensor> zeros() const {
     std::vector<Tensor> result;
-    for (const Tensor* tensor : fed_) result.push_back(Tensor::zeros(DType::kFloat64, tensor->shape()));
+    for (const Tensor* tensor : fed_)
+      result.push_back(Tensor::zeros(DType::kFloat64, tensor->shape()));
     return result;
   }
 
@@ -87,8 +91,8 @@ class Checker {
     return result;
   }
 
-  std::string check_along(Value loss, const std::vector<Tensor>& analytic, const std::vector<Tensor>& direction,
-                          const std::string& what) {
+  std::string check_along(Value loss, const std::vector<Tensor>& analytic,
+                          const std::vector<Tensor>& direction, const std::string& what) {
     double expected = 0;
     for (size_t i = 0; i < analytic.size(); ++i) {
       for (int64_t k = 0; k < analytic[i].elements(); ++k) {

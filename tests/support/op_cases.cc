@@ -36,8 +36,8 @@ BuiltCase build_case(const OpCase& op_case, DType real_dtype, uint64_t seed) {
 
 namespace {
 
-std::string compare(const OpCase& op_case, DType dtype, double tolerance, std::string_view device_kind,
-                    std::string_view expected_kind) {
+std::string compare(const OpCase& op_case, DType dtype, double tolerance,
+                    std::string_view device_kind, std::string_view expected_kind) {
   BuiltCase actual = build_case(op_case, dtype), expected = build_case(op_case, dtype);
   const auto actual_outputs = evaluate(actual.outputs, actual.feeds, device_kind);
   const auto expected_outputs = evaluate(expected.outputs, expected.feeds, expected_kind);
@@ -46,7 +46,8 @@ std::string compare(const OpCase& op_case, DType dtype, double tolerance, std::s
     if (!error.empty()) return str_cat(name(dtype), ", output ", i, ": ", error);
   }
   for (size_t i = 0; i < actual.feeds.size(); ++i) {
-    const std::string error = difference(actual.feeds[i].second, expected.feeds[i].second, tolerance);
+    const std::string error =
+        difference(actual.feeds[i].second, expected.feeds[i].second, tolerance);
     if (!error.empty()) return str_cat(name(dtype), ", input ", i, " after the run: ", error);
   }
   return "";

@@ -1,6 +1,8 @@
-// Cases of ops: what each op is tried on, by every test that goes over all ops (gradients, agreement of devices).
+// Cases of ops: what each op is tried on, by every test that goes over all ops (gradients,
+// agreement of devices).
 //
-// One table a family, in tests/core/ops/cases_<family>.cc. A test fails, naming the op, when an op has no case.
+// One table a family, in tests/core/ops/cases_<family>.cc. A test fails, naming the op, when an op
+// has no case.
 #pragma once
 
 #include <string>
@@ -12,10 +14,11 @@
 namespace trireme::testing {
 
 struct OpInput {
-  DType dtype;           // see `is_real`
+  DType dtype;  // see `is_real`
   Shape shape;
-  double low, high;      // drawn uniformly from [low, high); whole numbers for integers
-  bool is_real = false;  // takes the dtype under test (f32, f64) instead of `dtype`, and is differentiated
+  double low, high;  // drawn uniformly from [low, high); whole numbers for integers
+  bool is_real =
+      false;  // takes the dtype under test (f32, f64) instead of `dtype`, and is differentiated
 };
 // An input of the floating-point dtype under test.
 OpInput real(const Shape& shape, double low = -2, double high = 2);
@@ -30,7 +33,8 @@ struct OpCase {
   double tolerance_f32 = 1e-5;  // between devices, times 1 + |expected|
   double tolerance_f64 = 1e-11;
   double gradient_tolerance = 1e-6;
-  bool check_gradient = true;  // false where the point is a corner (a tie, a kink) or the case is only for speed or size
+  bool check_gradient = true;  // false where the point is a corner (a tie, a kink) or the case is
+                               // only for speed or size
 };
 std::ostream& operator<<(std::ostream& out, const OpCase& op_case);  // "Add/row_broadcast"
 
@@ -43,8 +47,8 @@ struct BuiltCase {
 };
 BuiltCase build_case(const OpCase& op_case, DType real_dtype, uint64_t seed = 5);
 
-// Runs the case on both kinds with the same inputs and compares the outputs and what was mutated. Empty: they agree.
-// Runs for f32 and f64, once when the case has no real inputs.
+// Runs the case on both kinds with the same inputs and compares the outputs and what was mutated.
+// Empty: they agree. Runs for f32 and f64, once when the case has no real inputs.
 std::string compare_devices(const OpCase& op_case, std::string_view device_kind,
                             std::string_view expected_kind = "reference");
 

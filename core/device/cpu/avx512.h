@@ -1,10 +1,20 @@
 // For functions that are compiled for AVX-512 and called only where the processor has it.
 //
-// TRIREME_HAS_AVX512_BUILD says whether the compiler can; has_avx512() whether this processor does. Private to this folder.
+// TRIREME_HAS_AVX512_BUILD says whether the compiler can; has_avx512() whether this processor does.
+// Private to this folder.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#if !defined(__clang__)
+// GCC 12 takes the header's own "undefined" values for reads of uninitialised ones.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#if !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #define TRIREME_HAS_AVX512_BUILD 1
 #define TRIREME_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
 #else

@@ -1,4 +1,5 @@
-// Copies a box of elements between two tensors, in runs of bytes that are as long as possible. Private to core/device/cpu.
+// Copies a box of elements between two tensors, in runs of bytes that are as long as possible.
+// Private to core/device/cpu.
 #pragma once
 
 #include <array>
@@ -11,12 +12,14 @@ namespace trireme::cpu {
 
 class BoxCopy {
  public:
-  // The box of shape `box` that begins at `from_begin` in a tensor of shape `from` goes to `to_begin` in one of shape `to`.
-  BoxCopy(const Shape& box, const Shape& from, const Ints& from_begin, const Shape& to, const Ints& to_begin,
-          size_t element_bytes)
+  // The box of shape `box` that begins at `from_begin` in a tensor of shape `from` goes to
+  // `to_begin` in one of shape `to`.
+  BoxCopy(const Shape& box, const Shape& from, const Ints& from_begin, const Shape& to,
+          const Ints& to_begin, size_t element_bytes)
       : run_bytes_(static_cast<int64_t>(element_bytes)) {
     int64_t from_stride = run_bytes_, to_stride = run_bytes_;
-    bool is_contiguous = true;  // so far, from the innermost axis out, all of both tensors is copied
+    bool is_contiguous =
+        true;  // so far, from the innermost axis out, all of both tensors is copied
     for (int axis = box.rank() - 1; axis >= 0; --axis) {
       const size_t a = static_cast<size_t>(axis);
       from_offset_ += from_begin[a] * from_stride;
@@ -45,18 +48,19 @@ class BoxCopy {
       });
       return;
     }
-    parallel_for(runs_, std::max<int64_t>(1, kGrainBytes / run_bytes_), [=, this](int64_t begin, int64_t end) {
-      for (int64_t run = begin; run < end; ++run) {
-        int64_t rest = run, read = 0, write = 0;
-        for (size_t axis = 0; axis < rank_; ++axis) {
-          const int64_t index = axis + 1 == rank_ ? rest : rest % sizes_[axis];
-          rest /= sizes_[axis];
-          read += index * from_strides_[axis];
-          write += index * to_strides_[axis];
-        }
-        std::memcpy(to + write, from + read, static_cast<size_t>(run_bytes_));
-      }
-    });
+    parallel_for(runs_, std::max<int64_t>(1, kGrainBytes / run_bytes_),
+                 [=, this](int64_t begin, int64_t end) {
+                   for (int64_t run = begin; run < end; ++run) {
+                     int64_t rest = run, read = 0, write = 0;
+                     for (size_t axis = 0; axis < rank_; ++axis) {
+                       const int64_t index = axis + 1 == rank_ ? rest : rest % sizes_[axis];
+                       rest /= sizes_[axis];
+                       read += index * from_strides_[axis];
+                       write += index * to_strides_[axis];
+                     }
+                     std::memcpy(to + write, from + read, static_cast<size_t>(run_bytes_));
+                   }
+                 });
   }
 
  private:

@@ -1,5 +1,5 @@
-// Loops over a broadcast: the axes collapsed to as few as possible, so that the innermost loop is long and each input is
-// either contiguous or constant in it. Private to core/device/cpu.
+// Loops over a broadcast: the axes collapsed to as few as possible, so that the innermost loop is
+// long and each input is either contiguous or constant in it. Private to core/device/cpu.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,8 @@ class Broadcast {
  public:
   using Positions = std::array<int64_t, N>;
 
-  Broadcast(const std::array<Shape, N>& inputs, const Shape& output) : elements_(output.elements()) {
+  Broadcast(const std::array<Shape, N>& inputs, const Shape& output)
+      : elements_(output.elements()) {
     Positions stride;
     stride.fill(1);
     for (int axis = 1; axis <= output.rank(); ++axis) {
@@ -38,17 +39,20 @@ class Broadcast {
   // 1 when input k is contiguous along the innermost loop, 0 when it is constant.
   int64_t inner_stride(size_t k) const { return strides_[0][k]; }
 
-  // body(positions in the inputs, position in the output, count) over stretches of the innermost axis, in parallel.
+  // body(positions in the inputs, position in the output, count) over stretches of the innermost
+  // axis, in parallel.
   template <typename Body>
   void for_each(int64_t grain, const Body& body) const {
     parallel_for(elements_, grain, [&](int64_t begin, int64_t end) { run(begin, end, body); });
   }
 
  private:
-  // Axes are kept innermost first. One that continues the axis inside it in every input is merged with it.
+  // Axes are kept innermost first. One that continues the axis inside it in every input is merged
+  // with it.
   void push(int64_t size, const Positions& step) {
     bool merges = rank_ > 0;
-    for (size_t k = 0; merges && k < N; ++k) merges = step[k] == strides_[last()][k] * sizes_[last()];
+    for (size_t k = 0; merges && k < N; ++k)
+      merges = step[k] == strides_[last()][k] * sizes_[last()];
     if (merges) {
       sizes_[last()] *= size;
     } else {

@@ -1,4 +1,5 @@
-// Convolutions: f32 with few channels by our own kernels (small_convolution.h), other f32 by oneDNN, f64 by plain loops.
+// Convolutions: f32 with few channels by our own kernels (small_convolution.h), other f32 by
+// oneDNN, f64 by plain loops.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -15,7 +16,8 @@ namespace {
 using dnnl::memory;
 using onednn::OneDnnProgram;
 
-// The sizes of a convolution as oneDNN wants them, and its three tensors as they lie in ours (NHWC, HWIO).
+// The sizes of a convolution as oneDNN wants them, and its three tensors as they lie in ours (NHWC,
+// HWIO).
 struct Sizes {
   memory::dims strides, dilations, before, after;
   memory::dims input, filter, output;
@@ -113,7 +115,8 @@ PreparedKernel onednn_backward_filter(const Conv2dGeometry& g) {
 
 // --- plain loops, for f64
 
-// Calls visit(image pixel, output pixel) for each pair that filter tap (fy, fx) connects in example n.
+// Calls visit(image pixel, output pixel) for each pair that filter tap (fy, fx) connects in example
+// n.
 template <typename Visit>
 void for_each_pair(const Conv2dGeometry& g, int64_t n, int64_t fy, int64_t fx, Visit visit) {
   for (int64_t oy = 0; oy < g.h.output; ++oy) {
@@ -205,16 +208,16 @@ PreparedKernel plain_backward_filter(const Conv2dGeometry& g) {
         T* const dw = args.out<T>() + tap * in * g.out_channels;
         std::fill_n(dw, in * g.out_channels, T{0});
         for (int64_t n = 0; n < g.batch; ++n) {
-          for_each_pair(
-              g, n, tap / g.w.window, tap % g.w.window, [&](int64_t image, int64_t output) {
-                for (int64_t i = 0; i < g.in_channels; ++i) {
-                  const T x = args.in<T>(0)[image * g.in_channels + i];
-                  const int64_t first = i / in * out;
-                  const T* const dy = args.in<T>(1) + output * g.out_channels + first;
-                  T* const target = dw + i % in * g.out_channels + first;
-                  for (int64_t o = 0; o < out; ++o) target[o] += x * dy[o];
-                }
-              });
+          for_each_pair(g, n, tap / g.w.window, tap % g.w.window,
+                        [&](int64_t image, int64_t output) {
+                          for (int64_t i = 0; i < g.in_channels; ++i) {
+                            const T x = args.in<T>(0)[image * g.in_channels + i];
+                            const int64_t first = i / in * out;
+                            const T* const dy = args.in<T>(1) + output * g.out_channels + first;
+                            T* const target = dw + i % in * g.out_channels + first;
+                            for (int64_t o = 0; o < out; ++o) target[o] += x * dy[o];
+                          }
+                        });
         }
       }
     });

@@ -7,14 +7,15 @@
 namespace trireme::cpu {
 namespace {
 
-// Outputs may be the memory of an input. Elements then still depend on themselves only, hence ivdep: without it the
-// compiler takes the slow loop whenever the addresses are equal.
+// Outputs may be the memory of an input. Elements then still depend on themselves only, hence
+// ivdep: without it the compiler takes the slow loop whenever the addresses are equal.
 template <typename Function, typename T, typename Out>
 void binary_loop(const T* a, int64_t a_stride, const T* b, int64_t b_stride, Out* y, int64_t n) {
   using C = ComputeType<T>;
   if (a_stride != 0 && b_stride != 0) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = convert<Out>(Function::apply(convert<C>(a[i]), convert<C>(b[i])));
+    for (int64_t i = 0; i < n; ++i)
+      y[i] = convert<Out>(Function::apply(convert<C>(a[i]), convert<C>(b[i])));
   } else if (a_stride != 0) {
     const C right = convert<C>(b[0]);
 #pragma GCC ivdep
@@ -46,13 +47,15 @@ PreparedKernel unary(const KernelSpec& spec) {
     T* y = args.out<T>();
     parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) y[i] = convert<T>(Function::apply(convert<ComputeType<T>>(x[i])));
+      for (int64_t i = begin; i < end; ++i)
+        y[i] = convert<T>(Function::apply(convert<ComputeType<T>>(x[i])));
     });
   }};
 }
 
-// Through a block of fixed size on the stack, which Eigen vectorises from end to end. So an element's value does not
-// depend on whether it stands in a tail, which Eigen would leave to the scalar library functions.
+// Through a block of fixed size on the stack, which Eigen vectorises from end to end. So an
+// element's value does not depend on whether it stands in a tail, which Eigen would leave to the
+// scalar library functions.
 template <typename Function, typename T>
 PreparedKernel smooth(const KernelSpec& spec) {
   return {[n = spec.output_shape().elements()](const KernelArgs& args) {
@@ -78,35 +81,39 @@ PreparedKernel select(const KernelSpec& spec) {
                                spec.output_shape())](const KernelArgs& args) {
     const int64_t sc = loop.inner_stride(0), sa = loop.inner_stride(1), sb = loop.inner_stride(2);
     loop.for_each(kGrain, [&](const std::array<int64_t, 3>& at, int64_t to, int64_t n) {
-      const bool* c = args.in<bool>(0) + at[0];
+      // As bytes: the compiler vectorises a comparison, but not a branch on a bool.
+      const uint8_t* c = args.in<uint8_t>(0) + at[0];
       const T* a = args.in<T>(1) + at[1];
       const T* b = args.in<T>(2) + at[2];
       T* y = args.out<T>() + to;
       if (sc == 0) {
-        const T* chosen = c[0] ? a : b;
-        const int64_t stride = c[0] ? sa : sb;
+        const T* chosen = c[0] != 0 ? a : b;
+        const int64_t stride = c[0] != 0 ? sa : sb;
 #pragma GCC ivdep
         for (int64_t i = 0; i < n; ++i) y[i] = chosen[i * stride];
       } else if (sa != 0 && sb != 0) {
 #pragma GCC ivdep
         for (int64_t i = 0; i < n; ++i) {
           const T left = a[i], right = b[i];
-          y[i] = c[i] ? left : right;
+          y[i] = c[i] != 0 ? left : right;
         }
       } else if (sa != 0) {
         const T right = b[0];
 #pragma GCC ivdep
         for (int64_t i = 0; i < n; ++i) {
           const T left = a[i];
-          y[i] = c[i] ? left : right;
+          y[i] = c[i] != 0 ? left : right;
         }
-      } else {
+      } else if (sb != 0) {
         const T left = a[0];
 #pragma GCC ivdep
         for (int64_t i = 0; i < n; ++i) {
-          const T right = b[i * sb];
-          y[i] = c[i] ? left : right;
+          const T right = b[i];
+          y[i] = c[i] != 0 ? left : right;
         }
+      } else {
+        const T left = a[0], right = b[0];
+        for (int64_t i = 0; i < n; ++i) y[i] = c[i] != 0 ? left : right;
       }
     });
   }};
@@ -126,14 +133,22 @@ PreparedKernel cast_to(const KernelSpec& spec) {
 template <typename From>
 PreparedKernel cast(const KernelSpec& spec) {
   switch (spec.outputs[0].dtype) {
-    case DType::kFloat16: return cast_to<From, Half>(spec);
-    case DType::kBFloat16: return cast_to<From, BFloat16>(spec);
-    case DType::kFloat32: return cast_to<From, float>(spec);
-    case DType::kFloat64: return cast_to<From, double>(spec);
-    case DType::kInt32: return cast_to<From, int32_t>(spec);
-    case DType::kInt64: return cast_to<From, int64_t>(spec);
-    case DType::kUInt8: return cast_to<From, uint8_t>(spec);
-    default: return cast_to<From, bool>(spec);
+    case DType::kFloat16:
+      return cast_to<From, Half>(spec);
+    case DType::kBFloat16:
+      return cast_to<From, BFloat16>(spec);
+    case DType::kFloat32:
+      return cast_to<From, float>(spec);
+    case DType::kFloat64:
+      return cast_to<From, double>(spec);
+    case DType::kInt32:
+      return cast_to<From, int32_t>(spec);
+    case DType::kInt64:
+      return cast_to<From, int64_t>(spec);
+    case DType::kUInt8:
+      return cast_to<From, uint8_t>(spec);
+    default:
+      return cast_to<From, bool>(spec);
   }
 }
 
@@ -142,38 +157,44 @@ PreparedKernel fill_like(const KernelSpec& spec) {
   return {[n = spec.output_shape().elements(),
            value = convert<T>(spec.attribute<double>("value"))](const KernelArgs& args) {
     T* y = args.out<T>();
-    parallel_for(n, kGrain, [=](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
+    parallel_for(n, kGrain,
+                 [=](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
   }};
 }
 
 template <typename Function>
 void add_numeric_binary(KernelTable& table, const char* op) {
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(
-      table, op, kCpuKind, []<typename T>(const KernelSpec& spec) { return binary<Function, T, T>(spec); });
+      table, op, kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return binary<Function, T, T>(spec); });
 }
 
 template <typename Function>
 void add_comparison(KernelTable& table, const char* op) {
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, op, kCpuKind, []<typename T>(const KernelSpec& spec) { return binary<Function, T, bool>(spec); });
+      table, op, kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return binary<Function, T, bool>(spec); });
 }
 
 template <typename Function>
 void add_numeric_unary(KernelTable& table, const char* op) {
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(
-      table, op, kCpuKind, []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
+      table, op, kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
 }
 
 template <typename Function>
 void add_float_unary(KernelTable& table, const char* op) {
   add_for<Half, BFloat16, float, double>(
-      table, op, kCpuKind, []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
+      table, op, kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
 }
 
 template <typename Function>
 void add_smooth(KernelTable& table, const char* op) {
   add_for<Half, BFloat16, float, double>(
-      table, op, kCpuKind, []<typename T>(const KernelSpec& spec) { return smooth<Function, T>(spec); });
+      table, op, kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return smooth<Function, T>(spec); });
 }
 
 }  // namespace
@@ -216,11 +237,13 @@ void register_cpu_elementwise(KernelTable& table) {
   add_smooth<Sigmoid>(table, "Sigmoid");
   add_smooth<Softplus>(table, "Softplus");
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, "Select", kCpuKind, []<typename T>(const KernelSpec& spec) { return select<T>(spec); });
+      table, "Select", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return select<T>(spec); });
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
       table, "Cast", kCpuKind, []<typename T>(const KernelSpec& spec) { return cast<T>(spec); });
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, "FillLike", kCpuKind, []<typename T>(const KernelSpec& spec) { return fill_like<T>(spec); });
+      table, "FillLike", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return fill_like<T>(spec); });
 }
 
 }  // namespace trireme

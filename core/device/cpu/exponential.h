@@ -1,6 +1,7 @@
 // e^x without a branch or a table, so that the compiler vectorises loops over it.
 //
-// Cody and Waite's reduction x = n·ln2 + r, |r| ≤ ln2 / 2, then a polynomial of degree 6; relative error below 2e-7.
+// Cody and Waite's reduction x = n·ln2 + r, |r| ≤ ln2 / 2, then a polynomial of degree 6; relative
+// error below 2e-7.
 #pragma once
 
 #include <bit>

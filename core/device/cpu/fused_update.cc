@@ -1,6 +1,8 @@
-// One matrix product that accumulates into the variable: alpha is minus the learning rate, beta is 1.
-#include <Eigen/Core>
+// One matrix product that accumulates into the variable: alpha is minus the learning rate, beta
+// is 1.
 #include <oneapi/dnnl/dnnl.h>
+
+#include <Eigen/Core>
 
 #include "core/base/error.h"
 #include "core/device/cpu/register.h"
@@ -55,8 +57,9 @@ PreparedKernel fused_matmul_apply_sgd(const KernelSpec& spec) {
 }  // namespace
 
 void register_cpu_fused_update(KernelTable& table) {
-  add_for<float, double>(table, "FusedMatMulApplySgd", kCpuKind,
-                         []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
+  add_for<float, double>(
+      table, "FusedMatMulApplySgd", kCpuKind,
+      []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
 }
 
 }  // namespace trireme

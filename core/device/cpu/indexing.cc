@@ -12,20 +12,23 @@ int64_t row_elements(const Shape& table) { return table.last(table.rank() - 1).e
 PreparedKernel gather(const KernelSpec& spec) {
   const int64_t row_bytes =
       row_elements(spec.input_shape(0)) * static_cast<int64_t>(size_of(spec.outputs[0].dtype));
-  return {[row_bytes, indices = RowIndices(spec, 1, spec.input_shape(0)[0])](const KernelArgs& args) {
-    const char* params = args.in<char>(0);
-    char* y = args.out<char>();
-    const int64_t grain = std::max<int64_t>(16, 65536 / std::max<int64_t>(1, row_bytes));
-    parallel_for(indices.count(), grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        std::memcpy(y + i * row_bytes, params + indices.at(args, i) * row_bytes, static_cast<size_t>(row_bytes));
-      }
-    });
-  }};
+  return {
+      [row_bytes, indices = RowIndices(spec, 1, spec.input_shape(0)[0])](const KernelArgs& args) {
+        const char* params = args.in<char>(0);
+        char* y = args.out<char>();
+        const int64_t grain = std::max<int64_t>(16, 65536 / std::max<int64_t>(1, row_bytes));
+        parallel_for(indices.count(), grain, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            std::memcpy(y + i * row_bytes, params + indices.at(args, i) * row_bytes,
+                        static_cast<size_t>(row_bytes));
+          }
+        });
+      }};
 }
 
-// Every thread owns a range of rows and goes over all indices: so no two write to one row, and each row is summed in the
-// order of the indices however many threads there are. 16-bit floats are summed in float, in scratch memory.
+// Every thread owns a range of rows and goes over all indices: so no two write to one row, and each
+// row is summed in the order of the indices however many threads there are. 16-bit floats are
+// summed in float, in scratch memory.
 template <typename T>
 PreparedKernel scatter_add(const KernelSpec& spec) {
   using C = ComputeType<T>;
@@ -37,20 +40,23 @@ PreparedKernel scatter_add(const KernelSpec& spec) {
             // A thread is worth it when it saves more adding than the walk over the indices costs.
             const int64_t work = rows * width + indices.count() * width;
             const int64_t parts = std::clamp<int64_t>(work / (2 * kGrain), 1, compute_threads());
-            parallel_for(rows, std::max<int64_t>(1, (rows + parts - 1) / parts), [&](int64_t begin, int64_t end) {
-              std::fill(sums + begin * width, sums + end * width, C{});
-              for (int64_t i = 0; i < indices.count(); ++i) {
-                const int64_t row = indices.at(args, i);
-                if (row < begin || row >= end) continue;
-                C* to = sums + row * width;
-                const T* from = updates + i * width;
+            parallel_for(rows, std::max<int64_t>(1, (rows + parts - 1) / parts),
+                         [&](int64_t begin, int64_t end) {
+                           std::fill(sums + begin * width, sums + end * width, C{});
+                           for (int64_t i = 0; i < indices.count(); ++i) {
+                             const int64_t row = indices.at(args, i);
+                             if (row < begin || row >= end) continue;
+                             C* to = sums + row * width;
+                             const T* from = updates + i * width;
 #pragma GCC ivdep
-                for (int64_t k = 0; k < width; ++k) to[k] = static_cast<C>(to[k] + convert<C>(from[k]));
-              }
-              if constexpr (!std::is_same_v<C, T>) {
-                for (int64_t k = begin * width; k < end * width; ++k) args.out<T>()[k] = convert<T>(sums[k]);
-              }
-            });
+                             for (int64_t k = 0; k < width; ++k)
+                               to[k] = static_cast<C>(to[k] + convert<C>(from[k]));
+                           }
+                           if constexpr (!std::is_same_v<C, T>) {
+                             for (int64_t k = begin * width; k < end * width; ++k)
+                               args.out<T>()[k] = convert<T>(sums[k]);
+                           }
+                         });
           },
           scratch};
 }
@@ -78,15 +84,17 @@ namespace trireme {
 
 void register_cpu_indexing(KernelTable& table) {
   using namespace cpu;
-  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64, DType::kInt32,
-                            DType::kInt64, DType::kUInt8, DType::kBool}) {
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                            DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
     table.add("Gather", kCpuKind, dtype, gather);
     table.add("EmbeddingLookup", kCpuKind, dtype, gather);
   }
   add_for<Half, BFloat16, float, double, int32_t, int64_t>(
-      table, "ScatterAdd", kCpuKind, []<typename T>(const KernelSpec& spec) { return scatter_add<T>(spec); });
+      table, "ScatterAdd", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return scatter_add<T>(spec); });
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, "OneHot", kCpuKind, []<typename T>(const KernelSpec& spec) { return one_hot<T>(spec); });
+      table, "OneHot", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return one_hot<T>(spec); });
 }
 
 }  // namespace trireme

@@ -11,7 +11,9 @@
 namespace trireme {
 namespace {
 
-int64_t row_grain(int64_t classes) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(classes, 1)); }
+int64_t row_grain(int64_t classes) {
+  return std::max<int64_t>(1, 8192 / std::max<int64_t>(classes, 1));
+}
 
 // Several chains instead of one, so that the additions need not wait for each other.
 template <typename T, typename Combine>
@@ -134,12 +136,11 @@ void register_cpu_loss(KernelTable& table) {
                          []<typename T>(const KernelSpec& spec) { return softmax<T>(spec); });
   add_for<float, double>(table, "LogSoftmax", kCpuKind,
                          []<typename T>(const KernelSpec& spec) { return log_softmax<T>(spec); });
-  add_for<float, double>(table, "SparseSoftmaxCrossEntropy", kCpuKind,
-                         []<typename T>(const KernelSpec& s) {
-                           return s.inputs[1].dtype == DType::kInt32
-                                      ? sparse_softmax_cross_entropy<T, int32_t>(s)
-                                      : sparse_softmax_cross_entropy<T, int64_t>(s);
-                         });
+  add_for<float, double>(
+      table, "SparseSoftmaxCrossEntropy", kCpuKind, []<typename T>(const KernelSpec& s) {
+        return s.inputs[1].dtype == DType::kInt32 ? sparse_softmax_cross_entropy<T, int32_t>(s)
+                                                  : sparse_softmax_cross_entropy<T, int64_t>(s);
+      });
   add_for<float, double>(
       table, "SigmoidCrossEntropy", kCpuKind,
       []<typename T>(const KernelSpec& s) { return sigmoid_cross_entropy<T>(s); });

@@ -1,4 +1,5 @@
-// Batch normalisation: sums down the columns of a [rows, channels] matrix, then one pass that writes.
+// Batch normalisation: sums down the columns of a [rows, channels] matrix, then one pass that
+// writes.
 #include <algorithm>
 #include <cmath>
 
@@ -8,8 +9,9 @@
 namespace trireme {
 namespace {
 
-// Two sums a channel, split over `parts` ranges of rows; lives in the kernel's scratch memory. Terms are added in T for
-// kBlock rows at a time, and these in double: exact enough for any number of rows, and quick.
+// Two sums a channel, split over `parts` ranges of rows; lives in the kernel's scratch memory.
+// Terms are added in T for kBlock rows at a time, and these in double: exact enough for any number
+// of rows, and quick.
 template <typename T>
 class ColumnSums {
  public:
@@ -67,39 +69,39 @@ PreparedKernel batch_norm(const KernelSpec& spec) {
   const ColumnSums<T> sums(rows, channels);
   // Behind the sums: a factor and a shift a channel.
   const size_t factors_at = (sums.scratch_bytes() + kAlignment - 1) / kAlignment * kAlignment;
-  return {
-      [=](const KernelArgs& args) {
-        const T* const x = args.in<T>(0);
-        T *const mean = args.out<T>(1), *const variance = args.out<T>(2);
-        const double *a, *b;
-        sums.run(args.scratch, a, b, [x](int64_t i, int64_t, T& sum, T&) { sum += x[i]; });
-        for (int64_t c = 0; c < channels; ++c) mean[c] = static_cast<T>(a[c] / static_cast<double>(rows));
-        // Around the rounded mean; what the rounding leaves over is subtracted below.
-        sums.run(args.scratch, a, b, [x, mean](int64_t i, int64_t c, T& sum, T& squares) {
-          const T centred = x[i] - mean[c];
-          sum += centred;
-          squares += centred * centred;
-        });
-        T* const factor = reinterpret_cast<T*>(static_cast<char*>(args.scratch) + factors_at);
-        T* const shift = factor + channels;
-        for (int64_t c = 0; c < channels; ++c) {
-          const double left = a[c] / static_cast<double>(rows);
-          const double spread = std::max(b[c] / static_cast<double>(rows) - left * left, 0.0);
-          variance[c] = static_cast<T>(spread);
-          factor[c] = static_cast<T>(args.in<T>(1)[c] / std::sqrt(spread + epsilon));
-          shift[c] = args.in<T>(2)[c];
-        }
-        parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
-          T* const __restrict y = args.out<T>(0);
-          for (int64_t r = begin; r < end; ++r) {
-            const int64_t row = r * channels;
+  return {[=](const KernelArgs& args) {
+            const T* const x = args.in<T>(0);
+            T *const mean = args.out<T>(1), *const variance = args.out<T>(2);
+            const double *a, *b;
+            sums.run(args.scratch, a, b, [x](int64_t i, int64_t, T& sum, T&) { sum += x[i]; });
+            for (int64_t c = 0; c < channels; ++c)
+              mean[c] = static_cast<T>(a[c] / static_cast<double>(rows));
+            // Around the rounded mean; what the rounding leaves over is subtracted below.
+            sums.run(args.scratch, a, b, [x, mean](int64_t i, int64_t c, T& sum, T& squares) {
+              const T centred = x[i] - mean[c];
+              sum += centred;
+              squares += centred * centred;
+            });
+            T* const factor = reinterpret_cast<T*>(static_cast<char*>(args.scratch) + factors_at);
+            T* const shift = factor + channels;
             for (int64_t c = 0; c < channels; ++c) {
-              y[row + c] = (x[row + c] - mean[c]) * factor[c] + shift[c];
+              const double left = a[c] / static_cast<double>(rows);
+              const double spread = std::max(b[c] / static_cast<double>(rows) - left * left, 0.0);
+              variance[c] = static_cast<T>(spread);
+              factor[c] = static_cast<T>(args.in<T>(1)[c] / std::sqrt(spread + epsilon));
+              shift[c] = args.in<T>(2)[c];
             }
-          }
-        });
-      },
-      factors_at + 2 * static_cast<size_t>(channels) * sizeof(T)};
+            parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
+              T* const __restrict y = args.out<T>(0);
+              for (int64_t r = begin; r < end; ++r) {
+                const int64_t row = r * channels;
+                for (int64_t c = 0; c < channels; ++c) {
+                  y[row + c] = (x[row + c] - mean[c]) * factor[c] + shift[c];
+                }
+              }
+            });
+          },
+          factors_at + 2 * static_cast<size_t>(channels) * sizeof(T)};
 }
 
 template <typename T>
@@ -147,9 +149,9 @@ PreparedKernel batch_norm_grad(const KernelSpec& spec) {
 void register_cpu_normalization(KernelTable& table) {
   add_for<float, double>(table, "BatchNorm", kCpuKind,
                          []<typename T>(const KernelSpec& spec) { return batch_norm<T>(spec); });
-  add_for<float, double>(
-      table, "BatchNormGrad", kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return batch_norm_grad<T>(spec); });
+  add_for<float, double>(table, "BatchNormGrad", kCpuKind, []<typename T>(const KernelSpec& spec) {
+    return batch_norm_grad<T>(spec);
+  });
 }
 
 }  // namespace trireme

@@ -67,9 +67,10 @@ struct OneDnnProgram::State {
     for (Step& step : steps) {
       for (size_t i = 0; i < step.places.size(); ++i) {
         const Place place = step.places[i];
-        void* address = place.kind == Place::kInput    ? args.inputs[place.at]
-                        : place.kind == Place::kOutput ? args.outputs[place.at]
-                                                       : static_cast<char*>(args.scratch) + place.at;
+        void* address = place.kind == Place::kInput ? args.inputs[place.at]
+                        : place.kind == Place::kOutput
+                            ? args.outputs[place.at]
+                            : static_cast<char*>(args.scratch) + place.at;
         if (address == step.addresses[i]) continue;
         step.addresses[i] = address;
         step.memories[i].set_data_handle(address);

@@ -1,14 +1,15 @@
-// What the kernels over oneDNN share: one engine, and a way to run primitives over addresses known only at each run.
+// What the kernels over oneDNN share: one engine, and a way to run primitives over addresses known
+// only at each run.
 //
-// Private to this folder. A OneDnnProgram is made while a kernel is prepared; what finish() returns owns all it needs and,
-// as every prepared kernel, is run by one thread at a time. Its own stream makes it independent of other kernels.
+// Private to this folder. A OneDnnProgram is made while a kernel is prepared; what finish() returns
+// owns all it needs and, as every prepared kernel, is run by one thread at a time. Its own stream
+// makes it independent of other kernels.
 #pragma once
 
 #include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
 #include <string_view>
 #include <vector>
-
-#include <oneapi/dnnl/dnnl.hpp>
 
 #include "core/device/kernel.h"
 
@@ -46,7 +47,8 @@ class OneDnnProgram {
   // The primitive's own scratchpad is added by itself.
   void add(const dnnl::primitive& primitive, const dnnl::memory::desc& scratchpad,
            std::vector<Argument> arguments);
-  // `place` holds `have`; returns where the same values are as `want`, adding a reorder when the two differ.
+  // `place` holds `have`; returns where the same values are as `want`, adding a reorder when the
+  // two differ.
   Place as(const dnnl::memory::desc& want, const dnnl::memory::desc& have, Place place);
   // Moves what the primitives left at `from` as `have` to `place` as `want`.
   void reorder(const dnnl::memory::desc& have, Place from, const dnnl::memory::desc& want,

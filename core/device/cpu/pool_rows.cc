@@ -42,8 +42,8 @@ TRIREME_AVX512 void max_row(const Pool2dGeometry& g, const float* x, int64_t pit
           const __m512 value = _mm512_maskz_loadu_ps(mask, corner + wy * pitch + wx * channels);
           const __mmask16 better = _mm512_cmp_ps_mask(value, best, _CMP_GT_OQ);
           best = _mm512_mask_mov_ps(best, better, value);
-          where = _mm512_mask_mov_epi32(
-              where, better, _mm512_set1_epi32(static_cast<int>(wy * g.w.window + wx)));
+          where = _mm512_mask_mov_epi32(where, better,
+                                        _mm512_set1_epi32(static_cast<int>(wy * g.w.window + wx)));
         }
       }
       _mm512_mask_storeu_ps(y + ox * channels + c, mask, best);
@@ -60,8 +60,8 @@ TRIREME_AVX512 void grad_row(const Pool2dGeometry& g, const float* dy, const uin
     for (int64_t c = 0; c < channels; c += 16) {
       const __mmask16 mask = lanes(channels - c);
       const __m512 grad = _mm512_maskz_loadu_ps(mask, dy + ox * channels + c);
-      const __m512i where =
-          _mm512_maskz_cvtepu8_epi32(mask, _mm_maskz_loadu_epi8(mask, positions + ox * channels + c));
+      const __m512i where = _mm512_maskz_cvtepu8_epi32(
+          mask, _mm_maskz_loadu_epi8(mask, positions + ox * channels + c));
       float* const corner = dx + ox * g.w.stride * channels + c;
       for (int64_t wy = 0; wy < g.h.window; ++wy) {
         for (int64_t wx = 0; wx < g.w.window; ++wx) {
@@ -110,8 +110,14 @@ PreparedKernel max_pool_grad(const Pool2dGeometry& g) {
   }};
 }
 #else
-PreparedKernel max_pool(const Pool2dGeometry&) { TRIREME_CHECK(false); return {}; }
-PreparedKernel max_pool_grad(const Pool2dGeometry&) { TRIREME_CHECK(false); return {}; }
+PreparedKernel max_pool(const Pool2dGeometry&) {
+  TRIREME_CHECK(false);
+  return {};
+}
+PreparedKernel max_pool_grad(const Pool2dGeometry&) {
+  TRIREME_CHECK(false);
+  return {};
+}
 #endif
 
 }  // namespace trireme::pool_rows

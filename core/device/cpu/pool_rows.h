@@ -1,5 +1,5 @@
-// Max pooling of f32 whose windows neither overlap nor reach over the edge, for processors with AVX-512: masked vectors
-// keep the few channels of an early layer (6, 16) as quick as many.
+// Max pooling of f32 whose windows neither overlap nor reach over the edge, for processors with
+// AVX-512: masked vectors keep the few channels of an early layer (6, 16) as quick as many.
 #pragma once
 
 #include "core/device/kernel.h"

@@ -1,66 +1,72 @@
-#include "core/device/random_rows.h"
-
 #include "core/device/cpu/broadcast.h"
 #include "core/device/element.h"
+#include "core/device/random_rows.h"
 
 namespace trireme::cpu {
 namespace {
 
-constexpr int64_t kLanes = 16;                 // Philox blocks that are computed next to each other
-constexpr int64_t kStretch = kLanes * 4;       // elements that they give
+constexpr int64_t kLanes = 16;            // Philox blocks that are computed next to each other
+constexpr int64_t kStretch = kLanes * 4;  // elements that they give
 
-// The words of blocks counter, counter + 1, …, counter + kLanes − 1, in the order of the elements. What philox() computes,
-// with the blocks in the lanes of vector registers.
+// The words of blocks counter, counter + 1, …, counter + kLanes − 1, in the order of the elements.
+// What philox() computes, with the blocks in the lanes of vector registers.
 void philox_words(uint64_t key, uint64_t counter_high, uint64_t counter, uint32_t* words) {
-  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
+  // Lanes of 64 bits, half of each unused: the multiplication of 32 by 32 bits that processors have
+  // works on those.
+  uint64_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
+  constexpr uint64_t kLow = 0xffffffff;
   for (int64_t lane = 0; lane < kLanes; ++lane) {
     const uint64_t low = counter + static_cast<uint64_t>(lane);
-    c0[lane] = static_cast<uint32_t>(low);
-    c1[lane] = static_cast<uint32_t>(low >> 32);
-    c2[lane] = static_cast<uint32_t>(counter_high);
-    c3[lane] = static_cast<uint32_t>(counter_high >> 32);
+    c0[lane] = low & kLow;
+    c1[lane] = low >> 32;
+    c2[lane] = counter_high & kLow;
+    c3[lane] = counter_high >> 32;
   }
-  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  uint64_t k0 = key & kLow, k1 = key >> 32;
   for (int round = 0; round < 10; ++round) {
     for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const uint64_t p0 = uint64_t{0xD2511F53} * c0[lane], p1 = uint64_t{0xCD9E8D57} * c2[lane];
-      const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1[lane] ^ k0;
-      const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c3[lane] ^ k1;
-      c1[lane] = static_cast<uint32_t>(p1);
-      c3[lane] = static_cast<uint32_t>(p0);
-      c0[lane] = n0;
-      c2[lane] = n2;
+      const uint64_t p0 = uint64_t{0xD2511F53} * (c0[lane] & kLow),
+                     p1 = uint64_t{0xCD9E8D57} * (c2[lane] & kLow);
+      c0[lane] = (p1 >> 32) ^ c1[lane] ^ k0;
+      c1[lane] = p1 & kLow;
+      c2[lane] = (p0 >> 32) ^ c3[lane] ^ k1;
+      c3[lane] = p0 & kLow;
     }
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
+    k0 = (k0 + 0x9E3779B9) & kLow;
+    k1 = (k1 + 0xBB67AE85) & kLow;
   }
   for (int64_t lane = 0; lane < kLanes; ++lane) {
-    words[4 * lane] = c0[lane];
-    words[4 * lane + 1] = c1[lane];
-    words[4 * lane + 2] = c2[lane];
-    words[4 * lane + 3] = c3[lane];
+    words[4 * lane] = static_cast<uint32_t>(c0[lane]);
+    words[4 * lane + 1] = static_cast<uint32_t>(c1[lane]);
+    words[4 * lane + 2] = static_cast<uint32_t>(c2[lane]);
+    words[4 * lane + 3] = static_cast<uint32_t>(c3[lane]);
   }
 }
 
-// body(words, first element, count): kStretch words for the next `count` ≤ kStretch elements of a row, in parallel.
+// body(words, first element, count): kStretch words for the next `count` ≤ kStretch elements of a
+// row, in parallel.
 template <typename Body>
 void for_each_stretch(const RandomRows& rows, uint64_t seed, const int64_t* key, const Body& body) {
   const int64_t stretches = (rows.row_elements + kStretch - 1) / kStretch;
-  parallel_for(rows.rows * stretches, std::max<int64_t>(1, kGrain / 4 / kStretch), [&](int64_t begin, int64_t end) {
-    alignas(kAlignment) uint32_t words[kStretch];
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task / stretches, stretch = task % stretches;
-      philox_words(seed, static_cast<uint64_t>(key[0]), rows.counter(key, row, stretch * kLanes), words);
-      body(words, row * rows.row_elements + stretch * kStretch,
-           std::min(kStretch, rows.row_elements - stretch * kStretch));
-    }
-  });
+  parallel_for(rows.rows * stretches, std::max<int64_t>(1, kGrain / 4 / kStretch),
+               [&](int64_t begin, int64_t end) {
+                 alignas(kAlignment) uint32_t words[kStretch];
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t row = task / stretches, stretch = task % stretches;
+                   philox_words(seed, static_cast<uint64_t>(key[0]),
+                                rows.counter(key, row, stretch * kLanes), words);
+                   body(words, row * rows.row_elements + stretch * kStretch,
+                        std::min(kStretch, rows.row_elements - stretch * kStretch));
+                 }
+               });
 }
 
 // Rows of a few elements waste most of a stretch; they are drawn block by block.
 template <typename Body>
-void for_each_short_row(const RandomRows& rows, uint64_t seed, const int64_t* key, const Body& body) {
-  parallel_for(rows.rows, std::max<int64_t>(1, kGrain / 16 / std::max<int64_t>(1, rows.row_elements)),
+void for_each_short_row(const RandomRows& rows, uint64_t seed, const int64_t* key,
+                        const Body& body) {
+  parallel_for(rows.rows,
+               std::max<int64_t>(1, kGrain / 16 / std::max<int64_t>(1, rows.row_elements)),
                [&](int64_t begin, int64_t end) {
                  uint32_t words[kStretch];
                  for (int64_t row = begin; row < end; ++row) {
@@ -84,7 +90,9 @@ void draw(const RandomRows& rows, uint64_t seed, const int64_t* key, const Body&
   }
 }
 
-uint64_t seed_of(const KernelSpec& spec) { return static_cast<uint64_t>(spec.attribute<int64_t>("seed")); }
+uint64_t seed_of(const KernelSpec& spec) {
+  return static_cast<uint64_t>(spec.attribute<int64_t>("seed"));
+}
 
 template <typename T>
 PreparedKernel uniform(const KernelSpec& spec) {
@@ -140,7 +148,8 @@ void register_cpu_random(KernelTable& table) {
   const auto add_floating = [&](const char* op, auto make) {
     add_for<Half, BFloat16, float, double>(table, op, kCpuKind, make);
   };
-  add_floating("RandomUniform", []<typename T>(const KernelSpec& spec) { return uniform<T>(spec); });
+  add_floating("RandomUniform",
+               []<typename T>(const KernelSpec& spec) { return uniform<T>(spec); });
   add_floating("RandomNormal", []<typename T>(const KernelSpec& spec) { return normal<T>(spec); });
   add_floating("Dropout", []<typename T>(const KernelSpec& spec) { return dropout<T>(spec); });
 }

@@ -28,7 +28,9 @@ template <typename T>
 PreparedKernel sum(const KernelSpec& spec, const std::vector<bool>& reduced, bool average) {
   const int64_t outputs = spec.output_shape().elements();
   const double count =
-      average && outputs > 0 ? static_cast<double>(spec.input_shape(0).elements()) / static_cast<double>(outputs) : 1;
+      average && outputs > 0
+          ? static_cast<double>(spec.input_shape(0).elements()) / static_cast<double>(outputs)
+          : 1;
   return reduce<SumOf, T>(spec.input_shape(0), reduced, static_cast<ComputeType<T>>(count));
 }
 
@@ -41,21 +43,22 @@ PreparedKernel argmax(const KernelSpec& spec) {
   return {[=](const KernelArgs& args) {
     const T* in = args.in<T>(0);
     int64_t* out = args.out<int64_t>();
-    parallel_for(outer * inner, std::max<int64_t>(1, kGrain / size), [=](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        const T* column = in + (o / inner) * size * inner + o % inner;
-        auto best = convert<ComputeType<T>>(column[0]);
-        int64_t best_index = 0;
-        for (int64_t k = 1; k < size; ++k) {
-          const auto value = convert<ComputeType<T>>(column[k * inner]);
-          if (value > best) {
-            best = value;
-            best_index = k;
-          }
-        }
-        out[o] = best_index;
-      }
-    });
+    parallel_for(outer * inner, std::max<int64_t>(1, kGrain / size),
+                 [=](int64_t begin, int64_t end) {
+                   for (int64_t o = begin; o < end; ++o) {
+                     const T* column = in + (o / inner) * size * inner + o % inner;
+                     auto best = convert<ComputeType<T>>(column[0]);
+                     int64_t best_index = 0;
+                     for (int64_t k = 1; k < size; ++k) {
+                       const auto value = convert<ComputeType<T>>(column[k * inner]);
+                       if (value > best) {
+                         best = value;
+                         best_index = k;
+                       }
+                     }
+                     out[o] = best_index;
+                   }
+                 });
   }};
 }
 
@@ -64,13 +67,15 @@ PreparedKernel broadcast_like(const KernelSpec& spec) {
   const int64_t inputs = spec.input_shape(0).elements(), outputs = spec.output_shape().elements();
   const bool divides = spec.attribute<bool>("average") && inputs != outputs && inputs > 0;
   const double repeats = divides ? static_cast<double>(outputs) / static_cast<double>(inputs) : 1;
-  return {[loop = Broadcast<1>({spec.input_shape(0)}, spec.output_shape()), divides, repeats](const KernelArgs& args) {
+  return {[loop = Broadcast<1>({spec.input_shape(0)}, spec.output_shape()), divides,
+           repeats](const KernelArgs& args) {
     const T* x = args.in<T>(0);
     T* y = args.out<T>();
     const auto value = [=](T element) {
       // Integers are divided as if they were real numbers, then cut.
       using C = std::conditional_t<std::is_integral_v<T>, double, ComputeType<T>>;
-      return divides ? convert<T>(static_cast<C>(convert<C>(element) / static_cast<C>(repeats))) : element;
+      return divides ? convert<T>(static_cast<C>(convert<C>(element) / static_cast<C>(repeats)))
+                     : element;
     };
     loop.for_each(kGrain, [&](const std::array<int64_t, 1>& at, int64_t to, int64_t n) {
       if (loop.inner_stride(0) == 0) {
@@ -94,18 +99,22 @@ void register_cpu_reduction(KernelTable& table) {
   const auto add_numeric = [&](const char* op, auto make) {
     add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(table, op, kCpuKind, make);
   };
-  add_numeric("Sum", []<typename T>(const KernelSpec& spec) { return sum<T>(spec, reduced_axes(spec), false); });
+  add_numeric("Sum", []<typename T>(const KernelSpec& spec) {
+    return sum<T>(spec, reduced_axes(spec), false);
+  });
   add_numeric("SumLike", []<typename T>(const KernelSpec& spec) {
-    return sum<T>(spec, broadcast_axes(spec.input_shape(0), spec.input_shape(1)), spec.attribute<bool>("average"));
+    return sum<T>(spec, broadcast_axes(spec.input_shape(0), spec.input_shape(1)),
+                  spec.attribute<bool>("average"));
   });
   add_numeric("Max", []<typename T>(const KernelSpec& spec) {
     return reduce<MaxOf, T>(spec.input_shape(0), reduced_axes(spec), ComputeType<T>{1});
   });
   add_numeric("ArgMax", []<typename T>(const KernelSpec& spec) { return argmax<T>(spec); });
-  add_numeric("BroadcastLike", []<typename T>(const KernelSpec& spec) { return broadcast_like<T>(spec); });
-  add_for<Half, BFloat16, float, double>(table, "Mean", kCpuKind, []<typename T>(const KernelSpec& spec) {
-    return sum<T>(spec, reduced_axes(spec), true);
-  });
+  add_numeric("BroadcastLike",
+              []<typename T>(const KernelSpec& spec) { return broadcast_like<T>(spec); });
+  add_for<Half, BFloat16, float, double>(
+      table, "Mean", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return sum<T>(spec, reduced_axes(spec), true); });
 }
 
 }  // namespace trireme

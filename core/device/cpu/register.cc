@@ -8,7 +8,8 @@ void register_cpu_kernels(KernelTable& table) {
 #if defined(__x86_64__)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
     throw invalid_argument(
-        "the kernels of device kind 'cpu' need a processor with AVX2 and FMA (x86-64-v3), which this one "
+        "the kernels of device kind 'cpu' need a processor with AVX2 and FMA (x86-64-v3), which "
+        "this one "
         "lacks; run on a newer machine, or build with another TRIREME_CPU_ARCH");
   }
 #endif

@@ -1,6 +1,8 @@
-// The kernels of the device kind "cpu": vectorised and multi-threaded, over oneDNN, Eigen and the compute pool.
+// The kernels of the device kind "cpu": vectorised and multi-threaded, over oneDNN, Eigen and the
+// compute pool.
 //
-// This folder is compiled for x86-64-v3 (AVX2 and FMA). Only register.cc is not, so that it can look before it leaps.
+// This folder is compiled for x86-64-v3 (AVX2 and FMA). Only register.cc is not, so that it can
+// look before it leaps.
 #pragma once
 
 #include "core/device/kernel.h"

@@ -19,7 +19,8 @@ struct TransposeAxes {
       stride *= x[axis];
     }
     for (int64_t axis : permutation) {
-      const int64_t size = x[static_cast<int>(axis)], in_stride = strides[static_cast<size_t>(axis)];
+      const int64_t size = x[static_cast<int>(axis)],
+                    in_stride = strides[static_cast<size_t>(axis)];
       if (size == 1) continue;
       if (rank > 0 && in_strides[rank - 1] == size * in_stride) {
         sizes[rank - 1] *= size;
@@ -37,9 +38,11 @@ struct TransposeAxes {
   }
 };
 
-// y[j + i·y_stride] = x[i + j·x_stride] for i < rows, j < columns, in tiles that fit the first-level cache both ways.
+// y[j + i·y_stride] = x[i + j·x_stride] for i < rows, j < columns, in tiles that fit the
+// first-level cache both ways.
 template <typename Word>
-void transpose_plane(const Word* x, int64_t x_stride, int64_t rows, int64_t columns, Word* y, int64_t y_stride) {
+void transpose_plane(const Word* x, int64_t x_stride, int64_t rows, int64_t columns, Word* y,
+                     int64_t y_stride) {
   constexpr int64_t kTile = 64 / static_cast<int64_t>(sizeof(Word)) * 2;
   for (int64_t i0 = 0; i0 < rows; i0 += kTile) {
     const int64_t i1 = std::min(rows, i0 + kTile);
@@ -64,7 +67,8 @@ PreparedKernel transpose(const KernelSpec& spec) {
   const TransposeAxes axes(spec.input_shape(0), spec.attribute<Ints>("permutation"));
   const int64_t elements = spec.output_shape().elements();
   if (elements == 0) return {[](const KernelArgs&) {}};
-  // Either the innermost axis stays where it is, and rows are copied; or it is one of the two sides of a plane.
+  // Either the innermost axis stays where it is, and rows are copied; or it is one of the two sides
+  // of a plane.
   size_t side = axes.rank;
   for (size_t axis = 0; axis < axes.rank; ++axis) {
     if (axes.in_strides[axis] == 1) side = axis;
@@ -95,8 +99,9 @@ PreparedKernel transpose(const KernelSpec& spec) {
           continue;
         }
         const int64_t first = task % stripes * stripe;
-        transpose_plane(x + read + first, axes.in_strides[inner], std::min(stripe, rows - first), columns,
-                        y + write + first * axes.out_strides[side], axes.out_strides[side]);
+        transpose_plane(x + read + first, axes.in_strides[inner], std::min(stripe, rows - first),
+                        columns, y + write + first * axes.out_strides[side],
+                        axes.out_strides[side]);
       }
     });
   }};
@@ -106,11 +111,14 @@ Ints origin(const Shape& shape) { return Ints(static_cast<size_t>(shape.rank()),
 
 PreparedKernel slice(const KernelSpec& spec, const Ints& begin) {
   const Shape& y = spec.output_shape();
-  return {[copy = BoxCopy(y, spec.input_shape(0), begin, y, origin(y), size_of(spec.outputs[0].dtype))](
-              const KernelArgs& args) { copy.run(args.inputs[0], args.outputs[0]); }};
+  return {
+      [copy = BoxCopy(y, spec.input_shape(0), begin, y, origin(y), size_of(spec.outputs[0].dtype))](
+          const KernelArgs& args) { copy.run(args.inputs[0], args.outputs[0]); }};
 }
 
-PreparedKernel slice_at_begin(const KernelSpec& spec) { return slice(spec, spec.attribute<Ints>("begin")); }
+PreparedKernel slice_at_begin(const KernelSpec& spec) {
+  return slice(spec, spec.attribute<Ints>("begin"));
+}
 
 PreparedKernel pad(const KernelSpec& spec) {
   const Shape &x = spec.input_shape(0), &y = spec.output_shape();
@@ -118,8 +126,9 @@ PreparedKernel pad(const KernelSpec& spec) {
   return {[bytes, copy = BoxCopy(x, x, origin(x), y, spec.attribute<Ints>("before"),
                                  size_of(spec.outputs[0].dtype))](const KernelArgs& args) {
     char* y = args.out<char>();
-    parallel_for(bytes, 128 * 1024,
-                 [=](int64_t begin, int64_t end) { std::memset(y + begin, 0, static_cast<size_t>(end - begin)); });
+    parallel_for(bytes, 128 * 1024, [=](int64_t begin, int64_t end) {
+      std::memset(y + begin, 0, static_cast<size_t>(end - begin));
+    });
     copy.run(args.inputs[0], args.outputs[0]);
   }};
 }
@@ -134,7 +143,8 @@ PreparedKernel concat(const KernelSpec& spec) {
     begin[static_cast<size_t>(axis)] += part.shape[axis];
   }
   return {[copies](const KernelArgs& args) {
-    for (size_t part = 0; part < copies.size(); ++part) copies[part].run(args.inputs[part], args.outputs[0]);
+    for (size_t part = 0; part < copies.size(); ++part)
+      copies[part].run(args.inputs[part], args.outputs[0]);
   }};
 }
 
@@ -155,8 +165,8 @@ namespace trireme {
 // None of these looks at what it moves: they serve every dtype.
 void register_cpu_shaping(KernelTable& table) {
   using namespace cpu;
-  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64, DType::kInt32,
-                            DType::kInt64, DType::kUInt8, DType::kBool}) {
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                            DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
     table.add("Slice", kCpuKind, dtype, slice_at_begin);
     table.add("SliceLike", kCpuKind, dtype, slice_at_begin);
     table.add("Pad", kCpuKind, dtype, pad);
@@ -165,10 +175,14 @@ void register_cpu_shaping(KernelTable& table) {
     table.add("ConcatPart", kCpuKind, dtype, concat_part);
     const auto make_transpose = [&]() -> KernelFactory {
       switch (size_of(dtype)) {
-        case 1: return transpose<uint8_t>;
-        case 2: return transpose<uint16_t>;
-        case 4: return transpose<uint32_t>;
-        default: return transpose<uint64_t>;
+        case 1:
+          return transpose<uint8_t>;
+        case 2:
+          return transpose<uint16_t>;
+        case 4:
+          return transpose<uint32_t>;
+        default:
+          return transpose<uint64_t>;
       }
     };
     table.add("Transpose", kCpuKind, dtype, make_transpose());

@@ -35,7 +35,8 @@ class Scratch {
   int64_t used_ = 0;
 };
 
-// Calls body(part, first example, last example) for `parts` shares of the batch; each part has scratch of its own.
+// Calls body(part, first example, last example) for `parts` shares of the batch; each part has
+// scratch of its own.
 template <typename Body>
 void for_each_part(int64_t parts, int64_t batch, Body body) {
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
@@ -91,7 +92,8 @@ class PaddedImages {
   int64_t at_ = 0;
 };
 
-// Splits `count` into the fewest blocks of at most `most`, as equal as can be; calls body(begin, size).
+// Splits `count` into the fewest blocks of at most `most`, as equal as can be; calls body(begin,
+// size).
 template <typename Body>
 void for_each_block(int64_t count, int64_t most, Body body) {
   const int64_t blocks = (count + most - 1) / most;
@@ -198,7 +200,8 @@ PreparedKernel backward_input(const Conv2dGeometry& g) {
     const int64_t dy_pitch = g.w.output * g.out_channels;
     const auto example = [&](const float* dy, float* line, float* dx) {
       for (int64_t iy = 0; iy < g.h.input; ++iy) {
-        // The filter rows fy, fy + stride, … that meet this line, and the output line under the first of them.
+        // The filter rows fy, fy + stride, … that meet this line, and the output line under the
+        // first of them.
         const int64_t y = iy + g.h.before;
         int64_t fy = y % g.h.stride;
         fy += round_up(std::max<int64_t>(y - fy - (g.h.output - 1) * g.h.stride, 0), g.h.stride);
@@ -289,8 +292,7 @@ PreparedKernel backward_filter(const Conv2dGeometry& g) {
       for (int64_t n = begin; n < end; ++n) {
         const float* const image = images.image(args.in<float>(0), n, memory, part);
         for (int64_t c = 0; c < g.out_channels; c += kPanel) {
-          panel(image, args.in<float>(1) + n * g.h.output * g_line, c,
-                sums + c * g.h.window * k);
+          panel(image, args.in<float>(1) + n * g.h.output * g_line, c, sums + c * g.h.window * k);
         }
       }
     });

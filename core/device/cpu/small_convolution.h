@@ -1,12 +1,15 @@
-// Convolutions whose channels are too few to fill oneDNN's blocks: f32, NHWC, HWIO, for processors with AVX-512.
+// Convolutions whose channels are too few to fill oneDNN's blocks: f32, NHWC, HWIO, for processors
+// with AVX-512.
 //
-// For a fixed filter row fy, the products of an output pixel are one dot product over (fx, in), because the patch of the
-// image lies in one piece: it starts at column x·stride and is window·in_channels numbers long, and neighbouring patches
-// overlap in memory. So a convolution is a sum over fy of matrix products whose left matrix is read where the image lies:
-// nothing is unfolded. Out channels (or, for the input's gradient, fx·in) fill the vector registers.
+// For a fixed filter row fy, the products of an output pixel are one dot product over (fx, in),
+// because the patch of the image lies in one piece: it starts at column x·stride and is
+// window·in_channels numbers long, and neighbouring patches overlap in memory. So a convolution is
+// a sum over fy of matrix products whose left matrix is read where the image lies: nothing is
+// unfolded. Out channels (or, for the input's gradient, fx·in) fill the vector registers.
 //
-// Preparing and running as every kernel (kernel.h). The suits_… functions tell whether a kernel covers the sizes and is
-// expected to be faster than oneDNN; they are false on processors without AVX-512.
+// Preparing and running as every kernel (kernel.h). The suits_… functions tell whether a kernel
+// covers the sizes and is expected to be faster than oneDNN; they are false on processors without
+// AVX-512.
 #pragma once
 
 #include <string_view>

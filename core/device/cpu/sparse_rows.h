@@ -1,5 +1,5 @@
-// Sorts the row numbers of a sparse gradient in scratch memory, so that entries of one row lie together. Private to
-// core/device/cpu.
+// Sorts the row numbers of a sparse gradient in scratch memory, so that entries of one row lie
+// together. Private to core/device/cpu.
 #pragma once
 
 #include <array>
@@ -18,9 +18,10 @@ inline size_t sort_scratch_bytes(const RowIndices& indices) {
   return 2 * static_cast<size_t>(indices.count()) * sizeof(SparseEntry);
 }
 
-// The entries by row, those of one row in the order in which they came, so that sums are reproducible. Throws
-// invalid_argument when an index is out of range, before anything is changed. Radix sort from the lowest digit: as many
-// passes over the entries as the number of rows has digits of 11 bits.
+// The entries by row, those of one row in the order in which they came, so that sums are
+// reproducible. Throws invalid_argument when an index is out of range, before anything is changed.
+// Radix sort from the lowest digit: as many passes over the entries as the number of rows has
+// digits of 11 bits.
 inline const SparseEntry* sort_rows(const RowIndices& indices, const KernelArgs& args) {
   constexpr int kDigitBits = 11;
   constexpr int64_t kDigits = int64_t{1} << kDigitBits;
@@ -31,7 +32,8 @@ inline const SparseEntry* sort_rows(const RowIndices& indices, const KernelArgs&
   std::array<int64_t, kDigits> begins;
   for (int shift = 0; shift < 63 && (indices.rows() - 1) >> shift > 0; shift += kDigitBits) {
     begins.fill(0);
-    for (int64_t i = 0; i < n; ++i) ++begins[static_cast<size_t>((from[i].row >> shift) & (kDigits - 1))];
+    for (int64_t i = 0; i < n; ++i)
+      ++begins[static_cast<size_t>((from[i].row >> shift) & (kDigits - 1))];
     int64_t begin = 0;
     for (int64_t& count : begins) begin += std::exchange(count, begin);
     for (int64_t i = 0; i < n; ++i) {

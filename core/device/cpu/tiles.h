@@ -1,6 +1,8 @@
-// The inner loops of small_convolution: tiles of sums held in AVX-512 registers. Private to this folder.
+// The inner loops of small_convolution: tiles of sums held in AVX-512 registers. Private to this
+// folder.
 //
-// REQUIRES everywhere: has_avx512(). Packed matrices have rows of `vectors`·16 numbers, filled up with zeros, aligned to 64.
+// REQUIRES everywhere: has_avx512(). Packed matrices have rows of `vectors`·16 numbers, filled up
+// with zeros, aligned to 64.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +11,8 @@ namespace trireme::tiles {
 
 inline constexpr int64_t kLanes = 16;  // f32 numbers in a register
 
-// y[m] = Σ over segments s and k of a[m·a_step + s·a_segment + k] · b[s·b_segment + k·vectors·16 …], for m in [0, rows).
+// y[m] = Σ over segments s and k of a[m·a_step + s·a_segment + k] · b[s·b_segment + k·vectors·16
+// …], for m in [0, rows).
 struct DotTile {
   const float* a;
   int64_t a_step, a_segment;
@@ -30,7 +33,8 @@ int64_t max_dot_rows(int64_t vectors);
 void dot_tile(int64_t rows, int64_t vectors, const DotTile& tile);
 
 // sums[(f·k + j)·vectors·16 …] += Σ over lines l and pixels p of
-//   x[(l·x_line + p·x_step) + f·x_filter_row + j] · g[l·g_line + p·g_step …], for f in [0, filter_rows), j in [0, k).
+//   x[(l·x_line + p·x_step) + f·x_filter_row + j] · g[l·g_line + p·g_step …], for f in [0,
+//   filter_rows), j in [0, k).
 struct OuterTile {
   const float* x;
   int64_t x_line, x_step, x_filter_row;
@@ -47,8 +51,8 @@ inline constexpr int64_t kMaxOuterVectors = 2;
 int64_t max_outer_columns(int64_t filter_rows, int64_t vectors);
 void outer_tile(int64_t filter_rows, int64_t k, int64_t vectors, const OuterTile& tile);
 
-// One line of the transpose of an overlapping read: to[i·channels …] = Σ over f of line[o·line_step + f·channels …] for
-// every f in [0, window) and o in [0, outputs) with o·stride + f = i + before.
+// One line of the transpose of an overlapping read: to[i·channels …] = Σ over f of line[o·line_step
+// + f·channels …] for every f in [0, window) and o in [0, outputs) with o·stride + f = i + before.
 struct OverlapAdd {
   const float* line;
   int64_t line_step, outputs;

@@ -9,17 +9,19 @@ namespace {
 // One pass over the memory of variable, slots and gradient.
 template <typename T, typename Rule>
 PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
-  return {[n = spec.output_shape().elements(), layout, rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+  return {[n = spec.output_shape().elements(), layout,
+           rule = Rule(spec.node.attributes())](const KernelArgs& args) {
     const T* gradient = args.in<T>(layout.gradient_input());
-    const UpdateStep step = layout.step(args);
+    const UpdateStep step = layout.step(rule, args);
     parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
       update_rows(rule, step, layout.rows<T>(args, begin, end - begin, gradient + begin));
     });
   }};
 }
 
-// Sorted by row, the gradients of one row lie together: they are added up piece by piece in the first-level cache, and each
-// piece is applied at once. Rows that are not named are not touched, nor are their slots.
+// Sorted by row, the gradients of one row lie together: they are added up piece by piece in the
+// first-level cache, and each piece is applied at once. Rows that are not named are not touched,
+// nor are their slots.
 template <typename T, typename Rule>
 PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
   const Shape& variable = spec.output_shape();
@@ -29,16 +31,25 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
   return {[=, rule = Rule(spec.node.attributes())](const KernelArgs& args) {
             const SparseEntry* entries = sort_rows(indices, args);
             const T* gradients = args.in<T>(input + 1);
-            const UpdateStep step = layout.step(args);
+            const UpdateStep step = layout.step(rule, args);
             const int64_t n = indices.count();
             const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width));
             parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-              constexpr int64_t kPiece = 512;
+              constexpr int64_t kPiece = 512, kAhead = 8;
               alignas(kAlignment) T sum[kPiece];
               // A row belongs to the range in which its first entry lies.
-              while (begin > 0 && begin < end && entries[begin].row == entries[begin - 1].row) ++begin;
+              while (begin > 0 && begin < end && entries[begin].row == entries[begin - 1].row)
+                ++begin;
               while (begin < end) {
                 const int64_t row = entries[begin].row;
+                // Rows lie anywhere in a table that is larger than the caches: ask for those to
+                // come.
+                if (begin + kAhead < n) {
+                  const int64_t ahead = entries[begin + kAhead].row * width;
+                  for (int i = 0; i <= layout.slots; ++i)
+                    __builtin_prefetch(args.mutable_in<T>(i) + ahead, 1);
+                  __builtin_prefetch(gradients + entries[begin + kAhead].position * width);
+                }
                 int64_t next = begin + 1;
                 while (next < n && entries[next].row == row) ++next;
                 for (int64_t k = 0; k < width; k += kPiece) {
@@ -75,9 +86,10 @@ void register_cpu_update(KernelTable& table) {
   for_each_dense_update(add_dense);
   for_each_optimizer(add_dense);
   for_each_optimizer([&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(table, op + "Sparse", kCpuKind, [layout]<typename T>(const KernelSpec& spec) {
-      return cpu::sparse<T, Rule>(spec, layout);
-    });
+    add_for<float, double>(table, op + "Sparse", kCpuKind,
+                           [layout]<typename T>(const KernelSpec& spec) {
+                             return cpu::sparse<T, Rule>(spec, layout);
+                           });
   });
 }
 

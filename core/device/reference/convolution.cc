@@ -8,7 +8,8 @@
 namespace trireme {
 namespace {
 
-// Calls visit(input element, filter element, output element) for every product that a convolution sums.
+// Calls visit(input element, filter element, output element) for every product that a convolution
+// sums.
 template <typename Visit>
 void for_each_product(const Conv2dGeometry& g, Visit visit) {
   const int64_t in = g.in_channels / g.groups, out = g.out_channels / g.groups;
@@ -43,7 +44,8 @@ double activate(const std::string& name, double x) {
   return x;
 }
 
-// Sums are kept in double, in the kernel's scratch, so that f32 results are the exact ones rounded once.
+// Sums are kept in double, in the kernel's scratch, so that f32 results are the exact ones rounded
+// once.
 template <typename T>
 void store(const double* sums, int64_t count, T* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(sums[i]);
@@ -108,9 +110,8 @@ void register_reference_convolution(KernelTable& table) {
   add_for<float, double>(table, "Conv2d", kReferenceKind, []<typename T>(const KernelSpec& spec) {
     return forward<T>(spec, false);
   });
-  add_for<float, double>(
-      table, "FusedConv2d", kReferenceKind,
-      []<typename T>(const KernelSpec& spec) { return forward<T>(spec, true); });
+  add_for<float, double>(table, "FusedConv2d", kReferenceKind,
+                         []<typename T>(const KernelSpec& spec) { return forward<T>(spec, true); });
   add_for<float, double>(
       table, "Conv2dBackwardInput", kReferenceKind,
       []<typename T>(const KernelSpec& spec) { return backward_input<T>(spec); });

@@ -13,7 +13,8 @@ PreparedKernel binary(const KernelSpec& spec, Function function) {
            function](const KernelArgs& args) {
     for_each_index(y, [&](const Index& index, int64_t i) {
       const auto left = convert<WideType<T>>(args.in<T>(0)[broadcast_position(a, y.rank(), index)]);
-      const auto right = convert<WideType<T>>(args.in<T>(1)[broadcast_position(b, y.rank(), index)]);
+      const auto right =
+          convert<WideType<T>>(args.in<T>(1)[broadcast_position(b, y.rank(), index)]);
       args.out<Out>()[i] = convert<Out>(function(left, right));
     });
   }};
@@ -49,20 +50,29 @@ PreparedKernel cast(const KernelSpec& spec) {
     }};
   };
   switch (spec.outputs[0].dtype) {
-    case DType::kFloat16: return to(Half());
-    case DType::kBFloat16: return to(BFloat16());
-    case DType::kFloat32: return to(float());
-    case DType::kFloat64: return to(double());
-    case DType::kInt32: return to(int32_t());
-    case DType::kInt64: return to(int64_t());
-    case DType::kUInt8: return to(uint8_t());
-    default: return to(bool());
+    case DType::kFloat16:
+      return to(Half());
+    case DType::kBFloat16:
+      return to(BFloat16());
+    case DType::kFloat32:
+      return to(float());
+    case DType::kFloat64:
+      return to(double());
+    case DType::kInt32:
+      return to(int32_t());
+    case DType::kInt64:
+      return to(int64_t());
+    case DType::kUInt8:
+      return to(uint8_t());
+    default:
+      return to(bool());
   }
 }
 
 template <typename T>
 PreparedKernel fill_like(const KernelSpec& spec) {
-  return {[n = spec.output_shape().elements(), value = spec.attribute<double>("value")](const KernelArgs& args) {
+  return {[n = spec.output_shape().elements(),
+           value = spec.attribute<double>("value")](const KernelArgs& args) {
     for (int64_t i = 0; i < n; ++i) args.out<T>()[i] = convert<T>(value);
   }};
 }
@@ -75,8 +85,9 @@ void add_binary(KernelTable& table, const char* op, Function function) {
 }
 template <typename... Ts, typename Function>
 void add_comparison(KernelTable& table, const char* op, Function function) {
-  add_for<Ts...>(table, op, kReferenceKind,
-                 [=]<typename T>(const KernelSpec& spec) { return binary<T, bool>(spec, function); });
+  add_for<Ts...>(table, op, kReferenceKind, [=]<typename T>(const KernelSpec& spec) {
+    return binary<T, bool>(spec, function);
+  });
 }
 template <typename... Ts, typename Function>
 void add_unary(KernelTable& table, const char* op, Function function) {
@@ -90,7 +101,8 @@ void add_numeric_binary(KernelTable& table, const char* op, Function function) {
 }
 template <typename Function>
 void add_numeric_comparison(KernelTable& table, const char* op, Function function) {
-  add_comparison<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(table, op, function);
+  add_comparison<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(table, op,
+                                                                                 function);
 }
 template <typename Function>
 void add_numeric_unary(KernelTable& table, const char* op, Function function) {
@@ -123,8 +135,10 @@ void register_arithmetic(KernelTable& table) {
   add_numeric_binary(table, "Maximum", [](auto a, auto b) { return a >= b || a != a ? a : b; });
   add_numeric_binary(table, "Minimum", [](auto a, auto b) { return a <= b || a != a ? a : b; });
   add_numeric_binary(table, "Power", []<typename N>(N a, N b) -> N {
-    if constexpr (std::is_integral_v<N>) return integer_power(a, b);
-    else return std::pow(a, b);
+    if constexpr (std::is_integral_v<N>)
+      return integer_power(a, b);
+    else
+      return std::pow(a, b);
   });
   add_binary<Half, BFloat16, float, double>(table, "ReluGrad",
                                             [](auto grad, auto y) { return y > 0 ? grad : 0; });
@@ -161,7 +175,8 @@ void register_reference_elementwise(KernelTable& table) {
       table, "Select", kReferenceKind,
       []<typename T>(const KernelSpec& spec) { return select<T>(spec); });
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, "Cast", kReferenceKind, []<typename T>(const KernelSpec& spec) { return cast<T>(spec); });
+      table, "Cast", kReferenceKind,
+      []<typename T>(const KernelSpec& spec) { return cast<T>(spec); });
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
       table, "FillLike", kReferenceKind,
       []<typename T>(const KernelSpec& spec) { return fill_like<T>(spec); });

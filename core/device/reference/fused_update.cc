@@ -29,8 +29,9 @@ PreparedKernel fused_matmul_apply_sgd(const KernelSpec& spec) {
 }  // namespace
 
 void register_reference_fused_update(KernelTable& table) {
-  add_for<float, double>(table, "FusedMatMulApplySgd", kReferenceKind,
-                         []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
+  add_for<float, double>(
+      table, "FusedMatMulApplySgd", kReferenceKind,
+      []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
 }
 
 }  // namespace trireme

@@ -24,7 +24,8 @@ void for_each_index(const Shape& shape, Body body) {
   }
 }
 
-// The position in a tensor of shape `from` of the element that broadcasting puts at `index` of a tensor of `rank` axes.
+// The position in a tensor of shape `from` of the element that broadcasting puts at `index` of a
+// tensor of `rank` axes.
 inline int64_t broadcast_position(const Shape& from, int rank, const Index& index) {
   int64_t position = 0;
   for (int axis = 0; axis < from.rank(); ++axis) {
@@ -36,6 +37,7 @@ inline int64_t broadcast_position(const Shape& from, int rank, const Index& inde
 
 // The reference computes in the widest type of its kind and rounds once.
 template <typename T>
-using WideType = std::conditional_t<is_float_element<T>, double, std::conditional_t<std::is_same_v<T, bool>, bool, int64_t>>;
+using WideType = std::conditional_t<is_float_element<T>, double,
+                                    std::conditional_t<std::is_same_v<T, bool>, bool, int64_t>>;
 
 }  // namespace trireme

@@ -69,18 +69,15 @@ PreparedKernel sigmoid_cross_entropy(const KernelSpec& spec) {
 }  // namespace
 
 void register_reference_loss(KernelTable& table) {
-  add_for<float, double>(table, "Softmax", kReferenceKind, []<typename T>(const KernelSpec& s) {
-    return softmax<T>(s, false);
-  });
-  add_for<float, double>(table, "LogSoftmax", kReferenceKind, []<typename T>(const KernelSpec& s) {
-    return softmax<T>(s, true);
-  });
-  add_for<float, double>(table, "SparseSoftmaxCrossEntropy", kReferenceKind,
-                         []<typename T>(const KernelSpec& s) {
-                           return s.inputs[1].dtype == DType::kInt32
-                                      ? sparse_softmax_cross_entropy<T, int32_t>(s)
-                                      : sparse_softmax_cross_entropy<T, int64_t>(s);
-                         });
+  add_for<float, double>(table, "Softmax", kReferenceKind,
+                         []<typename T>(const KernelSpec& s) { return softmax<T>(s, false); });
+  add_for<float, double>(table, "LogSoftmax", kReferenceKind,
+                         []<typename T>(const KernelSpec& s) { return softmax<T>(s, true); });
+  add_for<float, double>(
+      table, "SparseSoftmaxCrossEntropy", kReferenceKind, []<typename T>(const KernelSpec& s) {
+        return s.inputs[1].dtype == DType::kInt32 ? sparse_softmax_cross_entropy<T, int32_t>(s)
+                                                  : sparse_softmax_cross_entropy<T, int64_t>(s);
+      });
   add_for<float, double>(
       table, "SigmoidCrossEntropy", kReferenceKind,
       []<typename T>(const KernelSpec& s) { return sigmoid_cross_entropy<T>(s); });

@@ -6,7 +6,8 @@
 namespace trireme {
 namespace {
 
-// Calls visit(input element, output element, position in the window) for every element that a window covers.
+// Calls visit(input element, output element, position in the window) for every element that a
+// window covers.
 template <typename Visit>
 void for_each_element(const Pool2dGeometry& g, Visit visit) {
   for (int64_t n = 0; n < g.batch; ++n) {
@@ -116,16 +117,16 @@ void register_reference_pooling(KernelTable& table) {
   add_for<float, double>(table, "MaxPool2d", kReferenceKind, []<typename T>(const KernelSpec& s) {
     return has_byte_positions(s.outputs[1]) ? max_pool<T, uint8_t>(s) : max_pool<T, int32_t>(s);
   });
-  add_for<float, double>(
-      table, "MaxPool2dGrad", kReferenceKind, []<typename T>(const KernelSpec& s) {
-        return has_byte_positions(s.inputs[1]) ? max_pool_grad<T, uint8_t>(s)
-                                               : max_pool_grad<T, int32_t>(s);
-      });
-  add_for<float, double>(
-      table, "MaxPool2dGradGrad", kReferenceKind, []<typename T>(const KernelSpec& s) {
-        return has_byte_positions(s.inputs[1]) ? max_pool_pick<T, uint8_t>(s)
-                                               : max_pool_pick<T, int32_t>(s);
-      });
+  add_for<float, double>(table, "MaxPool2dGrad", kReferenceKind,
+                         []<typename T>(const KernelSpec& s) {
+                           return has_byte_positions(s.inputs[1]) ? max_pool_grad<T, uint8_t>(s)
+                                                                  : max_pool_grad<T, int32_t>(s);
+                         });
+  add_for<float, double>(table, "MaxPool2dGradGrad", kReferenceKind,
+                         []<typename T>(const KernelSpec& s) {
+                           return has_byte_positions(s.inputs[1]) ? max_pool_pick<T, uint8_t>(s)
+                                                                  : max_pool_pick<T, int32_t>(s);
+                         });
   add_for<float, double>(table, "AvgPool2d", kReferenceKind,
                          []<typename T>(const KernelSpec& spec) { return avg_pool<T>(spec); });
   add_for<float, double>(table, "AvgPool2dGrad", kReferenceKind,

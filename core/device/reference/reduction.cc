@@ -5,20 +5,22 @@
 namespace trireme {
 namespace {
 
-// The input's shape with 1 along the reduced axes: it broadcasts to the input, so that broadcast_position() says which
-// output an element belongs to.
+// The input's shape with 1 along the reduced axes: it broadcasts to the input, so that
+// broadcast_position() says which output an element belongs to.
 Shape kept_shape(const KernelSpec& spec) {
   Shape kept = spec.input_shape(0);
   for (int64_t axis : spec.attribute<Ints>("axes")) kept.set(static_cast<int>(axis), 1);
   return kept;
 }
 
-// Sums in the wide type, kept in scratch memory; with `average` divides by how many elements went into each output.
+// Sums in the wide type, kept in scratch memory; with `average` divides by how many elements went
+// into each output.
 template <typename T>
 PreparedKernel sum(const Shape& x, const Shape& kept, bool average) {
   using Wide = WideType<T>;
   const int64_t outputs = kept.elements();
-  const double count = outputs == 0 ? 1 : static_cast<double>(x.elements()) / static_cast<double>(outputs);
+  const double count =
+      outputs == 0 ? 1 : static_cast<double>(x.elements()) / static_cast<double>(outputs);
   return {[=](const KernelArgs& args) {
             Wide* sums = static_cast<Wide*>(args.scratch);
             for (int64_t i = 0; i < outputs; ++i) sums[i] = 0;
@@ -26,7 +28,8 @@ PreparedKernel sum(const Shape& x, const Shape& kept, bool average) {
               sums[broadcast_position(kept, x.rank(), index)] += convert<Wide>(args.in<T>(0)[i]);
             });
             for (int64_t i = 0; i < outputs; ++i) {
-              args.out<T>()[i] = convert<T>(average ? static_cast<Wide>(static_cast<double>(sums[i]) / count) : sums[i]);
+              args.out<T>()[i] = convert<T>(
+                  average ? static_cast<Wide>(static_cast<double>(sums[i]) / count) : sums[i]);
             }
           },
           static_cast<size_t>(outputs) * sizeof(Wide)};
@@ -34,9 +37,12 @@ PreparedKernel sum(const Shape& x, const Shape& kept, bool average) {
 
 template <typename T>
 T lowest() {
-  if constexpr (is_small_float<T>) return T(-std::numeric_limits<float>::infinity());
-  else if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
-  else return std::numeric_limits<T>::lowest();
+  if constexpr (is_small_float<T>)
+    return T(-std::numeric_limits<float>::infinity());
+  else if constexpr (std::is_floating_point_v<T>)
+    return -std::numeric_limits<T>::infinity();
+  else
+    return std::numeric_limits<T>::lowest();
 }
 
 template <typename T>
@@ -63,7 +69,8 @@ PreparedKernel argmax(const KernelSpec& spec) {
         const T* column = args.in<T>(0) + o * size * inner + i;
         int64_t best = 0;
         for (int64_t k = 1; k < size; ++k) {
-          if (convert<WideType<T>>(column[k * inner]) > convert<WideType<T>>(column[best * inner])) best = k;
+          if (convert<WideType<T>>(column[k * inner]) > convert<WideType<T>>(column[best * inner]))
+            best = k;
         }
         args.out<int64_t>()[o * inner + i] = best;
       }
@@ -76,7 +83,8 @@ PreparedKernel broadcast_like(const KernelSpec& spec) {
   const Shape& x = spec.input_shape(0);
   const Shape& y = spec.output_shape();
   const bool average = spec.attribute<bool>("average");
-  const double repeats = x.elements() == 0 ? 1 : static_cast<double>(y.elements()) / static_cast<double>(x.elements());
+  const double repeats =
+      x.elements() == 0 ? 1 : static_cast<double>(y.elements()) / static_cast<double>(x.elements());
   return {[=](const KernelArgs& args) {
     for_each_index(y, [&](const Index& index, int64_t i) {
       const T value = args.in<T>(0)[broadcast_position(x, y.rank(), index)];
@@ -89,20 +97,23 @@ PreparedKernel broadcast_like(const KernelSpec& spec) {
 
 void register_reference_reduction(KernelTable& table) {
   const auto add_numeric = [&](const char* op, auto make) {
-    add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(table, op, kReferenceKind, make);
+    add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(table, op, kReferenceKind,
+                                                                      make);
   };
   add_numeric("Sum", []<typename T>(const KernelSpec& spec) {
     return sum<T>(spec.input_shape(0), kept_shape(spec), false);
   });
   add_numeric("Max", []<typename T>(const KernelSpec& spec) { return max<T>(spec); });
   add_numeric("ArgMax", []<typename T>(const KernelSpec& spec) { return argmax<T>(spec); });
-  add_numeric("BroadcastLike", []<typename T>(const KernelSpec& spec) { return broadcast_like<T>(spec); });
+  add_numeric("BroadcastLike",
+              []<typename T>(const KernelSpec& spec) { return broadcast_like<T>(spec); });
   add_numeric("SumLike", []<typename T>(const KernelSpec& spec) {
     return sum<T>(spec.input_shape(0), spec.output_shape(), spec.attribute<bool>("average"));
   });
-  add_for<Half, BFloat16, float, double>(table, "Mean", kReferenceKind, []<typename T>(const KernelSpec& spec) {
-    return sum<T>(spec.input_shape(0), kept_shape(spec), true);
-  });
+  add_for<Half, BFloat16, float, double>(
+      table, "Mean", kReferenceKind, []<typename T>(const KernelSpec& spec) {
+        return sum<T>(spec.input_shape(0), kept_shape(spec), true);
+      });
 }
 
 }  // namespace trireme

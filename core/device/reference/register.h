@@ -1,4 +1,5 @@
-// The kernels of the device kind "reference": slow and obvious, the truth that other kernels are tested against.
+// The kernels of the device kind "reference": slow and obvious, the truth that other kernels are
+// tested against.
 #pragma once
 
 #include "core/device/kernel.h"

@@ -16,16 +16,18 @@ PreparedKernel transpose(const KernelSpec& spec) {
         from[static_cast<size_t>(permutation[axis])] = index[axis];
       }
       int64_t position = 0;
-      for (int axis = 0; axis < x.rank(); ++axis) position = position * x[axis] + from[static_cast<size_t>(axis)];
+      for (int axis = 0; axis < x.rank(); ++axis)
+        position = position * x[axis] + from[static_cast<size_t>(axis)];
       args.out<Word>()[i] = args.in<Word>(0)[position];
     });
   }};
 }
 
-// Moves the box of shape `box` between offset `from_begin` in a tensor of shape `from` and `to_begin` in one of shape `to`.
+// Moves the box of shape `box` between offset `from_begin` in a tensor of shape `from` and
+// `to_begin` in one of shape `to`.
 template <typename Word>
-void copy_box(const Shape& box, const Word* source, const Shape& from, const Ints& from_begin, Word* target,
-              const Shape& to, const Ints& to_begin) {
+void copy_box(const Shape& box, const Word* source, const Shape& from, const Ints& from_begin,
+              Word* target, const Shape& to, const Ints& to_begin) {
   for_each_index(box, [&](const Index& index, int64_t) {
     int64_t read = 0, write = 0;
     for (int axis = 0; axis < box.rank(); ++axis) {
@@ -41,15 +43,16 @@ Ints origin(const Shape& shape) { return Ints(static_cast<size_t>(shape.rank()),
 
 template <typename Word>
 PreparedKernel slice(const KernelSpec& spec, const Ints& begin) {
-  return {[x = spec.input_shape(0), y = spec.output_shape(), begin, zero = origin(spec.output_shape())](
-              const KernelArgs& args) {
+  return {[x = spec.input_shape(0), y = spec.output_shape(), begin,
+           zero = origin(spec.output_shape())](const KernelArgs& args) {
     copy_box(y, args.in<Word>(0), x, begin, args.out<Word>(), y, zero);
   }};
 }
 
 template <typename Word>
 PreparedKernel pad(const KernelSpec& spec) {
-  return {[x = spec.input_shape(0), y = spec.output_shape(), before = spec.attribute<Ints>("before"),
+  return {[x = spec.input_shape(0), y = spec.output_shape(),
+           before = spec.attribute<Ints>("before"),
            zero = origin(spec.output_shape())](const KernelArgs& args) {
     std::memset(args.outputs[0], 0, static_cast<size_t>(y.elements()) * sizeof(Word));
     copy_box(x, args.in<Word>(0), x, zero, args.out<Word>(), y, before);
@@ -86,7 +89,8 @@ void add_for_all(KernelTable& table, const char* op, Make make) {
       table, op, kReferenceKind, [make]<typename T>(const KernelSpec& spec) {
         using Word = std::conditional_t<
             sizeof(T) == 1, uint8_t,
-            std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
+            std::conditional_t<sizeof(T) == 2, uint16_t,
+                               std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
         return make.template operator()<Word>(spec);
       });
 }
@@ -94,9 +98,11 @@ void add_for_all(KernelTable& table, const char* op, Make make) {
 }  // namespace
 
 void register_reference_shaping(KernelTable& table) {
-  add_for_all(table, "Transpose", []<typename W>(const KernelSpec& spec) { return transpose<W>(spec); });
+  add_for_all(table, "Transpose",
+              []<typename W>(const KernelSpec& spec) { return transpose<W>(spec); });
   add_for_all(table, "Concat", []<typename W>(const KernelSpec& spec) { return concat<W>(spec); });
-  add_for_all(table, "ConcatPart", []<typename W>(const KernelSpec& spec) { return concat_part<W>(spec); });
+  add_for_all(table, "ConcatPart",
+              []<typename W>(const KernelSpec& spec) { return concat_part<W>(spec); });
   add_for_all(table, "Slice", []<typename W>(const KernelSpec& spec) {
     return slice<W>(spec, spec.attribute<Ints>("begin"));
   });

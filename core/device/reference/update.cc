@@ -7,9 +7,10 @@ namespace {
 
 template <typename T, typename Rule>
 PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
-  return {[n = spec.output_shape().elements(), layout, rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+  return {[n = spec.output_shape().elements(), layout,
+           rule = Rule(spec.node.attributes())](const KernelArgs& args) {
     const T* gradient = args.in<T>(layout.gradient_input());
-    update_rows(rule, layout.step(args), layout.rows<T>(args, 0, n, gradient));
+    update_rows(rule, layout.step(rule, args), layout.rows<T>(args, 0, n, gradient));
   }};
 }
 
@@ -31,11 +32,13 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
               for (int64_t k = 0; k < width; ++k) {
                 double total = 0;
                 for (int64_t j = i; j < indices.count(); ++j) {
-                  if (indices.at(args, j) == row) total += static_cast<double>(args.in<T>(input + 1)[j * width + k]);
+                  if (indices.at(args, j) == row)
+                    total += static_cast<double>(args.in<T>(input + 1)[j * width + k]);
                 }
                 sum[k] = static_cast<T>(total);
               }
-              update_rows(rule, layout.step(args), layout.rows<T>(args, row * width, width, sum));
+              update_rows(rule, layout.step(rule, args),
+                          layout.rows<T>(args, row * width, width, sum));
             }
           },
           static_cast<size_t>(width) * sizeof(T)};
@@ -52,9 +55,9 @@ void register_reference_update(KernelTable& table) {
   for_each_dense_update(add_dense);
   for_each_optimizer(add_dense);
   for_each_optimizer([&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(table, op + "Sparse", kReferenceKind, [layout]<typename T>(const KernelSpec& spec) {
-      return sparse<T, Rule>(spec, layout);
-    });
+    add_for<float, double>(
+        table, op + "Sparse", kReferenceKind,
+        [layout]<typename T>(const KernelSpec& spec) { return sparse<T, Rule>(spec, layout); });
   });
 }
 

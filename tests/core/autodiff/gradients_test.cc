@@ -10,9 +10,9 @@ namespace trireme {
 namespace {
 
 using testing::check_gradients;
+using ::testing::ElementsAre;
 using testing::evaluate;
 using testing::Feeds;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class GradientsTest : public ::testing::Test {
@@ -38,12 +38,14 @@ class GradientsTest : public ::testing::Test {
 TEST_F(GradientsTest, AddsWhatArrivesAlongSeveralPaths) {
   const Value x = input("x", {2});
   const Value loss = ops::sum(x * x + x);
-  EXPECT_THAT(numbers(gradient(loss, x).values, {{x, Tensor::from<double>({2}, {3, 5})}}), ElementsAre(7, 11));
+  EXPECT_THAT(numbers(gradient(loss, x).values, {{x, Tensor::from<double>({2}, {3, 5})}}),
+              ElementsAre(7, 11));
 }
 
 TEST_F(GradientsTest, OfAValueByItselfIsOne) {
   const Value x = input("x", {2});
-  EXPECT_THAT(numbers(gradient(x, x).values, {{x, Tensor::from<double>({2}, {3, 5})}}), ElementsAre(1, 1));
+  EXPECT_THAT(numbers(gradient(x, x).values, {{x, Tensor::from<double>({2}, {3, 5})}}),
+              ElementsAre(1, 1));
 }
 
 TEST_F(GradientsTest, StartsWithTheSeed) {
@@ -73,13 +75,13 @@ TEST_F(GradientsTest, IntegersGetNone) {
   EXPECT_FALSE(gradient(ops::sum(ops::cast(i, DType::kFloat64)), i).defined());
 }
 
-// The backward pass costs nothing for inputs that nobody asked about.
+// The sweep does not go on behind inputs that nobody asked about. (A rule may still build the
+// gradient of such an input itself; as nothing fetches it, it never runs.)
 TEST_F(GradientsTest, BuildsNothingForPathsThatLeadNowhere) {
   const Value x = input("x", {2}), images = input("images", {2});
-  const Value loss = ops::sum(ops::exp(images) * x);
-  const int before = count("Multiply");
+  const Value loss = ops::sum(ops::tanh(images) * x);
   gradient(loss, x);
-  EXPECT_EQ(count("Multiply"), before + 1) << "only d(loss)/dx = grad · exp(images)";
+  EXPECT_EQ(count("Square"), 0) << "tanh' = 1 - tanh² is for images only";
 }
 
 TEST_F(GradientsTest, OfAnIntermediateValueStopsThere) {
@@ -100,7 +102,8 @@ TEST_F(GradientsTest, StandUnderTheirScope) {
   gradient(loss, x);
   ASSERT_GT(graph_.size(), before);
   for (int id = before; id < graph_.size(); ++id) {
-    EXPECT_THAT(graph_.nodes()[static_cast<size_t>(id)]->name(), ::testing::StartsWith("gradients/"));
+    EXPECT_THAT(graph_.nodes()[static_cast<size_t>(id)]->name(),
+                ::testing::StartsWith("gradients/"));
   }
 }
 
@@ -108,7 +111,8 @@ TEST_F(GradientsTest, BroadcastInputsGetTheSumOverTheBatch) {
   const Value x = input("x", {-1, 2}), bias = input("bias", {2});
   const Value g = gradient(ops::sum(ops::square(x + bias)), bias).values;
   EXPECT_EQ(g.shape(), (Shape{2}));
-  const Feeds feeds = {{x, Tensor::from<double>({3, 2}, {1, 2, 3, 4, 5, 6})}, {bias, Tensor::from<double>({2}, {0, 1})}};
+  const Feeds feeds = {{x, Tensor::from<double>({3, 2}, {1, 2, 3, 4, 5, 6})},
+                       {bias, Tensor::from<double>({2}, {0, 1})}};
   EXPECT_THAT(numbers(g, feeds), ElementsAre(18, 30));
 }
 
@@ -126,7 +130,8 @@ TEST_F(GradientsTest, OfATableStaysSparse) {
 TEST_F(GradientsTest, OfATableThatIsLookedUpTwiceIsConcatenated) {
   const Value table = input("table", {4, 2});
   const Value a = input("a", {3}, DType::kInt64), b = input("b", {2, 2}, DType::kInt32);
-  const Value loss = ops::sum(ops::embedding_lookup(table, a)) + ops::sum(ops::square(ops::embedding_lookup(table, b)));
+  const Value loss = ops::sum(ops::embedding_lookup(table, a)) +
+                     ops::sum(ops::square(ops::embedding_lookup(table, b)));
   const Gradient g = gradient(loss, table);
   ASSERT_TRUE(g.is_sparse());
   EXPECT_EQ(g.indices->type(), (TensorType{DType::kInt64, {7}}));
@@ -138,9 +143,11 @@ TEST_F(GradientsTest, OfATableThatIsLookedUpTwiceIsConcatenated) {
 
 TEST_F(GradientsTest, OfATableThatIsAlsoUsedWholeIsDense) {
   const Value table = input("table", {2, 1}), ids = input("ids", {3}, DType::kInt64);
-  const Gradient g = gradient(ops::sum(ops::embedding_lookup(table, ids)) + ops::sum(ops::square(table)), table);
+  const Gradient g =
+      gradient(ops::sum(ops::embedding_lookup(table, ids)) + ops::sum(ops::square(table)), table);
   EXPECT_FALSE(g.is_sparse());
-  const Feeds feeds = {{table, Tensor::from<double>({2, 1}, {5, 7})}, {ids, Tensor::from<int64_t>({3}, {1, 1, 0})}};
+  const Feeds feeds = {{table, Tensor::from<double>({2, 1}, {5, 7})},
+                       {ids, Tensor::from<int64_t>({3}, {1, 1, 0})}};
   EXPECT_THAT(numbers(g.values, feeds), ElementsAre(11, 16));
 }
 
@@ -148,7 +155,8 @@ TEST_F(GradientsTest, SparseOnesBecomeDenseOnTheWayFurtherBack) {
   const Value x = input("x", {2, 1}), ids = input("ids", {3}, DType::kInt64);
   const Gradient g = gradient(ops::sum(ops::embedding_lookup(ops::square(x), ids)), x);
   EXPECT_FALSE(g.is_sparse());
-  const Feeds feeds = {{x, Tensor::from<double>({2, 1}, {5, 7})}, {ids, Tensor::from<int64_t>({3}, {1, 1, 0})}};
+  const Feeds feeds = {{x, Tensor::from<double>({2, 1}, {5, 7})},
+                       {ids, Tensor::from<int64_t>({3}, {1, 1, 0})}};
   EXPECT_THAT(numbers(g.values, feeds), ElementsAre(10, 28));
 }
 
@@ -175,7 +183,8 @@ TEST_F(GradientsTest, RefusesWhatItCannotDifferentiate) {
   const Value y = ops::placeholder(other, "y", DType::kFloat64, {2});
   EXPECT_THAT(message([&] { gradient(x, y); }), HasSubstr("not in the graph of loss 'x'"));
   const Value wrt[] = {x}, seeds[] = {i};
-  EXPECT_THAT(message([&] { gradients(x, wrt, seeds); }), HasSubstr("one seed of f64[2] for loss 'x'"));
+  EXPECT_THAT(message([&] { gradients(x, wrt, seeds); }),
+              HasSubstr("one seed of f64[2] for loss 'x'"));
 }
 
 // The checker itself must be able to fail.
@@ -183,7 +192,8 @@ TEST_F(GradientsTest, CheckerFindsAWrongGradient) {
   const Value x = input("x", {2});
   const Value y = ops::square(x) + ops::stop_gradient(ops::exp(x));
   const Feeds feeds = {{x, Tensor::from<double>({2}, {1, 2})}};
-  EXPECT_THAT(check_gradients({y}, {x}, feeds), HasSubstr("first derivative by element 0 of input 0"));
+  EXPECT_THAT(check_gradients({y}, {x}, feeds),
+              HasSubstr("first derivative by element 0 of input 0"));
 }
 
 }  // namespace

@@ -19,12 +19,13 @@ void build(Graph& graph) {
 TEST(PrintTest, TextIsOneLineANode) {
   Graph graph(core_op_table());
   build(graph);
-  EXPECT_EQ(to_text(graph),
-            "%x = Placeholder() {dtype=f32 shape=[?, 3]} : f32[?, 3]\n"
-            "%dense/w = Variable() {dtype=f32 name=\"dense/w\" shape=[3, 2]} : f32[3, 2]\n"
-            "%dense/mat_mul = MatMul(%x, %dense/w) {transpose_a=false transpose_b=false} : f32[?, 2]"
-            " @/device:CPU:1\n"
-            "%dense/relu = Relu(%dense/mat_mul) after %dense/w : f32[?, 2] @/device:CPU:1\n");
+  EXPECT_EQ(
+      to_text(graph),
+      "%x = Placeholder() {dtype=f32 shape=[?, 3]} : f32[?, 3]\n"
+      "%dense/w = Variable() {dtype=f32 name=\"dense/w\" shape=[3, 2]} : f32[3, 2]\n"
+      "%dense/mat_mul = MatMul(%x, %dense/w) {transpose_a=false transpose_b=false} : f32[?, 2]"
+      " @/device:CPU:1\n"
+      "%dense/relu = Relu(%dense/mat_mul) after %dense/w : f32[?, 2] @/device:CPU:1\n");
 }
 
 TEST(PrintTest, OutputsBeyondTheFirstAreNumbered) {

@@ -104,53 +104,74 @@ INSTANTIATE_TEST_SUITE_P(
                  "node 2 (Ad 'add'): there is no such op"},
         BadGraph{"LaterInput", [](auto& g) { g.mutable_nodes(2)->mutable_inputs(0)->set_node(2); },
                  "node 2 (Add 'add'): input 0 is node 2, expected an earlier one"},
-        BadGraph{"NoSuchOutput", [](auto& g) { g.mutable_nodes(2)->mutable_inputs(1)->set_output(7); },
+        BadGraph{"NoSuchOutput",
+                 [](auto& g) { g.mutable_nodes(2)->mutable_inputs(1)->set_output(7); },
                  "input 1 is output 7 of 'c', which has 1"},
         BadGraph{"NoName", [](auto& g) { g.mutable_nodes(2)->clear_name(); }, "expected a name"},
         BadGraph{"NameTwice", [](auto& g) { g.mutable_nodes(2)->set_name("x"); }, "name is taken"},
-        BadGraph{"WrongShape", [](auto& g) {
-                   auto& shape = *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
+        BadGraph{"WrongShape",
+                 [](auto& g) {
+                   auto& shape =
+                       *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
                    shape.set_dims(0, 3);
-                 }, "node 2 (Add 'add')"},
-        BadGraph{"HugeShape", [](auto& g) {
-                   auto& shape = *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
+                 },
+                 "node 2 (Add 'add')"},
+        BadGraph{"HugeShape",
+                 [](auto& g) {
+                   auto& shape =
+                       *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
                    shape.set_dims(0, int64_t{1} << 39);
                    shape.add_dims(int64_t{1} << 39);
-                 }, "node 0 (Placeholder 'x')"},
-        BadGraph{"NegativeShape", [](auto& g) {
-                   (*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape()->set_dims(0, -7);
-                 }, "dimension of -7"},
-        BadGraph{"TooManyDimensions", [](auto& g) {
-                   auto& shape = *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
+                 },
+                 "node 0 (Placeholder 'x')"},
+        BadGraph{"NegativeShape",
+                 [](auto& g) {
+                   (*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape()->set_dims(
+                       0, -7);
+                 },
+                 "dimension of -7"},
+        BadGraph{"TooManyDimensions",
+                 [](auto& g) {
+                   auto& shape =
+                       *(*g.mutable_nodes(0)->mutable_attributes())["shape"].mutable_shape();
                    for (int i = 0; i < 20; ++i) shape.add_dims(1);
-                 }, "21 dimensions"},
+                 },
+                 "21 dimensions"},
         BadGraph{"ShortTensor", [](auto& g) { constant_of(g).set_data("1234"); },
                  "needs 8 bytes, found 4"},
-        // The header asks for 2 TiB; nothing of that size may be allocated before the data is there.
-        BadGraph{"HugeTensor", [](auto& g) { constant_of(g).mutable_shape()->set_dims(0, int64_t{1} << 39); },
+        // The header asks for 2 TiB; nothing of that size may be allocated before the data is
+        // there.
+        BadGraph{"HugeTensor",
+                 [](auto& g) { constant_of(g).mutable_shape()->set_dims(0, int64_t{1} << 39); },
                  "found 8"},
-        BadGraph{"UnknownDType", [](auto& g) { constant_of(g).set_dtype("f33"); }, "unknown dtype 'f33'"},
-        BadGraph{"BadBool", [](auto& g) {
+        BadGraph{"UnknownDType", [](auto& g) { constant_of(g).set_dtype("f33"); },
+                 "unknown dtype 'f33'"},
+        BadGraph{"BadBool",
+                 [](auto& g) {
                    constant_of(g).set_dtype("bool");
                    constant_of(g).set_data("\x01\x02");
-                 }, "neither false nor true"},
+                 },
+                 "neither false nor true"},
         BadGraph{"MissingAttribute", [](auto& g) { g.mutable_nodes(1)->clear_attributes(); },
                  "node 1 (Constant 'c')"},
-        BadGraph{"EmptyAttribute", [](auto& g) {
-                   (*g.mutable_nodes(1)->mutable_attributes())["value"].clear_value();
-                 }, "'value' has no value"},
+        BadGraph{
+            "EmptyAttribute",
+            [](auto& g) { (*g.mutable_nodes(1)->mutable_attributes())["value"].clear_value(); },
+            "'value' has no value"},
         BadGraph{"NoSuchControl", [](auto& g) { g.mutable_nodes(1)->add_control_inputs(3); },
                  "control input 3 is no node"},
         BadGraph{"ControlCycle", [](auto& g) { g.mutable_nodes(1)->add_control_inputs(2); },
                  "wait for each other"},
-        BadGraph{"BadDevice", [](auto& g) { g.mutable_nodes(1)->set_device("cpu"); }, "device 'cpu'"}),
+        BadGraph{"BadDevice", [](auto& g) { g.mutable_nodes(1)->set_device("cpu"); },
+                 "device 'cpu'"}),
     [](const auto& info) { return info.param.what; });
 
 TEST(SerializeTest, BytesThatAreNoGraphAreAnError) {
   EXPECT_THROW(parse_graph("\xff\xff not a graph", core_op_table(), "g.pb"), Error);
 }
 
-// What the fuzzer does at length: flipped and missing bytes end in an Error or in a graph that verifies.
+// What the fuzzer does at length: flipped and missing bytes end in an Error or in a graph that
+// verifies.
 TEST(SerializeTest, SurvivesDamage) {
   Graph graph(core_op_table());
   build(graph);

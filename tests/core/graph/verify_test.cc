@@ -1,5 +1,5 @@
-// The verifier finds each kind of broken graph. Graph's own interface does not let a graph break, so these tests reach
-// past it, as a bug would.
+// The verifier finds each kind of broken graph. Graph's own interface does not let a graph break,
+// so these tests reach past it, as a bug would.
 #include "core/graph/verify.h"
 
 #include <gmock/gmock.h>
@@ -46,7 +46,8 @@ TEST_F(VerifyTest, AcceptsAWholeGraph) {
 TEST_F(VerifyTest, InputsPrecedeTheirUser) {
   Value late = ops::relu(x_);
   writable(late.node->inputs())[0] = ops::relu(x_);
-  EXPECT_THAT(message_of(graph_), AllOf(HasSubstr("Relu 'relu_1'"), HasSubstr("must be added before")));
+  EXPECT_THAT(message_of(graph_),
+              AllOf(HasSubstr("Relu 'relu_1'"), HasSubstr("must be added before")));
 }
 
 TEST_F(VerifyTest, InputsAreOfThisGraph) {
@@ -62,7 +63,8 @@ TEST_F(VerifyTest, InputsAreOutputsThatExist) {
 
 TEST_F(VerifyTest, AnOpHasItsNumberOfInputs) {
   writable(y_.node->inputs()).push_back(x_);
-  EXPECT_THAT(message_of(graph_), AllOf(HasSubstr("Relu 'relu'"), HasSubstr("takes 1 to 1 inputs")));
+  EXPECT_THAT(message_of(graph_),
+              AllOf(HasSubstr("Relu 'relu'"), HasSubstr("takes 1 to 1 inputs")));
 }
 
 TEST_F(VerifyTest, NamesAreUnique) {
@@ -77,8 +79,9 @@ TEST_F(VerifyTest, NamesAreNotEmpty) {
 
 TEST_F(VerifyTest, TypesAreWhatTheShapeRuleInfers) {
   writable(y_.node->output_type()).shape = Shape{-1, 5};
-  EXPECT_THAT(message_of(graph_), AllOf(HasSubstr("Relu 'relu'"), HasSubstr("output 0 is f32[?, 5]"),
-                                        HasSubstr("infers f32[?, 2]")));
+  EXPECT_THAT(message_of(graph_),
+              AllOf(HasSubstr("Relu 'relu'"), HasSubstr("output 0 is f32[?, 5]"),
+                    HasSubstr("infers f32[?, 2]")));
 }
 
 TEST_F(VerifyTest, AVariableHasOneUpdate) {
@@ -98,8 +101,9 @@ TEST_F(VerifyTest, AVariableOfTwoNodesHasOneUpdate) {
 
 TEST_F(VerifyTest, OnlyVariablesAreUpdated) {
   ops::assign(ops::identity(w_), ops::fill_like(w_, 1));
-  EXPECT_THAT(message_of(graph_), AllOf(HasSubstr("Assign 'assign'"), HasSubstr("must be a Variable"),
-                                        HasSubstr("found Identity 'identity'")));
+  EXPECT_THAT(message_of(graph_),
+              AllOf(HasSubstr("Assign 'assign'"), HasSubstr("must be a Variable"),
+                    HasSubstr("found Identity 'identity'")));
 }
 
 TEST_F(VerifyTest, ControlInputsFormNoCycle) {
@@ -116,7 +120,8 @@ TEST_F(VerifyTest, ControlInputsAreOfThisGraph) {
   EXPECT_THAT(message_of(graph_), AllOf(HasSubstr("Relu 'relu'"), HasSubstr("control input")));
 }
 
-// All readers of a variable run before its update, so a reader that waits for the update waits for ever.
+// All readers of a variable run before its update, so a reader that waits for the update waits for
+// ever.
 TEST_F(VerifyTest, NoOneReadsAVariableAfterItsUpdate) {
   Node& update = ops::assign(w_, ops::fill_like(w_, 1));
   ops::add(update.output(), ops::identity(w_));
@@ -136,7 +141,9 @@ TEST_F(VerifyTest, ExecutionOrderPutsUpdatesAfterReaders) {
   Node& update = ops::assign_add(w_, ops::fill_like(w_, 1));
   Value late_reader = ops::relu(ops::identity(w_));
   std::vector<Node*> order = execution_order(graph_);
-  const auto position = [&](const Node* node) { return std::ranges::find(order, node) - order.begin(); };
+  const auto position = [&](const Node* node) {
+    return std::ranges::find(order, node) - order.begin();
+  };
   EXPECT_EQ(static_cast<int>(order.size()), graph_.size());
   EXPECT_LT(position(late_reader.node), position(&update));
   EXPECT_EQ(variable_behind(late_reader.node->input(0)), w_.node);

@@ -1,4 +1,5 @@
-// What holds for every op: it has cases, its gradient is right, and the cpu kernels compute what the reference does.
+// What holds for every op: it has cases, its gradient is right, and the cpu kernels compute what
+// the reference does.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -38,24 +39,29 @@ TEST(AllOps, ThatAreDifferentiableHaveTheirGradientChecked) {
   EXPECT_THAT(missing, IsEmpty());
 }
 
-// A shape rule sees each case a second time with every first dimension unknown, as when the graph is built. It may not
-// refuse, nor claim something else than what it says of known shapes.
+// A shape rule sees each case a second time with every first dimension unknown, as when the graph
+// is built. It may not refuse, nor claim something else than what it says of known shapes.
 TEST(AllOps, AcceptAnUnknownBatch) {
   for (const OpCase& op_case : all_op_cases()) {
     BuiltCase known = build_case(op_case, DType::kFloat32);
-    if (!known.outputs[0].node->op().traits.mutated_inputs.empty()) continue;  // variables have no batch
+    if (!known.outputs[0].node->op().traits.mutated_inputs.empty())
+      continue;  // variables have no batch
     Graph graph(known.graph->ops());
     std::vector<Value> inputs;
     for (const Value& input : known.inputs) {
       Shape shape = input.shape();
-      if (shape.rank() > 0 && shape[0] > 1 && op_case.op != "OneHot" && input.dtype() != DType::kInt64) shape.set(0, -1);
+      if (shape.rank() > 0 && shape[0] > 1 && op_case.op != "OneHot" &&
+          input.dtype() != DType::kInt64)
+        shape.set(0, -1);
       inputs.push_back(ops::placeholder(graph, "x", input.dtype(), shape));
     }
     Node* node = nullptr;
     ASSERT_NO_THROW(node = &graph.add(op_case.op, inputs, op_case.attributes)) << op_case;
     for (int i = 0; i < node->output_count(); ++i) {
-      EXPECT_TRUE(compatible(node->output_type(i).shape, known.outputs[static_cast<size_t>(i)].shape()))
-          << op_case << ": " << node->output_type(i) << " and " << known.outputs[static_cast<size_t>(i)].type();
+      EXPECT_TRUE(
+          compatible(node->output_type(i).shape, known.outputs[static_cast<size_t>(i)].shape()))
+          << op_case << ": " << node->output_type(i) << " and "
+          << known.outputs[static_cast<size_t>(i)].type();
     }
   }
 }
@@ -71,7 +77,9 @@ TEST_P(OpCaseTest, GradientAgreesWithCentralDifferences) {
     if (op_case.inputs[i].is_real) inputs.push_back(built.inputs[i]);
   }
   if (inputs.empty()) return;  // a case for an integer or 16-bit dtype
-  EXPECT_EQ(check_gradients(built.outputs, inputs, built.feeds, {.tolerance = op_case.gradient_tolerance}), "");
+  EXPECT_EQ(check_gradients(built.outputs, inputs, built.feeds,
+                            {.tolerance = op_case.gradient_tolerance}),
+            "");
 }
 
 TEST_P(OpCaseTest, CpuAgreesWithReference) { EXPECT_EQ(compare_devices(GetParam(), "cpu"), ""); }

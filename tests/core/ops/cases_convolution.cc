@@ -50,8 +50,13 @@ std::vector<OpCase> convolution_cases() {
       for (int64_t groups : {1, 2}) {
         for (const char* padding : {"VALID", "SAME"}) {
           const Sizes sizes{str_cat("stride_", stride, "_dilation_", dilation, "_groups_", groups),
-                            {2, 5, 6, 2}, {2, 3, 2 / groups, 4}, stride, 1 + stride / 2,
-                            dilation,     1 + dilation / 2,      groups};
+                            {2, 5, 6, 2},
+                            {2, 3, 2 / groups, 4},
+                            stride,
+                            1 + stride / 2,
+                            dilation,
+                            1 + dilation / 2,
+                            groups};
           add_cases(sizes, padding, activations[count++ % 4], cases);
         }
       }

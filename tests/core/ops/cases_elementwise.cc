@@ -9,7 +9,8 @@ struct ShapePair {
   Shape a, b;
 };
 
-// The broadcasts that kernels tell apart, and the sizes at which vector loops go wrong: 1, odd, above a register, empty.
+// The broadcasts that kernels tell apart, and the sizes at which vector loops go wrong: 1, odd,
+// above a register, empty.
 const ShapePair kPairs[] = {
     {"same", {2, 3, 5}, {2, 3, 5}},
     {"one_element", {1}, {1}},
@@ -53,8 +54,10 @@ void add_integers(std::vector<OpCase>& cases, const std::string& op, int inputs)
   }
 }
 
-// 16-bit floats are compared with what the wide result rounds to: half a unit of 8 (bf16) or 11 bits, plus a tie.
-void add_small_floats(std::vector<OpCase>& cases, const std::string& op, int inputs, double low, double high) {
+// 16-bit floats are compared with what the wide result rounds to: half a unit of 8 (bf16) or 11
+// bits, plus a tie.
+void add_small_floats(std::vector<OpCase>& cases, const std::string& op, int inputs, double low,
+                      double high) {
   for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) {
     std::vector<OpInput> operands(static_cast<size_t>(inputs), fixed(dtype, {5, 19}, low, high));
     cases.push_back({op, std::string(name(dtype)), operands});
@@ -98,9 +101,11 @@ std::vector<OpCase> elementwise_cases() {
     add_small_floats(cases, op, 1, 0.3, 3);
   }
   cases.push_back({"ReluGrad", "odd", {real({3, 7}), real({3, 7})}});
-  cases.push_back({"ReluGrad", "long", {real({70003}), real({70003})}, {}, 1e-5, 1e-11, 1e-6, false});
+  cases.push_back(
+      {"ReluGrad", "long", {real({70003}), real({70003})}, {}, 1e-5, 1e-11, 1e-6, false});
   for (const char* op : {"LogicalAnd", "LogicalOr"}) {
-    cases.push_back({op, "row", {fixed(DType::kBool, {7, 9}, 0, 2), fixed(DType::kBool, {9}, 0, 2)}});
+    cases.push_back(
+        {op, "row", {fixed(DType::kBool, {7, 9}, 0, 2), fixed(DType::kBool, {9}, 0, 2)}});
   }
   cases.push_back({"LogicalNot", "odd", {fixed(DType::kBool, {7, 9}, 0, 2)}});
   const auto condition = [](const Shape& shape) { return fixed(DType::kBool, shape, 0, 2); };
@@ -108,14 +113,23 @@ std::vector<OpCase> elementwise_cases() {
   cases.push_back({"Select", "scalar_choice", {condition({3, 5}), real({3, 5}), real({})}});
   cases.push_back({"Select", "column_condition", {condition({3, 1}), real({3, 5}), real({5})}});
   cases.push_back({"Select", "all_broadcast", {condition({2, 1, 1}), real({3, 1}), real({4})}});
-  cases.push_back({"Select", "long", {condition({301, 133}), real({301, 133}), real({})}, {}, 1e-5, 1e-11, 1e-6, false});
-  for (const DType to : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64, DType::kInt32,
-                         DType::kInt64, DType::kUInt8, DType::kBool}) {
+  cases.push_back({"Select",
+                   "long",
+                   {condition({301, 133}), real({301, 133}), real({})},
+                   {},
+                   1e-5,
+                   1e-11,
+                   1e-6,
+                   false});
+  for (const DType to : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                         DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
     const std::string label = "to_" + std::string(name(to));
     cases.push_back({"Cast", label, {real({3, 37}, 0, 5)}, {{"dtype", to}}});
     cases.back().check_gradient = to == DType::kFloat64;
-    for (const DType from : {DType::kFloat16, DType::kBFloat16, DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-      cases.push_back({"Cast", str_cat(name(from), "_", label), {fixed(from, {3, 37}, 0, 5)}, {{"dtype", to}}});
+    for (const DType from : {DType::kFloat16, DType::kBFloat16, DType::kInt32, DType::kInt64,
+                             DType::kUInt8, DType::kBool}) {
+      cases.push_back(
+          {"Cast", str_cat(name(from), "_", label), {fixed(from, {3, 37}, 0, 5)}, {{"dtype", to}}});
     }
   }
   return cases;

@@ -44,7 +44,8 @@ std::vector<OpCase> pooling_cases() {
       add("MaxPool2d", {real(s.input)});
       add("AvgPool2d", {real(s.input)});
       add("AvgPool2dGrad", {real(output), real(s.input)});
-      // Drawn positions may fall on padding, where no maximum ever stands: only windows inside the image.
+      // Drawn positions may fall on padding, where no maximum ever stands: only windows inside the
+      // image.
       const auto inside = [](const WindowAxis& axis) { return axis.before + axis.after == 0; };
       if (!inside(geometry.h) || !inside(geometry.w)) continue;
       const int64_t area = s.window[0] * s.window[1];

@@ -9,7 +9,8 @@ struct Axes {
   Ints axes;
 };
 
-// What kernels tell apart: leading, trailing, both, middle; then sizes at which they cut work into pieces.
+// What kernels tell apart: leading, trailing, both, middle; then sizes at which they cut work into
+// pieces.
 const Axes kAxes[] = {
     {"all", {3, 5}, {0, 1}},
     {"scalar", {}, {}},
@@ -55,23 +56,38 @@ std::vector<OpCase> reduction_cases() {
   for (const char* op : {"Sum", "Mean", "Max"}) {
     for (const Axes& axes : kAxes) {
       for (const bool keep_dims : {false, true}) {
-        cases.push_back({op, axes.label + std::string(keep_dims ? "_kept" : ""), {real(axes.shape)},
+        cases.push_back({op,
+                         axes.label + std::string(keep_dims ? "_kept" : ""),
+                         {real(axes.shape)},
                          {{"axes", axes.axes}, {"keep_dims", keep_dims}}});
         cases.back().check_gradient = axes.shape.elements() <= 64;
-        // Sums of numbers around zero: what matters is the error against the numbers, not against their small sum.
+        // Sums of numbers around zero: what matters is the error against the numbers, not against
+        // their small sum.
         cases.back().tolerance_f32 = 1e-5;
       }
     }
-    cases.push_back({op, "bf16", {fixed(DType::kBFloat16, {9, 35}, -2, 2)}, {{"axes", Ints{0}}, {"keep_dims", false}}});
+    cases.push_back({op,
+                     "bf16",
+                     {fixed(DType::kBFloat16, {9, 35}, -2, 2)},
+                     {{"axes", Ints{0}}, {"keep_dims", false}}});
     cases.back().tolerance_f32 = 0.008;
   }
   for (const DType dtype : {DType::kInt32, DType::kInt64, DType::kUInt8}) {
-    cases.push_back({"Sum", std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 3)}, {{"axes", Ints{0}}, {"keep_dims", false}}});
-    cases.push_back({"Max", std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 9)}, {{"axes", Ints{1}}, {"keep_dims", false}}});
-    cases.push_back({"ArgMax", std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 3)}, {{"axis", int64_t{1}}}});
+    cases.push_back({"Sum",
+                     std::string(name(dtype)),
+                     {fixed(dtype, {7, 5}, 0, 3)},
+                     {{"axes", Ints{0}}, {"keep_dims", false}}});
+    cases.push_back({"Max",
+                     std::string(name(dtype)),
+                     {fixed(dtype, {7, 5}, 0, 9)},
+                     {{"axes", Ints{1}}, {"keep_dims", false}}});
+    cases.push_back(
+        {"ArgMax", std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 3)}, {{"axis", int64_t{1}}}});
   }
-  cases.push_back({"Sum", "empty_to_zero", {real({0, 3})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
-  cases.push_back({"Sum", "empty_outputs", {real({3, 0})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
+  cases.push_back(
+      {"Sum", "empty_to_zero", {real({0, 3})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
+  cases.push_back(
+      {"Sum", "empty_outputs", {real({3, 0})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
   cases.push_back({"ArgMax", "last", {real({6, 10})}, {{"axis", int64_t{1}}}});
   cases.push_back({"ArgMax", "first", {real({6, 10})}, {{"axis", int64_t{0}}}});
   cases.push_back({"ArgMax", "long", {real({301, 203})}, {{"axis", int64_t{1}}}});
@@ -79,9 +95,11 @@ std::vector<OpCase> reduction_cases() {
     for (const bool average : {false, true}) {
       const std::string label = pair.label + std::string(average ? "_average" : "");
       const bool is_small = pair.whole.elements() <= 64;
-      cases.push_back({"SumLike", label, {real(pair.whole), real(pair.part)}, {{"average", average}}});
+      cases.push_back(
+          {"SumLike", label, {real(pair.whole), real(pair.part)}, {{"average", average}}});
       cases.back().check_gradient = is_small;
-      cases.push_back({"BroadcastLike", label, {real(pair.part), real(pair.whole)}, {{"average", average}}});
+      cases.push_back(
+          {"BroadcastLike", label, {real(pair.part), real(pair.whole)}, {{"average", average}}});
       cases.back().check_gradient = is_small;
     }
   }

@@ -10,6 +10,8 @@ std::vector<OpCase> source_cases() {
       {"FillLike", "large_i64", {fixed(DType::kInt64, {70001}, 0, 9)}, {{"value", 7.0}}},
       {"Identity", "odd", {real({3, 5})}},
       {"StopGradient", "odd", {real({3, 5})}},
+      {"Copy", "odd", {real({3, 5})}},
+      {"Copy", "empty", {real({0, 5})}},
   };
 }
 

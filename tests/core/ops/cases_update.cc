@@ -12,14 +12,38 @@ struct Optimizer {
 
 const std::vector<Optimizer>& optimizers() {
   static const std::vector<Optimizer> all = {
-      {"ApplySgd", "plain", 0, false, {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.0}}},
-      {"ApplySgd", "decay", 0, false, {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.1}}},
-      {"ApplyMomentum", "plain", 1, false, {{"momentum", 0.9}, {"nesterov", false}, {"weight_decay", 0.01}}},
-      {"ApplyMomentum", "nesterov", 1, false, {{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 0.0}}},
+      {"ApplySgd",
+       "plain",
+       0,
+       false,
+       {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.0}}},
+      {"ApplySgd",
+       "decay",
+       0,
+       false,
+       {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.1}}},
+      {"ApplyMomentum",
+       "plain",
+       1,
+       false,
+       {{"momentum", 0.9}, {"nesterov", false}, {"weight_decay", 0.01}}},
+      {"ApplyMomentum",
+       "nesterov",
+       1,
+       false,
+       {{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 0.0}}},
       {"ApplyRmsProp", "plain", 1, false, {{"rho", 0.9}, {"momentum", 0.0}, {"epsilon", 1e-7}}},
-      {"ApplyRmsPropMomentum", "plain", 2, false, {{"rho", 0.9}, {"momentum", 0.5}, {"epsilon", 1e-7}}},
+      {"ApplyRmsPropMomentum",
+       "plain",
+       2,
+       false,
+       {{"rho", 0.9}, {"momentum", 0.5}, {"epsilon", 1e-7}}},
       {"ApplyAdagrad", "plain", 1, false, {{"epsilon", 1e-7}}},
-      {"ApplyAdam", "decay", 2, true, {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
+      {"ApplyAdam",
+       "decay",
+       2,
+       true,
+       {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
   };
   return all;
 }
@@ -40,11 +64,15 @@ std::vector<OpCase> update_cases() {
   for (const Shape& shape : {Shape{}, Shape{3, 5}, Shape{0, 2}, Shape{70003}}) {
     cases.push_back({"Assign", shape.to_string(), {real(shape), real(shape)}});
     cases.push_back({"AssignAdd", shape.to_string(), {real(shape), real(shape)}});
-    cases.push_back({"AssignMovingAverage", shape.to_string(), {real(shape), real(shape)}, {{"momentum", 0.9}}});
+    cases.push_back({"AssignMovingAverage",
+                     shape.to_string(),
+                     {real(shape), real(shape)},
+                     {{"momentum", 0.9}}});
     for (const Optimizer& optimizer : optimizers()) {
       std::vector<OpInput> inputs = inputs_of(optimizer, shape);
       inputs.push_back(real(shape));
-      cases.push_back({optimizer.op, optimizer.label + shape.to_string(), inputs, optimizer.attributes});
+      cases.push_back(
+          {optimizer.op, optimizer.label + shape.to_string(), inputs, optimizer.attributes});
     }
   }
   struct Sparse {
@@ -59,9 +87,21 @@ std::vector<OpCase> update_cases() {
                                Sparse{"many_rows", {70001, 5}, {901}, {901, 5}, DType::kInt64}}) {
     for (const Optimizer& optimizer : optimizers()) {
       std::vector<OpInput> inputs = inputs_of(optimizer, sparse.variable);
-      inputs.push_back(fixed(sparse.dtype, sparse.indices, 0, static_cast<double>(sparse.variable[0])));
+      inputs.push_back(
+          fixed(sparse.dtype, sparse.indices, 0, static_cast<double>(sparse.variable[0])));
       inputs.push_back(real(sparse.rows));
-      cases.push_back({optimizer.op + "Sparse", optimizer.label + "_" + sparse.label, inputs, optimizer.attributes});
+      cases.push_back({optimizer.op + "Sparse", optimizer.label + "_" + sparse.label, inputs,
+                       optimizer.attributes});
+    }
+  }
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      const OpInput a = real(ta ? Shape{17, 7} : Shape{7, 17}),
+                    b = real(tb ? Shape{5, 17} : Shape{17, 5});
+      cases.push_back({"FusedMatMulApplySgd",
+                       std::string(ta ? "ta" : "a") + (tb ? "_tb" : "_b"),
+                       {real({7, 5}), fixed(DType::kFloat32, {}, 0.01, 0.1), a, b},
+                       {{"transpose_a", ta}, {"transpose_b", tb}}});
     }
   }
   return cases;

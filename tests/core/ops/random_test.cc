@@ -9,11 +9,15 @@
 namespace trireme::testing {
 namespace {
 
-Tensor key(int64_t step, int64_t first_example) { return Tensor::from<int64_t>({2}, {step, first_example}); }
+Tensor key(int64_t step, int64_t first_example) {
+  return Tensor::from<int64_t>({2}, {step, first_example});
+}
 
 class RandomTest : public ::testing::TestWithParam<const char*> {
  protected:
-  Tensor run(Value y, Tensor x, Tensor k) { return evaluate({y}, {{x_, x}, {key_, k}}, GetParam())[0]; }
+  Tensor run(Value y, Tensor x, Tensor k) {
+    return evaluate({y}, {{x_, x}, {key_, k}}, GetParam())[0];
+  }
 
   Graph graph_{core_op_table()};
   Value x_ = ops::placeholder(graph_, "x", DType::kFloat32, {-1, 37});
@@ -23,13 +27,16 @@ class RandomTest : public ::testing::TestWithParam<const char*> {
 // The promise of the project: the same job drops the same units on 1, 2 or 4 workers.
 TEST_P(RandomTest, RowsDoNotDependOnHowTheBatchIsSplit) {
   const Tensor x = random_tensor(DType::kFloat32, {12, 37}, 1, 2, 3);
-  for (const Value y : {ops::dropout(x_, key_, 0.4, 9), ops::random_uniform(key_, x_, 9), ops::random_normal(key_, x_, 9)}) {
+  for (const Value y : {ops::dropout(x_, key_, 0.4, 9), ops::random_uniform(key_, x_, 9),
+                        ops::random_normal(key_, x_, 9)}) {
     const Tensor whole = run(y, x, key(5, 100));
     for (const int64_t parts : {2, 4}) {
       const int64_t rows = 12 / parts;
       for (int64_t part = 0; part < parts; ++part) {
-        const Tensor own = run(y, x.rows(part * rows, (part + 1) * rows).clone(), key(5, 100 + part * rows));
-        EXPECT_EQ(difference(own, whole.rows(part * rows, (part + 1) * rows), 0), "") << y.node->op().name;
+        const Tensor own =
+            run(y, x.rows(part * rows, (part + 1) * rows).clone(), key(5, 100 + part * rows));
+        EXPECT_EQ(difference(own, whole.rows(part * rows, (part + 1) * rows), 0), "")
+            << y.node->op().name;
       }
     }
   }
@@ -58,7 +65,8 @@ TEST_P(RandomTest, DropoutKeepsTheMeanAndItsRate) {
 }
 
 TEST_P(RandomTest, NormalNumbersAreStandard) {
-  const Tensor y = run(ops::random_normal(key_, x_, 9), Tensor::zeros(DType::kFloat32, {1000, 37}), key(1, 0));
+  const Tensor y =
+      run(ops::random_normal(key_, x_, 9), Tensor::zeros(DType::kFloat32, {1000, 37}), key(1, 0));
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < y.elements(); ++i) {
     ASSERT_TRUE(std::isfinite(y.as_double(i)));

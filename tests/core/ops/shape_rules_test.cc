@@ -13,7 +13,9 @@ using ::testing::HasSubstr;
 
 class ShapeRulesTest : public ::testing::Test {
  protected:
-  Value input(const Shape& shape, DType dtype = DType::kFloat32) { return ops::placeholder(graph_, "x", dtype, shape); }
+  Value input(const Shape& shape, DType dtype = DType::kFloat32) {
+    return ops::placeholder(graph_, "x", dtype, shape);
+  }
   template <typename Action>
   std::string message(Action action) {
     try {
@@ -29,21 +31,37 @@ class ShapeRulesTest : public ::testing::Test {
 };
 
 TEST_F(ShapeRulesTest, MessagesNameTheOpAndTheShapes) {
-  EXPECT_THAT(message([&] { ops::add(input({2, 3}), input({4})); }),
-              AllOf(HasSubstr("Add 'add'"), HasSubstr("f32[2, 3], f32[4]"), HasSubstr("do not broadcast")));
-  EXPECT_THAT(message([&] { ops::add(input({2}), input({2}, DType::kFloat64)); }), HasSubstr("one dtype"));
+  EXPECT_THAT(
+      message([&] {
+        ops::add(input({2, 3}), input({4}));
+      }),
+      AllOf(HasSubstr("Add 'add'"), HasSubstr("f32[2, 3], f32[4]"), HasSubstr("do not broadcast")));
+  EXPECT_THAT(message([&] { ops::add(input({2}), input({2}, DType::kFloat64)); }),
+              HasSubstr("one dtype"));
   EXPECT_THAT(message([&] { ops::exp(input({2}, DType::kInt32)); }), HasSubstr("floating-point"));
-  EXPECT_THAT(message([&] { ops::sum(input({2, 3}), {2}); }), HasSubstr("axis 2 is out of range for 2 dimensions"));
+  EXPECT_THAT(message([&] {
+                ops::sum(input({2, 3}), {2});
+              }),
+              HasSubstr("axis 2 is out of range for 2 dimensions"));
   EXPECT_THAT(message([&] { ops::sum(input({2, 3}), {1, -1}); }), HasSubstr("named twice"));
-  EXPECT_THAT(message([&] { ops::reshape(input({2, 3}), {4, -1}); }), HasSubstr("that the shape divides"));
+  EXPECT_THAT(message([&] {
+                ops::reshape(input({2, 3}), {4, -1});
+              }),
+              HasSubstr("that the shape divides"));
   EXPECT_THAT(message([&] { ops::reshape(input({2, 3}), {-1, -1}); }), HasSubstr("at most one -1"));
   EXPECT_THAT(message([&] { ops::squeeze(input({2, 3}), {0}); }), HasSubstr("size 1"));
   EXPECT_THAT(message([&] { ops::transpose(input({2, 3}), {0, 0}); }), HasSubstr("permutation"));
-  EXPECT_THAT(message([&] { ops::concat({input({2, 3}), input({3, 3})}, 1); }), HasSubstr("differ along the axis only"));
-  EXPECT_THAT(message([&] { ops::slice(input({4}), {2}, {3}); }), HasSubstr("a slice within the input"));
-  EXPECT_THAT(message([&] { ops::gather(input({4}), input({2})); }), HasSubstr("indices of i32 or i64"));
+  EXPECT_THAT(message([&] {
+                ops::concat({input({2, 3}), input({3, 3})}, 1);
+              }),
+              HasSubstr("differ along the axis only"));
+  EXPECT_THAT(message([&] { ops::slice(input({4}), {2}, {3}); }),
+              HasSubstr("a slice within the input"));
+  EXPECT_THAT(message([&] { ops::gather(input({4}), input({2})); }),
+              HasSubstr("indices of i32 or i64"));
   EXPECT_THAT(message([&] { ops::add(input({2}), {}); }), HasSubstr("input 1 is not defined"));
-  EXPECT_THAT(message([&] { ops::dropout(input({2}), input({2}, DType::kInt64), 1.0, 0); }), HasSubstr("rate in [0, 1)"));
+  EXPECT_THAT(message([&] { ops::dropout(input({2}), input({2}, DType::kInt64), 1.0, 0); }),
+              HasSubstr("rate in [0, 1)"));
 }
 
 TEST_F(ShapeRulesTest, TheBatchMayBeUnknown) {
@@ -65,8 +83,10 @@ TEST_F(ShapeRulesTest, KernelsNameAnIndexOutOfRange) {
   const Value rows = ops::gather(table, ids);
   for (const char* kind : {"reference", "cpu"}) {
     EXPECT_THAT(message([&] {
-                  testing::evaluate({rows}, {{table, Tensor::zeros(DType::kFloat32, {4, 2})},
-                                             {ids, Tensor::from<int64_t>({3}, {0, -1, 3})}}, kind);
+                  testing::evaluate({rows},
+                                    {{table, Tensor::zeros(DType::kFloat32, {4, 2})},
+                                     {ids, Tensor::from<int64_t>({3}, {0, -1, 3})}},
+                                    kind);
                 }),
                 HasSubstr("Gather 'gather': index -1 at position 1 is not in [0, 4)"));
   }

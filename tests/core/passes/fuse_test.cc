@@ -54,7 +54,8 @@ TEST(FuseBiasActivationTest, EveryActivationOfAMatrixProduct) {
 TEST(FuseBiasActivationTest, ConvolutionKeepsItsAttributes) {
   const Build build = [](Graph& g, Program& p) {
     Value x = ops::placeholder(g, "x", DType::kFloat32, {-1, 6, 6, 2});
-    Value y = ops::conv2d(x, variable(g, "w", {3, 3, 2, 4}), {.stride_h = 2, .padding = ops::Padding::kSame});
+    Value y = ops::conv2d(x, variable(g, "w", {3, 3, 2, 4}),
+                          {.stride_h = 2, .padding = ops::Padding::kSame});
     p.fetches = {ops::relu(ops::bias_add(y, variable(g, "b", {4})))};
   };
   const Program fused = fuse(build);
@@ -75,8 +76,9 @@ TEST(FuseBiasActivationTest, AnAddOfAVectorIsABiasOnEitherSide) {
 
 TEST(FuseBiasActivationTest, AnAddThatBroadcastsTheProductIsNone) {
   const Build build = [](Graph& g, Program& p) {
-    p.fetches = {ops::matmul(batch(g), variable(g, "w", {4, 1})) + variable(g, "b", {5}),
-                 ops::matmul(g.find("x")->output(), variable(g, "w2", {4, 5})) + variable(g, "c", {3, 5})};
+    p.fetches = {
+        ops::matmul(batch(g), variable(g, "w", {4, 1})) + variable(g, "b", {5}),
+        ops::matmul(g.find("x")->output(), variable(g, "w2", {4, 5})) + variable(g, "c", {3, 5})};
   };
   EXPECT_EQ(count(fuse(build), "MatMul"), 2);
   expect_same(fuse(build), build);
@@ -88,7 +90,10 @@ TEST(FuseBiasActivationTest, ValuesInBetweenThatOthersSeeStay) {
       [](Program& p, Value product, Value, Value) { p.fetches.push_back(ops::square(product)); },
       [](Program& p, Value product, Value, Value) { p.targets.push_back(product.node); },
       [](Program&, Value product, Value, Value y) { y.node->add_control_input(product.node); },
-      [](Program&, Value product, Value sum, Value) { sum.node->set_device("/device:CPU:1"); (void)product; },
+      [](Program&, Value product, Value sum, Value) {
+        sum.node->set_device("/device:CPU:1");
+        (void)product;
+      },
   };
   for (const auto& use : uses) {
     const Build build = [&](Graph& g, Program& p) {
@@ -102,7 +107,8 @@ TEST(FuseBiasActivationTest, ValuesInBetweenThatOthersSeeStay) {
   }
   // The sum is fetched: bias and product still fuse, the activation stays apart.
   const Build build = [](Graph& g, Program& p) {
-    Value sum = ops::bias_add(ops::matmul(batch(g), variable(g, "w", {4, 2})), variable(g, "b", {2}));
+    Value sum =
+        ops::bias_add(ops::matmul(batch(g), variable(g, "w", {4, 2})), variable(g, "b", {2}));
     p.fetches = {sum, ops::relu(sum)};
   };
   EXPECT_EQ(count(fuse(build), "FusedMatMul"), 1);
@@ -110,7 +116,8 @@ TEST(FuseBiasActivationTest, ValuesInBetweenThatOthersSeeStay) {
   expect_same(fuse(build), build);
 }
 
-// Fused, the product would wait for the new bias, which waits for the update of the product's own weight.
+// Fused, the product would wait for the new bias, which waits for the update of the product's own
+// weight.
 TEST(FuseBiasActivationTest, ABiasThatWaitsForAnUpdateStays) {
   const Build build = [](Graph& g, Program& p) {
     Value w = variable(g, "w", {4, 2});
@@ -139,9 +146,9 @@ void mlp(Graph& g, Program& p, const ops::SgdOptions& options = {}) {
   const auto grads = gradients(loss, variables);
   Value lr = ops::scalar(g, DType::kFloat32, 0.25);
   for (size_t i = 0; i < variables.size(); ++i) {
-    Value velocity = options.momentum == 0
-                         ? Value{}
-                         : variable(g, variables[i].node->name() + "/velocity", variables[i].shape());
+    Value velocity = options.momentum == 0 ? Value{}
+                                           : variable(g, variables[i].node->name() + "/velocity",
+                                                      variables[i].shape());
     p.targets.push_back(&ops::apply_sgd(variables[i], velocity, lr, grads[i].values, options));
   }
   p.feeds = {x, labels};
@@ -152,7 +159,8 @@ TEST(FuseBiasActivationTest, WorksAfterDifferentiation) {
   const Build build = [](Graph& g, Program& p) { mlp(g, p); };
   const Program fused = fuse(build);
   EXPECT_EQ(count(fused, "FusedMatMul"), 4);
-  for (const char* op : {"BiasAdd", "Relu", "Sigmoid", "Tanh"}) EXPECT_EQ(count(fused, op), 0) << op;
+  for (const char* op : {"BiasAdd", "Relu", "Sigmoid", "Tanh"})
+    EXPECT_EQ(count(fused, op), 0) << op;
   expect_same(fused, build);
 }
 
@@ -173,7 +181,8 @@ TEST(FuseGradientUpdateTest, EveryTransposition) {
         Value a = ops::placeholder(g, "a", dtype, ta ? Shape{-1, 5} : Shape{5, -1});
         Value b = ops::placeholder(g, "b", dtype, tb ? Shape{7, -1} : Shape{-1, 7});
         Value w = ops::variable(g, "w", dtype, {5, 7});
-        p.targets = {&ops::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5), ops::matmul(a, b, ta, tb), {})};
+        p.targets = {&ops::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5),
+                                     ops::matmul(a, b, ta, tb), {})};
       };
       const Program fused = fuse_gradient_update(make_program(build));
       EXPECT_EQ(count(fused, "FusedMatMulApplySgd"), 1);
@@ -183,7 +192,8 @@ TEST(FuseGradientUpdateTest, EveryTransposition) {
 }
 
 TEST(FuseGradientUpdateTest, OtherUpdatesStay) {
-  for (const ops::SgdOptions& options : {ops::SgdOptions{.momentum = 0.9}, ops::SgdOptions{.weight_decay = 0.1}}) {
+  for (const ops::SgdOptions& options :
+       {ops::SgdOptions{.momentum = 0.9}, ops::SgdOptions{.weight_decay = 0.1}}) {
     const Build build = [&](Graph& g, Program& p) { mlp(g, p, options); };
     const Program fused = fuse_gradient_update(make_program(build));
     EXPECT_EQ(count(fused, "FusedMatMulApplySgd"), 0);
@@ -202,16 +212,19 @@ TEST(FuseGradientUpdateTest, AGradientThatOthersSeeStays) {
   expect_same(fuse_gradient_update(make_program(build)), build);
 }
 
-// The gradient of each weight of w1·w2 is a product with the other: fused, each update would read a variable that the
-// other must not have changed yet, and both would wait for ever; or a variable would be read while it is written.
+// The gradient of each weight of w1·w2 is a product with the other: fused, each update would read a
+// variable that the other must not have changed yet, and both would wait for ever; or a variable
+// would be read while it is written.
 TEST(FuseGradientUpdateTest, AProductWithAVariableStays) {
   const Build build = [](Graph& g, Program& p) {
-    Value w1 = variable(g, "w1", {3, 3}), w2 = variable(g, "w2", {3, 3}), w3 = variable(g, "w3", {3, 3});
+    Value w1 = variable(g, "w1", {3, 3}), w2 = variable(g, "w2", {3, 3}),
+          w3 = variable(g, "w3", {3, 3});
     Value loss = ops::sum(ops::square(ops::matmul(w1, w2)));
     const std::vector<Value> variables = {w1, w2};
     const auto grads = gradients(loss, variables);
     Value lr = ops::scalar(g, DType::kFloat32, 0.5);
-    p.targets = {&ops::apply_sgd(w1, {}, lr, grads[0].values, {}), &ops::apply_sgd(w2, {}, lr, grads[1].values, {}),
+    p.targets = {&ops::apply_sgd(w1, {}, lr, grads[0].values, {}),
+                 &ops::apply_sgd(w2, {}, lr, grads[1].values, {}),
                  &ops::apply_sgd(w3, {}, lr, ops::matmul(ops::identity(w3), ops::square(w3)), {})};
   };
   const Program fused = fuse_gradient_update(make_program(build));
@@ -232,7 +245,8 @@ TEST(OptimizeTest, EachPassCanBeSwitchedOff) {
   options.fuse_gradient_update = false;
   EXPECT_EQ(count(optimize(make_program(build), options), "FusedMatMulApplySgd"), 0);
   options.prune = options.fold_constants = options.merge_common_subexpressions = false;
-  EXPECT_EQ(optimize(make_program(build), options).graph->size(), make_program(build).graph->size());
+  EXPECT_EQ(optimize(make_program(build), options).graph->size(),
+            make_program(build).graph->size());
 }
 
 }  // namespace

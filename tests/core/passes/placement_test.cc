@@ -11,10 +11,10 @@ namespace trireme {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::HasSubstr;
 using testing::Build;
 using testing::compare;
 using testing::count;
+using ::testing::HasSubstr;
 using testing::make_program;
 
 const PlacementOptions kTwo{{"/device:CPU:0", "/device:CPU:1"}, ""};
@@ -55,7 +55,8 @@ TEST(PlacementTest, UpdatesRunWhereTheirVariablesAre) {
     const Build build = [&](Graph& g, Program& p) {
       Value v = ops::variable(g, "v", DType::kFloat32, {4});
       Value slot = ops::variable(g, "slot", DType::kFloat32, {4});
-      Value lr = ops::scalar(g, DType::kFloat32, 0.5), x = ops::placeholder(g, "x", DType::kFloat32, {4});
+      Value lr = ops::scalar(g, DType::kFloat32, 0.5),
+            x = ops::placeholder(g, "x", DType::kFloat32, {4});
       Node& update = ops::apply_sgd(v, slot, lr, x, {.momentum = 0.9});
       (pinned == std::string("update") ? update : *g.find(pinned)).set_device("/device:CPU:1");
       p.targets = {&update};
@@ -72,7 +73,8 @@ TEST(PlacementTest, UpdatesRunWhereTheirVariablesAre) {
 
 TEST(PlacementTest, EveryOutputOfANodeIsCopiedOnItsOwn) {
   const Build build = [](Graph& g, Program& p) {
-    Value x = ops::placeholder(g, "x", DType::kFloat32, {4, 2}), c = ops::placeholder(g, "c", DType::kFloat32, {2});
+    Value x = ops::placeholder(g, "x", DType::kFloat32, {4, 2}),
+          c = ops::placeholder(g, "c", DType::kFloat32, {2});
     const auto norm = ops::batch_norm(x, c, c, 0.01);
     Value far = ops::relu(norm.variance) + ops::tanh(norm.mean);
     for (const char* name : {"relu", "tanh", "add"}) g.find(name)->set_device("/device:CPU:1");
@@ -110,8 +112,8 @@ TEST(PlacementTest, AnUpdateAwayFromItsVariableIsAnError) {
     v.node->set_device("/device:CPU:0");
     p.targets[0]->set_device("/device:CPU:1");
   };
-  EXPECT_THAT(error_of(build, kTwo),
-              AllOf(HasSubstr("AssignAdd"), HasSubstr("Variable 'v'"), HasSubstr("must share a device")));
+  EXPECT_THAT(error_of(build, kTwo), AllOf(HasSubstr("AssignAdd"), HasSubstr("Variable 'v'"),
+                                           HasSubstr("must share a device")));
 }
 
 }  // namespace

@@ -29,14 +29,16 @@ Outcome run(const Program& program, std::string_view device_kind) {
     Shape shape = node->output_type().shape;
     for (int i = 0; i < shape.rank(); ++i) shape.set(i, shape[i] < 0 ? 3 : shape[i]);
     const bool integer = is_integer(node->output_type().dtype);
-    feeds.emplace_back(node->output(), random_tensor(node->output_type().dtype, shape, integer ? 0 : -1,
-                                                     integer ? 2 : 1, hash_name(node->name())));
+    feeds.emplace_back(node->output(),
+                       random_tensor(node->output_type().dtype, shape, integer ? 0 : -1,
+                                     integer ? 2 : 1, hash_name(node->name())));
     if (is_variable) variables[node->name()] = feeds.back().second;
   }
   std::vector<Value> wanted = program.fetches;
   for (Node* target : program.targets) wanted.push_back(target->output());
   Outcome outcome;
-  for (const Tensor& value : evaluate(wanted, feeds, device_kind)) outcome.fetches.push_back(value.clone());
+  for (const Tensor& value : evaluate(wanted, feeds, device_kind))
+    outcome.fetches.push_back(value.clone());
   outcome.fetches.resize(program.fetches.size());
   for (const Node* target : program.targets) {
     for (int i : target->op().traits.mutated_inputs) {

@@ -10,7 +10,8 @@
 
 namespace trireme::testing {
 
-// A program over a fresh graph of core ops. A pass consumes its program, so comparing needs it built twice.
+// A program over a fresh graph of core ops. A pass consumes its program, so comparing needs it
+// built twice.
 using Build = std::function<void(Graph& graph, Program& program)>;
 Program make_program(const Build& build);
 
@@ -21,8 +22,8 @@ struct Outcome {
   std::vector<Tensor> fetches;
   std::map<std::string, Tensor> variables;  // those that were updated, as they are afterwards
 };
-// Feeds every placeholder and variable with numbers drawn from its name (an unknown dimension is 3) and runs fetches and
-// targets on the kernels of `device_kind`.
+// Feeds every placeholder and variable with numbers drawn from its name (an unknown dimension is 3)
+// and runs fetches and targets on the kernels of `device_kind`.
 Outcome run(const Program& program, std::string_view device_kind = "reference");
 
 // Empty when both programs do the same, else what differs.

@@ -63,7 +63,8 @@ TEST(FoldConstantsTest, ComputesWhatIsKnown) {
     Value b = ops::reshape(ops::matmul(a, a) + a, {4});  // through a view
     p.fetches = {vector(g, "x") * b, ops::sum(b)};
   };
-  const Program folded = prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
+  const Program folded =
+      prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
   EXPECT_EQ(folded.graph->size(), 4);  // x, two constants, the product
   EXPECT_EQ(count(folded, "Constant"), 2);
   EXPECT_EQ(folded.fetches[1].node->attribute<Tensor>("value").item<float>(), 64);
@@ -77,7 +78,8 @@ TEST(FoldConstantsTest, EveryOutputOfANodeIsFolded) {
     const auto norm = ops::batch_norm(x, one, one, 0.01);
     p.fetches = {norm.y, norm.mean, norm.variance};
   };
-  const Program folded = prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
+  const Program folded =
+      prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
   EXPECT_EQ(count(folded, "Constant"), 3);
   EXPECT_EQ(folded.graph->size(), 3);
   expect_same(folded, build);
@@ -94,8 +96,10 @@ TEST(FoldConstantsTest, LeavesWhatIsLargeFedPinnedInTimeOrChanges) {
     p.fetches = {ops::relu(fed), waits, a + v};
     p.targets = {&ops::assign(v, a)};
   };
-  const Program folded = prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
-  for (const char* op : {"Tanh", "Relu", "Sigmoid", "Add", "Assign"}) EXPECT_EQ(count(folded, op), 1) << op;
+  const Program folded =
+      prune(fold_constants(make_program(build), testing::test_kernels(), kAnySize));
+  for (const char* op : {"Tanh", "Relu", "Sigmoid", "Add", "Assign"})
+    EXPECT_EQ(count(folded, op), 1) << op;
   expect_same(folded, build);
 
   const Build large = [](Graph& g, Program& p) {
@@ -124,8 +128,13 @@ TEST(CommonSubexpressionsTest, MergesEqualNodes) {
 TEST(CommonSubexpressionsTest, ConstantsAreComparedBitByBit) {
   const Build build = [](Graph& g, Program& p) {
     const auto scalar = [&](float value) { return ops::constant(g, Tensor::scalar(value)); };
-    p.fetches = {scalar(0.1f), scalar(0.1f), scalar(std::nextafter(0.1f, 1.0f)), scalar(0.0f), scalar(-0.0f),
-                 ops::fill_like(vector(g, "x"), 1e-7), ops::fill_like(g.find("x")->output(), 1.00000001e-7)};
+    p.fetches = {scalar(0.1f),
+                 scalar(0.1f),
+                 scalar(std::nextafter(0.1f, 1.0f)),
+                 scalar(0.0f),
+                 scalar(-0.0f),
+                 ops::fill_like(vector(g, "x"), 1e-7),
+                 ops::fill_like(g.find("x")->output(), 1.00000001e-7)};
   };
   const Program merged = merge_common_subexpressions(make_program(build));
   EXPECT_EQ(count(merged, "Constant"), 4);
@@ -140,7 +149,8 @@ TEST(CommonSubexpressionsTest, KeepsApartWhatIsNotTheSame) {
     Value far = ops::relu(x), waits = ops::relu(x);
     far.node->set_device("/device:CPU:1");
     waits.node->add_control_input(y.node);
-    Value v = ops::variable(g, "v", DType::kFloat32, {4}), w = ops::variable(g, "w", DType::kFloat32, {4});
+    Value v = ops::variable(g, "v", DType::kFloat32, {4}),
+          w = ops::variable(g, "w", DType::kFloat32, {4});
     p.fetches = {ops::relu(x), far, waits, ops::sum(x, {0}, true), ops::sum(x, {0}, false)};
     p.targets = {&ops::assign_add(v, x), &ops::assign_add(w, x)};
   };

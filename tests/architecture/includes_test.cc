@@ -1,0 +1,93 @@
+// The arrows between folders, read from the includes: a wrong one fails with a sentence. docs/architecture.md draws them.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// For each folder, the folders of ours that its files may include besides itself.
+const std::map<std::string, std::set<std::string>> kAllowed = [] {
+  std::map<std::string, std::set<std::string>> allowed = {
+      {"core/base", {}},
+      {"core/tensor", {"core/base"}},
+      {"core/graph", {"core/tensor", "proto"}},
+      {"core/ops", {"core/graph"}},
+      {"core/autodiff", {"core/ops"}},
+      {"core/device", {"core/ops"}},
+      {"core/device/reference", {"core/device"}},
+      {"core/device/cpu", {"core/device", "core/device/reference"}},
+      {"core/passes", {"core/device"}},
+      {"core/runtime", {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference"}},
+      {"core/data", {"core/tensor"}},
+      {"core/io", {"core/tensor", "proto", "proto/tf"}},
+      {"core/nn", {"core/runtime", "core/data", "core/io"}},
+      {"worker", {"core/nn", "proto"}},
+      {"benchmarks", {"worker"}},
+      {"launcher", {"worker", "benchmarks"}},
+  };
+  // What a folder's own dependencies may use, it may use too.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (auto& [folder, direct] : allowed) {
+      for (const std::string& next : std::set<std::string>(direct)) {
+        // Messages stay with who asks for them by name.
+        if (next.starts_with("proto")) continue;
+        for (const std::string& further : allowed[next]) {
+          if (!further.starts_with("proto")) changed |= direct.insert(further).second;
+        }
+      }
+    }
+  }
+  return allowed;
+}();
+
+// Libraries that stay in .cc files, so that no other folder is compiled against them.
+const std::regex kPrivateLibrary("<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/protobuf|nlohmann|CLI|Eigen)[./a-zA-Z]");
+
+TEST(ArchitectureTest, FoldersIncludeOnlyWhatTheirArrowsAllow) {
+  const fs::path root = TRIREME_SOURCE_DIR;
+  const std::regex include("^#include \"([^\"]+)/[^/\"]+\"");
+  int files = 0;
+  for (const auto& [folder, allowed] : kAllowed) {
+    for (const auto& entry : fs::directory_iterator(root / folder)) {
+      const std::string extension = entry.path().extension();
+      if (extension != ".h" && extension != ".cc") continue;
+      ++files;
+      std::ifstream in(entry.path());
+      int number = 0;
+      for (std::string line; std::getline(in, line);) {
+        ++number;
+        std::smatch match;
+        if (!std::regex_search(line, match, include)) continue;
+        const std::string target = match[1];
+        EXPECT_TRUE(target == folder || allowed.contains(target))
+            << fs::relative(entry.path(), root).string() << ":" << number << ": " << folder << " may not include "
+            << target << "; see docs/architecture.md for the arrows";
+      }
+    }
+  }
+  EXPECT_GT(files, 100);
+}
+
+TEST(ArchitectureTest, LibrariesStayOutOfHeadersThatOthersInclude) {
+  const fs::path root = TRIREME_SOURCE_DIR;
+  // Private to their folder: no other folder may include them, which the build sees to by their missing include paths.
+  const std::set<std::string> private_headers = {"core/device/cpu/onednn.h", "core/device/cpu/functions.h"};
+  for (const auto& [folder, allowed] : kAllowed) {
+    for (const auto& entry : fs::directory_iterator(root / folder)) {
+      const std::string name = fs::relative(entry.path(), root).string();
+      if (entry.path().extension() != ".h" || private_headers.contains(name)) continue;
+      std::ifstream in(entry.path());
+      const std::string text(std::istreambuf_iterator<char>(in), {});
+      EXPECT_FALSE(std::regex_search(text, kPrivateLibrary)) << name << " shows a third-party header to whoever includes it";
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,138 @@
+// Job files: what is wrong is said with its line and column, and overrides reach every field.
+#include "worker/job_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "proto/job.pb.h"
+#include "worker/build_data.h"
+#include "worker/build_model.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kJob[] = R"(data { digits {} }
+model {
+  layers { flatten {} }
+  layers { name: "logits" dense { units: 10 } }
+}
+optimizer { adam {} }
+)";
+
+std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    JobFile::parse(text, "job.textproto", overrides);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(JobFileTest, DefaultsAreFilledIn) {
+  const JobFile file = JobFile::parse(kJob, "examples/my_job.textproto");
+  EXPECT_EQ(file.job().name(), "my_job");
+  EXPECT_EQ(file.job().batch_size(), 128);
+  EXPECT_EQ(file.job().output_dir(), "runs/my_job");
+  EXPECT_DOUBLE_EQ(file.job().optimizer().learning_rate(), 0.001);
+}
+
+TEST(JobFileTest, AnUnknownFieldIsNamedWithLineAndColumn) {
+  EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"), StartsWith("job.textproto:3:"));
+  EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"), HasSubstr("layer"));
+}
+
+TEST(JobFileTest, AWrongTypeIsNamedWithLineAndColumn) {
+  EXPECT_THAT(error_of("epochs: \"three\""), StartsWith("job.textproto:1:9: "));
+  EXPECT_THAT(error_of("loss: NO_SUCH_LOSS"), HasSubstr("NO_SUCH_LOSS"));
+}
+
+TEST(JobFileTest, WhatIsMissingIsSaidWithAnExample) {
+  EXPECT_THAT(error_of("model { layers { flatten {} } }"), HasSubstr("expected a data source"));
+  EXPECT_THAT(error_of("data { digits {} }"), HasSubstr("expected a model"));
+  EXPECT_THAT(error_of(std::string(kJob) + "batch_size: -1"), HasSubstr("batch_size"));
+}
+
+TEST(JobFileTest, OverridesReachEveryKindOfField) {
+  const JobFile file = JobFile::parse(
+      kJob, "job", {"optimizer.learning_rate=0.25", "model.layers[1].dense.units=7", "data.mnist.directory=my mnist",
+                    "name=other", "metrics=ACCURACY", "optimizer.sgd=momentum: 0.9"});
+  EXPECT_DOUBLE_EQ(file.job().optimizer().learning_rate(), 0.25);
+  EXPECT_DOUBLE_EQ(file.job().optimizer().sgd().momentum(), 0.9);
+  EXPECT_EQ(file.job().model().layers(1).dense().units(), 7);
+  EXPECT_EQ(file.job().data().mnist().directory(), "my mnist");
+  EXPECT_EQ(file.job().metrics(0), job::ACCURACY);
+}
+
+TEST(JobFileTest, AWrongOverrideSaysWhatThereIs) {
+  EXPECT_THAT(error_of(kJob, {"optimizer.learning_rat=1"}), HasSubstr("learning_rate"));
+  EXPECT_THAT(error_of(kJob, {"epochs"}), HasSubstr("expected path=value"));
+  EXPECT_THAT(error_of(kJob, {"epochs=many"}), HasSubstr("'many'"));
+  EXPECT_THAT(error_of(kJob, {"model.layers[9].dense.units=1"}), HasSubstr("has 2 elements"));
+  EXPECT_THAT(error_of(kJob, {"model.layers.dense.units=1"}), HasSubstr("layers[0]"));
+  EXPECT_THAT(error_of(kJob, {"epochs.x=1"}), HasSubstr("has no fields"));
+}
+
+TEST(JobFileTest, ALayerThatDoesNotFitIsNamedWithItsLine) {
+  const JobFile file = JobFile::parse(R"(data { digits {} }
+model {
+  layers { conv2d { filters: 4 kernel: 5 } }
+  layers { name: "logits" dense { units: 10 } }
+})", "job.textproto");
+  nn::Model model;
+  try {
+    build_layers(model, file, {DType::kFloat32, {-1, 28, 28, 1}});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), StartsWith("job.textproto:4:"));
+    EXPECT_THAT(error.what(), HasSubstr("[?, 24, 24, 4]"));
+    EXPECT_THAT(error.what(), HasSubstr("flatten"));
+  }
+}
+
+TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TRIREME_SOURCE_DIR "/examples")) {
+    if (entry.path().extension() != ".textproto") continue;
+    SCOPED_TRACE(entry.path().string());
+    const JobFile file = JobFile::read(entry.path().string());
+    Shape shape{-1, 28, 28, 1};
+    if (file.job().data().has_cifar10()) shape = {-1, 32, 32, 3};
+    if (file.job().data().has_csv()) shape = {-1, 13};
+    if (file.job().data().has_reviews()) shape = {-1, 10000};
+    nn::Model model;
+    build_layers(model, file, {DType::kFloat32, shape});
+    EXPECT_NO_THROW(compile_options(file, 100));
+    ++count;
+  }
+  EXPECT_GE(count, 6);
+}
+
+TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
+  const JobFile file = JobFile::parse(kJob, "job", {"data.mnist.directory=no_such_folder"});
+  try {
+    build_data(file.job().data(), "/nowhere");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/nowhere/no_such_folder"));
+    EXPECT_THAT(error.what(), HasSubstr("--data-dir"));
+  }
+}
+
+TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
+  for (const char* source : {"data.csv=", "data.reviews=vocabulary: 500"}) {
+    const JobFile file = JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
+    const JobData data = build_data(file.job().data(), "");
+    EXPECT_EQ(data.train.cardinality(), 100);
+    EXPECT_EQ(data.validation.cardinality(), 10);
+  }
+}
+
+}  // namespace
+}  // namespace trireme
