@@ -10,6 +10,7 @@
 #include <omp.h>
 #else
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -97,12 +98,13 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
-Pool& pool(int threads) {
+// Whoever runs on a pool that a larger one replaces keeps it until its round is done.
+std::shared_ptr<Pool> pool(int threads) {
   static std::mutex mutex;
-  static std::unique_ptr<Pool> instance;
+  static std::shared_ptr<Pool> instance;
   std::lock_guard lock(mutex);
-  if (!instance || instance->size() < threads) instance = std::make_unique<Pool>(threads);
-  return *instance;
+  if (!instance || instance->size() < threads) instance = std::make_shared<Pool>(threads);
+  return instance;
 }
 #endif
 
@@ -155,7 +157,7 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
     for (int i = omp_get_thread_num(); i < parts; i += omp_get_num_threads()) guarded(i);
   }
 #else
-  pool(parts).run(parts, guarded);
+  pool(parts)->run(parts, guarded);
 #endif
   if (first_error) std::rethrow_exception(first_error);
 }

@@ -28,8 +28,8 @@ Axes normalize_axes(const Axes& axes, int rank, std::string_view op);
 // batch everywhere, so equal shapes need nothing.
 Value unbroadcast(Value grad, Value like);
 
-// The axes that `from`, aligned at the right, lacks or has as 1 where `to` is larger.
-// Throws invalid_argument when `from` does not broadcast to `to`; unknown dimensions fit anything.
+// Throws invalid_argument, through c.require, when `from`, aligned at the right, does not broadcast
+// to `to`; unknown dimensions fit anything.
 void require_broadcasts_to(const InferenceContext& c, const Shape& from, const Shape& to);
 
 }  // namespace trireme::ops

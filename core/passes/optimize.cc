@@ -7,6 +7,7 @@
 #include "core/passes/fuse_bias_activation.h"
 #include "core/passes/fuse_gradient_update.h"
 #include "core/passes/prune.h"
+#include "core/passes/shrink_pool_gradients.h"
 
 namespace trireme {
 namespace {
@@ -42,6 +43,7 @@ Program optimize(Program program, const PassOptions& options) {
         merge_common_subexpressions);
   // Constants that were folded away must not count as users either.
   apply(options.prune, "prune", prune);
+  apply(options.shrink_pool_gradients, "shrink_pool_gradients", shrink_pool_gradients);
   apply(options.fuse_bias_activation, "fuse_bias_activation", fuse_bias_activation);
   apply(options.fuse_gradient_update, "fuse_gradient_update", fuse_gradient_update);
   apply(!options.placement.devices.empty(), "place",

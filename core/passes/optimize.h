@@ -1,5 +1,5 @@
-// The default pipeline: prune, fold constants, merge common subexpressions, prune again, fuse,
-// place.
+// The default pipeline: prune, fold constants, merge common subexpressions, prune again, shrink
+// the gradients of poolings, fuse, place.
 #pragma once
 
 #include "core/device/kernel.h"
@@ -12,6 +12,7 @@ struct PassOptions {
   bool prune = true;
   bool fold_constants = true;
   bool merge_common_subexpressions = true;
+  bool shrink_pool_gradients = true;
   bool fuse_bias_activation = true;
   bool fuse_gradient_update = true;
   // Needed by fold_constants: with kernels of kind "reference". Null: nothing is folded.

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include "core/device/wrapping.h"
 #include "core/tensor/buffer.h"
 
 namespace trireme::cpu {
@@ -15,19 +16,19 @@ namespace {
 struct Add {
   template <typename T>
   static T apply(T a, T b) {
-    return static_cast<T>(a + b);
+    return static_cast<T>(wrapping(a) + wrapping(b));
   }
 };
 struct Subtract {
   template <typename T>
   static T apply(T a, T b) {
-    return static_cast<T>(a - b);
+    return static_cast<T>(wrapping(a) - wrapping(b));
   }
 };
 struct Multiply {
   template <typename T>
   static T apply(T a, T b) {
-    return static_cast<T>(a * b);
+    return static_cast<T>(wrapping(a) * wrapping(b));
   }
 };
 struct Divide {
@@ -36,8 +37,7 @@ struct Divide {
     if constexpr (std::is_integral_v<T>) {
       if (b == 0) return 0;
       // The one quotient that does not fit; dividing would trap.
-      if (std::is_signed_v<T> && b == static_cast<T>(-1))
-        return static_cast<T>(0 - static_cast<std::make_unsigned_t<T>>(a));
+      if (std::is_signed_v<T> && b == static_cast<T>(-1)) return static_cast<T>(0 - wrapping(a));
     }
     return static_cast<T>(a / b);
   }
@@ -127,7 +127,7 @@ struct LogicalNot {
 struct Negate {
   template <typename T>
   static T apply(T x) {
-    return static_cast<T>(-x);
+    return static_cast<T>(-wrapping(x));
   }
 };
 struct Abs {
@@ -136,13 +136,13 @@ struct Abs {
     if constexpr (std::is_floating_point_v<T>)
       return std::fabs(x);
     else
-      return x < 0 ? static_cast<T>(0 - x) : x;
+      return x < 0 ? static_cast<T>(0 - wrapping(x)) : x;
   }
 };
 struct Square {
   template <typename T>
   static T apply(T x) {
-    return static_cast<T>(x * x);
+    return static_cast<T>(wrapping(x) * wrapping(x));
   }
 };
 struct Relu {

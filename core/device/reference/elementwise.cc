@@ -2,13 +2,21 @@
 #include <cstdlib>
 
 #include "core/device/reference/index.h"
+#include "core/device/wrapping.h"
 
 namespace trireme {
 namespace {
 
+// What an op computes, in WideType: a pointer, so that the loops are compiled for types, not for
+// ops.
+template <typename Wide, typename Result>
+using BinaryFunction = Result (*)(Wide, Wide);
+template <typename Wide>
+using UnaryFunction = Wide (*)(Wide);
+
 // y[i] = function(a[i], b[i]) with broadcasting; Out is T or bool.
-template <typename T, typename Out, typename Function>
-PreparedKernel binary(const KernelSpec& spec, Function function) {
+template <typename T, typename Out>
+PreparedKernel binary(const KernelSpec& spec, BinaryFunction<WideType<T>, WideType<Out>> function) {
   return {[a = spec.input_shape(0), b = spec.input_shape(1), y = spec.output_shape(),
            function](const KernelArgs& args) {
     for_each_index(y, [&](const Index& index, int64_t i) {
@@ -20,8 +28,8 @@ PreparedKernel binary(const KernelSpec& spec, Function function) {
   }};
 }
 
-template <typename T, typename Function>
-PreparedKernel unary(const KernelSpec& spec, Function function) {
+template <typename T>
+PreparedKernel unary(const KernelSpec& spec, UnaryFunction<WideType<T>> function) {
   return {[n = spec.output_shape().elements(), function](const KernelArgs& args) {
     for (int64_t i = 0; i < n; ++i) {
       args.out<T>()[i] = convert<T>(function(convert<WideType<T>>(args.in<T>(0)[i])));
@@ -125,11 +133,17 @@ N integer_power(N base, N exponent) {
 }
 
 void register_arithmetic(KernelTable& table) {
-  add_numeric_binary(table, "Add", [](auto a, auto b) { return a + b; });
-  add_numeric_binary(table, "Subtract", [](auto a, auto b) { return a - b; });
-  add_numeric_binary(table, "Multiply", [](auto a, auto b) { return a * b; });
+  add_numeric_binary(table, "Add",
+                     [](auto a, auto b) { return decltype(a)(wrapping(a) + wrapping(b)); });
+  add_numeric_binary(table, "Subtract",
+                     [](auto a, auto b) { return decltype(a)(wrapping(a) - wrapping(b)); });
+  add_numeric_binary(table, "Multiply",
+                     [](auto a, auto b) { return decltype(a)(wrapping(a) * wrapping(b)); });
   add_numeric_binary(table, "Divide", []<typename N>(N a, N b) -> N {
-    if constexpr (std::is_integral_v<N>) return b == 0 ? N{0} : a / b;
+    if constexpr (std::is_integral_v<N>) {
+      if (b == 0) return 0;
+      if (b == -1) return N(-wrapping(a));  // the one quotient that does not fit would trap
+    }
     return a / b;
   });
   add_numeric_binary(table, "Maximum", [](auto a, auto b) { return a >= b || a != a ? a : b; });
@@ -140,11 +154,12 @@ void register_arithmetic(KernelTable& table) {
     else
       return std::pow(a, b);
   });
-  add_binary<Half, BFloat16, float, double>(table, "ReluGrad",
-                                            [](auto grad, auto y) { return y > 0 ? grad : 0; });
-  add_numeric_unary(table, "Negate", [](auto x) { return -x; });
-  add_numeric_unary(table, "Abs", [](auto x) { return std::abs(x); });
-  add_numeric_unary(table, "Square", [](auto x) { return x * x; });
+  add_binary<Half, BFloat16, float, double>(
+      table, "ReluGrad", [](auto grad, auto y) { return y > 0 ? grad : decltype(y){0}; });
+  add_numeric_unary(table, "Negate", [](auto x) { return decltype(x)(-wrapping(x)); });
+  add_numeric_unary(table, "Abs",
+                    [](auto x) { return x < 0 ? decltype(x)(-wrapping(x)) : std::abs(x); });
+  add_numeric_unary(table, "Square", [](auto x) { return decltype(x)(wrapping(x) * wrapping(x)); });
   add_numeric_unary(table, "Relu", [](auto x) { return x < 0 ? decltype(x){0} : x; });
   add_numeric_unary(table, "Sign", [](auto x) { return decltype(x)((x > 0) - (x < 0)); });
   add_float_unary(table, "Exp", [](double x) { return std::exp(x); });

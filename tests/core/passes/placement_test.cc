@@ -47,7 +47,7 @@ TEST(PlacementTest, OneCopyForEachValueAndDevice) {
             "multiply (Multiply): /device:CPU:0\n");
   verify(*placed.graph);
   EXPECT_EQ(compare(placed, make_program(build)), "");
-  EXPECT_EQ(compare(placed, make_program(build), 0, "cpu"), "");
+  EXPECT_EQ(compare(placed, make_program(build), 1e-6, "cpu"), "");
 }
 
 TEST(PlacementTest, UpdatesRunWhereTheirVariablesAre) {

@@ -36,7 +36,7 @@ struct Regression {
   std::vector<Node*> updates;
 
   Regression() {
-    const auto grads = gradients(loss, {w, b});
+    const auto grads = gradients(loss, std::vector{w, b});
     updates = {&ops::apply_sgd(w, {}, lr, grads[0].values, {}),
                &ops::apply_sgd(b, {}, lr, grads[1].values, {})};
   }
