@@ -28,7 +28,8 @@ class CaseGraph {
   Value integers(const Shape& shape, int64_t below) {
     Tensor tensor(DType::kInt64, shape);
     PhiloxGenerator random(2, feeds.size());
-    for (int64_t& v : tensor.flat<int64_t>()) v = static_cast<int64_t>(random.below(static_cast<uint64_t>(below)));
+    for (int64_t& v : tensor.flat<int64_t>())
+      v = static_cast<int64_t>(random.below(static_cast<uint64_t>(below)));
     return feed(tensor);
   }
   std::vector<Value> values;
@@ -37,7 +38,8 @@ class CaseGraph {
  private:
   Value feed(const Tensor& tensor) {
     feeds.push_back(tensor);
-    values.push_back(ops::placeholder(graph_, str_cat("input", feeds.size()), tensor.dtype(), tensor.shape()));
+    values.push_back(
+        ops::placeholder(graph_, str_cat("input", feeds.size()), tensor.dtype(), tensor.shape()));
     return values.back();
   }
   Graph& graph_;
@@ -51,20 +53,23 @@ struct OpsCase {
 };
 
 OpsCase matmul_case(int64_t m, int64_t k, int64_t n, bool transpose_a, bool transpose_b) {
-  const auto [mf, kf, nf] = std::tuple(static_cast<double>(m), static_cast<double>(k), static_cast<double>(n));
-  return {str_cat("matmul_", m, "x", k, "x", n, transpose_a ? "_ta" : "", transpose_b ? "_tb" : ""), 2 * mf * kf * nf,
-          4 * (mf * kf + kf * nf + mf * nf), [=](CaseGraph& g) {
+  const auto [mf, kf, nf] =
+      std::tuple(static_cast<double>(m), static_cast<double>(k), static_cast<double>(n));
+  return {str_cat("matmul_", m, "x", k, "x", n, transpose_a ? "_ta" : "", transpose_b ? "_tb" : ""),
+          2 * mf * kf * nf, 4 * (mf * kf + kf * nf + mf * nf), [=](CaseGraph& g) {
             const Value a = g.input(transpose_a ? Shape{k, m} : Shape{m, k});
             const Value b = g.input(transpose_b ? Shape{n, k} : Shape{k, n});
             return ops::matmul(a, b, transpose_a, transpose_b);
           }};
 }
 
-OpsCase conv_case(const std::string& name, const Shape& input, const Shape& filter, ops::Padding padding) {
+OpsCase conv_case(const std::string& name, const Shape& input, const Shape& filter,
+                  ops::Padding padding) {
   const bool same = padding == ops::Padding::kSame;
   const auto rows = static_cast<double>(same ? input[1] : input[1] - filter[0] + 1);
   const auto columns = static_cast<double>(same ? input[2] : input[2] - filter[1] + 1);
-  const double outputs = static_cast<double>(input[0]) * rows * columns * static_cast<double>(filter[3]);
+  const double outputs =
+      static_cast<double>(input[0]) * rows * columns * static_cast<double>(filter[3]);
   return {name, 2 * outputs * static_cast<double>(filter[0] * filter[1] * filter[2]),
           4 * (static_cast<double>(input.elements()) + outputs), [=](CaseGraph& g) {
             return ops::conv2d(g.input(input), g.input(filter), {.padding = padding});
@@ -74,7 +79,9 @@ OpsCase conv_case(const std::string& name, const Shape& input, const Shape& filt
 std::vector<OpsCase> all_cases() {
   constexpr double kMillion = 1 << 20;
   std::vector<OpsCase> cases;
-  for (const auto& [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{128, 784, 128}, {128, 2048, 2048}, {128, 4096, 512}}) {
+  for (const auto& [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{128, 784, 128},
+                                {128, 2048, 2048},
+                                {128, 4096, 512}}) {
     cases.push_back(matmul_case(m, k, n, false, false));
     cases.push_back(matmul_case(k, m, n, true, false));
     cases.push_back(matmul_case(m, n, k, false, true));
@@ -84,19 +91,30 @@ std::vector<OpsCase> all_cases() {
   cases.push_back(conv_case("conv_cifar1", {128, 32, 32, 3}, {3, 3, 3, 32}, ops::Padding::kSame));
   cases.push_back(conv_case("conv_cifar2", {128, 16, 16, 32}, {3, 3, 32, 64}, ops::Padding::kSame));
   const Shape million{1024, 1024};
-  cases.push_back({"add_1m", 0, 12 * kMillion, [=](CaseGraph& g) { return g.input(million) + g.input(million); }});
-  cases.push_back({"add_row_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return g.input(million) + g.input({1024}); }});
-  cases.push_back({"relu_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return ops::relu(g.input(million)); }});
-  cases.push_back({"tanh_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return ops::tanh(g.input(million)); }});
-  cases.push_back({"sum_rows_1m", 0, 4 * kMillion, [=](CaseGraph& g) { return ops::sum(g.input(million), {0}); }});
-  cases.push_back({"sum_columns_1m", 0, 4 * kMillion, [=](CaseGraph& g) { return ops::sum(g.input(million), {1}); }});
-  cases.push_back({"transpose_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return ops::transpose(g.input(million)); }});
-  cases.push_back({"max_pool_28x28x6", 0, 4 * 1.25 * 128 * 28 * 28 * 6,
-                   [](CaseGraph& g) { return ops::max_pool2d(g.input({128, 28, 28, 6})); }});
-  cases.push_back({"softmax_128x1000", 0, 8 * 128 * 1000, [](CaseGraph& g) { return ops::softmax(g.input({128, 1000})); }});
-  cases.push_back({"embedding_4096_of_100000x64", 0, 8 * 4096 * 64, [](CaseGraph& g) {
-                     return ops::embedding_lookup(g.input({100000, 64}), g.integers({4096}, 100000));
+  cases.push_back({"add_1m", 0, 12 * kMillion,
+                   [=](CaseGraph& g) { return g.input(million) + g.input(million); }});
+  cases.push_back({"add_row_1m", 0, 8 * kMillion,
+                   [=](CaseGraph& g) { return g.input(million) + g.input({1024}); }});
+  cases.push_back(
+      {"relu_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return ops::relu(g.input(million)); }});
+  cases.push_back(
+      {"tanh_1m", 0, 8 * kMillion, [=](CaseGraph& g) { return ops::tanh(g.input(million)); }});
+  cases.push_back({"sum_rows_1m", 0, 4 * kMillion,
+                   [=](CaseGraph& g) { return ops::sum(g.input(million), {0}); }});
+  cases.push_back({"sum_columns_1m", 0, 4 * kMillion,
+                   [=](CaseGraph& g) { return ops::sum(g.input(million), {1}); }});
+  cases.push_back({"transpose_1m", 0, 8 * kMillion,
+                   [=](CaseGraph& g) { return ops::transpose(g.input(million)); }});
+  cases.push_back({"max_pool_28x28x6", 0, 4 * 1.25 * 128 * 28 * 28 * 6, [](CaseGraph& g) {
+                     return ops::max_pool2d(g.input({128, 28, 28, 6}));
                    }});
+  cases.push_back({"softmax_128x1000", 0, 8 * 128 * 1000, [](CaseGraph& g) {
+                     return ops::softmax(g.input({128, 1000}));
+                   }});
+  cases.push_back(
+      {"embedding_4096_of_100000x64", 0, 8 * 4096 * 64, [](CaseGraph& g) {
+         return ops::embedding_lookup(g.input({100000, 64}), g.integers({4096}, 100000));
+       }});
   return cases;
 }
 
@@ -118,13 +136,17 @@ void bench_ops(const OpsBenchOptions& options, std::ostream& out) {
     for (int i = -3; i < options.repetitions; ++i) {
       const auto start = std::chrono::steady_clock::now();
       function->run(inputs.feeds, results);
-      const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
+      const std::chrono::duration<double, std::micro> elapsed =
+          std::chrono::steady_clock::now() - start;
       if (i >= 0) us.push_back(elapsed.count());
     }
     std::ranges::sort(us);
     const double median = us[us.size() / 2];
-    nlohmann::ordered_json line = {{"case", op_case.name}, {"device", options.device}, {"threads", options.threads},
-                                   {"us", median},         {"min_us", us.front()}};
+    nlohmann::ordered_json line = {{"case", op_case.name},
+                                   {"device", options.device},
+                                   {"threads", options.threads},
+                                   {"us", median},
+                                   {"min_us", us.front()}};
     if (op_case.flops > 0) {
       line["gflop_s"] = op_case.flops / median / 1e3;
     } else {

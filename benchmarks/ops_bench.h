@@ -7,7 +7,7 @@
 namespace trireme {
 
 struct OpsBenchOptions {
-  std::string filter;          // only cases whose name contains it
+  std::string filter;  // only cases whose name contains it
   int threads = 1;
   std::string device = "cpu";  // "cpu" or "reference"
   int repetitions = 31;

@@ -26,7 +26,8 @@ namespace {
 using nn::Activation;
 
 void add_dense(nn::Model& model, std::initializer_list<int64_t> hidden) {
-  for (int64_t units : hidden) model.add<nn::Dense>({.units = units, .activation = Activation::kRelu});
+  for (int64_t units : hidden)
+    model.add<nn::Dense>({.units = units, .activation = Activation::kRelu});
   model.add<nn::Dense>({.units = 10});
 }
 
@@ -46,7 +47,8 @@ void build_mlp_large(nn::Model& model) {
 void build_lenet(nn::Model& model) {
   model.add<nn::ZeroPad2D>({.top = 2, .bottom = 2, .left = 2, .right = 2});
   for (int64_t filters : {6, 16}) {
-    model.add<nn::Conv2D>({.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = Activation::kRelu});
+    model.add<nn::Conv2D>(
+        {.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = Activation::kRelu});
     model.add<nn::MaxPool2D>();
   }
   model.add<nn::Flatten>();
@@ -56,7 +58,8 @@ void build_lenet(nn::Model& model) {
 // 32@3×3, pool, dropout, 64@3×3, pool, dropout, 512, dropout, 10
 void build_cifar_cnn(nn::Model& model) {
   for (int64_t filters : {32, 64}) {
-    model.add<nn::Conv2D>({.filters = filters, .padding = ops::Padding::kSame, .activation = Activation::kRelu});
+    model.add<nn::Conv2D>(
+        {.filters = filters, .padding = ops::Padding::kSame, .activation = Activation::kRelu});
     model.add<nn::MaxPool2D>();
     model.add<nn::Dropout>({.rate = 0.2});
   }
@@ -113,15 +116,17 @@ void print_profile(const Function& function, std::ostream& out) {
   std::vector<std::pair<std::string, Row>> rows(by_op.begin(), by_op.end());
   std::ranges::sort(rows, [](const auto& a, const auto& b) { return a.second.us > b.second.us; });
   std::ranges::sort(nodes, [](const auto& a, const auto& b) { return a.total_us > b.total_us; });
-  out << std::fixed << std::setprecision(1) << "op                               nodes    us/step   share\n";
+  out << std::fixed << std::setprecision(1)
+      << "op                               nodes    us/step   share\n";
   const auto steps = static_cast<double>(runs);
   for (const auto& [op, row] : rows) {
-    out << std::left << std::setw(32) << op << std::right << std::setw(6) << row.nodes << std::setw(11)
-        << row.us / steps << std::setw(7) << 100 * row.us / total << "%\n";
+    out << std::left << std::setw(32) << op << std::right << std::setw(6) << row.nodes
+        << std::setw(11) << row.us / steps << std::setw(7) << 100 * row.us / total << "%\n";
   }
   out << "the most expensive nodes:\n";
   for (size_t i = 0; i < std::min<size_t>(nodes.size(), 15); ++i) {
-    out << std::setw(11) << nodes[i].total_us / steps << " us  " << nodes[i].op << " '" << nodes[i].name << "'\n";
+    out << std::setw(11) << nodes[i].total_us / steps << " us  " << nodes[i].op << " '"
+        << nodes[i].name << "'\n";
   }
 }
 
@@ -141,7 +146,8 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   const data::LabeledImages images = load(bench, options.data_dir);
   nn::Model model({.name = options.model, .session = {.profile = options.profile}});
   bench.build(model);
-  model.compile({.optimizer = make_optimizer(bench), .loss = nn::sparse_categorical_cross_entropy()});
+  model.compile(
+      {.optimizer = make_optimizer(bench), .loss = nn::sparse_categorical_cross_entropy()});
   const data::Dataset batches = images.dataset().shuffle(1).repeat().batch(options.batch, true);
   const auto types = nn::batch_types(batches, 2);
   model.build(types[0]);

@@ -1,4 +1,5 @@
-// `trireme bench train`: training throughput of the reference models, data in memory, the loss fetched every step.
+// `trireme bench train`: training throughput of the reference models, data in memory, the loss
+// fetched every step.
 #pragma once
 
 #include <iosfwd>
@@ -20,8 +21,9 @@ struct TrainBenchOptions {
 
 std::vector<std::string> train_bench_models();
 
-// One JSON line: peer, model, workers, threads, batch_per_worker, samples_per_s (median of the blocks), min, max, loss,
-// rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws Error{kNotFound} where they are not there.
+// One JSON line: peer, model, workers, threads, batch_per_worker, samples_per_s (median of the
+// blocks), min, max, loss, rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws
+// Error{kNotFound} where they are not there.
 void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostream& log);
 
 }  // namespace trireme

@@ -20,7 +20,8 @@ int main(int argc, char** argv) try {
   nn::Model model({.name = "lenet"});
   model.add<nn::ZeroPad2D>({.top = 2, .bottom = 2, .left = 2, .right = 2});
   for (int64_t filters : {6, 16}) {
-    model.add<nn::Conv2D>({.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = nn::Activation::kRelu});
+    model.add<nn::Conv2D>(
+        {.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = nn::Activation::kRelu});
     model.add<nn::MaxPool2D>();
   }
   model.add<nn::Flatten>();

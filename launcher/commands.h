@@ -1,4 +1,5 @@
-// The subcommands of `trireme`, one file each. Each adds itself to the program and runs when it was asked for.
+// The subcommands of `trireme`, one file each. Each adds itself to the program and runs when it was
+// asked for.
 #pragma once
 
 namespace CLI {

@@ -36,7 +36,10 @@ void add_inspect_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("inspect", "Print a checkpoint or a graph as text");
   command->footer("Example:\n  trireme inspect runs/digits_lenet/checkpoints");
-  command->add_option("PATH", options->path, "A checkpoint (prefix, .index file or folder) or a .graph file")->required();
+  command
+      ->add_option("PATH", options->path,
+                   "A checkpoint (prefix, .index file or folder) or a .graph file")
+      ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
   command->callback([options] {
     auto inspectors = io::checkpoint_inspectors();

@@ -1,4 +1,5 @@
-// The `trireme` program: reads the command line, runs one command, and turns an Error into one line and an exit code.
+// The `trireme` program: reads the command line, runs one command, and turns an Error into one line
+// and an exit code.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -14,7 +15,8 @@ constexpr char kFooter[] =
     "Example:\n"
     "  trireme train examples/digits_lenet.textproto\n"
     "\n"
-    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 stopped in a way that a restart may mend, 130 interrupted.";
+    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 stopped in a way that a restart may "
+    "mend, 130 interrupted.";
 
 int run(int argc, char** argv) {
   CLI::App app{"Trireme trains one dataflow graph everywhere."};
@@ -36,7 +38,8 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
-    std::fprintf(stderr, "trireme: %s\nRun trireme --help, or trireme COMMAND --help.\n", error.what());
+    std::fprintf(stderr, "trireme: %s\nRun trireme --help, or trireme COMMAND --help.\n",
+                 error.what());
     return 2;
   }
   return 0;

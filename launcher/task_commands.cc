@@ -18,7 +18,8 @@ namespace {
 std::atomic<bool> g_stop{false};
 std::atomic<int> g_signal{0};
 
-// The first signal asks the training to finish its step and save; the second ends the program at once.
+// The first signal asks the training to finish its step and save; the second ends the program at
+// once.
 void on_signal(int signal) {
   g_signal = signal;
   if (g_stop.exchange(true)) {
@@ -28,7 +29,7 @@ void on_signal(int signal) {
 }
 
 void handle_signals() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
@@ -58,17 +59,23 @@ struct Options {
 
 std::shared_ptr<Options> add_common(CLI::App& command) {
   auto options = std::make_shared<Options>();
-  command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")->required();
+  command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")
+      ->required();
   command.add_option("--set", options->overrides, "Change a field of the job: path=value")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
-  command.add_option("--output-dir", options->output_dir, "Folder of checkpoints and logs (the job's output_dir)");
+  command.add_option("--output-dir", options->output_dir,
+                     "Folder of checkpoints and logs (the job's output_dir)");
   command.add_option("--data-dir", options->task.data_dir,
-                     "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, ., data, ../shared/data)");
-  command.add_option("--threads", options->task.threads, "Compute threads; 0: all cores")->check(CLI::Range(0, 1024));
+                     "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, ., "
+                     "data, ../shared/data)");
+  command.add_option("--threads", options->task.threads, "Compute threads; 0: all cores")
+      ->check(CLI::Range(0, 1024));
   command.add_option("--device", options->task.device, "cpu, or reference (slow and obvious)");
-  command.add_option("--cpu-devices", options->task.cpu_devices, "Virtual CPU devices")->check(CLI::Range(1, 64));
-  command.add_flag("--log-device-placement", options->task.log_device_placement, "Print where each op runs");
+  command.add_option("--cpu-devices", options->task.cpu_devices, "Virtual CPU devices")
+      ->check(CLI::Range(1, 64));
+  command.add_flag("--log-device-placement", options->task.log_device_placement,
+                   "Print where each op runs");
   command.add_flag("--quiet", options->task.quiet, "No progress on standard error");
   return options;
 }
@@ -82,19 +89,23 @@ void add_train_command(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  trireme train examples/digits_lenet.textproto\n"
-      "  trireme train examples/mnist_mlp.textproto --set epochs=1 --set optimizer.learning_rate=0.05\n"
+      "  trireme train examples/mnist_mlp.textproto --set epochs=1 --set "
+      "optimizer.learning_rate=0.05\n"
       "  trireme train examples/cifar10_cnn.textproto --resume");
   auto options = add_common(*command);
   command->add_option("--strategy", options->strategy, "one_device");
-  command->add_flag("--resume", options->task.resume, "Go on from the newest checkpoint in the output folder");
-  command->add_option("--save-graph", options->task.save_graph, "Write the training graph to this file (*.graph)");
+  command->add_flag("--resume", options->task.resume,
+                    "Go on from the newest checkpoint in the output folder");
+  command->add_option("--save-graph", options->task.save_graph,
+                      "Write the training graph to this file (*.graph)");
   command->callback([options] {
     handle_signals();
     options->task.stop = &g_stop;
     const TaskResult result = train(options->read(), options->task);
     print(result);
     if (result.stopped) {
-      // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's decision.
+      // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
+      // decision.
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
       std::exit(g_signal == SIGTERM ? 75 : 130);
     }
@@ -102,20 +113,31 @@ void add_train_command(CLI::App& app) {
 }
 
 void add_evaluate_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("evaluate", "Loss and metrics of a checkpoint on the validation data");
-  command->footer("Example:\n  trireme evaluate examples/digits_lenet.textproto --checkpoint runs/digits_lenet/checkpoints");
+  CLI::App* command =
+      app.add_subcommand("evaluate", "Loss and metrics of a checkpoint on the validation data");
+  command->footer(
+      "Example:\n  trireme evaluate examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints");
   auto options = add_common(*command);
-  command->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")->required();
-  command->callback([options] { print(evaluate(options->read(), options->task, options->checkpoint)); });
+  command
+      ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
+      ->required();
+  command->callback(
+      [options] { print(evaluate(options->read(), options->task, options->checkpoint)); });
 }
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("predict", "Predictions for the validation data, one JSON line each");
+  CLI::App* command =
+      app.add_subcommand("predict", "Predictions for the validation data, one JSON line each");
   command->footer(
-      "Example:\n  trireme predict examples/digits_lenet.textproto --checkpoint runs/digits_lenet/checkpoints --limit 5");
+      "Example:\n  trireme predict examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints --limit 5");
   auto options = add_common(*command);
-  command->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")->required();
-  command->add_option("--limit", options->limit, "How many examples; 0: all")->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
+      ->required();
+  command->add_option("--limit", options->limit, "How many examples; 0: all")
+      ->check(CLI::NonNegativeNumber);
   command->callback([options] {
     predict(options->read(), options->task, options->checkpoint, options->limit, std::cout);
   });

@@ -24,7 +24,8 @@ std::vector<fs::path> search_path(const std::string& data_dir) {
   return {".", "data", "../shared/data"};
 }
 
-JobData images(std::string_view what, const data::LabeledImages& train, const data::LabeledImages& test) {
+JobData images(std::string_view what, const data::LabeledImages& train,
+               const data::LabeledImages& test) {
   return {train.dataset(), test.dataset(),
           str_cat(what, ": ", train.size(), " + ", test.size(), " images")};
 }
@@ -36,17 +37,21 @@ std::vector<std::string> below(const std::string& directory, const auto& names) 
 }
 
 JobData build_cifar10(const job::Cifar10& cifar, const std::string& data_dir) {
-  const std::string directory = find_data(cifar.directory().empty() ? "cifar10" : cifar.directory(), data_dir);
-  auto train = cifar.train_files().empty() ? data::cifar10(directory, data::Split::kTrain)
-                                           : data::read_cifar10(below(directory, cifar.train_files()));
+  const std::string directory =
+      find_data(cifar.directory().empty() ? "cifar10" : cifar.directory(), data_dir);
+  auto train = cifar.train_files().empty()
+                   ? data::cifar10(directory, data::Split::kTrain)
+                   : data::read_cifar10(below(directory, cifar.train_files()));
   auto test = cifar.test_files().empty() ? data::cifar10(directory, data::Split::kTest)
                                          : data::read_cifar10(below(directory, cifar.test_files()));
   return images("cifar10 in " + directory, train, test);
 }
 
-// Mean 0 and variance 1 for each feature, as the training rows have them; the label too, unless it is a class.
+// Mean 0 and variance 1 for each feature, as the training rows have them; the label too, unless it
+// is a class.
 void standardize(Tensor& columns, int64_t train_rows) {
-  const int64_t rows = columns.shape()[0], width = columns.shape().rank() > 1 ? columns.shape()[1] : 1;
+  const int64_t rows = columns.shape()[0],
+                width = columns.shape().rank() > 1 ? columns.shape()[1] : 1;
   auto values = columns.flat<float>();
   for (int64_t c = 0; c < width; ++c) {
     double sum = 0, squares = 0;
@@ -57,7 +62,8 @@ void standardize(Tensor& columns, int64_t train_rows) {
     }
     const double mean = sum / static_cast<double>(train_rows);
     const double variance = squares / static_cast<double>(train_rows) - mean * mean;
-    const double scale = variance > 1e-12 ? 1 / std::sqrt(variance) : 1;  // a constant column stays one
+    const double scale =
+        variance > 1e-12 ? 1 / std::sqrt(variance) : 1;  // a constant column stays one
     for (int64_t r = 0; r < rows; ++r) {
       float& v = values[static_cast<size_t>(r * width + c)];
       v = static_cast<float>((v - mean) * scale);
@@ -70,15 +76,17 @@ JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
       .header = csv.no_header() ? data::CsvHeader::kAbsent : data::CsvHeader::kAuto,
       .label = csv.label(),
       .label_dtype = csv.integer_label() ? DType::kInt64 : DType::kFloat32};
-  data::CsvTable table = csv.file().empty()
-                             ? data::parse_csv(data::synthetic_housing_csv(4000, 1), "made-up houses", options)
-                             : data::read_csv(find_data(csv.file(), data_dir), options);
+  data::CsvTable table =
+      csv.file().empty()
+          ? data::parse_csv(data::synthetic_housing_csv(4000, 1), "made-up houses", options)
+          : data::read_csv(find_data(csv.file(), data_dir), options);
   const double fraction = csv.validation_fraction() == 0 ? 0.2 : csv.validation_fraction();
   const int64_t rows = table.features.shape()[0];
   const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
   if (fraction < 0 || held_back < 1 || held_back >= rows) {
-    throw invalid_argument("data.csv.validation_fraction ", fraction, " of ", rows,
-                           " rows: expected at least one row to train with and one to validate with");
+    throw invalid_argument(
+        "data.csv.validation_fraction ", fraction, " of ", rows,
+        " rows: expected at least one row to train with and one to validate with");
   }
   if (!csv.keep_scale()) {
     standardize(table.features, rows - held_back);
@@ -86,8 +94,8 @@ JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
   }
   const data::Dataset all = table.dataset();
   return {all.take(rows - held_back), all.skip(rows - held_back),
-          str_cat("csv: ", rows - held_back, " + ", held_back, " rows of ", table.features.shape()[1],
-                  " numbers, label '", table.label_column, "'",
+          str_cat("csv: ", rows - held_back, " + ", held_back, " rows of ",
+                  table.features.shape()[1], " numbers, label '", table.label_column, "'",
                   csv.keep_scale() ? "" : ", brought to mean 0 and variance 1")};
 }
 
@@ -105,7 +113,8 @@ JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) 
   const std::string sizes = str_cat(train.size(), " + ", test.size());
   return {data::multi_hot_dataset(std::move(train), vocabulary),
           data::multi_hot_dataset(std::move(test), vocabulary),
-          str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ", vocabulary, " words")};
+          str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ", vocabulary,
+                  " words")};
 }
 
 JobData build_source(const job::Data& data, const std::string& data_dir) {
@@ -116,15 +125,19 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
                     data::digits(data::Split::kTest, seed));
     }
     case job::Data::kMnist: {
-      const std::string directory =
-          find_data(data.mnist().directory().empty() ? "mnist" : data.mnist().directory(), data_dir);
+      const std::string directory = find_data(
+          data.mnist().directory().empty() ? "mnist" : data.mnist().directory(), data_dir);
       return images("mnist in " + directory, data::mnist(directory, data::Split::kTrain),
                     data::mnist(directory, data::Split::kTest));
     }
-    case job::Data::kCifar10: return build_cifar10(data.cifar10(), data_dir);
-    case job::Data::kCsv: return build_csv(data.csv(), data_dir);
-    case job::Data::kReviews: return build_reviews(data.reviews(), data_dir);
-    case job::Data::SOURCE_NOT_SET: break;
+    case job::Data::kCifar10:
+      return build_cifar10(data.cifar10(), data_dir);
+    case job::Data::kCsv:
+      return build_csv(data.csv(), data_dir);
+    case job::Data::kReviews:
+      return build_reviews(data.reviews(), data_dir);
+    case job::Data::SOURCE_NOT_SET:
+      break;
   }
   throw invalid_argument("the job has no data source");
 }
@@ -134,14 +147,16 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
 std::string find_data(const std::string& name, const std::string& data_dir) {
   const fs::path path(name);
   std::string looked;
-  for (const fs::path& folder : path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
+  for (const fs::path& folder :
+       path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
     const fs::path candidate = (folder / path).lexically_normal();
     std::error_code error;
     if (fs::exists(candidate, error)) return candidate.string();
     looked += (looked.empty() ? "" : ", ") + candidate.string();
   }
-  throw not_found("there is no ", name, "; looked for ", looked,
-                  path.is_absolute() ? "" : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
+  throw not_found(
+      "there is no ", name, "; looked for ", looked,
+      path.is_absolute() ? "" : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
 }
 
 JobData build_data(const job::Data& data, const std::string& data_dir) {

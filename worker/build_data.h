@@ -18,8 +18,9 @@ struct JobData {
   std::string description;  // "mnist: 60000 + 10000 examples from /data/mnist"
 };
 
-// `data_dir`: where relative names are looked for first; empty: the environment's TRIREME_DATA_DIR, then the current
-// folder, ./data and ../shared/data. Throws Error naming the places that were looked in.
+// `data_dir`: where relative names are looked for first; empty: the environment's TRIREME_DATA_DIR,
+// then the current folder, ./data and ../shared/data. Throws Error naming the places that were
+// looked in.
 JobData build_data(const job::Data& data, const std::string& data_dir);
 
 // An existing file or folder for `name`; the same search.

@@ -1,7 +1,5 @@
 #include "worker/build_model.h"
 
-#include <charconv>
-
 #include "core/base/error.h"
 #include "core/nn/layers.h"
 #include "core/nn/optimizers.h"
@@ -13,11 +11,16 @@ namespace {
 
 nn::Activation activation(job::Activation activation) {
   switch (activation) {
-    case job::RELU: return nn::Activation::kRelu;
-    case job::SIGMOID: return nn::Activation::kSigmoid;
-    case job::TANH: return nn::Activation::kTanh;
-    case job::SOFTMAX: return nn::Activation::kSoftmax;
-    default: return nn::Activation::kNone;
+    case job::RELU:
+      return nn::Activation::kRelu;
+    case job::SIGMOID:
+      return nn::Activation::kSigmoid;
+    case job::TANH:
+      return nn::Activation::kTanh;
+    case job::SOFTMAX:
+      return nn::Activation::kSoftmax;
+    default:
+      return nn::Activation::kNone;
   }
 }
 
@@ -32,7 +35,8 @@ T or_default(T value, T fallback) {
 }
 
 nn::Conv2DOptions conv2d_options(const job::Conv2D& conv) {
-  const int64_t stride = or_default<int64_t>(conv.stride(), 1), dilation = or_default<int64_t>(conv.dilation(), 1);
+  const int64_t stride = or_default<int64_t>(conv.stride(), 1),
+                dilation = or_default<int64_t>(conv.dilation(), 1);
   return {.filters = conv.filters(),
           .kernel_h = or_default(conv.kernel_height(), conv.kernel()),
           .kernel_w = or_default(conv.kernel_width(), conv.kernel()),
@@ -58,14 +62,20 @@ nn::Pool2DOptions pool2d_options(const job::Pool2D& pool) {
 std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
   switch (layer.kind_case()) {
     case job::Layer::kDense:
-      return std::make_unique<nn::Dense>(nn::DenseOptions{.units = layer.dense().units(),
-                                                          .activation = activation(layer.dense().activation()),
-                                                          .use_bias = !layer.dense().no_bias()});
-    case job::Layer::kConv2D: return std::make_unique<nn::Conv2D>(conv2d_options(layer.conv2d()));
-    case job::Layer::kMaxPool2D: return std::make_unique<nn::MaxPool2D>(pool2d_options(layer.max_pool2d()));
-    case job::Layer::kAvgPool2D: return std::make_unique<nn::AvgPool2D>(pool2d_options(layer.avg_pool2d()));
-    case job::Layer::kFlatten: return std::make_unique<nn::Flatten>();
-    case job::Layer::kDropout: return std::make_unique<nn::Dropout>(nn::DropoutOptions{.rate = layer.dropout().rate()});
+      return std::make_unique<nn::Dense>(
+          nn::DenseOptions{.units = layer.dense().units(),
+                           .activation = activation(layer.dense().activation()),
+                           .use_bias = !layer.dense().no_bias()});
+    case job::Layer::kConv2D:
+      return std::make_unique<nn::Conv2D>(conv2d_options(layer.conv2d()));
+    case job::Layer::kMaxPool2D:
+      return std::make_unique<nn::MaxPool2D>(pool2d_options(layer.max_pool2d()));
+    case job::Layer::kAvgPool2D:
+      return std::make_unique<nn::AvgPool2D>(pool2d_options(layer.avg_pool2d()));
+    case job::Layer::kFlatten:
+      return std::make_unique<nn::Flatten>();
+    case job::Layer::kDropout:
+      return std::make_unique<nn::Dropout>(nn::DropoutOptions{.rate = layer.dropout().rate()});
     case job::Layer::kBatchNorm:
       return std::make_unique<nn::BatchNorm>(
           nn::BatchNormOptions{.momentum = or_default(layer.batch_norm().momentum(), 0.99),
@@ -74,13 +84,15 @@ std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
       return std::make_unique<nn::ActivationLayer>(
           nn::ActivationOptions{.activation = activation(layer.activation().function())});
     case job::Layer::kEmbedding:
-      return std::make_unique<nn::Embedding>(nn::EmbeddingOptions{.rows = layer.embedding().vocabulary(),
-                                                                  .dimension = layer.embedding().dimension()});
+      return std::make_unique<nn::Embedding>(nn::EmbeddingOptions{
+          .rows = layer.embedding().vocabulary(), .dimension = layer.embedding().dimension()});
     case job::Layer::kZeroPad2D: {
       const int64_t p = layer.zero_pad2d().padding();
-      return std::make_unique<nn::ZeroPad2D>(nn::ZeroPad2DOptions{.top = p, .bottom = p, .left = p, .right = p});
+      return std::make_unique<nn::ZeroPad2D>(
+          nn::ZeroPad2DOptions{.top = p, .bottom = p, .left = p, .right = p});
     }
-    case job::Layer::KIND_NOT_SET: break;
+    case job::Layer::KIND_NOT_SET:
+      break;
   }
   throw invalid_argument("a layer without a kind: expected e.g. dense { units: 10 }");
 }
@@ -98,13 +110,16 @@ nn::Schedule schedule(const job::Optimizer& optimizer, int64_t steps, const std:
     case job::Schedule::kCosine: {
       const auto& cosine = optimizer.schedule().cosine();
       const int64_t whole = or_default(cosine.steps(), steps);
-      if (whole <= cosine.warmup_steps() || cosine.warmup_steps() < 0 || cosine.minimum() < 0 || cosine.minimum() > rate) {
-        throw invalid_argument(path, ": optimizer.schedule.cosine: expected warmup_steps below the ", whole,
-                               " steps, and a minimum from 0 to the learning rate");
+      if (whole <= cosine.warmup_steps() || cosine.warmup_steps() < 0 || cosine.minimum() < 0 ||
+          cosine.minimum() > rate) {
+        throw invalid_argument(path,
+                               ": optimizer.schedule.cosine: expected warmup_steps below the ",
+                               whole, " steps, and a minimum from 0 to the learning rate");
       }
       return nn::cosine_rate(rate, whole, cosine.warmup_steps(), cosine.minimum() / rate);
     }
-    case job::Schedule::KIND_NOT_SET: break;
+    case job::Schedule::KIND_NOT_SET:
+      break;
   }
   return nn::constant_rate(rate);
 }
@@ -122,24 +137,17 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
       return std::make_shared<nn::Adagrad>(
           rate, ops::AdagradOptions{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7)});
     case job::Optimizer::kAdam:
-      return std::make_shared<nn::Adam>(rate, ops::AdamOptions{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
-                                                               .beta2 = or_default(optimizer.adam().beta2(), 0.999),
-                                                               .epsilon = or_default(optimizer.adam().epsilon(), 1e-7),
-                                                               .weight_decay = optimizer.adam().weight_decay()});
+      return std::make_shared<nn::Adam>(
+          rate, ops::AdamOptions{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
+                                 .beta2 = or_default(optimizer.adam().beta2(), 0.999),
+                                 .epsilon = or_default(optimizer.adam().epsilon(), 1e-7),
+                                 .weight_decay = optimizer.adam().weight_decay()});
     default:
-      return std::make_shared<nn::Sgd>(rate, ops::SgdOptions{.momentum = optimizer.sgd().momentum(),
-                                                             .nesterov = optimizer.sgd().nesterov(),
-                                                             .weight_decay = optimizer.sgd().weight_decay()});
+      return std::make_shared<nn::Sgd>(
+          rate, ops::SgdOptions{.momentum = optimizer.sgd().momentum(),
+                                .nesterov = optimizer.sgd().nesterov(),
+                                .weight_decay = optimizer.sgd().weight_decay()});
   }
-}
-
-// The number in `layer 3 (dense "logits"): …`; 0 when the message does not start so.
-int layer_number(std::string_view message) {
-  constexpr std::string_view kStart = "layer ";
-  if (!message.starts_with(kStart)) return 0;
-  int number = 0;
-  std::from_chars(message.data() + kStart.size(), message.data() + message.size(), number);
-  return number;
 }
 
 }  // namespace
@@ -157,8 +165,8 @@ void build_layers(nn::Model& model, const JobFile& file, const TensorType& featu
   }
   try {
     model.build(features);
-  } catch (const Error& error) {
-    throw Error(error.code(), file.where_layer(layer_number(error.what()) - 1) + error.what());
+  } catch (const nn::LayerError& error) {
+    throw Error(error.code(), file.where_layer(error.number() - 1) + error.what());
   }
 }
 
@@ -172,9 +180,15 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
     throw Error(error.code(), file.path() + ": optimizer: " + error.what());
   }
   switch (job.loss()) {
-    case job::BINARY_CROSS_ENTROPY: options.loss = nn::binary_cross_entropy(); break;
-    case job::MEAN_SQUARED_ERROR: options.loss = nn::mean_squared_error(); break;
-    default: options.loss = nn::sparse_categorical_cross_entropy(); break;
+    case job::BINARY_CROSS_ENTROPY:
+      options.loss = nn::binary_cross_entropy();
+      break;
+    case job::MEAN_SQUARED_ERROR:
+      options.loss = nn::mean_squared_error();
+      break;
+    default:
+      options.loss = nn::sparse_categorical_cross_entropy();
+      break;
   }
   for (int metric : job.metrics()) {
     if (metric == job::MEAN_ABSOLUTE_ERROR) {

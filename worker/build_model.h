@@ -10,8 +10,8 @@ namespace trireme {
 
 class JobFile;
 
-// Adds the job's layers and builds them for batches of features like `features`. Throws invalid_argument with the line of
-// the layer in the job file when one does not fit.
+// Adds the job's layers and builds them for batches of features like `features`. Throws
+// invalid_argument with the line of the layer in the job file when one does not fit.
 void build_layers(nn::Model& model, const JobFile& file, const TensorType& features);
 
 // Optimizer, loss and metrics. `steps` of the whole run, for schedules that end with it.

@@ -56,8 +56,10 @@ std::vector<PathStep> parse_path(const std::string& path, const std::string& ove
       step.field = part.substr(0, open);
       const char* begin = part.data() + open + 1;
       const auto [end, error] = std::from_chars(begin, part.data() + part.size(), step.index);
-      if (error != std::errc() || end + 1 != part.data() + part.size() || *end != ']' || step.index < 0) {
-        throw invalid_argument("--set ", override_text, ": expected a number in brackets, found '", part, "'");
+      if (error != std::errc() || end + 1 != part.data() + part.size() || *end != ']' ||
+          step.index < 0) {
+        throw invalid_argument("--set ", override_text, ": expected a number in brackets, found '",
+                               part, "'");
       }
     }
     steps.push_back(step);
@@ -69,7 +71,8 @@ std::vector<PathStep> parse_path(const std::string& path, const std::string& ove
 void apply_override(pb::Message& root, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
-    throw invalid_argument("--set ", text, ": expected path=value, e.g. --set optimizer.learning_rate=0.1");
+    throw invalid_argument("--set ", text,
+                           ": expected path=value, e.g. --set optimizer.learning_rate=0.1");
   }
   const std::vector<PathStep> steps = parse_path(text.substr(0, equals), text);
   const std::string value = text.substr(equals + 1);
@@ -78,8 +81,9 @@ void apply_override(pb::Message& root, const std::string& text) {
     const PathStep& step = steps[i];
     const pb::FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(step.field);
     if (field == nullptr) {
-      throw invalid_argument("--set ", text, ": ", message->GetDescriptor()->name(), " has no field '", step.field,
-                             "'; it has ", fields_of(*message->GetDescriptor()));
+      throw invalid_argument("--set ", text, ": ", message->GetDescriptor()->name(),
+                             " has no field '", step.field, "'; it has ",
+                             fields_of(*message->GetDescriptor()));
     }
     const pb::Reflection& reflection = *message->GetReflection();
     const bool last = i + 1 == steps.size();
@@ -93,7 +97,9 @@ void apply_override(pb::Message& root, const std::string& text) {
     if (!last) {
       if (!is_message || (field->is_repeated() && step.index < 0)) {
         throw invalid_argument("--set ", text, ": '", step.field, "' ",
-                               is_message ? "is a list: say which element, e.g. " + step.field + "[0]" : "has no fields");
+                               is_message
+                                   ? "is a list: say which element, e.g. " + step.field + "[0]"
+                                   : "has no fields");
       }
       message = field->is_repeated() ? reflection.MutableRepeatedMessage(message, field, step.index)
                                      : reflection.MutableMessage(message, field);
@@ -104,14 +110,17 @@ void apply_override(pb::Message& root, const std::string& text) {
     pb::TextFormat::Parser parser;
     parser.RecordErrorsTo(&errors);
     // Parsed as it would stand in the file; a string need not be quoted on the command line.
-    const bool quote = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING && !value.starts_with('"');
-    const std::string line = is_message ? field->name() + " { " + value + " }"
-                                        : field->name() + ": " + (quote ? "\"" + value + "\"" : value);
+    const bool quote =
+        field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING && !value.starts_with('"');
+    const std::string line = is_message
+                                 ? field->name() + " { " + value + " }"
+                                 : field->name() + ": " + (quote ? "\"" + value + "\"" : value);
     if (!parser.MergeFromString(line, message)) {
       std::string reason = errors.text();
-      throw invalid_argument("--set ", text, ": '", value, "' is no ",
-                             is_message ? field->message_type()->name() : std::string(field->cpp_type_name()),
-                             " (", reason.substr(reason.rfind(": ") + 2), ")");
+      throw invalid_argument(
+          "--set ", text, ": '", value, "' is no ",
+          is_message ? field->message_type()->name() : std::string(field->cpp_type_name()), " (",
+          reason.substr(reason.rfind(": ") + 2), ")");
     }
   }
 }
@@ -124,7 +133,8 @@ void fill_defaults_and_check(Job& job, const std::string& file) {
   require(job.has_data() && job.data().source_case() != job::Data::SOURCE_NOT_SET, file,
           "expected a data source; add e.g. data { digits {} }");
   require(job.has_model() && job.model().layers_size() > 0, file,
-          "expected a model with layers; add e.g. model { layers { flatten {} } layers { dense { units: 10 } } }");
+          "expected a model with layers; add e.g. model { layers { flatten {} } layers { dense { "
+          "units: 10 } } }");
   require(job.epochs() >= 0 && job.batch_size() >= 0 && job.steps_per_epoch() >= 0, file,
           "epochs, batch_size and steps_per_epoch must not be negative");
   if (job.epochs() == 0) job.set_epochs(1);
@@ -135,7 +145,8 @@ void fill_defaults_and_check(Job& job, const std::string& file) {
   Optimizer& optimizer = *job.mutable_optimizer();
   if (optimizer.kind_case() == Optimizer::KIND_NOT_SET) optimizer.mutable_sgd();
   require(optimizer.learning_rate() >= 0, file, "optimizer.learning_rate must not be negative");
-  if (optimizer.learning_rate() == 0) optimizer.set_learning_rate(optimizer.has_sgd() ? 0.01 : 0.001);
+  if (optimizer.learning_rate() == 0)
+    optimizer.set_learning_rate(optimizer.has_sgd() ? 0.01 : 0.001);
   if (job.checkpoint().keep() == 0) job.mutable_checkpoint()->set_keep(3);
   require(job.checkpoint().keep() > 0 && job.checkpoint().every_steps() >= 0, file,
           "checkpoint.keep must be positive and checkpoint.every_steps must not be negative");

@@ -9,7 +9,7 @@
 namespace google::protobuf {
 class Message;
 class FieldDescriptor;
-}
+}  // namespace google::protobuf
 
 namespace trireme {
 
@@ -20,8 +20,9 @@ class Job;  // proto/job.pb.h
 // A job and where it came from. Defaults that do not depend on the data are filled in.
 class JobFile {
  public:
-  // Throws invalid_argument "FILE:LINE:COLUMN: …" for text that is no Job, and for values out of range; not_found.
-  // `overrides` are "path=value", e.g. "optimizer.learning_rate=0.1" or "model.layers[2].dense.units=10".
+  // Throws invalid_argument "FILE:LINE:COLUMN: …" for text that is no Job, and for values out of
+  // range; not_found. `overrides` are "path=value", e.g. "optimizer.learning_rate=0.1" or
+  // "model.layers[2].dense.units=10".
   static JobFile read(const std::string& path, const std::vector<std::string>& overrides = {});
   // The same from text; `name` stands for the file in messages.
   static JobFile parse(const std::string& text, const std::string& name,
@@ -31,7 +32,8 @@ class JobFile {
 
   const job::Job& job() const { return *job_; }
   const std::string& path() const { return path_; }
-  // "FILE:LINE:COLUMN: " of layer `index` (from 0) in the file; "FILE: " when it came from an override.
+  // "FILE:LINE:COLUMN: " of layer `index` (from 0) in the file; "FILE: " when it came from an
+  // override.
   std::string where_layer(int index) const;
 
  private:

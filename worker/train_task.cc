@@ -47,13 +47,15 @@ struct Task {
   std::unique_ptr<nn::Model> model;
 
   Task(const JobFile& job_file, const TaskOptions& task_options)
-      : file(job_file), options(task_options), data((set_compute_threads(task_options.threads),
-                                                     build_data(job_file.job().data(), task_options.data_dir))) {
+      : file(job_file),
+        options(task_options),
+        data((set_compute_threads(task_options.threads),
+              build_data(job_file.job().data(), task_options.data_dir))) {
     const job::Job& job = file.job();
     steps_per_epoch = (data.train.cardinality() + job.batch_size() - 1) / job.batch_size();
     if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
-    model = std::make_unique<nn::Model>(
-        nn::ModelOptions{.name = job.name(), .seed = job.seed(), .session = session_options(options)});
+    model = std::make_unique<nn::Model>(nn::ModelOptions{
+        .name = job.name(), .seed = job.seed(), .session = session_options(options)});
     const data::Dataset batches = train_batches();
     build_layers(*model, file, nn::batch_types(batches, 2)[0]);
     model->compile(compile_options(file, steps_per_epoch * job.epochs()));
@@ -68,14 +70,19 @@ struct Task {
   data::Dataset validation_batches() const { return data.validation.batch(kEvaluationBatch); }
 };
 
-std::string checkpoint_directory(const job::Job& job) { return (fs::path(job.output_dir()) / "checkpoints").string(); }
+std::string checkpoint_directory(const job::Job& job) {
+  return (fs::path(job.output_dir()) / "checkpoints").string();
+}
 
-std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const job::Job& job, const TaskOptions& options) {
+std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const job::Job& job,
+                                                          const TaskOptions& options) {
   std::vector<std::shared_ptr<nn::Callback>> callbacks;
   if (options.stop != nullptr) callbacks.push_back(std::make_shared<nn::StopFlag>(options.stop));
-  callbacks.push_back(std::make_shared<nn::CsvLog>((fs::path(job.output_dir()) / "log.csv").string()));
+  callbacks.push_back(
+      std::make_shared<nn::CsvLog>((fs::path(job.output_dir()) / "log.csv").string()));
   if (job.early_stopping().patience() > 0) {
-    const std::string monitor = job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
+    const std::string monitor =
+        job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
     callbacks.push_back(std::make_shared<nn::EarlyStopping>(
         nn::EarlyStoppingOptions{.monitor = monitor,
                                  .patience = job.early_stopping().patience(),
@@ -118,7 +125,8 @@ TaskResult train(const JobFile& file, const TaskOptions& options) {
   const std::string checkpoints = checkpoint_directory(job);
   if (options.resume) {
     if (io::list_checkpoints(checkpoints).empty()) {
-      throw not_found("--resume: there is no checkpoint in ", checkpoints, "; train without --resume first");
+      throw not_found("--resume: there is no checkpoint in ", checkpoints,
+                      "; train without --resume first");
     }
     const std::string prefix = io::resolve_checkpoint(checkpoints);
     fit.resume = io::load_checkpoint(prefix);
@@ -133,25 +141,32 @@ TaskResult train(const JobFile& file, const TaskOptions& options) {
   fs::create_directories(job.output_dir());
   const nn::History history = task.model->fit(batches, std::move(fit));
 
-  Json line = {{"job", job.name()}, {"strategy", "one_device"}, {"workers", 1},
-               {"epochs", history.epochs}, {"steps", history.steps}};
-  for (const char* key : {"loss", "accuracy", "val_loss", "val_accuracy", "mean_absolute_error", "val_mean_absolute_error"}) {
+  Json line = {{"job", job.name()},
+               {"strategy", "one_device"},
+               {"workers", 1},
+               {"epochs", history.epochs},
+               {"steps", history.steps}};
+  for (const char* key : {"loss", "accuracy", "val_loss", "val_accuracy", "mean_absolute_error",
+                          "val_mean_absolute_error"}) {
     const auto found = history.values.find(key);
-    if (found != history.values.end() && !found->second.empty()) line[key] = rounded(found->second.back());
+    if (found != history.values.end() && !found->second.empty())
+      line[key] = rounded(found->second.back());
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   line["seconds"] = rounded(elapsed.count());
   TaskResult result{.json = line.dump()};
   if (options.stop != nullptr && *options.stop && !history.stop_reason.empty()) {
     result.stopped = true;
-    result.where = str_cat("stopped after step ", history.steps, "; ",
-                           job.checkpoint().off() ? "nothing was saved, because checkpoints are off"
-                                                  : "saved in " + checkpoints + ", go on with --resume");
+    result.where =
+        str_cat("stopped after step ", history.steps, "; ",
+                job.checkpoint().off() ? "nothing was saved, because checkpoints are off"
+                                       : "saved in " + checkpoints + ", go on with --resume");
   }
   return result;
 }
 
-TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint) {
+TaskResult evaluate(const JobFile& file, const TaskOptions& options,
+                    const std::string& checkpoint) {
   const auto start = std::chrono::steady_clock::now();
   Task task(file, options);
   task.model->set_weights(io::load_checkpoint(checkpoint));
@@ -164,8 +179,8 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   return {.json = line.dump()};
 }
 
-void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint, int64_t limit,
-             std::ostream& out) {
+void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+             int64_t limit, std::ostream& out) {
   Task task(file, options);
   task.model->set_weights(io::load_checkpoint(checkpoint));
   data::Dataset examples = task.data.validation;
@@ -175,7 +190,8 @@ void predict(const JobFile& file, const TaskOptions& options, const std::string&
   const int64_t width = rows == 0 ? 0 : predictions.elements() / rows;
   for (int64_t row = 0; row < rows; ++row) {
     std::vector<double> values;
-    for (int64_t i = 0; i < width; ++i) values.push_back(rounded(predictions.as_double(row * width + i)));
+    for (int64_t i = 0; i < width; ++i)
+      values.push_back(rounded(predictions.as_double(row * width + i)));
     Json line = {{"index", row}, {"prediction", values}};
     if (file.job().loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY) {
       line["class"] = std::ranges::max_element(values) - values.begin();

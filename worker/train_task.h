@@ -1,4 +1,5 @@
-// One task of a job: builds data, model and session from the job file, and trains, evaluates or predicts.
+// One task of a job: builds data, model and session from the job file, and trains, evaluates or
+// predicts.
 #pragma once
 
 #include <atomic>
@@ -12,14 +13,14 @@ class JobFile;
 
 // What the command line says, beside the job.
 struct TaskOptions {
-  std::string data_dir;             // see find_data()
-  int threads = 0;                  // compute threads; 0: all cores
-  std::string device = "cpu";       // "cpu" or "reference"
-  int cpu_devices = 1;              // virtual ones
-  bool resume = false;              // go on from the newest checkpoint of the output folder
+  std::string data_dir;        // see find_data()
+  int threads = 0;             // compute threads; 0: all cores
+  std::string device = "cpu";  // "cpu" or "reference"
+  int cpu_devices = 1;         // virtual ones
+  bool resume = false;         // go on from the newest checkpoint of the output folder
   bool log_device_placement = false;
-  bool quiet = false;               // no progress
-  std::string save_graph;           // write the training graph here (*.graph)
+  bool quiet = false;                       // no progress
+  std::string save_graph;                   // write the training graph here (*.graph)
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
 };
 
@@ -33,12 +34,13 @@ struct TaskResult {
 // Trains; checkpoints and log.csv go to the job's output folder. Throws Error.
 TaskResult train(const JobFile& file, const TaskOptions& options);
 
-// Loss and metrics of the validation data with the weights of a checkpoint (folder, prefix or .index file).
+// Loss and metrics of the validation data with the weights of a checkpoint (folder, prefix or
+// .index file).
 TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint);
 
-// Writes one line of JSON for each of the first `limit` validation examples (0: all): its index, the prediction and, for
-// a classifier, the class.
-void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint, int64_t limit,
-             std::ostream& out);
+// Writes one line of JSON for each of the first `limit` validation examples (0: all): its index,
+// the prediction and, for a classifier, the class.
+void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+             int64_t limit, std::ostream& out);
 
 }  // namespace trireme

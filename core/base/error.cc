@@ -4,15 +4,24 @@ namespace trireme {
 
 std::string_view name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid argument";
-    case ErrorCode::kNotFound: return "not found";
-    case ErrorCode::kDataLoss: return "data loss";
-    case ErrorCode::kResourceExhausted: return "resource exhausted";
-    case ErrorCode::kDeadlineExceeded: return "deadline exceeded";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kFailed: return "failed";
-    case ErrorCode::kInternal: return "internal";
+    case ErrorCode::kInvalidArgument:
+      return "invalid argument";
+    case ErrorCode::kNotFound:
+      return "not found";
+    case ErrorCode::kDataLoss:
+      return "data loss";
+    case ErrorCode::kResourceExhausted:
+      return "resource exhausted";
+    case ErrorCode::kDeadlineExceeded:
+      return "deadline exceeded";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kFailed:
+      return "failed";
+    case ErrorCode::kInternal:
+      return "internal";
   }
   return "unknown";
 }
@@ -21,10 +30,13 @@ int Error::exit_code() const {
   switch (code_) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kNotFound:
-    case ErrorCode::kDataLoss: return 2;
+    case ErrorCode::kDataLoss:
+      return 2;
     case ErrorCode::kUnavailable:
-    case ErrorCode::kDeadlineExceeded: return 75;
-    default: return 1;
+    case ErrorCode::kDeadlineExceeded:
+      return 75;
+    default:
+      return 1;
   }
 }
 

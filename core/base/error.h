@@ -1,7 +1,7 @@
 // Errors: what went wrong in the world (Error), and what must never happen (TRIREME_CHECK).
 //
-// An Error's message is one sentence for a user: what was expected, what was found, where, what to do.
-// Nothing below main() exits the process; main() turns an Error into one line and exit_code().
+// An Error's message is one sentence for a user: what was expected, what was found, where, what to
+// do. Nothing below main() exits the process; main() turns an Error into one line and exit_code().
 #pragma once
 
 #include <sstream>
@@ -68,9 +68,9 @@ Error failed(const Parts&... parts) {
 }  // namespace trireme
 
 // Throws Error{kInternal} when `condition` is false: a bug of ours, not of the user's.
-#define TRIREME_CHECK(condition, ...)                                                          \
-  do {                                                                                         \
-    if (!(condition)) [[unlikely]]                                                             \
-      ::trireme::throw_check_failure(__FILE__, __LINE__, #condition,                           \
-                                     ::trireme::str_cat("" __VA_OPT__(, ) __VA_ARGS__));       \
+#define TRIREME_CHECK(condition, ...)                                                    \
+  do {                                                                                   \
+    if (!(condition)) [[unlikely]]                                                       \
+      ::trireme::throw_check_failure(__FILE__, __LINE__, #condition,                     \
+                                     ::trireme::str_cat("" __VA_OPT__(, ) __VA_ARGS__)); \
   } while (false)

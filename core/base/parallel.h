@@ -1,8 +1,8 @@
 // The one pool of compute threads.
 //
-// parallel_for is the only place that knows what runs it: OpenMP, because oneDNN brings it and two pools would fight
-// over the cores; a pool of std::thread under ThreadSanitizer, which does not understand libgomp. Threads that
-// communicate or read data never compute here.
+// parallel_for is the only place that knows what runs it: OpenMP, because oneDNN brings it and two
+// pools would fight over the cores; a pool of std::thread under ThreadSanitizer, which does not
+// understand libgomp. Threads that communicate or read data never compute here.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace trireme {
 
-// A borrowed callable: two words, no allocation. The callable must outlive the call it is passed to.
+// A borrowed callable: two words, no allocation. The callable must outlive the call it is passed
+// to.
 template <typename Signature>
 class FunctionRef;
 template <typename Result, typename... Args>
 class FunctionRef<Result(Args...)> {
  public:
   template <typename F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& f)
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>) FunctionRef(F&& f)
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
         call_([](void* object, Args... args) -> Result {
           return (*static_cast<std::remove_reference_t<F>*>(object))(args...);
@@ -31,17 +31,20 @@ class FunctionRef<Result(Args...)> {
   Result (*call_)(void*, Args...);
 };
 
-// Sets how many threads compute; 0 means all cores that this process may use. Call it before the first kernel runs.
+// Sets how many threads compute; 0 means all cores that this process may use. Call it before the
+// first kernel runs.
 void set_compute_threads(int threads);
 int compute_threads();
 
-// Makes a library that brings its own OpenMP loops (oneDNN) use compute_threads() when the calling thread calls it:
-// OpenMP keeps that number a thread, and the thread of a stream starts with another one. Cheap; call it before each use.
+// Makes a library that brings its own OpenMP loops (oneDNN) use compute_threads() when the calling
+// thread calls it: OpenMP keeps that number a thread, and the thread of a stream starts with
+// another one. Cheap; call it before each use.
 void adopt_compute_threads();
 
-// Calls body(begin, end) over disjoint ranges that cover [0, n), on at most compute_threads() threads. Ranges are at
-// least `grain` long, so small work stays on the caller's thread. How the range is cut depends only on n, grain and
-// compute_threads(). An exception in `body` reaches the caller. Does not allocate. Nested calls run serially.
+// Calls body(begin, end) over disjoint ranges that cover [0, n), on at most compute_threads()
+// threads. Ranges are at least `grain` long, so small work stays on the caller's thread. How the
+// range is cut depends only on n, grain and compute_threads(). An exception in `body` reaches the
+// caller. Does not allocate. Nested calls run serially.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);
 
 }  // namespace trireme

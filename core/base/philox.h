@@ -1,7 +1,9 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+// easy as 1, 2, 3").
 //
-// A number is a pure function of (key, counter), so any worker can draw any example's numbers without having drawn
-// those before it. The same job therefore sees the same dropout masks on 1, 2 or 4 workers.
+// A number is a pure function of (key, counter), so any worker can draw any example's numbers
+// without having drawn those before it. The same job therefore sees the same dropout masks on 1, 2
+// or 4 workers.
 #pragma once
 
 #include <array>
@@ -41,7 +43,8 @@ constexpr uint64_t hash_name(std::string_view text) {
   return hash;
 }
 
-// Draws numbers one after another; for code on one thread (shuffles, drawing data), not for kernels.
+// Draws numbers one after another; for code on one thread (shuffles, drawing data), not for
+// kernels.
 class PhiloxGenerator {
  public:
   explicit PhiloxGenerator(uint64_t seed, uint64_t stream = 0) : key_(seed), stream_(stream) {}

@@ -1,4 +1,5 @@
-// Clang's thread-safety annotations (-Wthread-safety), and a mutex that carries them. Empty under other compilers.
+// Clang's thread-safety annotations (-Wthread-safety), and a mutex that carries them. Empty under
+// other compilers.
 #pragma once
 
 #include <condition_variable>

@@ -1,8 +1,9 @@
 // Devices, their streams and events.
 //
-// A Device owns its memory and two streams. Work on one stream runs in the order in which it was issued; streams run side
-// by side and are ordered only by events. This is the model of a GPU, and everything in the runtime is written to it:
-// on the CPU, stream 0 simply runs on the thread that issues.
+// A Device owns its memory and two streams. Work on one stream runs in the order in which it was
+// issued; streams run side by side and are ordered only by events. This is the model of a GPU, and
+// everything in the runtime is written to it: on the CPU, stream 0 simply runs on the thread that
+// issues.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ class Event {
 enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
 
 // One thread at a time issues work. Nothing here allocates.
-// The first error of a stream is kept, what follows it is skipped, and synchronize() rethrows it once.
+// The first error of a stream is kept, what follows it is skipped, and synchronize() rethrows it
+// once.
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -58,7 +60,8 @@ class Device {
   virtual Stream& stream(int index) = 0;  // kComputeStream or kCommunicationStream
   virtual std::unique_ptr<Event> make_event() = 0;
 
-  // Blocking copies, for what is not part of a plan: variables in and out. Sizes and dtypes must be equal.
+  // Blocking copies, for what is not part of a plan: variables in and out. Sizes and dtypes must be
+  // equal.
   void copy_from_host(Tensor& to, const Tensor& from);
   Tensor copy_to_host(const Tensor& from);
 
@@ -71,11 +74,12 @@ class Device {
   bool host_memory_;
 };
 
-// Devices on which the host computes: kernels of kind "cpu", or of kind "reference". Several CPU devices are virtual
-// ones: separate memory and streams, the same pool of compute threads.
+// Devices on which the host computes: kernels of kind "cpu", or of kind "reference". Several CPU
+// devices are virtual ones: separate memory and streams, the same pool of compute threads.
 std::unique_ptr<Device> make_host_device(std::string name, std::string kernel_kind);
 
-// The devices of one process, in the order in which they are listed. Owned by the session that uses them.
+// The devices of one process, in the order in which they are listed. Owned by the session that uses
+// them.
 class DeviceSet {
  public:
   void add(std::unique_ptr<Device> device);
@@ -88,7 +92,8 @@ class DeviceSet {
   std::vector<std::unique_ptr<Device>> devices_;
 };
 
-// "/device:CPU:0" … for `count` CPU devices; kind "reference" gives devices named "/device:REFERENCE:i".
+// "/device:CPU:0" … for `count` CPU devices; kind "reference" gives devices named
+// "/device:REFERENCE:i".
 std::shared_ptr<DeviceSet> make_device_set(std::string_view kind = "cpu", int count = 1);
 
 }  // namespace trireme

@@ -20,7 +20,8 @@ const KernelFactory* KernelTable::find(std::string_view op, std::string_view dev
 std::vector<DType> KernelTable::dtypes(std::string_view op, std::string_view device_kind) const {
   std::vector<DType> found;
   for (const auto& [key, factory] : kernels_) {
-    if (std::get<0>(key) == op && std::get<1>(key) == device_kind) found.push_back(std::get<2>(key));
+    if (std::get<0>(key) == op && std::get<1>(key) == device_kind)
+      found.push_back(std::get<2>(key));
   }
   return found;
 }

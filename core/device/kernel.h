@@ -1,7 +1,7 @@
 // Kernels: how an op is computed on one kind of device for one dtype.
 //
-// A kernel is *prepared* once for the shapes of a plan, and then run many times without allocating. Preparing is where
-// a oneDNN primitive is made. A prepared kernel is run by one thread at a time.
+// A kernel is *prepared* once for the shapes of a plan, and then run many times without allocating.
+// Preparing is where a oneDNN primitive is made. A prepared kernel is run by one thread at a time.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,8 @@
 
 namespace trireme {
 
-// What a kernel is prepared for. Shapes are known. Types may differ in the node itself, where a batch is -1.
+// What a kernel is prepared for. Shapes are known. Types may differ in the node itself, where a
+// batch is -1.
 struct KernelSpec {
   const Node& node;
   std::vector<TensorType> inputs;
@@ -60,15 +61,17 @@ struct PreparedKernel {
 
 using KernelFactory = std::function<PreparedKernel(const KernelSpec&)>;
 
-// Kernels by (op, device kind, dtype); which dtype counts is OpTraits::kernel_dtype_input. Filled by the explicit lists
-// register_reference_kernels() and register_cpu_kernels(); read-only after that.
+// Kernels by (op, device kind, dtype); which dtype counts is OpTraits::kernel_dtype_input. Filled
+// by the explicit lists register_reference_kernels() and register_cpu_kernels(); read-only after
+// that.
 class KernelTable {
  public:
   // Throws Error{kInternal} when there is one already.
   void add(std::string op, std::string_view device_kind, DType dtype, KernelFactory factory);
   const KernelFactory* find(std::string_view op, std::string_view device_kind, DType dtype) const;
   std::vector<DType> dtypes(std::string_view op, std::string_view device_kind) const;
-  // Makes every kernel of `from` available under the device kind `to` as well, where `to` has none of its own.
+  // Makes every kernel of `from` available under the device kind `to` as well, where `to` has none
+  // of its own.
   void inherit(std::string_view from, std::string_view to);
 
  private:
@@ -79,7 +82,8 @@ class KernelTable {
 // The dtype that chooses the kernel of `node`.
 DType kernel_dtype(const Node& node);
 
-// Registers one generic factory for several element types: add_for<float, double>(table, "Add", "cpu", []<typename T>(…)).
+// Registers one generic factory for several element types: add_for<float, double>(table, "Add",
+// "cpu", []<typename T>(…)).
 template <typename... Ts, typename Make>
 void add_for(KernelTable& table, const std::string& op, std::string_view device_kind, Make make) {
   (table.add(op, device_kind, dtype_of<Ts>,

@@ -91,13 +91,21 @@ void TaskStream::run_copy(void* to, const void* from, size_t bytes, CopyKind) {
 
 void TaskStream::run(const Task& task) {
   switch (task.kind) {
-    case Task::Kind::kKernel: run_kernel(*task.kernel, *task.args); break;
-    case Task::Kind::kCopy: run_copy(task.to, task.from, task.bytes, task.copy_kind); break;
-    case Task::Kind::kRecord: task.event->complete(task.ticket); break;
-    case Task::Kind::kWait:
-      task.event != nullptr ? task.event->wait_for(task.ticket) : task.foreign_event->wait_on_host();
+    case Task::Kind::kKernel:
+      run_kernel(*task.kernel, *task.args);
       break;
-    case Task::Kind::kStop: break;
+    case Task::Kind::kCopy:
+      run_copy(task.to, task.from, task.bytes, task.copy_kind);
+      break;
+    case Task::Kind::kRecord:
+      task.event->complete(task.ticket);
+      break;
+    case Task::Kind::kWait:
+      task.event != nullptr ? task.event->wait_for(task.ticket)
+                            : task.foreign_event->wait_on_host();
+      break;
+    case Task::Kind::kStop:
+      break;
   }
 }
 

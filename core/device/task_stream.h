@@ -1,7 +1,7 @@
 // A stream whose work runs on a thread of its own, and the events of such streams.
 //
-// Used for communication next to the CPU's compute, and for the remote test device. The queue is bounded and never
-// allocates: an issuer that runs too far ahead waits.
+// Used for communication next to the CPU's compute, and for the remote test device. The queue is
+// bounded and never allocates: an issuer that runs too far ahead waits.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ namespace trireme {
 // Counts records and completions, so that recording again before everyone has waited is harmless.
 class HostEvent : public Event {
  public:
-  uint64_t mark_recorded() EXCLUDES(mutex_);      // called by the issuer; returns the ticket
+  uint64_t mark_recorded() EXCLUDES(mutex_);        // called by the issuer; returns the ticket
   void complete(uint64_t ticket) EXCLUDES(mutex_);  // called where the stream reaches it
   uint64_t last_recorded() EXCLUDES(mutex_);
   void wait_for(uint64_t ticket) EXCLUDES(mutex_);
@@ -42,7 +42,9 @@ class TaskStream : public Stream {
 
  protected:
   // Run on the stream's thread; a device whose addresses are not the host's translates here.
-  virtual void run_kernel(const PreparedKernel& kernel, const KernelArgs& args) { kernel.run(args); }
+  virtual void run_kernel(const PreparedKernel& kernel, const KernelArgs& args) {
+    kernel.run(args);
+  }
   virtual void run_copy(void* to, const void* from, size_t bytes, CopyKind kind);
   // A subclass calls this first in its destructor: the thread must not call its methods any more.
   void stop();

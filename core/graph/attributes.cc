@@ -6,7 +6,8 @@
 namespace trireme {
 
 void throw_attribute_missing(std::string_view name) {
-  throw Error(ErrorCode::kInternal, str_cat("attribute '", name, "' is missing or of another type"));
+  throw Error(ErrorCode::kInternal,
+              str_cat("attribute '", name, "' is missing or of another type"));
 }
 
 uint64_t content_hash(const Tensor& tensor) {

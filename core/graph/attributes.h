@@ -1,4 +1,5 @@
-// Attributes: what a node is told when it is built and that never changes, such as strides, axes or a constant.
+// Attributes: what a node is told when it is built and that never changes, such as strides, axes or
+// a constant.
 #pragma once
 
 #include <map>
@@ -23,7 +24,8 @@ class Attributes {
   bool has(std::string_view name) const { return values_.find(name) != values_.end(); }
   void set(const std::string& name, AttributeValue value) { values_[name] = std::move(value); }
 
-  // Throws Error{kInternal} when the attribute is missing or of another type: an op's builder always sets them.
+  // Throws Error{kInternal} when the attribute is missing or of another type: an op's builder
+  // always sets them.
   template <typename T>
   const T& get(std::string_view name) const;
   template <typename T>
@@ -35,7 +37,8 @@ class Attributes {
   auto end() const { return values_.end(); }
   bool empty() const { return values_.empty(); }
 
-  // "axes=[1, 2] keep_dims=true"; equal attributes give equal text, and tensors are told apart by content.
+  // "axes=[1, 2] keep_dims=true"; equal attributes give equal text, and tensors are told apart by
+  // content.
   std::string to_string() const;
 
  private:
@@ -44,7 +47,8 @@ class Attributes {
 
 std::string to_string(const AttributeValue& value);
 
-// The bytes of a tensor as a number, so that two constants can be compared cheaply. REQUIRES: on the host.
+// The bytes of a tensor as a number, so that two constants can be compared cheaply. REQUIRES: on
+// the host.
 uint64_t content_hash(const Tensor& tensor);
 
 [[noreturn]] void throw_attribute_missing(std::string_view name);

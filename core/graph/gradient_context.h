@@ -1,4 +1,5 @@
-// What an op's gradient rule sees: the node that is differentiated, and the gradients that arrived at its outputs.
+// What an op's gradient rule sees: the node that is differentiated, and the gradients that arrived
+// at its outputs.
 #pragma once
 
 #include <optional>
@@ -8,8 +9,9 @@
 
 namespace trireme {
 
-// The gradient of one value. Dense: `values` has the value's shape. Sparse (of a table that was looked up): row
-// `indices[i]` gets `values[i]`, rows that repeat add up, and `dense_shape` is the table's.
+// The gradient of one value. Dense: `values` has the value's shape. Sparse (of a table that was
+// looked up): row `indices[i]` gets `values[i]`, rows that repeat add up, and `dense_shape` is the
+// table's.
 struct Gradient {
   Value values;
   std::optional<Value> indices;
@@ -35,12 +37,16 @@ class GradientContext {
     return node_.attribute<T>(name);
   }
 
-  bool has_grad_of_output(int i) const { return output_gradients_.at(static_cast<size_t>(i)).defined(); }
+  bool has_grad_of_output(int i) const {
+    return output_gradients_.at(static_cast<size_t>(i)).defined();
+  }
   // REQUIRES: has_grad_of_output(i), which always holds for the only output of a node.
   Value grad_of_output(int i = 0) const { return output_gradients_.at(static_cast<size_t>(i)); }
 
   // Inputs whose gradient is not set get none: nothing flows back through them.
-  void set_grad(int input, Value gradient) { input_gradients_.at(static_cast<size_t>(input)).values = gradient; }
+  void set_grad(int input, Value gradient) {
+    input_gradients_.at(static_cast<size_t>(input)).values = gradient;
+  }
   void set_sparse_grad(int input, Value indices, Value rows, const Shape& dense_shape) {
     input_gradients_.at(static_cast<size_t>(input)) = {rows, indices, dense_shape};
   }

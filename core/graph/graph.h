@@ -1,7 +1,8 @@
 // A Graph owns Nodes; a Value is one output of a node. This is the only program that Trireme runs.
 //
-// A graph only grows: passes build a new one (see rewrite.h). Nodes are kept in the order in which they were added, which
-// is a topological order because a node's inputs exist before it. Not synchronised; building happens on one thread.
+// A graph only grows: passes build a new one (see rewrite.h). Nodes are kept in the order in which
+// they were added, which is a topological order because a node's inputs exist before it. Not
+// synchronised; building happens on one thread.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,7 @@ struct ValueHash {
 
 class Node {
  public:
-  int id() const { return id_; }                    // position in graph().nodes()
+  int id() const { return id_; }                     // position in graph().nodes()
   const std::string& name() const { return name_; }  // unique in the graph
   const OpDef& op() const { return *op_; }
   Graph& graph() const { return *graph_; }
@@ -82,8 +83,9 @@ class Graph {
 
   const std::shared_ptr<const OpTable>& ops() const { return ops_; }
 
-  // Adds a node and infers its output types. `name` is made unique by a suffix ("_1"); empty: the op's name in lower
-  // case. Throws invalid_argument naming op, inputs and shapes when they do not fit.
+  // Adds a node and infers its output types. `name` is made unique by a suffix ("_1"); empty: the
+  // op's name in lower case. Throws invalid_argument naming op, inputs and shapes when they do not
+  // fit.
   Node& add(std::string_view op, std::vector<Value> inputs, Attributes attributes = {},
             std::string name = "");
 

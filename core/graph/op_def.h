@@ -1,7 +1,7 @@
 // OpDef: all that is known of an op but its kernels. OpTable: the ops that a graph may use.
 //
-// An op's shape rule runs twice: when a node is built (dimensions may be -1) and when a plan is made for feeds whose
-// shapes are known. It must therefore accept -1 wherever a batch can stand.
+// An op's shape rule runs twice: when a node is built (dimensions may be -1) and when a plan is
+// made for feeds whose shapes are known. It must therefore accept -1 wherever a batch can stand.
 #pragma once
 
 #include <functional>
@@ -22,13 +22,16 @@ class GradientContext;
 class InferenceContext;
 
 struct OpTraits {
-  // Output 0 may be written over any of these inputs when that input dies there and has the same size.
+  // Output 0 may be written over any of these inputs when that input dies there and has the same
+  // size.
   std::vector<int> in_place_inputs;
-  // These inputs are variables that the kernel updates in place. All other readers of them run before.
+  // These inputs are variables that the kernel updates in place. All other readers of them run
+  // before.
   std::vector<int> mutated_inputs;
   // Output 0 is the bytes of input 0 under another shape: it costs nothing and has no kernel.
   bool is_view = false;
-  // Has an effect besides its outputs, or differs from run to run: never folded, merged or dropped with equal inputs.
+  // Has an effect besides its outputs, or differs from run to run: never folded, merged or dropped
+  // with equal inputs.
   bool is_stateful = false;
   // Swapping inputs 0 and 1 changes nothing.
   bool is_commutative = false;
@@ -68,7 +71,8 @@ class InferenceContext {
     return attributes_.get<T>(name);
   }
 
-  // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is false.
+  // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is
+  // false.
   void require(bool condition, std::string_view expectation) const;
   void require_same_dtype() const;
   void require_floating(int i = 0) const;

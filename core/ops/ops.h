@@ -1,7 +1,9 @@
-// Functions that build nodes: one for each op, all in trireme::ops. `Value y = ops::relu(ops::matmul(x, w) + b);`
+// Functions that build nodes: one for each op, all in trireme::ops. `Value y =
+// ops::relu(ops::matmul(x, w) + b);`
 //
-// Every function adds to the graph of its first argument and throws invalid_argument, naming the op and the shapes, when
-// they do not fit. What an op computes is said at its definition, in the file of its family.
+// Every function adds to the graph of its first argument and throws invalid_argument, naming the op
+// and the shapes, when they do not fit. What an op computes is said at its definition, in the file
+// of its family.
 #pragma once
 
 #include <memory>
@@ -76,7 +78,8 @@ Value max(Value x, Axes axes = {}, bool keep_dims = false);
 Value argmax(Value x, int64_t axis = -1);  // i64
 // `x` summed (or averaged) over the axes along which `like`'s shape was broadcast to x's.
 Value sum_like(Value x, Value like, bool average = false);
-// `x` repeated to the shape of `like`; with `average` divided by how often each element is repeated.
+// `x` repeated to the shape of `like`; with `average` divided by how often each element is
+// repeated.
 Value broadcast_like(Value x, Value like, bool average = false);
 
 // --- shape and indexing (shaping.cc, indexing.cc)
@@ -89,7 +92,7 @@ Value transpose(Value x, Axes permutation = {});  // empty: reversed
 Value concat(const std::vector<Value>& parts, int64_t axis);
 Value slice(Value x, std::vector<int64_t> begin, std::vector<int64_t> size);  // size -1: to the end
 Value pad(Value x, std::vector<int64_t> before, std::vector<int64_t> after);  // with zeros
-Value gather(Value params, Value indices);  // along axis 0
+Value gather(Value params, Value indices);                                    // along axis 0
 // `like`'s shape of zeros, with row indices[i] increased by updates[i].
 Value scatter_add(Value indices, Value updates, Value like);
 Value one_hot(Value indices, int64_t depth, DType dtype = DType::kFloat32);
@@ -116,33 +119,56 @@ struct BatchNormOutputs {
 BatchNormOutputs batch_norm(Value x, Value scale, Value offset, double epsilon);
 Value softmax(Value logits);      // over the last axis
 Value log_softmax(Value logits);  // over the last axis
-Value sparse_softmax_cross_entropy(Value logits, Value labels);  // [batch, classes], [batch] → [batch]
-Value sigmoid_cross_entropy(Value logits, Value labels);         // elementwise
+Value sparse_softmax_cross_entropy(Value logits,
+                                   Value labels);         // [batch, classes], [batch] → [batch]
+Value sigmoid_cross_entropy(Value logits, Value labels);  // elementwise
 
-// --- random numbers (random.cc). `key`: i64[2] {step, global index of the first example}; row r of the output (axis 0)
-// belongs to example key[1] + r, so that a mask does not depend on how the batch was split.
+// --- random numbers (random.cc). `key`: i64[2] {step, global index of the first example}; row r of
+// the output (axis 0) belongs to example key[1] + r, so that a mask does not depend on how the
+// batch was split.
 Value random_uniform(Value key, Value like, int64_t seed);  // in [0, 1)
 Value random_normal(Value key, Value like, int64_t seed);
 Value dropout(Value x, Value key, double rate, int64_t seed);
 
-// --- updates (update.cc). `variable` and slots are variables of the same shape and are changed in place; each returns
-// the node, whose one output is the variable's new value. `lr`: f32 scalar. `step`: i64 scalar, 1 for the first.
+// --- updates (update.cc). `variable` and slots are variables of the same shape and are changed in
+// place; each returns the node, whose one output is the variable's new value. `lr`: f32 scalar.
+// `step`: i64 scalar, 1 for the first.
 Node& assign(Value variable, Value value);
 Node& assign_add(Value variable, Value value);
-Node& assign_moving_average(Value variable, Value value, double momentum);  // v = momentum·v + (1−momentum)·value
-struct SgdOptions { double momentum = 0; bool nesterov = false; double weight_decay = 0; };
-Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient, const SgdOptions& options);  // velocity may be undefined when momentum is 0
-struct RmsPropOptions { double rho = 0.9, momentum = 0, epsilon = 1e-7; };
-Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient, const RmsPropOptions& options);
-struct AdagradOptions { double epsilon = 1e-7; };
-Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient, const AdagradOptions& options);
-struct AdamOptions { double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weight_decay = 0; };  // decoupled decay
-Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient, const AdamOptions& options);
-// The same for a sparse gradient: only the rows `indices` change; rows that repeat are added up first.
-Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows, const SgdOptions& options);
-Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr, Value indices, Value rows, const RmsPropOptions& options);
-Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows, const AdagradOptions& options);
-Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices, Value rows, const AdamOptions& options);
+Node& assign_moving_average(Value variable, Value value,
+                            double momentum);  // v = momentum·v + (1−momentum)·value
+struct SgdOptions {
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+};
+Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient,
+                const SgdOptions& options);  // velocity may be undefined when momentum is 0
+struct RmsPropOptions {
+  double rho = 0.9, momentum = 0, epsilon = 1e-7;
+};
+Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient,
+                    const RmsPropOptions& options);
+struct AdagradOptions {
+  double epsilon = 1e-7;
+};
+Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient,
+                    const AdagradOptions& options);
+struct AdamOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weight_decay = 0;
+};  // decoupled decay
+Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
+                 const AdamOptions& options);
+// The same for a sparse gradient: only the rows `indices` change; rows that repeat are added up
+// first.
+Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows,
+                       const SgdOptions& options);
+Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr,
+                           Value indices, Value rows, const RmsPropOptions& options);
+Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows,
+                           const AdagradOptions& options);
+Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices,
+                        Value rows, const AdamOptions& options);
 
 }  // namespace ops
 

@@ -7,7 +7,8 @@
 
 namespace trireme {
 
-// Made at the first call and shared; read-only. Throws Error when this CPU lacks what the kernels are compiled for.
+// Made at the first call and shared; read-only. Throws Error when this CPU lacks what the kernels
+// are compiled for.
 std::shared_ptr<const KernelTable> built_in_kernels();
 
 }  // namespace trireme

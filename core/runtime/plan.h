@@ -1,9 +1,11 @@
-// A Plan: a program for known shapes, checked and laid out. Order, streams, events, memory and prepared kernels.
+// A Plan: a program for known shapes, checked and laid out. Order, streams, events, memory and
+// prepared kernels.
 //
 // Made once for a set of feed shapes and then run many times by an Executor without allocating.
 //
-// Memory: every value between nodes lives at a fixed offset of its device's arena. Two values may share bytes when every
-// use of one happens before the other is made, as the streams and their events order it.
+// Memory: every value between nodes lives at a fixed offset of its device's arena. Two values may
+// share bytes when every use of one happens before the other is made, as the streams and their
+// events order it.
 #pragma once
 
 #include <memory>
@@ -16,7 +18,8 @@
 
 namespace trireme {
 
-// One block of memory for each device, shared by the plans of a session and grown to the largest of them.
+// One block of memory for each device, shared by the plans of a session and grown to the largest of
+// them.
 class Arena {
  public:
   explicit Arena(const DeviceSet& devices) : devices_(devices), buffers_(devices.all().size()) {}
@@ -54,18 +57,20 @@ struct Instruction {
   // Resolved addresses of the above; patched when the arena moves or another tensor is fed.
   std::vector<void*> input_addresses, output_addresses;
   KernelArgs args{};
-  std::vector<int> waits;           // instructions of other streams whose events come first
-  std::unique_ptr<Event> event;     // recorded afterwards when another stream waits for it
-  double total_us = 0;              // SessionOptions::profile
+  std::vector<int> waits;        // instructions of other streams whose events come first
+  std::unique_ptr<Event> event;  // recorded afterwards when another stream waits for it
+  double total_us = 0;           // SessionOptions::profile
 };
 
 class Plan {
  public:
-  // Throws Error listing every kernel that is missing, and invalid_argument when the shapes do not fit.
+  // Throws Error listing every kernel that is missing, and invalid_argument when the shapes do not
+  // fit.
   Plan(const Program& program, const std::vector<TensorType>& feed_types, const DeviceSet& devices,
        const KernelTable& kernels, VariableStore& variables, Arena& arena);
 
-  // Issues everything, waits for it, and copies the fetched values. REQUIRES: feeds and results have the plan's types.
+  // Issues everything, waits for it, and copies the fetched values. REQUIRES: feeds and results
+  // have the plan's types.
   void run(std::span<const Tensor> feeds, std::span<Tensor> results, bool profile);
 
   const std::vector<TensorType>& feed_types() const { return feed_types_; }
@@ -94,7 +99,7 @@ class Plan {
   std::vector<std::vector<FeedUse>> feed_uses_;  // by feed
   std::vector<const void*> bound_feeds_;
   std::vector<Location> fetch_locations_;
-  std::vector<Tensor> constants_;  // keeps the memory of kFixed constants
+  std::vector<Tensor> constants_;                // keeps the memory of kFixed constants
   std::vector<std::pair<size_t, int>> streams_;  // (device, stream) in use
   std::vector<size_t> arena_bytes_;              // by device
   int64_t bound_generation_ = -1;

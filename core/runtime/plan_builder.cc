@@ -1,162 +1,322 @@
 #include "core/runtime/plan_builder.h"
 
 #include <algorithm>
-#include <queue>
-#include <unordered_set>
+#include <map>
 
 #include "core/base/error.h"
-#include "core/graph/verify.h"
+#include "core/runtime/plan_layout.h"
 
 namespace trireme {
 namespace {
 
-bool mutates(const Node& node) { return !node.op().traits.mutated_inputs.empty(); }
+// Collects what a plan is made of; its members die with the constructor of Plan.
+struct Builder {
+  const Program& program;
+  const DeviceSet& devices;
+  const KernelTable& kernels;
+  VariableStore& variables;
 
-std::unordered_set<Node*> needed_nodes(const Program& program) {
-  std::unordered_set<Node*> needed;
-  std::vector<Node*> stack(program.targets.begin(), program.targets.end());
-  for (const Value& fetch : program.fetches) stack.push_back(fetch.node);
-  while (!stack.empty()) {
-    Node* node = stack.back();
-    stack.pop_back();
-    if (!needed.insert(node).second) continue;
-    for (const Value& input : node->inputs()) stack.push_back(input.node);
-    for (Node* control : node->control_inputs()) stack.push_back(control);
+  std::vector<Node*> order;
+  NodeTypes types;
+  std::vector<Storage> storages;
+  std::unordered_map<Value, size_t, ValueHash> storage_of;
+  std::unordered_map<const Node*, int> instruction_of;
+  std::vector<Instruction> instructions;
+  Clocks clocks;
+  std::vector<Tensor> constants;
+
+  size_t device_index(const Node& node) const {
+    const auto& all = devices.all();
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (all[i]->name() == node.device()) return i;
+    }
+    devices.find(node.device());  // throws, listing what exists
+    return 0;
   }
-  return needed;
-}
+  size_t stream_count() const { return devices.all().size() * kStreamsPerDevice; }
+  static size_t stream_id(const Instruction& i) {
+    return i.device * kStreamsPerDevice + static_cast<size_t>(i.stream);
+  }
+  const TensorType& type(const Value& value) const {
+    return types.at(value.node)[static_cast<size_t>(value.index)];
+  }
+
+  size_t new_storage(Storage storage) {
+    storage.last_by_stream.assign(stream_count(), -1);
+    storages.push_back(std::move(storage));
+    return storages.size() - 1;
+  }
+
+  bool is_source(const Node& node) const {
+    const std::string& op = node.op().name;
+    return op == "Placeholder" || op == "Variable" || op == "Constant";
+  }
+
+  void add_source(Node& node) {
+    const size_t device = device_index(node);
+    Storage storage{.kind = Location::Kind::kFixed, .device = device};
+    const TensorType& type = types.at(&node)[0];
+    if (node.op().name == "Variable") {
+      storage.address =
+          variables.at(node.attribute<std::string>("name"), type, node.device()).raw();
+    } else if (node.op().name == "Constant") {
+      const Tensor& host = node.attribute<Tensor>("value");
+      Tensor copy(type.dtype, type.shape, devices.all()[device]->allocate(type.bytes()));
+      devices.all()[device]->copy_from_host(copy, host);
+      storage.address = copy.raw();
+      constants.push_back(std::move(copy));
+    } else {
+      const auto it = std::ranges::find(program.feeds, Value{&node, 0});
+      storage.feed = static_cast<int>(it - program.feeds.begin());
+      // A device with its own memory gets a copy of what is fed, in its arena.
+      storage.kind =
+          devices.all()[device]->host_memory() ? Location::Kind::kFeed : Location::Kind::kArena;
+      storage.bytes = type.bytes();
+    }
+    storage_of[{&node, 0}] = new_storage(std::move(storage));
+    if (storages.back().kind == Location::Kind::kArena) add_feed_copy(node, device);
+  }
+
+  void add_feed_copy(Node& node, size_t device) {
+    Instruction instruction;
+    instruction.kind = Instruction::Kind::kCopy;
+    instruction.node = &node;
+    instruction.device = device;
+    instruction.copy_kind = CopyKind::kHostToDevice;
+    instruction.copy_bytes = types.at(&node)[0].bytes();
+    const size_t target = storage_of.at({&node, 0});
+    Storage source{.kind = Location::Kind::kFeed, .device = device, .feed = storages[target].feed};
+    const size_t from = new_storage(std::move(source));
+    instruction.inputs.push_back({.feed = static_cast<int>(from)});
+    instruction.outputs.push_back({.feed = static_cast<int>(target)});
+    push(std::move(instruction), {from, target}, {}, node);
+    storages[target].first = static_cast<int>(instructions.size()) - 1;
+  }
+
+  // Computes waits and the clock, and notes who touches what. Locations hold storage numbers in
+  // `feed` until the end.
+  void push(Instruction instruction, const std::vector<size_t>& touched,
+            const std::vector<int>& depends, const Node& node) {
+    const int index = static_cast<int>(instructions.size());
+    const size_t stream = stream_id(instruction);
+    std::vector<int> clock(stream_count(), -1);
+    for (int i = index - 1; i >= 0; --i) {
+      if (stream_id(instructions[static_cast<size_t>(i)]) != stream) continue;
+      clock = clocks[static_cast<size_t>(i)];
+      clock[stream] = i;
+      break;
+    }
+    std::vector<int> sorted = depends;
+    std::ranges::sort(sorted, std::greater<>());  // the latest first: it often covers the others
+    for (int dependency : sorted) {
+      const auto& other = instructions[static_cast<size_t>(dependency)];
+      if (clock[stream_id(other)] >= dependency) continue;
+      instruction.waits.push_back(dependency);
+      const auto& theirs = clocks[static_cast<size_t>(dependency)];
+      for (size_t s = 0; s < clock.size(); ++s) clock[s] = std::max(clock[s], theirs[s]);
+      clock[stream_id(other)] = std::max(clock[stream_id(other)], dependency);
+    }
+    for (size_t storage : touched) {
+      int& last = storages[storage].last_by_stream[stream];
+      last = std::max(last, index);
+    }
+    clocks.push_back(std::move(clock));
+    instruction_of[&node] = index;
+    instructions.push_back(std::move(instruction));
+  }
+
+  // The instructions that must be done before `node` starts.
+  std::vector<int> dependencies(const Node& node) const {
+    std::vector<int> found;
+    auto add = [&](const Node* before) {
+      while (before->op().traits.is_view) before = before->input(0).node;
+      if (auto it = instruction_of.find(before); it != instruction_of.end()) {
+        found.push_back(it->second);
+      }
+    };
+    for (const Value& input : node.inputs()) add(input.node);
+    for (const Node* control : node.control_inputs()) add(control);
+    // Whoever mutates a variable waits for all that have touched it so far: issue_order put every
+    // reader before.
+    for (int index : node.op().traits.mutated_inputs) {
+      const Storage& storage = storages[storage_of.at(node.input(index))];
+      for (int last : storage.last_by_stream) {
+        if (last >= 0) found.push_back(last);
+      }
+    }
+    return found;
+  }
+
+  // An input whose memory output 0 may take over: nobody else needs it at or after instruction
+  // `index`.
+  size_t in_place_storage(const Node& node, const std::map<size_t, int>& remaining_uses) const {
+    for (int input : node.op().traits.in_place_inputs) {
+      if (input >= static_cast<int>(node.inputs().size())) continue;
+      const size_t candidate = storage_of.at(node.input(input));
+      const Storage& storage = storages[candidate];
+      if (storage.kind != Location::Kind::kArena || storage.lives_to_end || storage.feed >= 0)
+        continue;
+      if (storage.bytes != type({const_cast<Node*>(&node), 0}).bytes()) continue;
+      int times = 0;
+      for (const Value& other : node.inputs()) times += storage_of.at(other) == candidate ? 1 : 0;
+      if (times != 1 || remaining_uses.at(candidate) != 1) continue;
+      // Another stream may still be reading it.
+      const size_t stream =
+          device_index(node) * kStreamsPerDevice +
+          (node.op().traits.is_communication ? kCommunicationStream : kComputeStream);
+      bool elsewhere = false;
+      for (size_t s = 0; s < storage.last_by_stream.size(); ++s) {
+        elsewhere |= s != stream && storage.last_by_stream[s] >= 0;
+      }
+      if (elsewhere) continue;
+      return candidate;
+    }
+    return SIZE_MAX;
+  }
+
+  void check_kernels() const {
+    std::string missing;
+    for (const Node* node : order) {
+      if (is_source(*node) || node->op().traits.is_view || node->op().name == "Copy") continue;
+      const Device& device = devices.find(node->device());
+      if (kernels.find(node->op().name, device.kernel_kind(), kernel_dtype(*node)) != nullptr)
+        continue;
+      std::string known;
+      for (DType dtype : kernels.dtypes(node->op().name, device.kernel_kind())) {
+        known += " " + std::string(name(dtype));
+      }
+      missing +=
+          str_cat("\n  ", node->op().name, " '", node->name(), "' for ", name(kernel_dtype(*node)),
+                  " on ", node->device(), " (there is:", known.empty() ? " none" : known, ")");
+    }
+    if (!missing.empty()) throw invalid_argument("kernels are missing:", missing);
+  }
+
+  void add_node(Node& node, std::map<size_t, int>& remaining_uses) {
+    const size_t device = device_index(node);
+    Instruction instruction;
+    instruction.node = &node;
+    instruction.device = device;
+    instruction.stream = node.op().traits.is_communication ? kCommunicationStream : kComputeStream;
+    KernelSpec spec{node, {}, types.at(&node)};
+    std::vector<size_t> touched;
+    for (const Value& input : node.inputs()) {
+      spec.inputs.push_back(type(input));
+      touched.push_back(storage_of.at(input));
+      instruction.inputs.push_back({.feed = static_cast<int>(touched.back())});
+    }
+    const auto& traits = node.op().traits;
+    const size_t reused = in_place_storage(node, remaining_uses);
+    for (int i = 0; i < node.output_count(); ++i) {
+      size_t storage = SIZE_MAX;
+      if (i < static_cast<int>(traits.mutated_inputs.size())) {
+        storage = storage_of.at(node.input(traits.mutated_inputs[static_cast<size_t>(i)]));
+      } else if (i == 0 && reused != SIZE_MAX) {
+        storage = reused;
+      } else {
+        storage = new_storage({.device = device,
+                               .bytes = spec.outputs[static_cast<size_t>(i)].bytes(),
+                               .first = static_cast<int>(instructions.size())});
+      }
+      storage_of[{&node, i}] = storage;
+      touched.push_back(storage);
+      instruction.outputs.push_back({.feed = static_cast<int>(storage)});
+    }
+    if (node.op().name == "Copy") {
+      instruction.kind = Instruction::Kind::kCopy;
+      instruction.copy_bytes = spec.outputs[0].bytes();
+      const bool from_host = devices.find(node.input(0).node->device()).host_memory();
+      const bool to_host = devices.all()[device]->host_memory();
+      // The side that has its own memory drives the copy.
+      if (to_host && !from_host) instruction.device = device_index(*node.input(0).node);
+      instruction.copy_kind = from_host == to_host && !from_host ? CopyKind::kDeviceToDevice
+                              : to_host                          ? CopyKind::kDeviceToHost
+                                                                 : CopyKind::kHostToDevice;
+    } else {
+      const auto* factory =
+          kernels.find(node.op().name, devices.all()[device]->kernel_kind(), kernel_dtype(node));
+      instruction.kernel = (*factory)(spec);
+    }
+    const size_t scratch_bytes = instruction.kernel.scratch_bytes;
+    if (scratch_bytes > 0) {
+      const size_t scratch = new_storage({.device = device,
+                                          .bytes = scratch_bytes,
+                                          .first = static_cast<int>(instructions.size())});
+      touched.push_back(scratch);
+      instruction.scratch = {.feed = static_cast<int>(scratch)};
+    } else {
+      instruction.scratch = {.kind = Location::Kind::kFixed};
+    }
+    for (const Value& input : node.inputs()) --remaining_uses[storage_of.at(input)];
+    push(std::move(instruction), touched, dependencies(node), node);
+  }
+
+  void build() {
+    check_kernels();
+    // How many inputs are still to be read of each storage. Keyed by storage once the maker has
+    // been added; until then by the value's root, which is why counting goes through views first.
+    std::unordered_map<Value, int, ValueHash> uses;
+    auto root = [](Value value) {
+      while (value.node->op().traits.is_view) value = value.node->input(0);
+      return value;
+    };
+    for (Node* node : order) {
+      if (node->op().traits.is_view) continue;
+      for (const Value& input : node->inputs()) ++uses[root(input)];
+    }
+    for (const Value& fetch : program.fetches)
+      ++uses[root(fetch)];  // never in place of what is fetched
+    std::map<size_t, int> remaining;
+    for (Node* node : order) {
+      if (is_source(*node)) {
+        add_source(*node);
+      } else if (node->op().traits.is_view) {
+        storage_of[{node, 0}] = storage_of.at(node->input(0));
+        continue;
+      } else {
+        add_node(*node, remaining);
+      }
+      for (int i = 0; i < node->output_count(); ++i) {
+        remaining[storage_of.at({node, i})] += uses[{node, i}];
+      }
+    }
+    for (const Value& fetch : program.fetches) storages[storage_of.at(fetch)].lives_to_end = true;
+  }
+};
 
 }  // namespace
 
-std::vector<Node*> issue_order(const Program& program) {
-  const auto needed = needed_nodes(program);
-  std::vector<Node*> nodes;
-  for (const auto& node : program.graph->nodes()) {
-    if (needed.contains(node.get())) nodes.push_back(node.get());
-  }
-  std::unordered_map<Node*, std::vector<Node*>> successors;
-  std::unordered_map<Node*, int> pending;
-  auto add_edge = [&](Node* before, Node* after) {
-    if (before == after) return;
-    successors[before].push_back(after);
-    ++pending[after];
+PlanDraft draft_plan(const Program& program, const std::vector<TensorType>& feed_types,
+                     const DeviceSet& devices, const KernelTable& kernels,
+                     VariableStore& variables) {
+  Builder builder{program, devices, kernels, variables, {}, {}, {}, {}, {}, {}, {}, {}};
+  builder.order = issue_order(program);
+  builder.types = infer_types(program, builder.order, feed_types);
+  builder.build();
+  PlanDraft draft;
+  draft.arena_bytes = assign_offsets(builder.storages, builder.clocks, devices.all().size());
+  // Until here a location's `feed` is the number of its storage.
+  const auto resolve = [&](Location& location) {
+    const Storage& s = builder.storages[static_cast<size_t>(location.feed)];
+    const int feed = s.kind == Location::Kind::kFeed ? s.feed : -1;
+    location = {s.kind, s.device, s.offset, feed, s.address};
   };
-  std::unordered_map<const Node*, std::vector<Node*>> readers;  // by variable
-  for (Node* node : nodes) {
-    for (const Value& input : node->inputs()) {
-      add_edge(input.node, node);
-      if (const Node* variable = variable_behind(input)) readers[variable].push_back(node);
-    }
-    for (Node* control : node->control_inputs()) add_edge(control, node);
+  for (Instruction& instruction : builder.instructions) {
+    std::ranges::for_each(instruction.inputs, resolve);
+    std::ranges::for_each(instruction.outputs, resolve);
+    if (instruction.scratch.feed >= 0) resolve(instruction.scratch);
   }
-  for (Node* node : nodes) {
-    for (int index : node->op().traits.mutated_inputs) {
-      const Node* variable = variable_behind(node->input(index));
-      TRIREME_CHECK(variable != nullptr, "input ", index, " of '", node->name(), "' is no variable");
-      for (Node* reader : readers[variable]) add_edge(reader, node);
-    }
+  for (const Value& fetch : program.fetches) {
+    draft.fetch_types.push_back(builder.type(fetch));
+    draft.fetches.push_back({.feed = static_cast<int>(builder.storage_of.at(fetch))});
+    resolve(draft.fetches.back());
   }
-
-  // Updates and communication first, because both free what others wait for; else as the graph was built.
-  auto rank = [](const Node* node) {
-    return std::pair(mutates(*node) || node->op().traits.is_communication ? 0 : 1, node->id());
-  };
-  auto later = [&](const Node* a, const Node* b) { return rank(a) > rank(b); };
-  std::priority_queue<Node*, std::vector<Node*>, decltype(later)> ready(later);
-  for (Node* node : nodes) {
-    if (pending[node] == 0) ready.push(node);
+  for (const Storage& storage : builder.storages) {
+    if (storage.kind == Location::Kind::kArena) draft.unshared_bytes += storage.bytes;
   }
-  std::vector<Node*> order;
-  while (!ready.empty()) {
-    Node* node = ready.top();
-    ready.pop();
-    order.push_back(node);
-    for (Node* next : successors[node]) {
-      if (--pending[next] == 0) ready.push(next);
-    }
-  }
-  if (order.size() != nodes.size()) {
-    std::string stuck;
-    for (Node* node : nodes) {
-      if (pending[node] > 0) stuck += (stuck.empty() ? "'" : ", '") + node->name() + "'";
-    }
-    throw invalid_argument("these nodes wait for each other, because a variable would have to be read after it is "
-                           "updated: ", stuck);
-  }
-  return order;
-}
-
-NodeTypes infer_types(const Program& program, const std::vector<Node*>& order,
-                      const std::vector<TensorType>& feed_types) {
-  NodeTypes types;
-  for (size_t i = 0; i < program.feeds.size(); ++i) {
-    types[program.feeds[i].node] = {feed_types[i]};
-  }
-  for (Node* node : order) {
-    if (types.contains(node)) continue;
-    if (node->op().name == "Placeholder") {
-      throw invalid_argument("placeholder '", node->name(), "' (", node->output_type(),
-                             ") is needed but not fed");
-    }
-    std::vector<TensorType> inputs;
-    for (const Value& input : node->inputs()) {
-      inputs.push_back(types.at(input.node)[static_cast<size_t>(input.index)]);
-    }
-    const InferenceContext context(node->op(), node->name(), std::move(inputs), node->attributes());
-    std::vector<TensorType> outputs;
-    try {
-      outputs = node->op().infer(context);
-    } catch (const Error& error) {
-      if (std::string_view(error.what()).starts_with(node->op().name)) throw;
-      context.require(false, error.what());
-    }
-    for (const TensorType& output : outputs) {
-      context.require(output.shape.is_known(), "shapes that follow from the fed tensors");
-    }
-    types[node] = std::move(outputs);
-  }
-  return types;
-}
-
-std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks& clocks,
-                                   size_t device_count) {
-  // a is dead before b is made: each stream has passed its last use of a when b's maker starts.
-  auto precedes = [&](const Storage& a, const Storage& b) {
-    if (a.lives_to_end) return false;
-    const auto& clock = clocks[static_cast<size_t>(b.first)];
-    for (size_t stream = 0; stream < clock.size(); ++stream) {
-      if (a.last_by_stream[stream] > clock[stream]) return false;
-    }
-    return true;
-  };
-  std::vector<Storage*> by_size;
-  for (Storage& storage : storages) {
-    if (storage.kind == Location::Kind::kArena) by_size.push_back(&storage);
-  }
-  std::ranges::stable_sort(by_size, [](auto* a, auto* b) { return a->bytes > b->bytes; });
-
-  std::vector<size_t> totals(device_count, 0);
-  std::vector<Storage*> placed;
-  for (Storage* storage : by_size) {
-    const size_t bytes = (storage->bytes + kAlignment - 1) / kAlignment * kAlignment;
-    std::vector<std::pair<size_t, size_t>> taken;
-    for (Storage* other : placed) {
-      if (other->device == storage->device && !precedes(*other, *storage) &&
-          !precedes(*storage, *other)) {
-        taken.emplace_back(other->offset, other->offset + other->bytes);
-      }
-    }
-    std::ranges::sort(taken);
-    size_t offset = 0;
-    for (const auto& [begin, end] : taken) {
-      if (offset + bytes <= begin) break;
-      offset = std::max(offset, (end + kAlignment - 1) / kAlignment * kAlignment);
-    }
-    storage->offset = offset;
-    totals[storage->device] = std::max(totals[storage->device], offset + bytes);
-    placed.push_back(storage);
-  }
-  return totals;
+  draft.instructions = std::move(builder.instructions);
+  draft.constants = std::move(builder.constants);
+  return draft;
 }
 
 }  // namespace trireme

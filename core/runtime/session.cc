@@ -36,7 +36,8 @@ void check_feeds(const Program& program, std::span<const Tensor> feeds) {
     if (!feeds[i].defined() || feeds[i].dtype() != expected.dtype ||
         !compatible(feeds[i].shape(), expected.shape)) {
       throw invalid_argument("feed of '", program.feeds[i].node->name(), "': expected ", expected,
-                             ", found ", feeds[i].defined() ? feeds[i].type().to_string() : "nothing");
+                             ", found ",
+                             feeds[i].defined() ? feeds[i].type().to_string() : "nothing");
     }
   }
 }
@@ -64,7 +65,8 @@ void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results) 
     check_feeds(s.program, feeds);
     std::vector<TensorType> types;
     for (const Tensor& feed : feeds) types.push_back(feed.type());
-    s.plans.push_back(std::make_unique<Plan>(s.program, types, *s.devices, *s.kernels, *s.variables, *s.arena));
+    s.plans.push_back(
+        std::make_unique<Plan>(s.program, types, *s.devices, *s.kernels, *s.variables, *s.arena));
     plan = s.plans.end() - 1;
   }
   if (plan != s.plans.begin()) std::iter_swap(plan, s.plans.begin());
@@ -73,8 +75,8 @@ void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results) 
   results.resize(types.size());
   for (size_t i = 0; i < types.size(); ++i) {
     Tensor& result = results[i];
-    const bool reusable =
-        result.defined() && result.type() == types[i] && result.buffer().use_count() == 1 && result.on_host();
+    const bool reusable = result.defined() && result.type() == types[i] &&
+                          result.buffer().use_count() == 1 && result.on_host();
     if (!reusable) result = Tensor(types[i].dtype, types[i].shape);
   }
   current.run(feeds, results, s.profile);

@@ -24,15 +24,16 @@ struct SessionOptions {
   std::shared_ptr<const KernelTable> kernels;  // null: all that are built in
   std::string default_device;                  // empty: the first of `devices`
   PassOptions passes;
-  bool log_device_placement = false;  // one line a node on standard error when a function is first planned
-  bool profile = false;               // keeps the time of each node; see Function::profile()
+  bool log_device_placement =
+      false;             // one line a node on standard error when a function is first planned
+  bool profile = false;  // keeps the time of each node; see Function::profile()
 };
 
 // Figures about one plan, for tests, benchmarks and `--profile`.
 struct PlanStatistics {
   int kernels = 0, copies = 0, event_waits = 0;
-  size_t arena_bytes = 0;       // over all devices
-  size_t unshared_bytes = 0;    // what the same values would take without sharing memory
+  size_t arena_bytes = 0;     // over all devices
+  size_t unshared_bytes = 0;  // what the same values would take without sharing memory
 };
 
 struct NodeTime {
@@ -47,10 +48,11 @@ class Function {
   ~Function();
   Function(const Function&) = delete;
 
-  // Runs with one host tensor for each fed value. `results` gets one host tensor for each fetched value; a tensor that
-  // is there already, with the right type and not shared with anyone, is written in place, so that a loop that passes
-  // the same vector does not allocate. New feed shapes make a new plan (kept), known ones only run.
-  // Throws invalid_argument for a feed that does not fit its placeholder, and the first Error of a kernel.
+  // Runs with one host tensor for each fed value. `results` gets one host tensor for each fetched
+  // value; a tensor that is there already, with the right type and not shared with anyone, is
+  // written in place, so that a loop that passes the same vector does not allocate. New feed shapes
+  // make a new plan (kept), known ones only run. Throws invalid_argument for a feed that does not
+  // fit its placeholder, and the first Error of a kernel.
   void run(std::span<const Tensor> feeds, std::vector<Tensor>& results);
 
   // The plan of the shapes that ran last. REQUIRES: run() has been called.
@@ -73,7 +75,8 @@ class Session {
   VariableStore& variables() { return *variables_; }
   const SessionOptions& options() const { return options_; }
 
-  // `targets` are run for their effect (Apply… nodes). Optimises and places the part of the graph that is needed.
+  // `targets` are run for their effect (Apply… nodes). Optimises and places the part of the graph
+  // that is needed.
   std::unique_ptr<Function> function(std::vector<Value> feeds, std::vector<Value> fetches,
                                      std::vector<Node*> targets = {});
 

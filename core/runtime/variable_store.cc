@@ -9,12 +9,13 @@ void VariableStore::set(const std::string& name, const Tensor& value, const std:
   if (it == variables_.end()) {
     const std::string where = device.empty() ? devices_.all().front()->name() : device;
     auto buffer = devices_.find(where).allocate(value.bytes());
-    it = variables_.emplace(name, Variable{Tensor(value.dtype(), value.shape(), buffer), where}).first;
+    it = variables_.emplace(name, Variable{Tensor(value.dtype(), value.shape(), buffer), where})
+             .first;
   }
   Variable& variable = it->second;
   if (variable.tensor.type() != value.type()) {
-    throw invalid_argument("variable '", name, "' is ", variable.tensor.type(), ", cannot be set to ",
-                           value.type());
+    throw invalid_argument("variable '", name, "' is ", variable.tensor.type(),
+                           ", cannot be set to ", value.type());
   }
   devices_.find(variable.device).copy_from_host(variable.tensor, value);
 }
@@ -41,7 +42,8 @@ Tensor& VariableStore::at(const std::string& name, const TensorType& expected,
                           const std::string& device) {
   auto it = variables_.find(name);
   if (it == variables_.end()) {
-    throw not_found("variable '", name, "' (", expected, ") has no value yet: set it before the run");
+    throw not_found("variable '", name, "' (", expected,
+                    ") has no value yet: set it before the run");
   }
   Variable& variable = it->second;
   if (variable.tensor.type() != expected) {

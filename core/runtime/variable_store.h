@@ -16,8 +16,9 @@ class VariableStore {
   // `devices` outlives the store.
   explicit VariableStore(const DeviceSet& devices) : devices_(devices) {}
 
-  // Copies `value` (on the host) into the variable. It is made on `device` when it is not there yet; the address of an
-  // existing one does not change. Throws invalid_argument when dtype or shape differ from what is there.
+  // Copies `value` (on the host) into the variable. It is made on `device` when it is not there
+  // yet; the address of an existing one does not change. Throws invalid_argument when dtype or
+  // shape differ from what is there.
   void set(const std::string& name, const Tensor& value, const std::string& device = "");
   Tensor get(const std::string& name) const;  // a copy on the host; throws not_found
   bool has(const std::string& name) const { return variables_.contains(name); }

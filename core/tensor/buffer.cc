@@ -15,8 +15,9 @@ class HostBuffer : public Buffer {
   ~HostBuffer() override { std::free(data()); }
 };
 
-// Large buffers get pages of 2 MiB where the kernel has them: a matrix product that walks down a column touches a new
-// page with every row, and with pages of 4 KiB misses the address cache each time.
+// Large buffers get pages of 2 MiB where the kernel has them: a matrix product that walks down a
+// column touches a new page with every row, and with pages of 4 KiB misses the address cache each
+// time.
 constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
@@ -30,7 +31,8 @@ std::shared_ptr<Buffer> allocate_host(size_t bytes) {
     (void)madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
   if (data == nullptr) {
-    throw Error(ErrorCode::kResourceExhausted, str_cat("out of memory: asked for ", bytes, " bytes"));
+    throw Error(ErrorCode::kResourceExhausted,
+                str_cat("out of memory: asked for ", bytes, " bytes"));
   }
   return std::make_shared<HostBuffer>(data, bytes);
 }

@@ -1,4 +1,5 @@
-// Memory that tensors share. A Buffer frees itself; what frees it and who may touch it depends on where it lives.
+// Memory that tensors share. A Buffer frees itself; what frees it and who may touch it depends on
+// where it lives.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +7,8 @@
 
 namespace trireme {
 
-// Alignment of every buffer and of every value inside an arena: one cache line, one AVX-512 register.
+// Alignment of every buffer and of every value inside an arena: one cache line, one AVX-512
+// register.
 inline constexpr size_t kAlignment = 64;
 
 class Buffer {
@@ -17,7 +19,8 @@ class Buffer {
 
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
-  // False when `data()` is an address of a device: only that device's copies and kernels may use it.
+  // False when `data()` is an address of a device: only that device's copies and kernels may use
+  // it.
   bool on_host() const { return on_host_; }
 
  protected:
@@ -29,7 +32,8 @@ class Buffer {
   bool on_host_;
 };
 
-// Uninitialised host memory, aligned to kAlignment. Throws Error{kResourceExhausted} naming the size.
+// Uninitialised host memory, aligned to kAlignment. Throws Error{kResourceExhausted} naming the
+// size.
 std::shared_ptr<Buffer> allocate_host(size_t bytes);
 
 }  // namespace trireme

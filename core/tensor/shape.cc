@@ -40,7 +40,9 @@ int64_t Shape::elements() const {
 Shape Shape::first(int rank) const { return Shape(dims().first(rank)); }
 Shape Shape::last(int rank) const { return Shape(dims().last(rank)); }
 
-bool Shape::operator==(const Shape& other) const { return std::ranges::equal(dims(), other.dims()); }
+bool Shape::operator==(const Shape& other) const {
+  return std::ranges::equal(dims(), other.dims());
+}
 
 std::string Shape::to_string() const {
   std::string text = "[";

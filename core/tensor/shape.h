@@ -1,4 +1,5 @@
-// A shape: up to 8 dimensions, held inline. In a graph, -1 is a dimension known only at run time (the batch).
+// A shape: up to 8 dimensions, held inline. In a graph, -1 is a dimension known only at run time
+// (the batch).
 #pragma once
 
 #include <array>
@@ -29,8 +30,8 @@ class Shape {
   auto begin() const { return dims_.data(); }
   auto end() const { return dims_.data() + rank_; }
 
-  bool is_known() const;  // no dimension is -1
-  int64_t elements() const;  // REQUIRES: is_known()
+  bool is_known() const;        // no dimension is -1
+  int64_t elements() const;     // REQUIRES: is_known()
   Shape first(int rank) const;  // the leading dimensions
   Shape last(int rank) const;   // the trailing dimensions
 

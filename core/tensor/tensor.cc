@@ -105,15 +105,24 @@ Tensor Tensor::clone() const {
 double Tensor::as_double(int64_t index) const {
   const auto i = static_cast<size_t>(index);
   switch (dtype()) {
-    case DType::kFloat16: return static_cast<float>(flat<Half>()[i]);
-    case DType::kBFloat16: return static_cast<float>(flat<BFloat16>()[i]);
-    case DType::kFloat32: return flat<float>()[i];
-    case DType::kFloat64: return flat<double>()[i];
-    case DType::kInt32: return flat<int32_t>()[i];
-    case DType::kInt64: return static_cast<double>(flat<int64_t>()[i]);
-    case DType::kUInt8: return flat<uint8_t>()[i];
-    case DType::kBool: return flat<bool>()[i];
-    case DType::kString: break;
+    case DType::kFloat16:
+      return static_cast<float>(flat<Half>()[i]);
+    case DType::kBFloat16:
+      return static_cast<float>(flat<BFloat16>()[i]);
+    case DType::kFloat32:
+      return flat<float>()[i];
+    case DType::kFloat64:
+      return flat<double>()[i];
+    case DType::kInt32:
+      return flat<int32_t>()[i];
+    case DType::kInt64:
+      return static_cast<double>(flat<int64_t>()[i]);
+    case DType::kUInt8:
+      return flat<uint8_t>()[i];
+    case DType::kBool:
+      return flat<bool>()[i];
+    case DType::kString:
+      break;
   }
   throw Error(ErrorCode::kInternal, "a string tensor has no numbers");
 }

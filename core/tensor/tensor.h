@@ -1,7 +1,9 @@
-// A Tensor: dtype, shape and a shared buffer; contiguous and row-major. Copying one copies the handle, not the data.
+// A Tensor: dtype, shape and a shared buffer; contiguous and row-major. Copying one copies the
+// handle, not the data.
 //
-// Not synchronised: whoever shares a tensor between threads orders the accesses. Most code sees host tensors; a tensor
-// on a device has on_host() == false and must be copied (Device::copy_to_host) before it is read.
+// Not synchronised: whoever shares a tensor between threads orders the accesses. Most code sees
+// host tensors; a tensor on a device has on_host() == false and must be copied
+// (Device::copy_to_host) before it is read.
 #pragma once
 
 #include <initializer_list>
@@ -79,10 +81,10 @@ class Tensor {
   template <typename T>
   T item() const;  // the only element
 
-  Tensor reshaped(const Shape& shape) const;              // same buffer; throws when the sizes differ
-  Tensor rows(int64_t begin, int64_t end) const;          // same buffer; along the first axis
-  Tensor clone() const;                                   // own host buffer; REQUIRES: on_host()
-  double as_double(int64_t index) const;                  // any numeric dtype; for printing and tests
+  Tensor reshaped(const Shape& shape) const;      // same buffer; throws when the sizes differ
+  Tensor rows(int64_t begin, int64_t end) const;  // same buffer; along the first axis
+  Tensor clone() const;                           // own host buffer; REQUIRES: on_host()
+  double as_double(int64_t index) const;          // any numeric dtype; for printing and tests
   std::string to_string(int64_t max_elements = 8) const;  // "f32[2, 2] {1, 2, 3, 4}"
 
  private:

@@ -1,4 +1,5 @@
-// The arrows between folders, read from the includes: a wrong one fails with a sentence. docs/architecture.md draws them.
+// The arrows between folders, read from the includes: a wrong one fails with a sentence.
+// docs/architecture.md draws them.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -23,7 +24,8 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/device/reference", {"core/device"}},
       {"core/device/cpu", {"core/device", "core/device/reference"}},
       {"core/passes", {"core/device"}},
-      {"core/runtime", {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference"}},
+      {"core/runtime",
+       {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference"}},
       {"core/data", {"core/tensor"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/runtime", "core/data", "core/io"}},
@@ -48,7 +50,8 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
 }();
 
 // Libraries that stay in .cc files, so that no other folder is compiled against them.
-const std::regex kPrivateLibrary("<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/protobuf|nlohmann|CLI|Eigen)[./a-zA-Z]");
+const std::regex kPrivateLibrary(
+    "<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/protobuf|nlohmann|CLI|Eigen)[./a-zA-Z]");
 
 TEST(ArchitectureTest, FoldersIncludeOnlyWhatTheirArrowsAllow) {
   const fs::path root = TRIREME_SOURCE_DIR;
@@ -67,8 +70,8 @@ TEST(ArchitectureTest, FoldersIncludeOnlyWhatTheirArrowsAllow) {
         if (!std::regex_search(line, match, include)) continue;
         const std::string target = match[1];
         EXPECT_TRUE(target == folder || allowed.contains(target))
-            << fs::relative(entry.path(), root).string() << ":" << number << ": " << folder << " may not include "
-            << target << "; see docs/architecture.md for the arrows";
+            << fs::relative(entry.path(), root).string() << ":" << number << ": " << folder
+            << " may not include " << target << "; see docs/architecture.md for the arrows";
       }
     }
   }
@@ -77,15 +80,18 @@ TEST(ArchitectureTest, FoldersIncludeOnlyWhatTheirArrowsAllow) {
 
 TEST(ArchitectureTest, LibrariesStayOutOfHeadersThatOthersInclude) {
   const fs::path root = TRIREME_SOURCE_DIR;
-  // Private to their folder: no other folder may include them, which the build sees to by their missing include paths.
-  const std::set<std::string> private_headers = {"core/device/cpu/onednn.h", "core/device/cpu/functions.h"};
+  // Private to their folder: no other folder may include them, which the build sees to by their
+  // missing include paths.
+  const std::set<std::string> private_headers = {"core/device/cpu/onednn.h",
+                                                 "core/device/cpu/functions.h"};
   for (const auto& [folder, allowed] : kAllowed) {
     for (const auto& entry : fs::directory_iterator(root / folder)) {
       const std::string name = fs::relative(entry.path(), root).string();
       if (entry.path().extension() != ".h" || private_headers.contains(name)) continue;
       std::ifstream in(entry.path());
       const std::string text(std::istreambuf_iterator<char>(in), {});
-      EXPECT_FALSE(std::regex_search(text, kPrivateLibrary)) << name << " shows a third-party header to whoever includes it";
+      EXPECT_FALSE(std::regex_search(text, kPrivateLibrary))
+          << name << " shows a third-party header to whoever includes it";
     }
   }
 }

@@ -1,4 +1,5 @@
-// Wrong input ends with one clear line and exit code 2; nothing crashes and nothing half-written stays.
+// Wrong input ends with one clear line and exit code 2; nothing crashes and nothing half-written
+// stays.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -18,7 +19,8 @@ using testing::TemporaryDirectory;
 using testing::trireme_run;
 
 // One line on standard error that says all of `parts`, and exit code 2.
-void expect_refused(const ProcessResult& result, const std::vector<std::string>& parts, int exit_code = 2) {
+void expect_refused(const ProcessResult& result, const std::vector<std::string>& parts,
+                    int exit_code = 2) {
   EXPECT_EQ(result.exit_code, exit_code) << result.err;
   EXPECT_EQ(result.out, "");
   const size_t last = result.err.rfind("trireme: ");
@@ -27,8 +29,8 @@ void expect_refused(const ProcessResult& result, const std::vector<std::string>&
 }
 
 std::string big_endian(uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
-          static_cast<char>(value)};
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+          static_cast<char>(value >> 8), static_cast<char>(value)};
 }
 
 std::string gzip(const std::string& bytes) {
@@ -50,7 +52,8 @@ struct TinyMnist {
   TemporaryDirectory folder;
   std::string job = folder.write("job.textproto", [] {
     std::string text = kSmallJob;
-    return text.replace(text.find("digits {} take: 640 validation_take: 200"), 40, "mnist { directory: \"tiny\" }");
+    return text.replace(text.find("digits {} take: 640 validation_take: 200"), 40,
+                        "mnist { directory: \"tiny\" }");
   }());
 
   TinyMnist() {
@@ -61,22 +64,25 @@ struct TinyMnist {
     }
   }
   static std::string images(uint32_t count) {
-    return big_endian(0x803) + big_endian(count) + big_endian(28) + big_endian(28) + std::string(size_t{784} * count, '\7');
+    return big_endian(0x803) + big_endian(count) + big_endian(28) + big_endian(28) +
+           std::string(size_t{784} * count, '\7');
   }
-  static std::string labels(uint32_t count) { return big_endian(0x801) + big_endian(count) + std::string(count, '\1'); }
+  static std::string labels(uint32_t count) {
+    return big_endian(0x801) + big_endian(count) + std::string(count, '\1');
+  }
   ProcessResult train() const {
-    return trireme_run({"train", job, "--data-dir", folder.path(), "--output-dir", folder / "run", "--threads", "1"});
+    return trireme_run({"train", job, "--data-dir", folder.path(), "--output-dir", folder / "run",
+                        "--threads", "1"});
   }
 };
 
-TEST(WrongInputTest, TheTinyMnistItselfIsFine) {
-  EXPECT_EQ(TinyMnist().train().exit_code, 0);
-}
+TEST(WrongInputTest, TheTinyMnistItselfIsFine) { EXPECT_EQ(TinyMnist().train().exit_code, 0); }
 
 TEST(WrongInputTest, TruncatedIdx) {
   TinyMnist mnist;
   mnist.folder.write("tiny/train-images-idx3-ubyte", TinyMnist::images(4).substr(0, 2000));
-  expect_refused(mnist.train(), {"train-images-idx3-ubyte", "expected 3152 bytes", "4 images of 28×28", "2000"});
+  expect_refused(mnist.train(),
+                 {"train-images-idx3-ubyte", "expected 3152 bytes", "4 images of 28×28", "2000"});
 }
 
 TEST(WrongInputTest, WrongMagicOfIdx) {
@@ -101,7 +107,8 @@ TEST(WrongInputTest, CifarFileOfAWrongLength) {
   folder.write("cifar10/test_batch.bin", std::string(3073, '\1'));
   const std::string job = folder.write("job.textproto", R"(data { cifar10 {} }
 model { layers { flatten {} } layers { dense { units: 10 } } })");
-  expect_refused(trireme_run({"train", job, "--data-dir", folder.path()}), {"data_batch_1.bin", "3073", "6151"});
+  expect_refused(trireme_run({"train", job, "--data-dir", folder.path()}),
+                 {"data_batch_1.bin", "3073", "6151"});
 }
 
 TEST(WrongInputTest, RaggedCsv) {
@@ -110,7 +117,8 @@ TEST(WrongInputTest, RaggedCsv) {
   const std::string job = folder.write("job.textproto", R"(data { csv { file: "houses.csv" } }
 model { layers { dense { units: 1 } } }
 loss: MEAN_SQUARED_ERROR)");
-  expect_refused(trireme_run({"train", job, "--data-dir", folder.path()}), {"houses.csv:3:", "3", "2"});
+  expect_refused(trireme_run({"train", job, "--data-dir", folder.path()}),
+                 {"houses.csv:3:", "3", "2"});
 }
 
 TEST(WrongInputTest, UnknownFieldAndWrongTypeInTheJob) {
@@ -119,26 +127,30 @@ TEST(WrongInputTest, UnknownFieldAndWrongTypeInTheJob) {
   expect_refused(trireme_run({"train", job}), {"job.textproto:13:", "epoch"});
   folder.write("job.textproto", kSmallJob + "seed: \"one\"\n");
   expect_refused(trireme_run({"train", job}), {"job.textproto:13:7: "});
-  expect_refused(trireme_run({"train", folder / "missing.textproto"}), {"missing.textproto", "no such job file"});
+  expect_refused(trireme_run({"train", folder / "missing.textproto"}),
+                 {"missing.textproto", "no such job file"});
   expect_refused(trireme_run({"train", job, "--no-such-option"}), {"no-such-option"});
 }
 
 TEST(WrongInputTest, LayersThatDoNotFit) {
   const TemporaryDirectory folder;
-  const std::string job = folder.write("job.textproto", R"(data { digits {} take: 10 validation_take: 10 }
+  const std::string job =
+      folder.write("job.textproto", R"(data { digits {} take: 10 validation_take: 10 }
 model {
   layers { name: "c1" conv2d { filters: 4 kernel: 5 } }
   layers { name: "logits" dense { units: 10 } }
 })");
   expect_refused(trireme_run({"train", job}),
-                 {"job.textproto:4:", "layer 2 (dense \"logits\")", "[?, 24, 24, 4]", "layer 1 (conv2d \"c1\")", "flatten"});
+                 {"job.textproto:4:", "layer 2 (dense \"logits\")", "[?, 24, 24, 4]",
+                  "layer 1 (conv2d \"c1\")", "flatten"});
 }
 
 TEST(WrongInputTest, ALossThatIsNotANumberStopsTheTraining) {
   const TemporaryDirectory folder;
   const std::string job = folder.write("job.textproto", kSmallJob);
-  const std::vector<std::string> arguments = {"train", job, "--output-dir", folder / "run", "--threads", "1", "--set",
-                                              "optimizer.sgd=", "--set", "optimizer.learning_rate=1e30"};
+  const std::vector<std::string> arguments = {
+      "train", job,     "--output-dir",   folder / "run", "--threads",
+      "1",     "--set", "optimizer.sgd=", "--set",        "optimizer.learning_rate=1e30"};
   expect_refused(trireme_run(arguments), {"step ", "loss"}, 1);
   std::vector<std::string> allowed = arguments;
   allowed.insert(allowed.end(), {"--set", "allow_nan=true"});
@@ -148,14 +160,19 @@ TEST(WrongInputTest, ALossThatIsNotANumberStopsTheTraining) {
 TEST(WrongInputTest, CheckpointOfAnotherModel) {
   const TemporaryDirectory folder;
   const std::string job = folder.write("job.textproto", kSmallJob);
-  ASSERT_EQ(trireme_run({"train", job, "--output-dir", folder / "run", "--set", "epochs=1"}).exit_code, 0);
+  ASSERT_EQ(
+      trireme_run({"train", job, "--output-dir", folder / "run", "--set", "epochs=1"}).exit_code,
+      0);
   const std::vector<std::string> expected = {"hidden/kernel", "784, 32", "784, 16"};
   expect_refused(trireme_run({"evaluate", job, "--checkpoint", folder / "run/checkpoints", "--set",
-                              "model.layers[1].dense.units=32"}), expected);
+                              "model.layers[1].dense.units=32"}),
+                 expected);
   expect_refused(trireme_run({"train", job, "--output-dir", folder / "run", "--resume", "--set",
-                              "model.layers[1].dense.units=32"}), expected);
+                              "model.layers[1].dense.units=32"}),
+                 expected);
   expect_refused(trireme_run({"evaluate", job, "--checkpoint", folder / "nowhere"}), {"nowhere"});
-  expect_refused(trireme_run({"train", job, "--output-dir", folder / "fresh", "--resume"}), {"no checkpoint"});
+  expect_refused(trireme_run({"train", job, "--output-dir", folder / "fresh", "--resume"}),
+                 {"no checkpoint"});
 }
 
 // A file system of 300 KiB: one checkpoint fits, the next does not.
@@ -172,7 +189,8 @@ TEST(WrongInputTest, AFullDiskLeavesThePreviousCheckpoint) {
   EXPECT_THAT(full.err, HasSubstr("ckpt-20"));
   EXPECT_THAT(full.err, HasSubstr("space"));
   const ProcessResult inspected = trireme_run({"inspect", disk + "/checkpoints"});
-  const ProcessResult evaluated = trireme_run({"evaluate", job, "--checkpoint", disk + "/checkpoints"});
+  const ProcessResult evaluated =
+      trireme_run({"evaluate", job, "--checkpoint", disk + "/checkpoints"});
   umount(disk.c_str());
   EXPECT_THAT(inspected.out, HasSubstr("ckpt-10"));
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;

@@ -34,7 +34,8 @@ void read_some(int& fd, std::string& text) {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+Process::Process(const std::vector<std::string>& arguments,
+                 const std::vector<std::string>& environment) {
   std::array<int, 2> out{}, err{};
   TRIREME_CHECK(pipe2(out.data(), O_CLOEXEC) == 0 && pipe2(err.data(), O_CLOEXEC) == 0);
   std::vector<char*> argv, envp;
@@ -42,7 +43,8 @@ Process::Process(const std::vector<std::string>& arguments, const std::vector<st
   argv.push_back(nullptr);
   for (char** variable = environ; *variable != nullptr; ++variable) envp.push_back(*variable);
   // The first of two equal names counts, so what is added goes to the front.
-  for (const auto& variable : environment) envp.insert(envp.begin(), const_cast<char*>(variable.c_str()));
+  for (const auto& variable : environment)
+    envp.insert(envp.begin(), const_cast<char*>(variable.c_str()));
   envp.push_back(nullptr);
   pid_ = fork();
   TRIREME_CHECK(pid_ >= 0);
@@ -99,7 +101,8 @@ ProcessResult Process::wait(std::chrono::seconds deadline) {
   return result_;
 }
 
-ProcessResult run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+ProcessResult run(const std::vector<std::string>& arguments,
+                  const std::vector<std::string>& environment) {
   return Process(arguments, environment).wait();
 }
 

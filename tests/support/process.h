@@ -17,12 +17,14 @@ struct ProcessResult {
 class Process {
  public:
   // Starts `arguments[0]` with `environment` ("NAME=value") added. Throws Error when it cannot.
-  explicit Process(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
+  explicit Process(const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& environment = {});
   ~Process();  // kills it when it still runs
   Process(const Process&) = delete;
 
   void signal(int number);
-  // Waits until `text` was printed to standard error. False when the program ends or the deadline passes first.
+  // Waits until `text` was printed to standard error. False when the program ends or the deadline
+  // passes first.
   bool wait_for_error_output(const std::string& text, std::chrono::seconds deadline);
   // Kills the program when it does not end by the deadline.
   ProcessResult wait(std::chrono::seconds deadline = std::chrono::seconds(120));
@@ -35,7 +37,8 @@ class Process {
   ProcessResult result_;
 };
 
-ProcessResult run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
+ProcessResult run(const std::vector<std::string>& arguments,
+                  const std::vector<std::string>& environment = {});
 
 // A folder that is gone when the object is.
 class TemporaryDirectory {

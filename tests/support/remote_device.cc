@@ -13,7 +13,8 @@
 namespace trireme::testing {
 namespace {
 
-// One stretch of memory, mapped twice: without access for the host, and readable and writable for the streams.
+// One stretch of memory, mapped twice: without access for the host, and readable and writable for
+// the streams.
 class RemoteMemory {
  public:
   RemoteMemory() {
@@ -40,7 +41,8 @@ class RemoteMemory {
       used_[offset] = rounded;
       return guarded_ + offset;
     }
-    throw Error(ErrorCode::kResourceExhausted, str_cat("remote device: no room for ", bytes, " bytes"));
+    throw Error(ErrorCode::kResourceExhausted,
+                str_cat("remote device: no room for ", bytes, " bytes"));
   }
   void release(void* address) {
     MutexLock lock(mutex_);
@@ -108,8 +110,10 @@ class RemoteStream : public TaskStream {
 
  private:
   KernelArgs translate(const KernelArgs& args) {
-    for (int i = 0; i < args.input_count; ++i) inputs_.at(static_cast<size_t>(i)) = memory_->to_real(args.inputs[i]);
-    for (int i = 0; i < args.output_count; ++i) outputs_.at(static_cast<size_t>(i)) = memory_->to_real(args.outputs[i]);
+    for (int i = 0; i < args.input_count; ++i)
+      inputs_.at(static_cast<size_t>(i)) = memory_->to_real(args.inputs[i]);
+    for (int i = 0; i < args.output_count; ++i)
+      outputs_.at(static_cast<size_t>(i)) = memory_->to_real(args.outputs[i]);
     KernelArgs translated = args;
     translated.inputs = inputs_.data();
     translated.outputs = outputs_.data();
@@ -142,6 +146,8 @@ class RemoteDevice : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_remote_device(int index) { return std::make_unique<RemoteDevice>(index); }
+std::unique_ptr<Device> make_remote_device(int index) {
+  return std::make_unique<RemoteDevice>(index);
+}
 
 }  // namespace trireme::testing

@@ -44,7 +44,8 @@ TEST(JobFileTest, DefaultsAreFilledIn) {
 }
 
 TEST(JobFileTest, AnUnknownFieldIsNamedWithLineAndColumn) {
-  EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"), StartsWith("job.textproto:3:"));
+  EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"),
+              StartsWith("job.textproto:3:"));
   EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"), HasSubstr("layer"));
 }
 
@@ -60,9 +61,11 @@ TEST(JobFileTest, WhatIsMissingIsSaidWithAnExample) {
 }
 
 TEST(JobFileTest, OverridesReachEveryKindOfField) {
-  const JobFile file = JobFile::parse(
-      kJob, "job", {"optimizer.learning_rate=0.25", "model.layers[1].dense.units=7", "data.mnist.directory=my mnist",
-                    "name=other", "metrics=ACCURACY", "optimizer.sgd=momentum: 0.9"});
+  const JobFile file =
+      JobFile::parse(kJob, "job",
+                     {"optimizer.learning_rate=0.25", "model.layers[1].dense.units=7",
+                      "data.mnist.directory=my mnist", "name=other", "metrics=ACCURACY",
+                      "optimizer.sgd=momentum: 0.9"});
   EXPECT_DOUBLE_EQ(file.job().optimizer().learning_rate(), 0.25);
   EXPECT_DOUBLE_EQ(file.job().optimizer().sgd().momentum(), 0.9);
   EXPECT_EQ(file.job().model().layers(1).dense().units(), 7);
@@ -84,7 +87,8 @@ TEST(JobFileTest, ALayerThatDoesNotFitIsNamedWithItsLine) {
 model {
   layers { conv2d { filters: 4 kernel: 5 } }
   layers { name: "logits" dense { units: 10 } }
-})", "job.textproto");
+})",
+                                      "job.textproto");
   nn::Model model;
   try {
     build_layers(model, file, {DType::kFloat32, {-1, 28, 28, 1}});
@@ -127,7 +131,8 @@ TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
 
 TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
   for (const char* source : {"data.csv=", "data.reviews=vocabulary: 500"}) {
-    const JobFile file = JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
+    const JobFile file =
+        JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
     const JobData data = build_data(file.job().data(), "");
     EXPECT_EQ(data.train.cardinality(), 100);
     EXPECT_EQ(data.validation.cardinality(), 10);

@@ -158,10 +158,16 @@ PreparedKernel forward(const Conv2dGeometry& g, bool bias, bool relu) {
         for (int64_t oy = 0; oy < g.h.output; ++oy) {
           const float* const row = image + oy * g.h.stride * images.pitch();
           float* const out = y + oy * g.w.output * g.out_channels + c;
-          for_each_block(g.w.output, tiles::max_dot_rows(vectors), [&](int64_t ox, int64_t count) {
+          const bool narrow = tiles::is_narrow(tile);
+          const int64_t most = narrow ? tiles::kMaxNarrowRows : tiles::max_dot_rows(vectors);
+          for_each_block(g.w.output, most, [&](int64_t ox, int64_t count) {
             tile.a = row + ox * tile.a_step;
             tile.y = out + ox * g.out_channels;
-            tiles::dot_tile(count, vectors, tile);
+            if (narrow) {
+              tiles::narrow_dot_tile(count, tile);
+            } else {
+              tiles::dot_tile(count, vectors, tile);
+            }
           });
         }
       }

@@ -81,6 +81,87 @@ TRIREME_AVX512 void dot(const DotTile& t) {
   }
 }
 
+// Writes 16 rows that stand in the lanes of `columns`, or the first `rows` of them.
+__attribute__((always_inline)) TRIREME_AVX512 inline void store_transposed(
+    const __m512 (&columns)[kMaxNarrowColumns], __mmask8 mask, int64_t rows, float* y,
+    int64_t y_step) {
+  __m512d fours[2][4];  // [h][i]: columns 4h … 4h + 3 of rows i, 4 + i, 8 + i and 12 + i
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    const __m512* const c = columns + 4 * h;
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(c[0], c[1])),
+                  low23 = _mm512_castps_pd(_mm512_unpacklo_ps(c[2], c[3])),
+                  high01 = _mm512_castps_pd(_mm512_unpackhi_ps(c[0], c[1])),
+                  high23 = _mm512_castps_pd(_mm512_unpackhi_ps(c[2], c[3]));
+    fours[h][0] = _mm512_unpacklo_pd(low01, low23);
+    fours[h][1] = _mm512_unpackhi_pd(low01, low23);
+    fours[h][2] = _mm512_unpacklo_pd(high01, high23);
+    fours[h][3] = _mm512_unpackhi_pd(high01, high23);
+  }
+  const __m512i first_half = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                second_half = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const __m512 two = _mm512_castpd_ps(
+          _mm512_permutex2var_pd(fours[0][i], half == 0 ? first_half : second_half, fours[1][i]));
+      const int row = 8 * half + i;
+      if (row < rows) _mm256_mask_storeu_ps(y + row * y_step, mask, _mm512_castps512_ps256(two));
+      if (row + 4 < rows) {
+        _mm256_mask_storeu_ps(y + (row + 4) * y_step, mask, _mm512_extractf32x8_ps(two, 1));
+      }
+    }
+  }
+}
+
+template <int kColumns, int kVectors>
+TRIREME_AVX512 void narrow_dot(int64_t rows, const DotTile& t) {
+  __m512 sums[kColumns][kVectors];
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      sums[c][v] = t.bias != nullptr ? _mm512_set1_ps(t.bias[c]) : _mm512_setzero_ps();
+    }
+  }
+  __mmask16 masks[kVectors];
+  for (int v = 0; v < kVectors; ++v) masks[v] = lanes(rows - v * kLanes);
+  for (int64_t s = 0; s < t.segments; ++s) {
+    const float* a = t.a + s * t.a_segment;
+    const float* b = t.b + s * t.b_segment;
+    const float* const end = a + t.k;
+    for (; a != end; ++a, b += kLanes) {
+      __m512 left[kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) left[v] = _mm512_maskz_loadu_ps(masks[v], a + v * kLanes);
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c) {
+        const __m512 right = _mm512_set1_ps(b[c]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          sums[c][v] = _mm512_fmadd_ps(left[v], right, sums[c][v]);
+        }
+      }
+    }
+  }
+  const __m512 floor = t.relu ? _mm512_setzero_ps() : _mm512_set1_ps(-__builtin_inff());
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    __m512 columns[kMaxNarrowColumns];
+#pragma GCC unroll 8
+    for (int c = 0; c < kMaxNarrowColumns; ++c) {
+      // The order matters: a NaN in the second operand is what max returns.
+      columns[c] = c < kColumns
+                       ? _mm512_mask_max_ps(sums[c < kColumns ? c : 0][v], __mmask16{0xFFFF}, floor,
+                                            sums[c < kColumns ? c : 0][v])
+                       : _mm512_setzero_ps();
+    }
+    store_transposed(columns, static_cast<__mmask8>(lanes(kColumns)), rows - v * kLanes,
+                     t.y + v * kLanes * t.y_step, t.y_step);
+  }
+}
+
 template <int kFilterRows, int kColumns, int kVectors>
 TRIREME_AVX512 void outer(const OuterTile& t) {
   __m512 sums[kFilterRows][kColumns][kVectors];
@@ -156,11 +237,17 @@ TRIREME_AVX512 void add_overlaps(const OverlapAdd& t) {
 }
 
 using Dot = void (*)(const DotTile&);
+using NarrowDot = void (*)(int64_t, const DotTile&);
 using Outer = void (*)(const OuterTile&);
 
 template <int kVectors, int... kRows>
 constexpr std::array<Dot, sizeof...(kRows)> dots(std::integer_sequence<int, kRows...>) {
   return {&dot<kRows + 1, kVectors>...};
+}
+template <int kVectors, int... kColumns>
+constexpr std::array<NarrowDot, sizeof...(kColumns)> narrow_dots(
+    std::integer_sequence<int, kColumns...>) {
+  return {&narrow_dot<kColumns + 1, kVectors>...};
 }
 template <int kFilterRows, int kVectors, int... kColumns>
 constexpr std::array<Outer, sizeof...(kColumns)> outers(std::integer_sequence<int, kColumns...>) {
@@ -171,6 +258,8 @@ constexpr auto kDots1 = dots<1>(std::make_integer_sequence<int, kDotRows[1]>());
 constexpr auto kDots2 = dots<2>(std::make_integer_sequence<int, kDotRows[2]>());
 constexpr auto kDots3 = dots<3>(std::make_integer_sequence<int, kDotRows[3]>());
 constexpr auto kDots4 = dots<4>(std::make_integer_sequence<int, kDotRows[4]>());
+constexpr auto kNarrowDots1 = narrow_dots<1>(std::make_integer_sequence<int, kMaxNarrowColumns>());
+constexpr auto kNarrowDots2 = narrow_dots<2>(std::make_integer_sequence<int, kMaxNarrowColumns>());
 constexpr auto kOuters1 = outers<1, 1>(std::make_integer_sequence<int, kOuterColumns[1]>());
 constexpr auto kOuters2 = outers<1, 2>(std::make_integer_sequence<int, kOuterColumns[2]>());
 constexpr auto kOuters3x = outers<3, 1>(std::make_integer_sequence<int, kOuterBlockColumns>());
@@ -192,6 +281,11 @@ void dot_tile(int64_t rows, int64_t vectors, const DotTile& tile) {
   }
 }
 
+void narrow_dot_tile(int64_t rows, const DotTile& tile) {
+  const auto index = static_cast<size_t>(tile.columns - 1);
+  (rows <= kLanes ? kNarrowDots1 : kNarrowDots2)[index](rows, tile);
+}
+
 void outer_tile(int64_t filter_rows, int64_t k, int64_t vectors, const OuterTile& tile) {
   const auto index = static_cast<size_t>(k - 1);
   if (filter_rows == 3) return kOuters3x[index](tile);
@@ -203,6 +297,7 @@ void overlap_add(const OverlapAdd& add) { add_overlaps(add); }
 #else
 void overlap_add(const OverlapAdd&) { TRIREME_CHECK(false, "no AVX-512"); }
 void dot_tile(int64_t, int64_t, const DotTile&) { TRIREME_CHECK(false, "no AVX-512"); }
+void narrow_dot_tile(int64_t, const DotTile&) { TRIREME_CHECK(false, "no AVX-512"); }
 void outer_tile(int64_t, int64_t, int64_t, const OuterTile&) { TRIREME_CHECK(false, "no AVX-512"); }
 #endif
 

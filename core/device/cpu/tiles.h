@@ -32,6 +32,16 @@ int64_t max_dot_rows(int64_t vectors);
 // REQUIRES: 1 ≤ vectors ≤ kMaxDotVectors, 1 ≤ rows ≤ max_dot_rows(vectors).
 void dot_tile(int64_t rows, int64_t vectors, const DotTile& tile);
 
+// The same for one vector of few columns where the rows of `a` begin one number after the other,
+// as the windows over an image of one channel do: rows stand in the lanes, so that no lane works on
+// columns that there are not.
+inline constexpr int64_t kMaxNarrowColumns = 8, kMaxNarrowRows = 2 * kLanes;
+inline bool is_narrow(const DotTile& tile) {
+  return tile.a_step == 1 && tile.columns <= kMaxNarrowColumns;
+}
+// REQUIRES: is_narrow(tile), 1 ≤ rows ≤ kMaxNarrowRows.
+void narrow_dot_tile(int64_t rows, const DotTile& tile);
+
 // sums[(f·k + j)·vectors·16 …] += Σ over lines l and pixels p of
 //   x[(l·x_line + p·x_step) + f·x_filter_row + j] · g[l·g_line + p·g_step …], for f in [0,
 //   filter_rows), j in [0, k).

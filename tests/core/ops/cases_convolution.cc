@@ -71,6 +71,9 @@ std::vector<OpCase> convolution_cases() {
       {"window_larger_than_same_image", {1, 2, 2, 1}, {2, 2, 1, 1}, 2, 2},
       // What the models are made of, and channels around the width of a vector.
       {"lenet_1", {5, 32, 32, 1}, {5, 5, 1, 6}, 1, 1, 1, 1, 1, false},
+      {"one_channel_to_8", {2, 7, 52, 1}, {3, 4, 1, 8}, 1, 1, 1, 1, 1, false},
+      {"one_channel_to_3", {2, 6, 13, 1}, {2, 3, 1, 3}, 2, 1, 1, 1, 1, false},
+      {"one_channel_to_5", {2, 6, 33, 1}, {3, 3, 1, 5}, 1, 1, 1, 1, 1, false},
       {"lenet_2", {5, 14, 14, 6}, {5, 5, 6, 16}, 1, 1, 1, 1, 1, false},
       {"cifar_1", {3, 32, 32, 3}, {3, 3, 3, 32}, 1, 1, 1, 1, 1, false},
       {"cifar_2", {2, 16, 16, 32}, {3, 3, 32, 64}, 1, 1, 1, 1, 1, false},

@@ -6,9 +6,9 @@ std::vector<OpCase> random_cases() {
   const OpInput key = fixed(DType::kInt64, {2}, 3, 90);
   std::vector<OpCase> cases;
   // Rows that are shorter than, not a multiple of, and as long as a block of four; blocks that do
-  // not fill a register.
+  // not fill a register; rows cut by what is drawn at a time, and many rows in one of those.
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{5, 3}, Shape{4, 8}, Shape{2, 3, 7},
-                             Shape{0, 4}, Shape{77, 1033}}) {
+                             Shape{0, 4}, Shape{77, 1033}, Shape{300, 5}}) {
     for (const char* op : {"RandomUniform", "RandomNormal"}) {
       cases.push_back({op, shape.to_string(), {key, real(shape)}, {{"seed", int64_t{11}}}});
     }

@@ -33,6 +33,12 @@ int count_large(const Program& program, std::string_view op) {
   return nodes;
 }
 
+std::vector<Value> gradients_of(Value loss, const std::vector<Value>& variables) {
+  std::vector<Value> values;
+  for (const Gradient& gradient : gradients(loss, variables)) values.push_back(gradient.values);
+  return values;
+}
+
 Value images(Graph& g) { return ops::placeholder(g, "x", DType::kFloat32, {-1, 6, 6, 2}); }
 
 // Windows that tile the image, that overlap, and that reach over its edge.
@@ -50,7 +56,7 @@ TEST(ShrinkPoolGradientsTest, ReluAndBiasOfAConvolution) {
       const Value y =
           ops::relu(ops::bias_add(ops::conv2d(images(g), w, {.padding = ops::Padding::kSame}), b));
       const Value loss = ops::mean(ops::square(ops::max_pool2d(y, options)));
-      p.fetches = gradients(loss, std::vector{w, b});
+      p.fetches = gradients_of(loss, {w, b});
     };
     EXPECT_EQ(count_large(make_program(build), "ReluGrad"), 1);
     EXPECT_EQ(count_large(make_program(build), "Sum"), 1);
@@ -69,7 +75,7 @@ TEST(ShrinkPoolGradientsTest, SumBehindAnAveragePooling) {
       const Build build = [&](Graph& g, Program& p) {
         const Value x = images(g);
         const Value loss = ops::mean(ops::square(ops::avg_pool2d(x, options)));
-        p.fetches = {ops::sum(gradients(loss, std::vector{x})[0], axes, true)};
+        p.fetches = {ops::sum(gradients_of(loss, {x})[0], axes, true)};
       };
       const bool whole_images = axes[0] <= 1 && axes.back() == 2;
       const Program program = shrink(build);
@@ -83,7 +89,7 @@ TEST(ShrinkPoolGradientsTest, AGradientThatOthersSeeStays) {
   const Build build = [](Graph& g, Program& p) {
     const Value x = images(g), y = ops::relu(x);
     const Value loss = ops::mean(ops::square(ops::max_pool2d(y, {})));
-    p.fetches = gradients(loss, std::vector{x, y});
+    p.fetches = gradients_of(loss, {x, y});
   };
   const Program program = shrink(build);
   EXPECT_EQ(count_large(program, "ReluGrad"), 1);

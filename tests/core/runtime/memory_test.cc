@@ -9,7 +9,8 @@
 namespace trireme {
 namespace {
 
-// Random graphs of ops that may work in place, views and broadcasts; any overlap of live values shows in the numbers.
+// Random graphs of ops that may work in place, views and broadcasts; any overlap of live values
+// shows in the numbers.
 TEST(MemoryTest, RandomGraphsGiveWhatTheInterpreterGives) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     PhiloxGenerator random(seed);
@@ -20,20 +21,37 @@ TEST(MemoryTest, RandomGraphsGiveWhatTheInterpreterGives) {
     auto pick = [&] { return values[random.below(values.size())]; };
     for (int i = 0; i < 25; ++i) {
       switch (random.below(8)) {
-        case 0: values.push_back(pick() + pick()); break;
-        case 1: values.push_back(pick() * pick()); break;
-        case 2: values.push_back(ops::tanh(pick())); break;
-        case 3: values.push_back(ops::sigmoid(pick())); break;
-        case 4: values.push_back(pick() - row); break;
-        case 5: values.push_back(ops::tanh(ops::reshape(ops::reshape(pick(), {24}), {6, 4}))); break;
-        case 6: values.push_back(ops::broadcast_like(ops::tanh(ops::sum(pick(), {0}, true)), x)); break;
-        case 7: values.push_back(ops::tanh(ops::transpose(ops::transpose(pick())))); break;
+        case 0:
+          values.push_back(pick() + pick());
+          break;
+        case 1:
+          values.push_back(pick() * pick());
+          break;
+        case 2:
+          values.push_back(ops::tanh(pick()));
+          break;
+        case 3:
+          values.push_back(ops::sigmoid(pick()));
+          break;
+        case 4:
+          values.push_back(pick() - row);
+          break;
+        case 5:
+          values.push_back(ops::tanh(ops::reshape(ops::reshape(pick(), {24}), {6, 4})));
+          break;
+        case 6:
+          values.push_back(ops::broadcast_like(ops::tanh(ops::sum(pick(), {0}, true)), x));
+          break;
+        case 7:
+          values.push_back(ops::tanh(ops::transpose(ops::transpose(pick()))));
+          break;
       }
     }
     std::vector<Value> fetches;
     for (int i = 0; i < 3; ++i) fetches.push_back(pick());
-    const testing::Feeds feeds = {{x, testing::random_tensor(DType::kFloat64, {6, 4}, -1, 1, seed)},
-                                  {row, testing::random_tensor(DType::kFloat64, {4}, -1, 1, seed + 1)}};
+    const testing::Feeds feeds = {
+        {x, testing::random_tensor(DType::kFloat64, {6, 4}, -1, 1, seed)},
+        {row, testing::random_tensor(DType::kFloat64, {4}, -1, 1, seed + 1)}};
     const auto expected = testing::evaluate(fetches, feeds);
     Session session(graph);
     const auto actual = session.run(feeds, fetches);
@@ -75,9 +93,11 @@ TEST(MemoryTest, FunctionsOfASessionShareOneArena) {
   std::vector<Tensor> results;
   for (int64_t size : {8, 5000, 8, 100000, 8}) {
     small->run(std::vector{Tensor::zeros(DType::kFloat32, {size})}, results);
-    EXPECT_NEAR(results[0].item<float>(), static_cast<float>(size), 1e-2 * static_cast<double>(size));
+    EXPECT_NEAR(results[0].item<float>(), static_cast<float>(size),
+                1e-2 * static_cast<double>(size));
     large->run(std::vector{Tensor::zeros(DType::kFloat32, {size})}, results);
-    EXPECT_NEAR(results[0].item<float>(), 0.76159415 * static_cast<double>(size), 1e-2 * static_cast<double>(size));
+    EXPECT_NEAR(results[0].item<float>(), 0.76159415 * static_cast<double>(size),
+                1e-2 * static_cast<double>(size));
   }
 }
 

@@ -1,4 +1,5 @@
-// Whatever works on the remote device works on a GPU: its memory is out of the host's reach, its kernels run later.
+// Whatever works on the remote device works on a GPU: its memory is out of the host's reach, its
+// kernels run later.
 #include "tests/support/remote_device.h"
 
 #include <gtest/gtest.h>
@@ -67,7 +68,8 @@ struct RuntimeCase {
 TEST(RemoteDeviceTest, EveryOpAgreesWithReference) {
   std::set<std::string> seen;
   for (const OpCase& op_case : testing::all_op_cases()) {
-    if (op_case.op == "Placeholder" || op_case.op == "Variable" || op_case.op == "Constant") continue;
+    if (op_case.op == "Placeholder" || op_case.op == "Variable" || op_case.op == "Constant")
+      continue;
     SCOPED_TRACE(::testing::PrintToString(op_case.op + "/" + op_case.label));
     const auto built = testing::build_case(op_case, DType::kFloat32);
     RuntimeCase remote(op_case, testing::build_case(op_case, DType::kFloat32));

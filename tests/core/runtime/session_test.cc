@@ -97,9 +97,12 @@ TEST(SessionTest, AFeedThatDoesNotFitIsNamed) {
   Session session(graph);
   auto identity = session.function({x}, {ops::negate(x)});
   std::vector<Tensor> results;
-  EXPECT_THAT(message_of([&] { identity->run(std::vector{Tensor::zeros(DType::kFloat32, {2, 3})}, results); }),
+  EXPECT_THAT(message_of([&] {
+                identity->run(std::vector{Tensor::zeros(DType::kFloat32, {2, 3})}, results);
+              }),
               HasSubstr("feed of 'x': expected f32[?, 2], found f32[2, 3]"));
-  EXPECT_THAT(message_of([&] { identity->run({}, results); }), HasSubstr("expected 1 fed tensors, found 0"));
+  EXPECT_THAT(message_of([&] { identity->run({}, results); }),
+              HasSubstr("expected 1 fed tensors, found 0"));
 }
 
 TEST(SessionTest, APlaceholderThatIsNotFedIsNamed) {
@@ -120,8 +123,10 @@ TEST(SessionTest, AllMissingKernelsAreListedAtOnce) {
   Graph graph(core_op_table());
   const Value x = ops::placeholder(graph, "x", DType::kUInt8, {2});
   Session session(graph, {.kernels = std::make_shared<KernelTable>()});
-  const std::string message =
-      message_of([&] { session.run({{x, Tensor::zeros(DType::kUInt8, {2})}}, {ops::cast(x, DType::kFloat32), ops::equal(x, x)}); });
+  const std::string message = message_of([&] {
+    session.run({{x, Tensor::zeros(DType::kUInt8, {2})}},
+                {ops::cast(x, DType::kFloat32), ops::equal(x, x)});
+  });
   EXPECT_THAT(message, HasSubstr("Cast"));
   EXPECT_THAT(message, HasSubstr("Equal"));
 }
@@ -131,7 +136,8 @@ TEST(SessionTest, AnUnknownDeviceIsAnErrorThatListsWhatExists) {
   const Value x = ops::placeholder(graph, "x", DType::kFloat32, {2});
   ops::exp(x).node->set_device("/device:GPU:0");
   Session session(graph);
-  EXPECT_THAT(message_of([&] { session.function({x}, {graph.find("exp")->output()}); }), HasSubstr("/device:CPU:0"));
+  EXPECT_THAT(message_of([&] { session.function({x}, {graph.find("exp")->output()}); }),
+              HasSubstr("/device:CPU:0"));
 }
 
 TEST(SessionTest, ValuesCrossVirtualDevices) {
@@ -146,7 +152,8 @@ TEST(SessionTest, ValuesCrossVirtualDevices) {
   Session session(graph, {.devices = make_device_set("cpu", 2)});
   auto function = session.function({x}, {z});
   std::vector<Tensor> results;
-  function->run(std::vector{Tensor::from<float>({8}, {0.f, 1.f, 2.f, 3.f, 4.f, 5.f, 6.f, 7.f})}, results);
+  function->run(std::vector{Tensor::from<float>({8}, {0.f, 1.f, 2.f, 3.f, 4.f, 5.f, 6.f, 7.f})},
+                results);
   EXPECT_EQ(results[0].as_double(7), 56);
   EXPECT_EQ(function->statistics().copies, 2);
 }

@@ -1,4 +1,5 @@
-// Streams, events and errors: communication runs beside compute, in the order that the data flow asks for.
+// Streams, events and errors: communication runs beside compute, in the order that the data flow
+// asks for.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +18,8 @@
 namespace trireme {
 namespace {
 
-// Two ops that can only finish when they run at the same time: Meet waits until the other has started.
+// Two ops that can only finish when they run at the same time: Meet waits until the other has
+// started.
 struct Meeting {
   std::atomic<int> arrived{0};
   std::atomic<int> communications{0};
@@ -39,11 +41,20 @@ std::vector<TensorType> same_type(const InferenceContext& c) { return {c.input(0
 std::shared_ptr<const OpTable> ops_with_meeting() {
   auto table = std::make_shared<OpTable>();
   register_core_ops(*table);
-  table->add({.name = "MeetCommunication", .min_inputs = 1, .max_inputs = 1, .infer = same_type,
+  table->add({.name = "MeetCommunication",
+              .min_inputs = 1,
+              .max_inputs = 1,
+              .infer = same_type,
               .traits = {.is_stateful = true, .is_communication = true}});
-  table->add({.name = "MeetCompute", .min_inputs = 1, .max_inputs = 1, .infer = same_type,
+  table->add({.name = "MeetCompute",
+              .min_inputs = 1,
+              .max_inputs = 1,
+              .infer = same_type,
               .traits = {.is_stateful = true}});
-  table->add({.name = "Fail", .min_inputs = 1, .max_inputs = 1, .infer = same_type,
+  table->add({.name = "Fail",
+              .min_inputs = 1,
+              .max_inputs = 1,
+              .infer = same_type,
               .traits = {.is_stateful = true, .is_communication = true}});
   return table;
 }
@@ -63,7 +74,8 @@ std::shared_ptr<const KernelTable> kernels_with_meeting(const std::shared_ptr<Me
   table->add("MeetCommunication", "cpu", DType::kFloat32, meet(1));
   table->add("MeetCompute", "cpu", DType::kFloat32, meet(2));
   table->add("Fail", "cpu", DType::kFloat32, [](const KernelSpec&) -> PreparedKernel {
-    return {.run = [](const KernelArgs&) { throw Error(ErrorCode::kUnavailable, "rank 2 is lost"); }};
+    return {
+        .run = [](const KernelArgs&) { throw Error(ErrorCode::kUnavailable, "rank 2 is lost"); }};
   });
   return table;
 }
@@ -83,7 +95,8 @@ TEST(StreamsTest, CommunicationOverlapsWithCompute) {
     meeting->arrived = 0;
     function->run(std::vector{feed}, results);
     for (int64_t k = 0; k < 1000; k += 99) {
-      ASSERT_NEAR(results[0].as_double(k), feed.as_double(k) * feed.as_double(k) - feed.as_double(k), 1e-5);
+      ASSERT_NEAR(results[0].as_double(k),
+                  feed.as_double(k) * feed.as_double(k) - feed.as_double(k), 1e-5);
     }
   }
   EXPECT_EQ(meeting->communications, 50);
@@ -107,7 +120,8 @@ TEST(StreamsTest, TheFirstErrorOfAStreamReachesTheCallerAndTheNextRunWorks) {
   EXPECT_EQ(session.run({{x, feed}}, {ops::exp(x)})[0].as_double(0), 1);
 }
 
-// The bytes that the communication stream still reads must not be given to a value of the compute stream.
+// The bytes that the communication stream still reads must not be given to a value of the compute
+// stream.
 TEST(StreamsTest, MemoryInUseByTheOtherStreamIsNotReused) {
   auto meeting = std::make_shared<Meeting>();
   Graph graph(ops_with_meeting());
@@ -122,7 +136,8 @@ TEST(StreamsTest, MemoryInUseByTheOtherStreamIsNotReused) {
   const Tensor feed = testing::random_tensor(DType::kFloat32, {4096}, -2, 2, 1);
   const auto results = session.run({{x, feed}}, {sent, met});
   for (int64_t k = 0; k < 4096; ++k) {
-    ASSERT_FLOAT_EQ(results[0].as_double(k), static_cast<float>(feed.as_double(k)) * static_cast<float>(feed.as_double(k)));
+    ASSERT_FLOAT_EQ(results[0].as_double(k),
+                    static_cast<float>(feed.as_double(k)) * static_cast<float>(feed.as_double(k)));
   }
 }
 
