@@ -25,7 +25,9 @@ constexpr size_t kHugePage = size_t{2} << 20;
 std::shared_ptr<Buffer> allocate_host(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
   const size_t rounded = (bytes / kAlignment + 1) * kAlignment;
-  void* data = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded);
+  void* data = nullptr;
+  // Not aligned_alloc, whose size must be a multiple of the alignment.
+  if (rounded < bytes || posix_memalign(&data, alignment, rounded) != 0) data = nullptr;
   if (data != nullptr && alignment == kHugePage) {
     // A hint: where it is refused, everything works as before.
     (void)madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
