@@ -55,6 +55,10 @@ void* allocate(size_t bytes, size_t alignment) {
 
 // NOLINTBEGIN: every replaceable form that the standard library may call ends in these.
 [[gnu::noinline]] void* operator new(size_t bytes) { return allocate(bytes, 0); }
+// std::stable_sort asks with this one; a replaced delete must not meet a new that was not replaced.
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return allocate(bytes, 0);
+}
 [[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
   return allocate(bytes, static_cast<size_t>(alignment));
 }
