@@ -21,7 +21,7 @@ class InlineStream : public Stream {
     }
   }
   void copy(void* to, const void* from, size_t bytes, CopyKind) override {
-    if (!error_) std::memcpy(to, from, bytes);
+    if (!error_ && bytes > 0) std::memcpy(to, from, bytes);
   }
   void record(Event& event) override {
     auto& host_event = dynamic_cast<HostEvent&>(event);

@@ -86,7 +86,7 @@ void TaskStream::synchronize() {
 }
 
 void TaskStream::run_copy(void* to, const void* from, size_t bytes, CopyKind) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void TaskStream::run(const Task& task) {

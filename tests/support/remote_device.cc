@@ -104,6 +104,7 @@ class RemoteStream : public TaskStream {
     kernel.run(translate(args));
   }
   void run_copy(void* to, const void* from, size_t bytes, CopyKind kind) override {
+    if (bytes == 0) return;  // addresses of nothing may be null
     std::memcpy(kind == CopyKind::kDeviceToHost ? to : memory_->to_real(to),
                 kind == CopyKind::kHostToDevice ? from : memory_->to_real(from), bytes);
   }
