@@ -70,14 +70,18 @@ LabeledImages read_cifar10(const std::vector<std::string>& paths) {
   return result;
 }
 
-LabeledImages cifar10(const std::string& directory, Split split) {
-  if (split == Split::kTest) return read_cifar10({find_file(directory + "/test_batch.bin")});
+std::vector<std::string> cifar10_files(const std::string& directory, Split split) {
+  if (split == Split::kTest) return {find_file(directory + "/test_batch.bin")};
   std::vector<std::string> paths{find_file(directory + "/data_batch_1.bin")};
   for (int i = 2; i <= 5; ++i) {
     if (auto found = locate_file(str_cat(directory, "/data_batch_", i, ".bin")))
       paths.push_back(*std::move(found));
   }
-  return read_cifar10(paths);
+  return paths;
+}
+
+LabeledImages cifar10(const std::string& directory, Split split) {
+  return read_cifar10(cifar10_files(directory, split));
 }
 
 }  // namespace trireme::data

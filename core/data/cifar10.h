@@ -27,5 +27,7 @@ LabeledImages read_cifar10(const std::vector<std::string>& paths);
 // first, or test_batch.bin; or those names with .gz. Throws Error{kNotFound} that says which names
 // were looked for.
 LabeledImages cifar10(const std::string& directory, Split split);
+// The files of which that is made.
+std::vector<std::string> cifar10_files(const std::string& directory, Split split);
 
 }  // namespace trireme::data

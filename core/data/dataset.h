@@ -113,6 +113,10 @@ class Dataset {
   Dataset shuffle(uint64_t seed) const;
   // Stacks `size` elements along a new first axis. Components must agree in shape.
   Dataset batch(int64_t size, bool drop_remainder = false) const;
+  // The same batches, but of each only the rows that batch_share() gives to part `index` of
+  // `count`: what one of several workers trains on. Where that is none it is the batch's first row,
+  // which the caller leaves out by weighting it with 0. Needs known shapes and a cardinality.
+  Dataset batch_part(int64_t size, int64_t index, int64_t count) const;
   Dataset repeat(int64_t count = kForever) const;
   Dataset take(int64_t count) const;
   Dataset skip(int64_t count) const;

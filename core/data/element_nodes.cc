@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/base/batch_share.h"
 #include "core/base/error.h"
 #include "core/data/node.h"
 
@@ -47,12 +48,22 @@ struct BatchState : NodeState {
 
 class BatchNode final : public Node {
  public:
-  BatchNode(NodePtr child, int64_t batch, bool drop_remainder)
-      : child_(std::move(child)), batch_(batch), drop_remainder_(drop_remainder) {
+  BatchNode(NodePtr child, int64_t batch, bool drop_remainder, int64_t part = 0, int64_t parts = 1)
+      : child_(std::move(child)),
+        batch_(batch),
+        drop_remainder_(drop_remainder),
+        part_(part),
+        parts_(parts) {
     inherit(*child_);
     if (batch < 1) throw invalid_argument("batch: expected a size of at least 1, found ", batch);
     if (size_ >= 0) size_ = size_ / batch + (!drop_remainder && size_ % batch != 0 ? 1 : 0);
     direct_ = child_->size() != kUnknown && has_known_shapes(child_->spec());
+    if (part < 0 || part >= parts) throw invalid_argument("batch_part: part ", part, " of ", parts);
+    if (parts > 1 && !direct_) {
+      throw invalid_argument(
+          "batch_part: needs examples of known number and shapes; batch a generator on each "
+          "worker");
+    }
     const bool always_full = drop_remainder || child_->size() == kInfinite ||
                              (child_->size() >= 0 && child_->size() % batch == 0);
     for (ComponentSpec& component : spec_) {
@@ -61,8 +72,9 @@ class BatchNode final : public Node {
                                ", with the batch that is more than ", Shape::kMaxRank,
                                " dimensions");
       }
-      component.shape = stacked(component.shape, always_full ? batch : -1);
+      component.shape = stacked(component.shape, always_full ? own_rows(batch).second : -1);
     }
+    // The state of one part can be taken up by another: they are at the same batch.
     sign(drop_remainder ? "batch_drop" : "batch", batch);
   }
 
@@ -82,12 +94,24 @@ class BatchNode final : public Node {
   }
   Position first(Position at) const { return {scaled_position(at.index, batch_, 0), at.epoch}; }
 
+  // The first of my rows in a batch, and how many.
+  std::pair<int64_t, int64_t> own_rows(int64_t rows) const {
+    const RowRange range = batch_share(rows, part_, parts_);
+    return range.size() > 0 ? std::pair(range.begin, range.size())
+                            : std::pair<int64_t, int64_t>(0, 1);
+  }
+
   // The common case: sizes are known, so each row is written where it will stay.
   bool read_direct(Context& context, BatchState& state, Position at, Element& out) const {
     Position from = first(at);
     int64_t rows = batch_;
     if (child_->size() >= 0) rows = std::min(rows, child_->size() - from.index);
     if (rows <= 0 || (drop_remainder_ && rows < batch_)) return false;
+    if (parts_ > 1) {
+      const auto [begin, count] = own_rows(rows);
+      from.index += begin;
+      rows = count;
+    }
     const ElementSpec& spec = child_->spec();
     out.resize(spec.size());
     state.rows.resize(spec.size());
@@ -141,6 +165,7 @@ class BatchNode final : public Node {
   NodePtr child_;
   int64_t batch_;
   bool drop_remainder_;
+  int64_t part_, parts_;
   bool direct_ = false;
 };
 
@@ -200,6 +225,10 @@ class CacheNode final : public Node {
 NodePtr make_map(NodePtr child, MapFunction function, MapOptions options) {
   return std::make_shared<MapNode>(std::move(child), std::move(function), std::move(options));
 }
+NodePtr make_batch_part(NodePtr child, int64_t size, int64_t index, int64_t count) {
+  return std::make_shared<BatchNode>(std::move(child), size, false, index, count);
+}
+
 NodePtr make_batch(NodePtr child, int64_t size, bool drop_remainder) {
   return std::make_shared<BatchNode>(std::move(child), size, drop_remainder);
 }

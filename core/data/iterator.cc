@@ -224,6 +224,10 @@ Dataset Dataset::map(MapFunction function, MapOptions options) const {
   return Dataset(make_map(node_, std::move(function), std::move(options)));
 }
 Dataset Dataset::shuffle(uint64_t seed) const { return Dataset(make_shuffle(node_, seed)); }
+Dataset Dataset::batch_part(int64_t size, int64_t index, int64_t count) const {
+  return Dataset(make_batch_part(node_, size, index, count));
+}
+
 Dataset Dataset::batch(int64_t size, bool drop_remainder) const {
   return Dataset(make_batch(node_, size, drop_remainder));
 }

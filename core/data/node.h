@@ -87,6 +87,7 @@ using NodePtr = std::shared_ptr<const Node>;
 NodePtr make_map(NodePtr child, MapFunction function, MapOptions options);
 NodePtr make_shuffle(NodePtr child, uint64_t seed);
 NodePtr make_batch(NodePtr child, int64_t size, bool drop_remainder);
+NodePtr make_batch_part(NodePtr child, int64_t size, int64_t index, int64_t count);
 NodePtr make_repeat(NodePtr child, int64_t count);
 NodePtr make_take(NodePtr child, int64_t count);
 NodePtr make_skip(NodePtr child, int64_t count);

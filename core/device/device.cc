@@ -25,9 +25,15 @@ class InlineStream : public Stream {
   }
   void record(Event& event) override {
     auto& host_event = dynamic_cast<HostEvent&>(event);
-    host_event.complete(host_event.mark_recorded());
+    host_event.complete(host_event.mark_recorded(), error_);
   }
-  void wait(Event& event) override { event.wait_on_host(); }
+  void wait(Event& event) override {
+    try {
+      event.wait_on_host();
+    } catch (...) {
+      if (!error_) error_ = std::current_exception();
+    }
+  }
   void synchronize() override {
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }

@@ -25,7 +25,8 @@ inline constexpr int kStreamsPerDevice = 2;
 class Event {
  public:
   virtual ~Event() = default;
-  // Blocks the calling thread until the latest record() has been reached.
+  // Blocks the calling thread until the latest record() has been reached. Throws the error that the
+  // recording stream had by then.
   virtual void wait_on_host() = 0;
 };
 
@@ -33,7 +34,8 @@ enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
 
 // One thread at a time issues work. Nothing here allocates.
 // The first error of a stream is kept, what follows it is skipped, and synchronize() rethrows it
-// once.
+// once. A stream that waits for an event of a failed stream fails with the same error: nothing is
+// computed from what was never made.
 class Stream {
  public:
   virtual ~Stream() = default;

@@ -4,6 +4,7 @@
 // Preparing is where a oneDNN primitive is made. A prepared kernel is run by one thread at a time.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <map>
 #include <span>
@@ -57,6 +58,9 @@ struct KernelArgs {
 struct PreparedKernel {
   std::function<void(const KernelArgs&)> run;
   size_t scratch_bytes = 0;
+  // Of a kernel that others wait for: called in its place, on a stream that has a thread, when
+  // `cause` has ended the stream before. Null: nobody waits. Does not throw.
+  std::function<void(const std::exception_ptr& cause)> abandon = nullptr;
 };
 
 using KernelFactory = std::function<PreparedKernel(const KernelSpec&)>;

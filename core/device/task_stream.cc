@@ -13,9 +13,12 @@ uint64_t HostEvent::mark_recorded() {
   return ++recorded_;
 }
 
-void HostEvent::complete(uint64_t ticket) {
+void HostEvent::complete(uint64_t ticket, std::exception_ptr error) {
   MutexLock lock(mutex_);
-  if (ticket > completed_) completed_ = ticket;
+  if (ticket > completed_) {
+    completed_ = ticket;
+    error_ = std::move(error);
+  }
   changed_.notify_all();
 }
 
@@ -27,6 +30,7 @@ uint64_t HostEvent::last_recorded() {
 void HostEvent::wait_for(uint64_t ticket) {
   MutexLock lock(mutex_);
   while (completed_ < ticket) changed_.wait(mutex_);
+  if (error_) std::rethrow_exception(error_);
 }
 
 void HostEvent::wait_on_host() { wait_for(last_recorded()); }
@@ -89,7 +93,7 @@ void TaskStream::run_copy(void* to, const void* from, size_t bytes, CopyKind) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
-void TaskStream::run(const Task& task) {
+void TaskStream::run(const Task& task, const std::exception_ptr& failure) {
   switch (task.kind) {
     case Task::Kind::kKernel:
       run_kernel(*task.kernel, *task.args);
@@ -98,7 +102,7 @@ void TaskStream::run(const Task& task) {
       run_copy(task.to, task.from, task.bytes, task.copy_kind);
       break;
     case Task::Kind::kRecord:
-      task.event->complete(task.ticket);
+      task.event->complete(task.ticket, failure);
       break;
     case Task::Kind::kWait:
       task.event != nullptr ? task.event->wait_for(task.ticket)
@@ -110,22 +114,24 @@ void TaskStream::run(const Task& task) {
 }
 
 void TaskStream::work() {
-  bool failed = false;
   while (true) {
     Task task;
+    std::exception_ptr failure;
     {
       MutexLock lock(mutex_);
       while (size_ == 0) changed_.wait(mutex_);
       task = queue_[head_];
-      failed = error_ != nullptr;
+      failure = error_;
     }
     // After an error, events still complete: nobody may hang on a stream that failed.
-    const bool skip =
-        failed && (task.kind == Task::Kind::kKernel || task.kind == Task::Kind::kCopy);
+    const bool skip = failure != nullptr && task.kind != Task::Kind::kRecord;
     std::exception_ptr error;
+    if (skip && task.kind == Task::Kind::kKernel && task.kernel->abandon) {
+      task.kernel->abandon(failure);
+    }
     if (!skip) {
       try {
-        run(task);
+        run(task, failure);
       } catch (...) {
         error = std::current_exception();
       }

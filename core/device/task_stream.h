@@ -16,10 +16,11 @@ namespace trireme {
 // Counts records and completions, so that recording again before everyone has waited is harmless.
 class HostEvent : public Event {
  public:
-  uint64_t mark_recorded() EXCLUDES(mutex_);        // called by the issuer; returns the ticket
-  void complete(uint64_t ticket) EXCLUDES(mutex_);  // called where the stream reaches it
+  uint64_t mark_recorded() EXCLUDES(mutex_);  // called by the issuer; returns the ticket
+  // Called where the stream reaches it; with the stream's error, if it has one.
+  void complete(uint64_t ticket, std::exception_ptr error) EXCLUDES(mutex_);
   uint64_t last_recorded() EXCLUDES(mutex_);
-  void wait_for(uint64_t ticket) EXCLUDES(mutex_);
+  void wait_for(uint64_t ticket) EXCLUDES(mutex_);  // throws that error
   void wait_on_host() override;
 
  private:
@@ -27,6 +28,7 @@ class HostEvent : public Event {
   ConditionVariable changed_;
   uint64_t recorded_ GUARDED_BY(mutex_) = 0;
   uint64_t completed_ GUARDED_BY(mutex_) = 0;
+  std::exception_ptr error_ GUARDED_BY(mutex_);  // of the latest completion
 };
 
 class TaskStream : public Stream {
@@ -64,7 +66,7 @@ class TaskStream : public Stream {
   };
   void push(const Task& task);
   void work();
-  void run(const Task& task);
+  void run(const Task& task, const std::exception_ptr& failure);
 
   static constexpr size_t kCapacity = 256;
 

@@ -39,6 +39,9 @@ struct OpTraits {
   bool is_elementwise = false;
   // Runs on the communication stream, next to the compute stream.
   bool is_communication = false;
+  // Output i has the type of input i; all outputs lie side by side, each aligned to kAlignment, and
+  // an input that nobody else needs is planned to be its output: what makes it writes it there.
+  bool packs_outputs = false;
   // Which input's dtype chooses the kernel; -1: that of output 0.
   int kernel_dtype_input = 0;
 };

@@ -1,5 +1,6 @@
 #include "core/nn/callbacks.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/error.h"
@@ -9,6 +10,7 @@ namespace trireme::nn {
 namespace {
 
 constexpr std::string_view kEarlyStopping = "callback/early_stopping/";
+constexpr std::string_view kCsvLines = "callback/csv_log/lines";
 
 std::string key(std::string_view name) { return str_cat(kEarlyStopping, name); }
 
@@ -31,7 +33,9 @@ CheckpointCallback::CheckpointCallback(CheckpointCallbackOptions options)
 }
 
 void CheckpointCallback::on_train_begin(Training& training) {
-  saved_step_ = training.resumed() ? training.step() : -1;
+  // Also of a training that another process began, which may have ended before it could save.
+  const auto latest = training.resumed() ? manager_.latest() : std::nullopt;
+  saved_step_ = latest && latest->step == training.step() ? training.step() : -1;
   saved_epoch_ = training.epoch();
 }
 
@@ -81,11 +85,17 @@ void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
     return;
   }
   // As in Keras: patience 0 and 1 both stop at the first epoch that is no better.
-  if (++waited_ >= options_.patience) {
-    stopped_ = true;
-    training.request_stop(str_cat(options_.monitor, " has not improved on ", best_, " for ",
-                                  waited_, waited_ == 1 ? " epoch" : " epochs"));
-  }
+  if (++waited_ >= options_.patience) stop(training);
+}
+
+void EarlyStopping::on_epoch_begin(Training& training) {
+  if (waited_ > 0 && waited_ >= options_.patience) stop(training);
+}
+
+void EarlyStopping::stop(Training& training) {
+  stopped_ = true;
+  training.request_stop(str_cat(options_.monitor, " has not improved on ", best_, " for ", waited_,
+                                waited_ == 1 ? " epoch" : " epochs"));
 }
 
 void EarlyStopping::on_train_end(Training& training) {
@@ -106,6 +116,7 @@ void EarlyStopping::restore(const StateMap& state) {
   if (best == state.end() || waited == state.end()) return;
   best_ = best->second.item<double>();
   waited_ = waited->second.item<int64_t>();
+  best_weights_.clear();
   const std::string prefix = key("weights/");
   for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix);
        ++it) {
@@ -113,36 +124,81 @@ void EarlyStopping::restore(const StateMap& state) {
   }
 }
 
+CsvLog::CsvLog(std::string path, std::function<bool()> writes)
+    : path_(std::move(path)), writes_(std::move(writes)) {}
+
 void CsvLog::on_train_begin(Training& training) {
-  std::vector<std::string> lines;
-  if (training.resumed()) lines = read_lines(path_);
-  header_ = lines.empty() ? "" : lines[0];
-  // Opening truncates, so kept lines are written again.
-  out_.open(path_, std::ios::trunc);
-  if (!out_) throw failed(path_, ": cannot be written; is its directory there?");
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const bool keep = i == 0 || std::atoll(lines[i].c_str()) < training.epoch();
-    if (keep) out_ << lines[i] << '\n';
-  }
-  out_.flush();
+  // A state without lines is older than this callback: the file has them.
+  if (training.resumed() && lines_.empty()) lines_ = read_lines(path_);
+  drop_from(training.epoch());
+  write();
+}
+
+void CsvLog::on_epoch_begin(Training& training) {
+  drop_from(training.epoch());
+  write();
 }
 
 void CsvLog::on_epoch_end(Training& training, Logs logs) {
-  std::string header = "epoch", line = std::to_string(training.epoch() - 1);
+  const int64_t epoch = training.epoch() - 1;
+  std::string header = "epoch", line = std::to_string(epoch);
   for (const LogValue& log : logs) {
     header += str_cat(",", log.name);
     char number[32];
     std::snprintf(number, sizeof number, ",%.9g", log.value);
     line += number;
   }
-  if (header_.empty()) {
-    header_ = header;
-    out_ << header << '\n';
-  } else if (header_ != header) {
-    throw invalid_argument(path_, ":1: expected the columns \"", header, "\", found \"", header_,
+  drop_from(epoch);
+  if (lines_.empty()) {
+    lines_.push_back(header);
+  } else if (lines_[0] != header) {
+    throw invalid_argument(path_, ":1: expected the columns \"", header, "\", found \"", lines_[0],
                            "\"; choose another file");
   }
-  out_ << line << std::endl;
+  lines_.push_back(line);
+  write();
+}
+
+void CsvLog::on_train_end(Training&) { write(); }
+
+void CsvLog::save(StateMap& state) const {
+  if (lines_.empty()) return;
+  state[std::string(kCsvLines)] =
+      Tensor::from<std::string>({static_cast<int64_t>(lines_.size())}, lines_);
+}
+
+void CsvLog::restore(const StateMap& state) {
+  const auto found = state.find(std::string(kCsvLines));
+  if (found == state.end()) return;
+  const auto lines = found->second.flat<std::string>();
+  lines_.assign(lines.begin(), lines.end());
+  out_.close();  // what is in the file may be another's
+}
+
+void CsvLog::drop_from(int64_t epoch) {
+  const auto is_late = [&](const std::string& line) { return std::atoll(line.c_str()) >= epoch; };
+  if (lines_.empty()) return;
+  const auto end = std::remove_if(lines_.begin() + 1, lines_.end(), is_late);
+  if (end == lines_.end()) return;
+  lines_.erase(end, lines_.end());
+  out_.close();
+}
+
+void CsvLog::write() {
+  if (writes_ && !writes_()) {
+    out_.close();  // whoever writes now may do so until it is this process's turn again
+    return;
+  }
+  if (!out_.is_open()) {
+    // Opening truncates, so kept lines are written again.
+    out_.clear();
+    out_.open(path_, std::ios::trunc);
+    if (!out_) throw failed(path_, ": cannot be written; is its directory there?");
+    written_ = 0;
+  }
+  if (written_ == lines_.size()) return;
+  for (; written_ < lines_.size(); ++written_) out_ << lines_[written_] << '\n';
+  out_.flush();
   if (!out_) throw failed(path_, ": writing failed; is the disk full?");
 }
 

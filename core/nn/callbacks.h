@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -20,6 +21,9 @@ namespace trireme::nn {
 
 class Model;
 
+// The reason of a training that a signal ended.
+inline constexpr const char* kStoppedBySignal = "a signal asked for it";
+
 // What a callback may see and do of the training that it belongs to.
 class Training {
  public:
@@ -27,11 +31,14 @@ class Training {
   virtual Model& model() = 0;
   virtual int64_t step() const = 0;   // steps taken since training began, resumed ones too
   virtual int64_t epoch() const = 0;  // epochs finished, likewise
-  virtual bool resumed() const = 0;
+  virtual bool resumed() const = 0;   // steps were taken before this callback began
   // Everything that a checkpoint holds: variables, slots, progress, callbacks.
   virtual StateMap state() = 0;
+  // Goes on from another training's state(); callbacks too, by Callback::restore().
+  virtual void restore(const StateMap& state) = 0;
   // Training ends after this step or epoch; the first reason counts.
   virtual void request_stop(const std::string& reason) = 0;
+  virtual const std::string& stop_reason() const = 0;  // empty: nobody has asked for it
 };
 
 class Callback {
@@ -82,6 +89,8 @@ struct EarlyStoppingOptions {
 class EarlyStopping : public Callback {
  public:
   explicit EarlyStopping(EarlyStoppingOptions options);
+  // Stops a training that goes on from a state in which it had to stop.
+  void on_epoch_begin(Training& training) override;
   // Throws Error{kInvalidArgument} listing what could be monitored.
   void on_epoch_end(Training& training, Logs logs) override;
   void on_train_end(Training& training) override;
@@ -89,6 +98,7 @@ class EarlyStopping : public Callback {
   void restore(const StateMap& state) override;
 
  private:
+  void stop(Training& training);
   EarlyStoppingOptions options_;
   double best_ = std::numeric_limits<double>::quiet_NaN();
   int64_t waited_ = 0;
@@ -98,16 +108,29 @@ class EarlyStopping : public Callback {
 
 // One line an epoch: "epoch,loss,accuracy,val_loss,…". A resumed training drops the epochs that it
 // does again and appends.
+//
+// Of several workers each has one, and one writes: all remember the lines, so that whoever takes
+// over writes a complete file.
 class CsvLog : public Callback {
  public:
-  explicit CsvLog(std::string path) : path_(std::move(path)) {}
+  // `writes`: asked before each write whether this process does it; null: always.
+  explicit CsvLog(std::string path, std::function<bool()> writes = nullptr);
   void on_train_begin(Training& training) override;
+  void on_epoch_begin(Training& training) override;
   void on_epoch_end(Training& training, Logs logs) override;
+  void on_train_end(Training& training) override;
+  void save(StateMap& state) const override;
+  void restore(const StateMap& state) override;
 
  private:
+  void drop_from(int64_t epoch);
+  void write();
+
   std::string path_;
-  std::string header_;  // of the file; empty: not written yet
+  std::function<bool()> writes_;
+  std::vector<std::string> lines_;  // the header first
   std::ofstream out_;
+  size_t written_ = 0;  // lines_ that are in the file
 };
 
 // Stops cleanly after the step during which a signal handler set the flag, which must outlive the
@@ -116,7 +139,7 @@ class StopFlag : public Callback {
  public:
   explicit StopFlag(const std::atomic<bool>* flag) : flag_(flag) {}
   void on_batch_end(Training& training, Logs) override {
-    if (flag_->load(std::memory_order_relaxed)) training.request_stop("a signal asked for it");
+    if (flag_->load(std::memory_order_relaxed)) training.request_stop(kStoppedBySignal);
   }
 
  private:

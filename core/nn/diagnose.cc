@@ -31,6 +31,7 @@ std::string element(const Tensor& tensor, int64_t at) {
 
 std::string find_non_finite_variable(Model& model) {
   for (const VariableSpec& variable : model.variables().all()) {
+    if (!variable.copy_of.empty()) continue;
     const Tensor value = model.session().variables().get(variable.name);
     if (const auto at = first_non_finite(value)) {
       return str_cat("the first tensor that is not finite is the variable \"", variable.name,
@@ -60,15 +61,28 @@ std::string find_non_finite(Model& model, const data::ElementSpec& spec, const d
   for (const Update& update : train.updates) {
     names.push_back(
         str_cat("the gradient of \"", update.variable.node->attribute<std::string>("name"), "\""));
-    fetches.push_back(update.gradient.values);
+    fetches.push_back(update.local_gradient.defined() ? update.local_gradient
+                                                      : update.gradient.values);
   }
-  const std::vector<Tensor> found = model.session().run(
-      {{train.forward.features, batch[0]},
-       {train.forward.labels, batch[1]},
-       {train.learning_rate, Tensor::scalar(static_cast<float>(inputs.learning_rate))},
-       {train.step, Tensor::scalar<int64_t>(inputs.step + 1)},
-       {train.forward.random_key, Tensor::from<int64_t>({2}, {inputs.step, inputs.first_example})}},
-      fetches);
+  std::vector<std::pair<Value, Tensor>> feeds = {
+      {train.forward.features, batch[0]},
+      {train.forward.labels, batch[1]},
+      {train.learning_rate, Tensor::scalar(static_cast<float>(inputs.learning_rate))},
+      {train.step, Tensor::scalar<int64_t>(inputs.step + 1)},
+      {train.forward.random_key, Tensor::from<int64_t>({2}, {inputs.step, 0})}};
+  if (train.shard_keys.defined()) {
+    const auto shards = static_cast<int64_t>(inputs.shards.size());
+    Tensor keys(DType::kInt64, {shards, 2}), weights(DType::kFloat32, {shards});
+    for (int64_t i = 0; i < shards; ++i) {
+      const BatchShard& shard = inputs.shards[static_cast<size_t>(i)];
+      keys.flat<int64_t>()[static_cast<size_t>(2 * i)] = inputs.step;
+      keys.flat<int64_t>()[static_cast<size_t>(2 * i + 1)] = shard.first_example;
+      weights.flat<float>()[static_cast<size_t>(i)] = static_cast<float>(shard.weight);
+    }
+    feeds.emplace_back(train.shard_keys, keys);
+    feeds.emplace_back(train.shard_weights, weights);
+  }
+  const std::vector<Tensor> found = model.session().run(feeds, fetches);
   for (size_t i = 0; i < found.size(); ++i) {
     if (const auto at = first_non_finite(found[i])) {
       return str_cat("the first tensor that is not finite is ", names[i], ", ",

@@ -29,13 +29,34 @@ Value VariableRegistry::get_or_add(Graph& graph, const std::string& name,
   return value;
 }
 
+Value VariableRegistry::get_or_add_copy(Graph& graph, const std::string& of, int index,
+                                        const std::string& device) {
+  const std::string name = str_cat(of, "/copy_", index);
+  if (const VariableSpec* spec = find(name)) return spec->value;
+  const VariableSpec* original = find(of);
+  TRIREME_CHECK(original != nullptr, "a copy of the unknown variable '", of, "'");
+  VariableSpec copy = *original;
+  const TensorType& type = original->value.type();
+  const Attributes attributes{{"name", name}, {"dtype", type.dtype}, {"shape", type.shape}};
+  Node& node = graph.add("Variable", {}, attributes, name);
+  node.set_device(device);
+  copy.name = name;
+  copy.copy_of = of;
+  copy.copy_index = index;
+  copy.value = node.output();
+  by_name_[name] = specs_.size();
+  specs_.push_back(std::move(copy));
+  return node.output();
+}
+
 const VariableSpec* VariableRegistry::find(const std::string& name) const {
   auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : &specs_[it->second];
 }
 
 Tensor initial_value(const VariableSpec& spec, uint64_t seed) {
-  return spec.initializer({spec.value.type(), spec.fans, initializer_key(seed, spec.name)});
+  const std::string& name = spec.copy_of.empty() ? spec.name : spec.copy_of;
+  return spec.initializer({spec.value.type(), spec.fans, initializer_key(seed, name)});
 }
 
 int64_t BuildContext::layer_seed() const {

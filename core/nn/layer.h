@@ -29,6 +29,10 @@ struct VariableSpec {
   VariableRole role = VariableRole::kTrainable;
   Initializer initializer;
   Fans fans;
+  // The variable that this one, on another device, always equals; empty: it is one of its own. A
+  // copy is in no checkpoint.
+  std::string copy_of;
+  int copy_index = 0;
 };
 
 // The variables of a model in the order in which they were made.
@@ -39,6 +43,8 @@ class VariableRegistry {
   Value get_or_add(Graph& graph, const std::string& name, const std::string& node_name,
                    const TensorType& type, VariableRole role, const Initializer& initializer,
                    const Fans& fans = {});
+  // The copy number `index` of a variable, made on `device` when it is not there.
+  Value get_or_add_copy(Graph& graph, const std::string& of, int index, const std::string& device);
   const std::vector<VariableSpec>& all() const { return specs_; }
   const VariableSpec* find(const std::string& name) const;
 
@@ -49,6 +55,14 @@ class VariableRegistry {
 
 // The value that a variable starts with.
 Tensor initial_value(const VariableSpec& spec, uint64_t seed);
+
+// variable = momentum · variable + (1 − momentum) · value. The node is made when it is known whose
+// value it is: add_updates() in train_graph.h.
+struct MovingAverage {
+  Value variable, value;
+  double momentum = 0;
+  Node* node = nullptr;
+};
 
 // An error about one layer; the message already says which. So a job file can say where that layer
 // stands in it.
@@ -86,9 +100,11 @@ class BuildContext {
   Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
                  const Fans& fans = {}, bool trainable = true);
 
-  // A node that each training step runs for its effect.
-  void add_update(Node& node) { updates_.push_back(&node); }
-  const std::vector<Node*>& updates() const { return updates_; }
+  // Each training step moves `variable` towards `value`.
+  void add_moving_average(Value variable, Value value, double momentum) {
+    moving_averages_.push_back({variable, value, momentum});
+  }
+  const std::vector<MovingAverage>& moving_averages() const { return moving_averages_; }
 
   // Builds `layer` on `x`. What does not fit is a LayerError that names the layer and where its
   // input came from.
@@ -114,7 +130,7 @@ class BuildContext {
   bool training_;
   Value random_key_;
   uint64_t seed_;
-  std::vector<Node*> updates_;
+  std::vector<MovingAverage> moving_averages_;
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first
   std::string scope_;                // "block/dense/"

@@ -196,8 +196,8 @@ Value BatchNorm::call(BuildContext& context, Value x) {
   const Value variance = context.variable("moving_variance", shape, ones(), {}, false);
   if (context.training()) {
     auto batch = ops::batch_norm(x, gamma, beta, options_.epsilon);
-    context.add_update(ops::assign_moving_average(mean, batch.mean, options_.momentum));
-    context.add_update(ops::assign_moving_average(variance, batch.variance, options_.momentum));
+    context.add_moving_average(mean, batch.mean, options_.momentum);
+    context.add_moving_average(variance, batch.variance, options_.momentum);
     return batch.y;
   }
   // Everything but the last two operations is of the channels' size, not the images'.

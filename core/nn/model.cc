@@ -83,7 +83,7 @@ Forward Model::build_forward(bool training) {
   Value x = features_;
   for (const auto& layer : layers_) x = context.call(*layer, x);
   forward.predictions = x;
-  forward.state_updates = context.updates();
+  forward.moving_averages = context.moving_averages();
   for (const auto& output : context.outputs()) {
     forward.outputs.push_back({output.name, output.value});
   }
@@ -106,7 +106,8 @@ void Model::build(const TensorType& features) {
 void Model::initialize_variables() {
   for (const VariableSpec& spec : variables_.all()) {
     if (session_->variables().has(spec.name)) continue;
-    session_->variables().set(spec.name, initial_value(spec, options_.seed));
+    session_->variables().set(spec.name, initial_value(spec, options_.seed),
+                              spec.value.node->device());
   }
 }
 
@@ -147,7 +148,7 @@ void Model::build_training(const TensorType& features, const TensorType& labels)
   train.step = ops::placeholder(*graph_, "step", DType::kInt64, {});
   train.forward = build_forward(true);
   add_loss(train.forward, compile_.loss, compile_.metrics);
-  add_gradients(train);
+  compile_.build_gradients ? compile_.build_gradients(train) : add_gradients(train);
   if (compile_.rewrite_gradients) compile_.rewrite_gradients(train);
   add_updates(train, *compile_.optimizer);
   if (compile_.rewrite_updates) compile_.rewrite_updates(train);
@@ -158,7 +159,7 @@ void Model::build_training(const TensorType& features, const TensorType& labels)
 StateMap Model::weights() const {
   StateMap weights;
   for (const VariableSpec& spec : variables_.all()) {
-    if (spec.role != VariableRole::kSlot) {
+    if (spec.role != VariableRole::kSlot && spec.copy_of.empty()) {
       weights[spec.name] = session_->variables().get(spec.name);
     }
   }
@@ -169,11 +170,13 @@ void Model::set_weights(const StateMap& weights) {
   TRIREME_CHECK(is_built(), "build() comes first");
   std::vector<VariableSpec> wanted;
   for (const VariableSpec& spec : variables_.all()) {
-    if (spec.role != VariableRole::kSlot || weights.contains(spec.name)) wanted.push_back(spec);
+    const std::string& name = spec.copy_of.empty() ? spec.name : spec.copy_of;
+    if (spec.role != VariableRole::kSlot || weights.contains(name)) wanted.push_back(spec);
   }
   check_state_matches(wanted, weights);
   for (const VariableSpec& spec : wanted) {
-    session_->variables().set(spec.name, weights.at(spec.name));
+    session_->variables().set(spec.name,
+                              weights.at(spec.copy_of.empty() ? spec.name : spec.copy_of));
   }
 }
 

@@ -40,9 +40,25 @@ struct CompileOptions {
   std::shared_ptr<const Optimizer> optimizer;
   Loss loss;
   std::vector<Metric> metrics;
+  TrainGraphRewrite build_gradients;    // a strategy's; null: add_gradients()
   TrainGraphRewrite rewrite_gradients;  // runs when gradients are there and updates are not
   TrainGraphRewrite rewrite_updates;    // runs when updates are there too
 };
+
+// What this process does of one step that several workers, or several shards, do together.
+struct StepShare {
+  std::vector<BatchShard> shards;  // one for each row of TrainGraph::shard_keys
+  int64_t examples = 0;            // of all workers
+  float vote = 0;                  // summed over the workers; more than 0 ends the training
+};
+
+struct FitData {
+  data::Dataset train;
+  std::optional<data::Dataset> validation = {};
+};
+
+// What a group of workers can get over: the next generation goes on with the same step.
+bool is_lost_peer(const Error& error);
 
 struct FitOptions {
   int64_t epochs = 1;           // in all: a resumed training does what is left of them
@@ -51,11 +67,16 @@ struct FitOptions {
   std::vector<std::shared_ptr<Callback>> callbacks = {};
   std::optional<StateMap> resume = {};                            // a checkpoint's tensors
   std::optional<ProgressOptions> progress = standard_progress();  // nothing: silent
-  bool allow_nan = false;     // else a loss that is no finite number is an Error{kFailed}
-  int64_t first_example = 0;  // index in the global batch of this worker's first example
-  // Adds up weighted sums over the workers, at the end of epochs and validations; null: there is
-  // one.
+  bool allow_nan = false;  // else a loss that is no finite number is an Error{kFailed}
+  // Fills the share of the step that comes next, when the training graph has shards. `batch`: its
+  // position in the data set.
+  std::function<void(int64_t batch, StepShare& share)> share = {};
+  // Adds up weighted sums over the workers at the end of validations; null: there is one.
   std::function<void(std::span<double>)> reduce_sums = {};
+  // Called when a step or a validation failed because a peer was lost; no variable was changed by
+  // it. Returns the data to go on with, after Training::restore() where others were ahead; or
+  // throws.
+  std::function<FitData(Training&, const Error&)> recover = {};
 };
 
 struct History {

@@ -26,42 +26,74 @@ class Loan {
 }  // namespace
 
 StepFunction::StepFunction(Session& session, const TrainGraph& graph) {
-  prepare(session, graph.forward, {graph.learning_rate, graph.step, graph.forward.random_key},
-          graph.targets());
+  std::vector<Value> feeds = {graph.learning_rate, graph.step};
+  std::vector<Value> fetches;
+  has_shards_ = graph.shard_keys.defined();
+  if (has_shards_) {
+    feeds.insert(feeds.end(), {graph.shard_keys, graph.shard_weights, graph.vote});
+    fetches.push_back(graph.votes);
+  } else {
+    feeds.push_back(graph.forward.random_key);
+  }
+  prepare(session, graph.forward, feeds, fetches, graph.targets());
   feeds_.push_back(Tensor::scalar<float>(0));
   feeds_.push_back(Tensor::scalar<int64_t>(0));
-  feeds_.push_back(Tensor::zeros(DType::kInt64, {2}));
+  if (has_shards_) {
+    const int64_t shards = graph.shard_weights.shape()[0];
+    feeds_.push_back(Tensor::zeros(DType::kInt64, {shards, 2}));
+    feeds_.push_back(Tensor::zeros(DType::kFloat32, {shards}));
+    feeds_.push_back(Tensor::scalar<float>(0));
+  } else {
+    feeds_.push_back(Tensor::zeros(DType::kInt64, {2}));
+  }
 }
 
 StepFunction::StepFunction(Session& session, const Forward& forward) {
-  prepare(session, forward, {}, {});
+  prepare(session, forward, {}, {}, {});
 }
 
-void StepFunction::prepare(Session& session, const Forward& forward, std::vector<Value> extra_feeds,
-                           std::vector<Node*> targets) {
+void StepFunction::prepare(Session& session, const Forward& forward,
+                           const std::vector<Value>& extra_feeds,
+                           const std::vector<Value>& extra_fetches, std::vector<Node*> targets) {
   std::vector<Value> feeds = {forward.features, forward.labels};
   feeds.insert(feeds.end(), extra_feeds.begin(), extra_feeds.end());
   std::vector<Value> fetches = {forward.loss};
   for (const NamedValue& metric : forward.metrics) fetches.push_back(metric.value);
   values_.resize(fetches.size());
+  fetches.insert(fetches.end(), extra_fetches.begin(), extra_fetches.end());
   function_ = session.function(std::move(feeds), std::move(fetches), std::move(targets));
   feeds_.resize(kDataFeeds);
+}
+
+void StepFunction::fill(const StepInputs& inputs) {
+  feeds_[2].flat<float>()[0] = static_cast<float>(inputs.learning_rate);
+  feeds_[3].flat<int64_t>()[0] = inputs.step + 1;
+  const auto keys = feeds_[4].flat<int64_t>();
+  if (!has_shards_) {
+    keys[0] = inputs.step;
+    return;
+  }
+  const auto weights = feeds_[5].flat<float>();
+  TRIREME_CHECK(weights.size() == inputs.shards.size(), "the graph has ", weights.size(),
+                " shards, the step ", inputs.shards.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    keys[2 * i] = inputs.step;
+    keys[2 * i + 1] = inputs.shards[i].first_example;
+    weights[i] = static_cast<float>(inputs.shards[i].weight);
+  }
+  feeds_[6].flat<float>()[0] = inputs.vote;
 }
 
 void StepFunction::run(data::Element& batch, const StepInputs& inputs) {
   TRIREME_CHECK(batch.size() >= kDataFeeds, "a batch of ", batch.size(), " components");
   examples_ = batch[0].shape()[0];
-  if (feeds_.size() > kDataFeeds) {
-    feeds_[2].flat<float>()[0] = static_cast<float>(inputs.learning_rate);
-    feeds_[3].flat<int64_t>()[0] = inputs.step + 1;
-    feeds_[4].flat<int64_t>()[0] = inputs.step;
-    feeds_[4].flat<int64_t>()[1] = inputs.first_example;
-  }
+  if (feeds_.size() > kDataFeeds) fill(inputs);
   {
     const Loan loan(batch, feeds_);
     function_->run(feeds_, results_);
   }
   for (size_t i = 0; i < values_.size(); ++i) values_[i] = results_[i].as_double(0);
+  if (has_shards_) votes_ = results_[values_.size()].flat<float>()[0];
 }
 
 }  // namespace trireme::nn

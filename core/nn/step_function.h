@@ -15,10 +15,17 @@
 
 namespace trireme::nn {
 
+// A part of the batch that is computed by itself.
+struct BatchShard {
+  int64_t first_example = 0;  // index in the global batch of its first row
+  double weight = 1;          // its share of the examples of the global batch
+};
+
 struct StepInputs {
   int64_t step = 0;  // taken before this one
   double learning_rate = 0;
-  int64_t first_example = 0;  // index in the global batch of this batch's first row
+  std::span<const BatchShard> shards = {};  // of a strategy; else the whole batch is one
+  float vote = 0;                           // see TrainGraph::vote
 };
 
 class StepFunction {
@@ -33,17 +40,21 @@ class StepFunction {
   // Of the batch that ran last: the loss, then the metrics.
   std::span<const double> values() const { return values_; }
   int64_t examples() const { return examples_; }
+  float votes() const { return votes_; }  // of all workers
   const Function& function() const { return *function_; }
 
  private:
-  void prepare(Session& session, const Forward& forward, std::vector<Value> extra_feeds,
-               std::vector<Node*> targets);
+  void prepare(Session& session, const Forward& forward, const std::vector<Value>& extra_feeds,
+               const std::vector<Value>& extra_fetches, std::vector<Node*> targets);
+  void fill(const StepInputs& inputs);
 
   std::unique_ptr<Function> function_;
-  std::vector<Tensor> feeds_;  // features, labels, and in training rate, step, random key
+  std::vector<Tensor> feeds_;  // features, labels; in training rate, step, keys, weights, vote
   std::vector<Tensor> results_;
   std::vector<double> values_;
   int64_t examples_ = 0;
+  bool has_shards_ = false;
+  float votes_ = 0;
 };
 
 }  // namespace trireme::nn

@@ -12,7 +12,9 @@ std::vector<Node*> TrainGraph::targets() const {
   for (const Update& update : updates) {
     if (update.apply != nullptr) nodes.push_back(update.apply);
   }
-  nodes.insert(nodes.end(), forward.state_updates.begin(), forward.state_updates.end());
+  for (const MovingAverage& average : forward.moving_averages) {
+    if (average.node != nullptr) nodes.push_back(average.node);
+  }
   return nodes;
 }
 
@@ -42,15 +44,27 @@ void add_gradients(TrainGraph& graph) {
 
 void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
   for (Update& update : graph.updates) {
-    const std::string& variable = update.variable.node->attribute<std::string>("name");
+    // By value: adding slots moves the registry's entries.
+    const VariableSpec variable =
+        *graph.variables->find(update.variable.node->attribute<std::string>("name"));
+    const bool is_copy = !variable.copy_of.empty();
+    const std::string& original = is_copy ? variable.copy_of : variable.name;
     UpdateInputs inputs{update.variable, update.gradient, graph.learning_rate, graph.step, {}};
     for (const SlotSpec& slot : optimizer.slots()) {
-      const std::string name = slot_name(optimizer.name(), slot.name, variable);
-      inputs.slots.push_back(
+      const std::string name = slot_name(optimizer.name(), slot.name, original);
+      const Value value =
           graph.variables->get_or_add(*graph.graph, name, name, update.variable.type(),
-                                      VariableRole::kSlot, constant(slot.initial)));
+                                      VariableRole::kSlot, constant(slot.initial));
+      inputs.slots.push_back(
+          is_copy ? graph.variables->get_or_add_copy(*graph.graph, name, variable.copy_index,
+                                                     update.variable.node->device())
+                  : value);
     }
     update.apply = &optimizer.apply(inputs);
+  }
+  for (MovingAverage& average : graph.forward.moving_averages) {
+    const Graph::Scope scope(*graph.graph, "", average.variable.node->device());
+    average.node = &ops::assign_moving_average(average.variable, average.value, average.momentum);
   }
 }
 

@@ -31,14 +31,16 @@ struct Forward {
   Value predictions;
   Value loss;
   std::vector<NamedValue> metrics;
-  std::vector<NamedValue> outputs;   // of each layer
-  std::vector<Node*> state_updates;  // moving averages; training only
+  std::vector<NamedValue> outputs;             // of each layer
+  std::vector<MovingAverage> moving_averages;  // training only
 };
 
 struct Update {
   Value variable;
   Gradient gradient;
   Node* apply = nullptr;  // set by add_updates
+  // What a message about this process's own gradient shows, when `gradient` is that of all workers.
+  Value local_gradient;
 };
 
 struct TrainGraph {
@@ -47,6 +49,11 @@ struct TrainGraph {
   Forward forward;
   Value learning_rate, step;  // placeholders: f32[], and i64[] that is 1 in the first step
   std::vector<Update> updates;
+
+  // Of a strategy that cuts the batch into k shards; undefined when there is none. Placeholders
+  // i64[k, 2], a random key for each, and f32[k], its share of the examples of all workers; `vote`,
+  // f32[], is summed over the workers: `votes`.
+  Value shard_keys, shard_weights, vote, votes;
 
   // What a step runs for its effect: all apply nodes and state updates.
   std::vector<Node*> targets() const;
@@ -62,7 +69,7 @@ void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& met
 // Error{kInvalidArgument} when there is none.
 void add_gradients(TrainGraph& graph);
 
-// Adds slots and apply nodes for the gradients as they are now.
+// Adds slots and apply nodes for the gradients as they are now, and the nodes of moving averages.
 void add_updates(TrainGraph& graph, const Optimizer& optimizer);
 
 }  // namespace trireme::nn

@@ -9,6 +9,11 @@
 
 namespace trireme::nn {
 
+bool is_lost_peer(const Error& error) {
+  return error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDeadlineExceeded ||
+         error.code() == ErrorCode::kCancelled;
+}
+
 Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     : model_(model), options_(std::move(options)), dataset_(train) {
   const auto types = batch_types(train, 2);
@@ -24,19 +29,28 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   } else if (cardinality >= 0) {
     steps_ = cardinality;
   }
-  // One iterator for all epochs, so that each is shuffled anew and reading ahead crosses their
-  // boundaries. A stream of unknown length tells where an epoch ends only by ending.
+  // A stream of unknown length tells where an epoch ends only by ending.
   restart_iterator_ = steps_ < 0;
-  if (cardinality != data::kInfinite && !restart_iterator_) dataset_ = train.repeat();
 
   model_.build_training(types[0], types[1]);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   means_ = RunningMeans(step_function_->values().size());
-  iterator_ = std::make_unique<data::Iterator>(dataset_.iterator());
+  read_from(train);
   progress_.random_seed = model_.options().seed;
   if (options_.progress) bar_.emplace(*options_.progress);
   name_logs();
-  if (options_.resume) resume();
+  if (options_.resume) {
+    restore(*options_.resume);
+    first_epoch_ = progress_.epoch;
+  }
+}
+
+void Trainer::read_from(const data::Dataset& dataset) {
+  dataset_ = dataset;
+  // One iterator for all epochs, so that each is shuffled anew and reading ahead crosses their
+  // boundaries.
+  if (dataset_.cardinality() != data::kInfinite && !restart_iterator_) dataset_ = dataset.repeat();
+  iterator_ = std::make_unique<data::Iterator>(dataset_.iterator());
 }
 
 void Trainer::name_logs() {
@@ -49,8 +63,7 @@ void Trainer::name_logs() {
   logs_.reserve(names_.size());
 }
 
-void Trainer::resume() {
-  const StateMap& state = *options_.resume;
+void Trainer::restore(const StateMap& state) {
   model_.restore_variables(state);
   progress_ = load_progress(state);
   if (progress_.random_seed != model_.options().seed) {
@@ -66,12 +79,19 @@ void Trainer::resume() {
   }
   std::ranges::copy(progress_.epoch_sums, sums.begin());
   iterator_->restore(progress_.dataset_state);
+  next_batch_ = iterator_->position();
   for (const auto& callback : options_.callbacks) callback->restore(state);
+  // Epochs that this process saw and the training that it goes on from did not finish.
+  for (auto& [name, values] : history_.values) {
+    const auto finished = static_cast<size_t>(progress_.epoch - first_epoch_);
+    if (values.size() > finished) values.resize(finished);
+  }
 }
 
 StateMap Trainer::state() {
   StateMap state;
   for (const VariableSpec& spec : model_.variables().all()) {
+    if (!spec.copy_of.empty()) continue;
     state[spec.name] = model_.session().variables().get(spec.name);
   }
   const auto sums = means_.sums();
@@ -94,7 +114,14 @@ void Trainer::notify(Method method, Args... args) {
 
 History Trainer::run() {
   notify(&Callback::on_train_begin);
-  while (progress_.epoch < options_.epochs && !stop_) run_epoch();
+  while (progress_.epoch < options_.epochs && !stop_) {
+    try {
+      run_epoch();
+    } catch (const Error& error) {
+      if (!options_.recover || !is_lost_peer(error)) throw;
+      recover(error);
+    }
+  }
   notify(&Callback::on_train_end);
   history_.epochs = progress_.epoch;
   history_.steps = progress_.step;
@@ -107,8 +134,9 @@ void Trainer::run_epoch() {
     means_.reset();
     if (restart_iterator_) iterator_->seek(0);
   }
-  if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
   notify(&Callback::on_epoch_begin);
+  if (stop_) return;
+  if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
   while (steps_ < 0 || progress_.epoch_step < steps_) {
     if (!iterator_->next(batch_)) {
       if (!restart_iterator_) throw invalid_argument("fit: the data set ended within an epoch");
@@ -123,20 +151,35 @@ void Trainer::run_epoch() {
   end_epoch();
 }
 
+void Trainer::recover(const Error& error) {
+  // The step that failed may have taken a batch; it changed nothing else.
+  iterator_->seek(next_batch_);
+  progress_.dataset_state = iterator_->state();
+  FitData data = options_.recover(*this, error);
+  options_.validation = std::move(data.validation);
+  read_from(data.train);
+  iterator_->restore(progress_.dataset_state);
+  next_batch_ = iterator_->position();
+}
+
 void Trainer::run_step() {
+  if (options_.share) options_.share(next_batch_, share_);
   const StepInputs inputs{
       .step = progress_.step,
       .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
-      .first_example = options_.first_example};
+      .shards = share_.shards,
+      .vote = share_.vote};
   step_function_->run(batch_, inputs);
   const auto values = step_function_->values();
   if (!std::isfinite(values[0]) && !options_.allow_nan) {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
-  means_.add(values, step_function_->examples());
+  means_.add(values, options_.share ? share_.examples : step_function_->examples());
+  if (step_function_->votes() > 0) request_stop(kStoppedBySignal);
   ++progress_.step;
   ++progress_.epoch_step;
+  next_batch_ = iterator_->position();
   if (bar_) bar_->update(progress_.epoch_step, running_logs());
   notify(&Callback::on_batch_end, batch_logs());
 }
@@ -150,7 +193,6 @@ void Trainer::end_epoch() {
     }
   }
   const int64_t done = progress_.epoch_step;
-  if (options_.reduce_sums) options_.reduce_sums(means_.sums());
   running_logs();
   if (options_.validation) {
     const RunningMeans validation =

@@ -13,13 +13,16 @@ class Trainer : public Training {
   Model& model() override { return model_; }
   int64_t step() const override { return progress_.step; }
   int64_t epoch() const override { return progress_.epoch; }
-  bool resumed() const override { return options_.resume.has_value(); }
+  bool resumed() const override { return options_.resume.has_value() || progress_.step > 0; }
   StateMap state() override;
+  void restore(const StateMap& state) override;
   void request_stop(const std::string& reason) override;
+  const std::string& stop_reason() const override { return stop_reason_; }
 
  private:
   void name_logs();
-  void resume();
+  void read_from(const data::Dataset& dataset);
+  void recover(const Error& error);
   void run_epoch();
   void run_step();
   void end_epoch();
@@ -34,6 +37,9 @@ class Trainer : public Training {
   data::Dataset dataset_;
   int64_t steps_ = -1;             // of an epoch; -1: until the data set ends
   bool restart_iterator_ = false;  // each epoch reads the data set from its start
+  StepShare share_;
+  int64_t next_batch_ = 0;   // position of the batch after the last step that was finished
+  int64_t first_epoch_ = 0;  // of this fit()
   std::unique_ptr<StepFunction> step_function_;
   std::unique_ptr<data::Iterator> iterator_;
   data::Element batch_;

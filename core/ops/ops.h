@@ -91,6 +91,7 @@ Value squeeze(Value x, Axes axes);
 Value transpose(Value x, Axes permutation = {});  // empty: reversed
 Value concat(const std::vector<Value>& parts, int64_t axis);
 Value slice(Value x, std::vector<int64_t> begin, std::vector<int64_t> size);  // size -1: to the end
+Value batch_part(Value x, int64_t index, int64_t count);                      // rows, along axis 0
 Value pad(Value x, std::vector<int64_t> before, std::vector<int64_t> after);  // with zeros
 Value gather(Value params, Value indices);                                    // along axis 0
 // `like`'s shape of zeros, with row indices[i] increased by updates[i].

@@ -1,6 +1,7 @@
 // Ops that move elements without computing. Several are views: they only rename the dimensions.
 #include <algorithm>
 
+#include "core/base/batch_share.h"
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -169,6 +170,28 @@ OpDef transpose_op() {
               inverse[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
             }
             g.set_grad(0, transpose(g.grad_of_output(), inverse));
+          },
+  };
+}
+
+// x: [batch, …] → the rows that batch_share() gives to part `index` of `count`, or row 0 when that
+// is none: whoever asked weights such a part with 0, and every kernel has a row to work on. Not
+// differentiated: it cuts up what is fed.
+OpDef batch_part_op() {
+  return {
+      .name = "BatchPart",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .infer =
+          [](const InferenceContext& c) {
+            const auto index = c.attribute<int64_t>("index"), count = c.attribute<int64_t>("count");
+            c.require(index >= 0 && index < count, "an index below the number of parts");
+            c.require(c.shape(0).rank() >= 1 && c.shape(0)[0] != 0, "a batch of at least one row");
+            Shape shape = c.shape(0);
+            if (shape[0] > 0) {
+              shape.set(0, std::max<int64_t>(1, batch_share(shape[0], index, count).size()));
+            }
+            return Types{{c.dtype(0), shape}};
           },
   };
 }
@@ -386,6 +409,10 @@ Value concat(const std::vector<Value>& parts, int64_t axis) {
   return build("Concat", parts, {{"axis", normalize_axes({axis}, rank, "Concat")[0]}});
 }
 
+Value batch_part(Value x, int64_t index, int64_t count) {
+  return build("BatchPart", {x}, {{"index", index}, {"count", count}});
+}
+
 Value slice(Value x, std::vector<int64_t> begin, std::vector<int64_t> size) {
   return build("Slice", {x}, {{"begin", std::move(begin)}, {"size", std::move(size)}});
 }
@@ -402,7 +429,7 @@ void register_shaping_ops(OpTable& table) {
   using namespace ops;
   for (auto make :
        {reshape_op, reshape_like_op, flatten_op, expand_dims_op, squeeze_op, transpose_op,
-        concat_op, concat_part_op, slice_op, pad_op, slice_like_op, pad_like_op}) {
+        concat_op, concat_part_op, slice_op, batch_part_op, pad_op, slice_like_op, pad_like_op}) {
     table.add(make());
   }
 }

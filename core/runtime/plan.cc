@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/runtime/plan_builder.h"
+#include "core/runtime/tracer.h"
 
 namespace trireme {
 void Arena::reserve(size_t device, size_t bytes) {
@@ -58,6 +59,24 @@ Plan::Plan(const Program& program, const std::vector<TensorType>& feed_types,
     }
   }
   for (size_t bytes : arena_bytes_) statistics_.arena_bytes += bytes;
+}
+
+void Plan::trace(const std::shared_ptr<Tracer>& tracer) {
+  for (Instruction& instruction : instructions_) {
+    if (instruction.kind != Instruction::Kind::kKernel) continue;
+    const Node& node = *instruction.node;
+    Span span{.name = node.name(),
+              .operation = node.op().name,
+              .device = devices_.all()[instruction.device]->name(),
+              .stream = instruction.stream};
+    if (node.attributes().has("label")) span.label = node.attribute<std::string>("label");
+    instruction.kernel.run = [run = std::move(instruction.kernel.run), span = std::move(span),
+                              tracer](const KernelArgs& args) {
+      const int64_t begin = Tracer::now_ns();
+      run(args);
+      tracer->add(span, begin, Tracer::now_ns());
+    };
+  }
 }
 
 void* Plan::resolve(const Location& location) const {

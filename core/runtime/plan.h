@@ -73,6 +73,9 @@ class Plan {
   // have the plan's types.
   void run(std::span<const Tensor> feeds, std::span<Tensor> results, bool profile);
 
+  // From now on each kernel tells when it ran. Call once, before run().
+  void trace(const std::shared_ptr<Tracer>& tracer);
+
   const std::vector<TensorType>& feed_types() const { return feed_types_; }
   const std::vector<TensorType>& fetch_types() const { return fetch_types_; }
   const std::vector<Instruction>& instructions() const { return instructions_; }

@@ -174,6 +174,32 @@ struct Builder {
     return SIZE_MAX;
   }
 
+  // Lays the outputs of `node` side by side. An input that dies here becomes the output, so that
+  // nothing is copied; what cannot (a variable, a value that others still read) gets a place of its
+  // own, and the kernel copies it there.
+  void pack_outputs(const Node& node, const KernelSpec& spec,
+                    const std::map<size_t, int>& remaining_uses) {
+    const size_t device = device_index(node);
+    const size_t pack = new_storage({.device = device});
+    size_t offset = 0;
+    for (int i = 0; i < node.output_count(); ++i) {
+      const size_t bytes = spec.outputs[static_cast<size_t>(i)].bytes();
+      size_t member = storage_of.at(node.input(i));
+      const Storage& input = storages[member];
+      if (input.kind != Location::Kind::kArena || input.lives_to_end || input.feed >= 0 ||
+          input.device != device || input.bytes != bytes || input.pack != SIZE_MAX ||
+          remaining_uses.at(member) != 1) {
+        member = new_storage(
+            {.device = device, .bytes = bytes, .first = static_cast<int>(instructions.size())});
+      }
+      storages[member].pack = pack;
+      storages[member].offset_in_pack = offset;
+      offset += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      storage_of[{const_cast<Node*>(&node), i}] = member;
+    }
+    storages[pack].bytes = offset;
+  }
+
   void check_kernels() const {
     std::string missing;
     for (const Node* node : order) {
@@ -206,10 +232,13 @@ struct Builder {
       instruction.inputs.push_back({.feed = static_cast<int>(touched.back())});
     }
     const auto& traits = node.op().traits;
+    if (traits.packs_outputs) pack_outputs(node, spec, remaining_uses);
     const size_t reused = in_place_storage(node, remaining_uses);
     for (int i = 0; i < node.output_count(); ++i) {
       size_t storage = SIZE_MAX;
-      if (i < static_cast<int>(traits.mutated_inputs.size())) {
+      if (traits.packs_outputs) {
+        storage = storage_of.at({&node, i});
+      } else if (i < static_cast<int>(traits.mutated_inputs.size())) {
         storage = storage_of.at(node.input(traits.mutated_inputs[static_cast<size_t>(i)]));
       } else if (i == 0 && reused != SIZE_MAX) {
         storage = reused;
@@ -312,7 +341,9 @@ PlanDraft draft_plan(const Program& program, const std::vector<TensorType>& feed
     resolve(draft.fetches.back());
   }
   for (const Storage& storage : builder.storages) {
-    if (storage.kind == Location::Kind::kArena) draft.unshared_bytes += storage.bytes;
+    if (storage.kind == Location::Kind::kArena && storage.pack == SIZE_MAX) {
+      draft.unshared_bytes += storage.bytes;
+    }
   }
   draft.instructions = std::move(builder.instructions);
   draft.constants = std::move(builder.constants);

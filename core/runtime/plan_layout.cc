@@ -58,10 +58,44 @@ std::vector<Node*> issue_order(const Program& program) {
     }
   }
 
+  // The members of one collective, of several devices: a host that waited for one of them before it
+  // has issued the others would wait for ever.
+  std::unordered_map<std::string, std::vector<Node*>> collectives;
+  for (Node* node : nodes) {
+    if (node->op().traits.is_communication && node->attributes().has("collective")) {
+      collectives[node->attribute<std::string>("collective")].push_back(node);
+    }
+  }
+  for (const auto& [name, members] : collectives) {
+    std::unordered_set<Node*> users;
+    for (Node* member : members) {
+      users.insert(successors[member].begin(), successors[member].end());
+    }
+    for (Node* user : users) {
+      for (Node* member : members) {
+        if (std::ranges::find(members, user) == members.end()) add_edge(member, user);
+      }
+    }
+  }
+
+  // Nodes are made after their inputs, so one pass in order finds who waits for communication.
+  std::unordered_set<const Node*> waits;
+  for (Node* node : nodes) {
+    auto communicates = [&](const Node* before) {
+      return before->op().traits.is_communication || waits.contains(before);
+    };
+    if (std::ranges::any_of(node->inputs(), [&](Value v) { return communicates(v.node); }) ||
+        std::ranges::any_of(node->control_inputs(), communicates)) {
+      waits.insert(node);
+    }
+  }
+
   // Updates and communication first, because both free what others wait for; else as the graph was
   // built.
-  auto rank = [](const Node* node) {
-    return std::pair(mutates(*node) || node->op().traits.is_communication ? 0 : 1, node->id());
+  auto rank = [&](const Node* node) {
+    if (node->op().traits.is_communication) return std::pair(0, node->id());
+    if (!mutates(*node)) return std::pair(1, node->id());
+    return std::pair(waits.contains(node) ? 2 : 0, node->id());
   };
   auto later = [&](const Node* a, const Node* b) { return rank(a) > rank(b); };
   std::priority_queue<Node*, std::vector<Node*>, decltype(later)> ready(later);
@@ -127,15 +161,30 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
   // a is dead before b is made: each stream has passed its last use of a when b's maker starts.
   auto precedes = [&](const Storage& a, const Storage& b) {
     if (a.lives_to_end) return false;
-    const auto& clock = clocks[static_cast<size_t>(b.first)];
-    for (size_t stream = 0; stream < clock.size(); ++stream) {
-      if (a.last_by_stream[stream] > clock[stream]) return false;
-    }
-    return true;
+    const auto made_after = [&](int maker) {
+      const auto& clock = clocks[static_cast<size_t>(maker)];
+      for (size_t stream = 0; stream < clock.size(); ++stream) {
+        if (a.last_by_stream[stream] > clock[stream]) return false;
+      }
+      return true;
+    };
+    return b.makers.empty() ? made_after(b.first) : std::ranges::all_of(b.makers, made_after);
   };
+  // A pack lives from the first of its members to the last use of any.
+  for (Storage& member : storages) {
+    if (member.pack == SIZE_MAX) continue;
+    Storage& pack = storages[member.pack];
+    pack.makers.push_back(member.first);
+    pack.lives_to_end |= member.lives_to_end;
+    for (size_t s = 0; s < pack.last_by_stream.size(); ++s) {
+      pack.last_by_stream[s] = std::max(pack.last_by_stream[s], member.last_by_stream[s]);
+    }
+  }
   std::vector<Storage*> by_size;
   for (Storage& storage : storages) {
-    if (storage.kind == Location::Kind::kArena) by_size.push_back(&storage);
+    if (storage.kind == Location::Kind::kArena && storage.pack == SIZE_MAX) {
+      by_size.push_back(&storage);
+    }
   }
   std::ranges::stable_sort(by_size, [](auto* a, auto* b) { return a->bytes > b->bytes; });
 
@@ -159,6 +208,11 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
     storage->offset = offset;
     totals[storage->device] = std::max(totals[storage->device], offset + bytes);
     placed.push_back(storage);
+  }
+  for (Storage& member : storages) {
+    if (member.pack != SIZE_MAX) {
+      member.offset = storages[member.pack].offset + member.offset_in_pack;
+    }
   }
   return totals;
 }

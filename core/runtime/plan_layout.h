@@ -12,8 +12,10 @@ namespace trireme {
 
 // The nodes of a program in the order in which they will be issued. Nodes that mutate a variable
 // come after all other readers of it, and otherwise as early as they can (a gradient's memory is
-// then free again); communication too. Throws Error naming the nodes of a cycle (a value read from
-// a variable that must be both before and after its update).
+// then free again); communication too. Updates that wait for communication come last, so that the
+// computing goes on meanwhile. Nodes with the same attribute "collective" talk to each other: all
+// of them are issued before anything that needs one of them. Throws Error naming the nodes of a
+// cycle (a value read from a variable that must be both before and after its update).
 std::vector<Node*> issue_order(const Program& program);
 
 // Output types with every dimension known, for all nodes of `order`, when the program's feeds have
@@ -31,6 +33,9 @@ struct Storage {
   int feed = -1;                    // kFeed
   void* address = nullptr;          // kFixed
   int first = -1;                   // instruction that makes it
+  std::vector<int> makers;          // of the members, when this is a pack: values side by side
+  size_t pack = SIZE_MAX;           // the storage that this one is a member of,
+  size_t offset_in_pack = 0;        // and where in it
   std::vector<int> last_by_stream;  // last instruction of each stream that touches it; -1: none
   bool lives_to_end = false;        // fetched
 };

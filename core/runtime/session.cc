@@ -18,6 +18,7 @@ struct Function::State {
   VariableStore* variables = nullptr;
   std::shared_ptr<Arena> arena;
   bool profile = false;
+  std::shared_ptr<Tracer> tracer;
   std::vector<std::unique_ptr<Plan>> plans;  // the one that ran last comes first
 };
 
@@ -67,6 +68,7 @@ void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results) 
     for (const Tensor& feed : feeds) types.push_back(feed.type());
     s.plans.push_back(
         std::make_unique<Plan>(s.program, types, *s.devices, *s.kernels, *s.variables, *s.arena));
+    if (s.tracer) s.plans.back()->trace(s.tracer);
     plan = s.plans.end() - 1;
   }
   if (plan != s.plans.begin()) std::iter_swap(plan, s.plans.begin());
@@ -126,6 +128,7 @@ std::unique_ptr<Function> Session::function(std::vector<Value> feeds, std::vecto
   state->variables = variables_.get();
   state->arena = arena_;
   state->profile = options_.profile;
+  state->tracer = options_.tracer;
   return std::unique_ptr<Function>(new Function(std::move(state)));
 }
 

@@ -18,6 +18,7 @@ namespace trireme {
 
 class Arena;
 class Plan;
+class Tracer;
 
 struct SessionOptions {
   std::shared_ptr<DeviceSet> devices;          // null: one CPU device
@@ -27,6 +28,7 @@ struct SessionOptions {
   bool log_device_placement =
       false;             // one line a node on standard error when a function is first planned
   bool profile = false;  // keeps the time of each node; see Function::profile()
+  std::shared_ptr<Tracer> tracer;  // null: nothing is traced
 };
 
 // Figures about one plan, for tests, benchmarks and `--profile`.

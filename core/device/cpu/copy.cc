@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/batch_share.h"
 #include "core/base/parallel.h"
 #include "core/device/cpu/register.h"
 
@@ -21,6 +22,17 @@ PreparedKernel copy_bytes(const KernelSpec& spec) {
   }};
 }
 
+PreparedKernel copy_batch_part(const KernelSpec& spec) {
+  const Shape& shape = spec.input_shape(0);
+  const RowRange rows =
+      batch_share(shape[0], spec.attribute<int64_t>("index"), spec.attribute<int64_t>("count"));
+  const size_t row_bytes = spec.inputs[0].bytes() / static_cast<size_t>(shape[0]);
+  const size_t offset = rows.size() == 0 ? 0 : static_cast<size_t>(rows.begin) * row_bytes;
+  return {[offset, bytes = spec.outputs[0].bytes()](const KernelArgs& args) {
+    if (bytes > 0) std::memcpy(args.out<char>(), args.in<char>(0) + offset, bytes);
+  }};
+}
+
 PreparedKernel copy_strings(const KernelSpec& spec) {
   const int64_t count = spec.input_shape(0).elements();
   return {[count](const KernelArgs& args) {
@@ -34,6 +46,7 @@ void register_cpu_copy(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
     table.add("Copy", kCpuKind, dtype, copy_bytes);
+    table.add("BatchPart", kCpuKind, dtype, copy_batch_part);
   }
   table.add("Copy", kCpuKind, DType::kString, copy_strings);
 }
