@@ -1,0 +1,40 @@
+#include <iomanip>
+
+#include "core/base/error.h"
+#include "distributed/cluster/cluster_spec.h"
+
+namespace trireme {
+namespace {
+
+std::string known(int value) { return value < 0 ? "unknown" : std::to_string(value); }
+
+}  // namespace
+
+std::string describe(const ClusterSpec& spec) {
+  std::ostringstream out;
+  const auto line = [&](const char* key, const auto&... parts) {
+    out << std::left << std::setw(20) << key << str_cat(parts...) << "\n";
+  };
+  const bool worker = spec.task_type == TaskType::kWorker;
+  line("source", spec.source);
+  line("task", worker ? "worker " : "parameter server ", spec.rank, " of ",
+       worker ? spec.world_size : spec.parameter_servers);
+  line("workers", spec.world_size);
+  line("parameter servers", spec.parameter_servers);
+  line("on this host", "rank ", known(spec.local_rank), ", tasks ", known(spec.local_size));
+  if (spec.is_single_process()) {
+    line("coordinator", "none: a single process");
+  } else if (spec.coordinator == "mpi") {
+    line("coordinator", "in rank 0, which tells its address by MPI");
+  } else {
+    line("coordinator", spec.coordinator, spec.hosts_coordinator ? ", in this task" : "");
+  }
+  line("listen", spec.listen);
+  line("host", spec.host);
+  line("job id", spec.job_id);
+  out << "why\n";
+  for (const std::string& reason : spec.reasons) out << "  " << reason << "\n";
+  return out.str();
+}
+
+}  // namespace trireme

@@ -1,0 +1,266 @@
+// Which source wins, whether the others agree with it, and what the machine adds.
+#include <cstdio>
+
+#include "core/base/error.h"
+#include "distributed/cluster/address.h"
+#include "distributed/cluster/agreement.h"
+#include "distributed/cluster/sources.h"
+
+namespace trireme::cluster {
+namespace {
+
+struct Source {
+  std::string name;
+  std::function<Reading()> read;
+};
+
+std::vector<Source> sources(const ClusterFlags& flags, const Variables& variables) {
+  return {{"flags", [&] { return read_flags(flags); }},
+          {"TRIREME_*", [&] { return read_trireme(variables); }},
+          {"TF_CONFIG", [&] { return read_tf_config(variables); }},
+          {"torchrun", [&] { return read_torchrun(variables); }},
+          {"Open MPI", [&] { return read_open_mpi(variables); }},
+          {"PMI", [&] { return read_pmi(variables); }},
+          {"PMIx", [&] { return read_pmix(variables); }},
+          {"Slurm", [&] { return read_slurm(variables); }}};
+}
+
+void check_range(const Claim& claim) {
+  const ClusterSpec& spec = claim.spec;
+  if (spec.world_size == 0) {
+    throw invalid_argument(claim.rank_text, " is set, but nothing says how many tasks there are; ",
+                           "give --rank and --world-size, or start the tasks with mpirun or srun");
+  }
+  const bool worker = spec.task_type == TaskType::kWorker;
+  const int count = worker ? spec.world_size : spec.parameter_servers;
+  if (spec.rank >= count) {
+    throw invalid_argument(claim.rank_text, ": expected a rank below ", count, " (",
+                           worker ? claim.size_text : str_cat("the number of parameter servers"),
+                           ")");
+  }
+  if (spec.local_size >= 0 && spec.local_rank >= spec.local_size) {
+    throw invalid_argument(claim.rank_text, ": the rank on this host, ", spec.local_rank,
+                           ", must be below the number of tasks on it, ", spec.local_size);
+  }
+}
+
+// The claim of the first source that makes one. The others must not contradict it.
+Claim choose(const ClusterFlags& flags, const Variables& variables,
+             std::vector<std::string>& reasons) {
+  std::optional<Claim> winner;
+  for (const Source& source : sources(flags, variables)) {
+    if (!winner) {
+      Reading reading = source.read();
+      if (!reading.claim) {
+        reasons.push_back(str_cat(source.name, ": ", reading.note));
+        continue;
+      }
+      winner = std::move(reading.claim);
+      check_range(*winner);
+      reasons.push_back(
+          str_cat(source.name, ": taken: ", winner->rank_text, ", ", winner->size_text));
+      continue;
+    }
+    Reading reading;
+    try {
+      reading = source.read();
+    } catch (const Error& error) {
+      reading.note = str_cat("not needed, and not readable: ", error.what());
+    }
+    reasons.push_back(
+        str_cat(source.name, ": ",
+                reading.claim ? check_agreement(*winner, *reading.claim) : reading.note));
+  }
+  if (winner) return *winner;
+  reasons.push_back("single process: taken, because no source names other tasks");
+  return {};
+}
+
+// What may be said about any source's cluster: flags before TRIREME_*.
+void overlay(const ClusterFlags& flags, const Variables& variables, Claim& claim) {
+  ClusterSpec& spec = claim.spec;
+  const bool flag = !flags.coordinator.empty();
+  const bool variable = variables.has("TRIREME_COORDINATOR");
+  const std::string where = flag ? "--coordinator" : "TRIREME_COORDINATOR";
+  if (flag || variable) {
+    spec.coordinator = flag ? flags.coordinator : variables.text("TRIREME_COORDINATOR");
+    if (spec.coordinator != "mpi") parse_host_port(spec.coordinator, where);
+    if (claim.rank_text.empty()) {
+      throw invalid_argument(where, " ", spec.coordinator,
+                             " names a cluster, but nothing says which task this is; give --rank "
+                             "and --world-size, or start the tasks with a launcher");
+    }
+  } else if (claim.tasks() == 1) {
+    spec.coordinator.clear();  // nobody else would come
+  } else if (spec.coordinator.empty()) {
+    throw invalid_argument(claim.size_text,
+                           ", but nothing says where they meet; give --coordinator ",
+                           "HOST:PORT or set TRIREME_COORDINATOR");
+  }
+  if (flags.parameter_servers >= 0 && flags.parameter_servers != spec.parameter_servers) {
+    if (spec.parameter_servers > 0) {
+      throw invalid_argument("--parameter-servers ", flags.parameter_servers, ", but ", spec.source,
+                             " says ", spec.parameter_servers);
+    }
+    spec.parameter_servers = flags.parameter_servers;
+  }
+  // Who meets on loopback is on this host; the tasks are to share its cores.
+  if (spec.local_size < 0 && !spec.coordinator.empty() && spec.coordinator != "mpi" &&
+      is_loopback(parse_host_port(spec.coordinator, "the coordinator's address").host)) {
+    spec.local_size = claim.tasks();
+    if (spec.local_rank < 0) {
+      spec.local_rank = spec.rank + (spec.task_type == TaskType::kWorker ? 0 : spec.world_size);
+    }
+  }
+  spec.hosts_coordinator = !spec.is_single_process() && spec.rank == 0 &&
+                           spec.task_type == TaskType::kWorker &&
+                           variables.number("TRIREME_HOSTS_COORDINATOR", 0, 1).value_or(1) == 1;
+}
+
+// Finds the address by which peers reach this task, and says how.
+class Placement {
+ public:
+  Placement(const Claim& claim, const Machine& machine) : claim_(claim), machine_(machine) {}
+
+  // Sets spec.listen; spec.coordinator too, where its name means another address on this host than
+  // elsewhere.
+  std::string choose(ClusterSpec& spec, bool in_slurm) {
+    spec.listen = "127.0.0.1";
+    if (spec.is_single_process()) return "127.0.0.1, because there are no peers";
+    if (spec.coordinator == "mpi") return choose_by_landmarks(spec);
+    HostPort meeting = parse_host_port(spec.coordinator, "the coordinator's address");
+    if (is_loopback(meeting.host)) {
+      if (meeting.host != "localhost") spec.listen = meeting.host;
+      return str_cat(spec.listen, ", because the coordinator is on loopback");
+    }
+    if (in_slurm && machine_.address_of(meeting.host).empty()) {
+      const std::string address = machine_.slurm_node_address(meeting.host);
+      if (!address.empty()) {
+        meeting.host = address;
+        spec.coordinator = to_string(meeting);
+      }
+    }
+    const std::string& target = claim_.own_name.empty() ? meeting.host : claim_.own_name;
+    const std::string own = own_address(target);
+    if (own.empty()) {
+      return use_interface(spec, str_cat("the name ", target, " does not resolve to an address ",
+                                         claim_.own_name.empty() ? "" : "of this host"));
+    }
+    if (is_loopback(own) && spans_hosts() && !is_loopback(target)) {
+      // Many systems list their own name as 127.0.1.1, which is of no use to others.
+      const std::string reason =
+          use_interface(spec, str_cat("the name ", target, " is loopback on this host"));
+      if (own_address(meeting.host) == own)
+        spec.coordinator = to_string({spec.listen, meeting.port});
+      return reason;
+    }
+    spec.listen = own;
+    return str_cat(own, ", from which this host reaches ", target);
+  }
+
+ private:
+  bool spans_hosts() const {
+    return claim_.spec.local_size >= 0 && claim_.spec.local_size < claim_.tasks();
+  }
+
+  // On the way to `target`; for an own name, only if that is this host's.
+  std::string own_address(const std::string& target) const {
+    const std::string route = machine_.route_to(target);
+    if (claim_.own_name != target || is_loopback(route)) return route;
+    return route == machine_.address_of(target) ? route : "";
+  }
+
+  std::string use_interface(ClusterSpec& spec, const std::string& why) const {
+    const std::string address = machine_.interface_address();
+    if (!address.empty()) spec.listen = address;
+    return str_cat(spec.listen, ", an address of this host, because ", why);
+  }
+
+  std::string choose_by_landmarks(ClusterSpec& spec) const {
+    if (claim_.spec.local_size == claim_.tasks()) {
+      return "127.0.0.1, because all tasks are on this host";
+    }
+    for (const std::string& landmark : claim_.landmarks) {
+      const std::string own = machine_.route_to(landmark);
+      if (own.empty() || is_loopback(own)) continue;
+      spec.listen = own;
+      return str_cat(own, ", from which this host reaches its launcher at ", landmark);
+    }
+    return use_interface(spec, "the launcher does not say where it is");
+  }
+
+  const Claim& claim_;
+  const Machine& machine_;
+};
+
+// FNV-1a with a final mix (the finaliser of MurmurHash3). It keeps jobs that meet by accident
+// apart; whoever needs secrecy sets TRIREME_SECRET.
+uint64_t hash(std::string_view text, uint64_t seed) {
+  uint64_t value = 0xcbf29ce484222325u ^ seed;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdu;
+  value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53u;
+  return value ^ (value >> 33);
+}
+
+std::string derived_secret(const Claim& claim, const Machine& machine) {
+  const std::string text =
+      str_cat("trireme/", claim.spec.job_id, "/", machine.user_id, "/", claim.salt);
+  char digits[33];
+  std::snprintf(digits, sizeof digits, "%016llx%016llx",
+                static_cast<unsigned long long>(hash(text, 0)),
+                static_cast<unsigned long long>(hash(text, 0x9e3779b97f4a7c15u)));
+  return digits;
+}
+
+}  // namespace
+
+ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
+                    const Machine& machine) {
+  const Variables variables(environment);
+  std::vector<std::string> reasons;
+  Claim claim = choose(flags, variables, reasons);
+  overlay(flags, variables, claim);
+
+  ClusterSpec& spec = claim.spec;
+  spec.host =
+      variables.has("SLURMD_NODENAME") ? variables.text("SLURMD_NODENAME") : machine.host_name;
+  if (variables.has("TRIREME_JOB_ID")) {
+    spec.job_id = variables.text("TRIREME_JOB_ID");
+  } else if (spec.job_id.empty()) {
+    spec.job_id =
+        spec.is_single_process() ? str_cat("process-", machine.process_id) : spec.coordinator;
+  }
+  const bool secret = variables.has("TRIREME_SECRET");
+  spec.secret = secret ? variables.text("TRIREME_SECRET") : derived_secret(claim, machine);
+
+  const bool flag = !flags.listen.empty();
+  if (flag || variables.has("TRIREME_LISTEN")) {
+    const std::string where = flag ? "--listen" : "TRIREME_LISTEN";
+    spec.listen = flag ? flags.listen : variables.text("TRIREME_LISTEN");
+    if (is_wildcard(spec.listen)) {
+      throw invalid_argument(where, " ", spec.listen, ": peers cannot connect to it; give the ",
+                             "address by which they reach this host");
+    }
+    reasons.push_back(str_cat("listen: ", spec.listen, ", from ", where));
+  } else {
+    const bool in_slurm = variables.has("SLURM_JOB_ID");
+    ClusterSpec placed = spec;
+    reasons.push_back(str_cat("listen: ", Placement(claim, machine).choose(placed, in_slurm)));
+    spec = placed;
+  }
+  reasons.push_back(secret ? "secret: set by TRIREME_SECRET"
+                           : "secret: derived from the job id and the user id");
+  spec.reasons = std::move(reasons);
+  return spec;
+}
+
+}  // namespace trireme::cluster
+
+namespace trireme {
+
+ClusterSpec resolve_cluster(const ClusterFlags& flags, const Environment& environment) {
+  return cluster::resolve(flags, environment, cluster::this_machine());
+}
+
+}  // namespace trireme

@@ -1,0 +1,79 @@
+// Flags and the TRIREME_* variables: what a user or our own launcher says.
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "distributed/cluster/sources.h"
+
+namespace trireme {
+
+Environment to_environment(const ClusterSpec& spec) {
+  const bool worker = spec.task_type == TaskType::kWorker;
+  Environment variables = {
+      {"TRIREME_RANK", std::to_string(spec.rank)},
+      {"TRIREME_WORLD_SIZE", std::to_string(spec.world_size)},
+      {"TRIREME_COORDINATOR", spec.coordinator},
+      {"TRIREME_HOSTS_COORDINATOR", spec.hosts_coordinator ? "1" : "0"},
+      {"TRIREME_LISTEN", spec.listen},
+      {"TRIREME_TASK_TYPE", worker ? "worker" : "ps"},
+      {"TRIREME_PARAMETER_SERVERS", std::to_string(spec.parameter_servers)},
+      {"TRIREME_JOB_ID", spec.job_id},
+      {"TRIREME_SECRET", spec.secret},
+  };
+  if (spec.local_rank >= 0) variables["TRIREME_LOCAL_RANK"] = std::to_string(spec.local_rank);
+  if (spec.local_size >= 0) variables["TRIREME_LOCAL_SIZE"] = std::to_string(spec.local_size);
+  return variables;
+}
+
+namespace cluster {
+
+Reading read_flags(const ClusterFlags& flags) {
+  if (flags.rank < 0 && flags.world_size < 0) return {std::nullopt, "not given"};
+  if (flags.world_size < 0) {
+    throw invalid_argument("--rank ", flags.rank, " needs --world-size: how many tasks there are");
+  }
+  if (flags.world_size < 1 || flags.world_size > kMaxTasks) {
+    throw invalid_argument("--world-size ", flags.world_size, ": expected a number from 1 to ",
+                           kMaxTasks);
+  }
+  if (flags.rank < 0 && flags.world_size > 1) {
+    throw invalid_argument("--world-size ", flags.world_size,
+                           " needs --rank: which of these tasks this one is");
+  }
+  Claim claim;
+  claim.spec.source = "flags";
+  claim.spec.rank = std::max(flags.rank, 0);
+  claim.spec.world_size = flags.world_size;
+  claim.spec.local_rank = claim.spec.local_size = -1;
+  claim.rank_text = str_cat("--rank ", claim.spec.rank);
+  claim.size_text = str_cat("--world-size ", flags.world_size);
+  return {claim, ""};
+}
+
+Reading read_trireme(const Variables& variables) {
+  const std::string rank = "TRIREME_RANK", size = "TRIREME_WORLD_SIZE";
+  if (!variables.has(rank) && !variables.has(size)) return {};
+  for (const std::string& name : {rank, size}) {
+    if (variables.has(name)) continue;
+    throw invalid_argument(name, " is not set, but ", variables.quote(name == rank ? size : rank),
+                           " is: set both");
+  }
+  Claim claim;
+  ClusterSpec& spec = claim.spec;
+  spec.source = "TRIREME_*";
+  spec.rank = *variables.index(rank);
+  spec.world_size = *variables.count(size);
+  spec.local_rank = variables.index("TRIREME_LOCAL_RANK").value_or(-1);
+  spec.local_size = variables.count("TRIREME_LOCAL_SIZE").value_or(-1);
+  spec.parameter_servers = variables.index("TRIREME_PARAMETER_SERVERS").value_or(0);
+  const std::string& type = variables.text("TRIREME_TASK_TYPE");
+  if (!type.empty() && type != "worker" && type != "ps") {
+    throw invalid_argument("TRIREME_TASK_TYPE=", type, ": expected worker or ps");
+  }
+  spec.task_type = type == "ps" ? TaskType::kParameterServer : TaskType::kWorker;
+  claim.rank_text = variables.quote(rank);
+  claim.size_text = variables.quote(size);
+  return {claim, ""};
+}
+
+}  // namespace cluster
+}  // namespace trireme

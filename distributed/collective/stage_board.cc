@@ -1,0 +1,133 @@
+#include "distributed/collective/stage_board.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace trireme {
+namespace {
+
+// The others are usually microseconds behind, while sleeping and waking costs tens of them. So:
+// look for a moment; then look while offering the core to whoever wants it, which may well be the
+// rank that is awaited; then sleep.
+constexpr int kLooks = 50;  // with a pause of about 40 ns
+constexpr int kLooksBetweenOffers = 8;
+constexpr std::chrono::microseconds kOffer{50};
+constexpr std::chrono::milliseconds kSleep{50};
+
+void pause_core() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+}  // namespace
+
+void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, std::chrono::microseconds timeout) {
+  const auto us = std::max<int64_t>(0, timeout.count());
+  const timespec relative{.tv_sec = us / 1'000'000, .tv_nsec = us % 1'000'000 * 1'000};
+  syscall(SYS_futex, &word, FUTEX_WAIT, expected, &relative, nullptr, 0);
+}
+
+void futex_wake_all(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+}
+
+StageBoard::StageBoard(StageCell* cells, int rank, int size, int cores)
+    : cells_(cells), rank_(rank), size_(size), crowded_(size > cores) {}
+
+void StageBoard::publish() {
+  StageCell& mine = cells_[rank_];
+  // Sequentially consistent with the sleeper's count: either it sees the stage or we see it.
+  mine.stage.store(++stage_, std::memory_order_seq_cst);
+  if (mine.sleepers.load(std::memory_order_seq_cst) > 0) futex_wake_all(mine.stage);
+}
+
+void StageBoard::look(int peer) const {
+  for (int i = 0; i < kLooks && !crowded_ && !reached(peer); ++i) pause_core();
+  if (reached(peer)) return;
+  const auto end = std::chrono::steady_clock::now() + kOffer;
+  do {
+    sched_yield();
+    for (int i = 0; i < kLooksBetweenOffers && !crowded_ && !reached(peer); ++i) pause_core();
+  } while (!reached(peer) && std::chrono::steady_clock::now() < end);
+}
+
+bool StageBoard::wait_briefly() {
+  bool slept = false;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_ || reached(peer)) continue;
+    if (!slept) look(peer);
+    if (reached(peer)) continue;
+    if (slept) return false;  // one sleep a call, so that the caller looks around in time
+    slept = true;
+    StageCell& theirs = cells_[peer];
+    theirs.sleepers.fetch_add(1, std::memory_order_seq_cst);
+    const uint32_t seen = theirs.stage.load(std::memory_order_seq_cst);
+    if (static_cast<int32_t>(seen - stage_) < 0) futex_wait(theirs.stage, seen, kSleep);
+    theirs.sleepers.fetch_sub(1, std::memory_order_seq_cst);
+    if (!reached(peer)) return false;
+  }
+  return true;
+}
+
+std::vector<int> StageBoard::missing() const {
+  std::vector<int> ranks;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_ && !reached(peer)) ranks.push_back(peer);
+  }
+  return ranks;
+}
+
+std::vector<int> StageBoard::last() const {
+  std::vector<int> ranks;
+  int32_t lowest = 0;  // relative to this rank
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_) continue;
+    const uint32_t theirs = cells_[peer].stage.load(std::memory_order_acquire);
+    const auto distance = static_cast<int32_t>(theirs - stage_);
+    if (distance < lowest) {
+      lowest = distance;
+      ranks.clear();
+    }
+    if (distance == lowest && distance < 0) ranks.push_back(peer);
+  }
+  return ranks;
+}
+
+void StageBoard::wake_all() {
+  for (int peer = 0; peer < size_; ++peer) futex_wake_all(cells_[peer].stage);
+}
+
+void StageBoard::say_farewell(const Error& cause) {
+  MutexLock lock(farewell_mutex_);
+  StageCell& mine = cells_[rank_];
+  if (mine.farewell.load(std::memory_order_relaxed) != 0) return;
+  mine.farewell.store(1, std::memory_order_relaxed);
+  const size_t length = std::min(std::strlen(cause.what()), mine.farewell_text.size() - 1);
+  std::memcpy(mine.farewell_text.data(), cause.what(), length);
+  mine.farewell_text[length] = '\0';
+  mine.farewell.store(2 + static_cast<uint32_t>(cause.code()), std::memory_order_release);
+}
+
+std::optional<Error> StageBoard::farewell_of(int rank) const {
+  const StageCell& theirs = cells_[rank];
+  const uint32_t mark = theirs.farewell.load(std::memory_order_acquire);
+  if (mark < 2 || mark > 2 + static_cast<uint32_t>(ErrorCode::kInternal)) return std::nullopt;
+  const auto* end = std::find(theirs.farewell_text.begin(), theirs.farewell_text.end(), '\0');
+  return Error(static_cast<ErrorCode>(mark - 2),
+               std::string(theirs.farewell_text.data(),
+                           static_cast<size_t>(end - theirs.farewell_text.begin())));
+}
+
+}  // namespace trireme

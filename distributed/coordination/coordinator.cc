@@ -1,0 +1,270 @@
+// The gRPC side of the coordinator: messages in, calls of the Switchboard, messages out.
+#include "distributed/coordination/coordinator.h"
+
+// clang-format off
+#include "core/base/thread_annotations.h"  // before gRPC, whose headers define the same macros
+// clang-format on
+
+#include <grpcpp/grpcpp.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "core/base/error.h"
+#include "distributed/coordination/rpc_status.h"
+#include "distributed/coordination/switchboard.h"
+#include "distributed/coordination/wording.h"
+#include "proto/coordination_service.grpc.pb.h"
+
+namespace trireme {
+namespace {
+
+using grpc::ServerContext;
+using grpc::Status;
+using std::chrono::milliseconds;
+
+constexpr size_t kWhatLimit = 1024;
+// After the last order of a stream it is closed with this.
+constexpr milliseconds kShutdown{100};
+
+std::optional<std::string> metadata(const ServerContext& context, const char* key) {
+  const auto& all = context.client_metadata();
+  const auto found = all.find(key);
+  if (found == all.end()) return std::nullopt;
+  return std::string(found->second.data(), found->second.size());
+}
+
+JoinRequest to_request(const coordination::JoinMessage& message) {
+  return {.rank = message.rank(),
+          .world_size = message.world_size(),
+          .handshake = {message.handshake().begin(), message.handshake().end()},
+          .host = message.host(),
+          .host_id = message.host_id(),
+          .pid = message.pid(),
+          .address = message.address(),
+          .progress = message.progress(),
+          .incarnation = message.incarnation()};
+}
+
+void to_message(const Membership& membership, coordination::MembershipMessage* message) {
+  message->set_generation(membership.group.generation);
+  message->set_rank(membership.group.rank);
+  message->set_state_source(membership.state_source);
+  message->set_progress(membership.progress);
+  for (const auto& peer : membership.group.peers) {
+    auto* entry = message->add_peers();
+    entry->set_rank(peer.rank);
+    entry->set_host(peer.host);
+    entry->set_host_id(peer.host_id);
+    entry->set_pid(peer.pid);
+    entry->set_address(peer.address);
+  }
+}
+
+MemberBeat to_beat(const coordination::Beat& message) {
+  return {.entered = message.entered(),
+          .finished = std::min(message.finished(), message.entered()),
+          .step = message.step(),
+          .what = clean(message.what(), kWhatLimit),
+          .waiting = milliseconds(std::clamp<int64_t>(message.waiting_ms(), 0, INT32_MAX))};
+}
+
+class Service final : public coordination::Coordination::Service {
+ public:
+  explicit Service(Switchboard& switchboard) : switchboard_(switchboard) {}
+
+  Status Hello(ServerContext* context, const coordination::Done*,
+               coordination::Greeting* greeting) override {
+    return answer(context, [&] {
+      greeting->set_join_timeout_ms(switchboard_.options().join_timeout.count());
+    });
+  }
+
+  Status Join(ServerContext* context, const coordination::JoinMessage* request,
+              grpc::ServerWriter<coordination::MembershipMessage>* writer) override {
+    return answer(context, [&] {
+      const auto membership =
+          switchboard_.join(to_request(*request), request->task(), gone(context));
+      coordination::MembershipMessage message;
+      to_message(membership, &message);
+      const auto& options = switchboard_.options();
+      message.set_silence_timeout_ms(
+          std::max(options.collective_timeout, options.heartbeat_timeout).count());
+      writer->Write(message);
+      switchboard_.await_attendance(membership.group.generation, membership.group.rank,
+                                    gone(context));
+    });
+  }
+
+  Status Attend(
+      ServerContext* context,
+      grpc::ServerReaderWriter<coordination::Order, coordination::Beat>* stream) override {
+    return answer(context, [&] { attend(stream); });
+  }
+
+  Status Barrier(ServerContext* context, const coordination::BarrierMessage* request,
+                 coordination::Done*) override {
+    return answer(context, [&] {
+      switchboard_.barrier(request->generation(), request->rank(), request->name(),
+                           milliseconds(request->timeout_ms()), gone(context));
+    });
+  }
+
+  Status Put(ServerContext* context, const coordination::KeyValue* request,
+             coordination::Done*) override {
+    return answer(context, [&] { switchboard_.put(request->key(), request->value()); });
+  }
+
+  Status Get(ServerContext* context, const coordination::KeyRequest* request,
+             coordination::KeyValue* result) override {
+    return answer(context, [&] {
+      result->set_value(
+          switchboard_.get(request->key(), milliseconds(request->timeout_ms()), gone(context)));
+    });
+  }
+
+ private:
+  static Switchboard::CallerGone gone(ServerContext* context) {
+    return [context] { return context->IsCancelled(); };
+  }
+
+  // Checks who calls, and makes a status of an Error.
+  template <typename Call>
+  Status answer(ServerContext* context, Call call) {
+    const auto secret = metadata(*context, kSecretMetadata), job = metadata(*context, kJobMetadata);
+    if (const auto why = switchboard_.refusal(secret ? &*secret : nullptr, job ? &*job : nullptr,
+                                              context->peer())) {
+      return {grpc::StatusCode::UNAUTHENTICATED, *why};
+    }
+    try {
+      call();
+      return Status::OK;
+    } catch (const Error& error) {
+      return to_status(error);
+    } catch (const std::exception& error) {
+      return to_status({ErrorCode::kInternal, error.what()});
+    }
+  }
+
+  // Reads on this thread and writes on another, so that a member that does not read its orders is
+  // heard nevertheless, and holds up nobody else.
+  void attend(grpc::ServerReaderWriter<coordination::Order, coordination::Beat>* stream) {
+    coordination::Beat message;
+    if (!stream->Read(&message)) return;
+    const int64_t generation = message.generation();
+    const int rank = message.rank();
+    const auto outbox = switchboard_.attend(generation, rank);
+    std::thread writer([stream, outbox] { write(*stream, *outbox); });
+    do {
+      if (message.leaving()) {
+        switchboard_.leave(generation, rank);
+        continue;
+      }
+      switchboard_.beat(generation, rank, to_beat(message));
+      if (!message.fault().empty()) {
+        switchboard_.report(generation, rank,
+                            Error(to_code(message.fault_code()), message.fault()));
+      }
+    } while (stream->Read(&message));
+    switchboard_.detach(generation, rank);
+    writer.join();
+  }
+
+  static void write(grpc::ServerReaderWriter<coordination::Order, coordination::Beat>& stream,
+                    Outbox& outbox) {
+    while (const auto letter = outbox.next()) {
+      coordination::Order order;
+      if (letter->fault) {
+        order.set_kind(coordination::Order::FAULT);
+        order.set_code(to_number(letter->fault->code()));
+        order.set_message(letter->fault->what());
+      } else if (!letter->stall.empty()) {
+        order.set_kind(coordination::Order::STALL);
+        order.set_message(letter->stall);
+      }
+      if (!stream.Write(order)) return;  // the reader hears of it too
+    }
+  }
+
+  Switchboard& switchboard_;
+};
+
+// gRPC says only that it could not; this says why.
+void check_address(const std::string& host, int port) {
+  const auto fail = [&](const std::string& why) {
+    throw Error(ErrorCode::kUnavailable,
+                str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
+  };
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (code != 0) fail(gai_strerror(code));
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
+  const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
+  if (fd < 0) fail(std::strerror(errno));
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
+  const std::string why = bound ? "" : std::strerror(errno);
+  close(fd);
+  if (!bound) fail(why);
+}
+
+std::string join_address(const std::string& host, int port) {
+  const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
+  return str_cat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
+}
+
+}  // namespace
+
+class Coordinator::Impl {
+ public:
+  explicit Impl(CoordinatorOptions options)
+      : host_(options.listen), switchboard_(std::move(options)), service_(switchboard_) {
+    check_address(host_, switchboard_.options().port);
+    grpc::ServerBuilder builder;
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.SetMaxReceiveMessageSize(kMessageBytesLimit);
+    builder.SetMaxSendMessageSize(kMessageBytesLimit);
+    builder.AddListeningPort(join_address(host_, switchboard_.options().port),
+                             grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0) {
+      throw Error(ErrorCode::kUnavailable,
+                  str_cat("the coordinator cannot listen on ",
+                          join_address(host_, switchboard_.options().port)));
+    }
+  }
+
+  ~Impl() {
+    switchboard_.stop();
+    server_->Shutdown(std::chrono::system_clock::now() + kShutdown);
+    server_->Wait();
+  }
+
+  std::string address() const { return join_address(host_, port_); }
+  const Switchboard& switchboard() const { return switchboard_; }
+
+ private:
+  const std::string host_;
+  int port_ = 0;
+  Switchboard switchboard_;
+  Service service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+Coordinator::Coordinator(CoordinatorOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+Coordinator::~Coordinator() = default;
+
+std::string Coordinator::address() const { return impl_->address(); }
+int64_t Coordinator::generation() const { return impl_->switchboard().generation(); }
+int Coordinator::members() const { return impl_->switchboard().members(); }
+
+}  // namespace trireme

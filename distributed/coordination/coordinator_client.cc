@@ -1,0 +1,285 @@
+#include "distributed/coordination/coordinator_client.h"
+
+// clang-format off
+#include "core/base/thread_annotations.h"  // before gRPC, whose headers define the same macros
+// clang-format on
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "distributed/coordination/attendance.h"
+#include "distributed/coordination/rpc_status.h"
+#include "distributed/coordination/wording.h"
+#include "proto/coordination_service.grpc.pb.h"
+
+namespace trireme {
+namespace {
+
+using std::chrono::milliseconds;
+using SystemClock = std::chrono::system_clock;
+
+// What an answer may take besides the wait that was asked for.
+constexpr milliseconds kMargin{5000};
+constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
+constexpr size_t kCredentialLimit = 1024;
+constexpr milliseconds kGiveUpInterval{50};
+
+// gRPC ends the program over a byte that metadata cannot have.
+void check_credential(const char* what, const std::string& text) {
+  const bool good =
+      std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  if (good && text.size() <= kCredentialLimit) return;
+  throw invalid_argument("the job's ", what, " must have at most ", kCredentialLimit,
+                         " printable ASCII characters, without spaces");
+}
+
+uint64_t random_number() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32) ^ device();
+}
+
+std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  // A connection of its own, which ends with the client.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // The coordinator may come later than its tasks.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
+  arguments.SetMaxReceiveMessageSize(kMessageBytesLimit);
+  arguments.SetMaxSendMessageSize(kMessageBytesLimit);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+coordination::JoinMessage to_message(const JoinRequest& request, uint64_t task) {
+  coordination::JoinMessage message;
+  message.set_rank(request.rank);
+  message.set_world_size(request.world_size);
+  message.mutable_handshake()->insert(request.handshake.begin(), request.handshake.end());
+  message.set_host(request.host);
+  message.set_host_id(request.host_id);
+  message.set_pid(request.pid);
+  message.set_address(request.address);
+  message.set_progress(request.progress);
+  message.set_incarnation(request.incarnation);
+  message.set_task(task);
+  return message;
+}
+
+// Cancels a call when `give_up` says so. No thread when it is null.
+class GiveUpWatch {
+ public:
+  GiveUpWatch(grpc::ClientContext* context, const std::function<bool()>& give_up) {
+    if (!give_up) return;
+    thread_ = std::jthread([this, context, &give_up](const std::stop_token& done) {
+      std::unique_lock lock(mutex_);
+      while (
+          !changed_.wait_for(lock, done, kGiveUpInterval, [&] { return done.stop_requested(); })) {
+        if (!give_up()) continue;
+        context->TryCancel();
+        return;
+      }
+    });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+class CoordinatorClient::Impl {
+ public:
+  explicit Impl(ClientOptions options) : options_(std::move(options)), task_(random_number()) {
+    check_credential("secret", options_.secret);
+    check_credential("name", options_.job_id);
+    channel_ = make_channel(options_.address);
+    if (!wait_for_connection()) {
+      throw Error(ErrorCode::kUnavailable,
+                  str_cat("no coordinator has answered at ", options_.address, " for ",
+                          seconds_text(options_.connect_timeout),
+                          ": is the task that hosts it running, and is the address right?"));
+    }
+    stub_ = coordination::Coordination::NewStub(channel_);
+  }
+
+  ~Impl() {
+    if (attendance_ != nullptr) attendance_->leave();
+  }
+
+  Membership join(const JoinRequest& request) {
+    try {
+      return wait_to_join(request);
+    } catch (const Error&) {
+      throw_if_given_up();
+      throw;
+    }
+  }
+
+  Membership wait_to_join(const JoinRequest& request) {
+    coordination::Greeting greeting;
+    call(milliseconds(0), [&](grpc::ClientContext* context) {
+      return stub_->Hello(context, coordination::Done(), &greeting);
+    });
+    coordination::MembershipMessage message;
+    const milliseconds timeout(
+        std::clamp<int64_t>(greeting.join_timeout_ms(), 0, kLongestWait.count()));
+    call(timeout, [&](grpc::ClientContext* context) {
+      const GiveUpWatch watch(context, options_.give_up);
+      const auto answers = stub_->Join(context, to_message(request, task_));
+      if (!answers->Read(&message)) return answers->Finish();
+      attend(message);
+      context->TryCancel();  // it stayed open until the stream had taken over
+      answers->Finish();
+      return grpc::Status::OK;
+    });
+    return to_membership(message);
+  }
+
+  Attendance& attendance() {
+    if (attendance_ == nullptr) throw invalid_argument("join() must come first");
+    return *attendance_;
+  }
+  bool is_member() const { return attendance_ != nullptr; }
+
+  void barrier(const std::string& name, milliseconds timeout) {
+    coordination::BarrierMessage request;
+    request.set_generation(attendance().generation());
+    request.set_rank(attendance().rank());
+    request.set_name(name);
+    request.set_timeout_ms(timeout.count());
+    coordination::Done done;
+    call(timeout, [&](auto* context) { return stub_->Barrier(context, request, &done); });
+  }
+
+  void put(const std::string& key, const std::string& value) {
+    coordination::KeyValue request;
+    request.set_key(key);
+    request.set_value(value);
+    coordination::Done done;
+    call(milliseconds(0), [&](auto* context) { return stub_->Put(context, request, &done); });
+  }
+
+  std::string get(const std::string& key, milliseconds timeout) {
+    coordination::KeyRequest request;
+    request.set_key(key);
+    request.set_timeout_ms(timeout.count());
+    coordination::KeyValue result;
+    call(timeout, [&](auto* context) { return stub_->Get(context, request, &result); });
+    return std::move(*result.mutable_value());
+  }
+
+ private:
+  bool wait_for_connection() {
+    const auto deadline = SystemClock::now() + options_.connect_timeout;
+    while (options_.give_up && SystemClock::now() + kGiveUpInterval < deadline) {
+      if (channel_->WaitForConnected(SystemClock::now() + kGiveUpInterval)) return true;
+      throw_if_given_up();
+    }
+    return channel_->WaitForConnected(deadline);
+  }
+
+  void throw_if_given_up() const {
+    if (!options_.give_up || !options_.give_up()) return;
+    throw Error(ErrorCode::kCancelled, "stopped while waiting for the other workers");
+  }
+
+  void attend(const coordination::MembershipMessage& message) {
+    // The stream of the generation before stayed open until here: by it the coordinator knew that
+    // this task lives.
+    attendance_.reset();
+    attendance_ = std::make_unique<Attendance>(
+        channel_,
+        AttendanceOptions{.address = options_.address,
+                          .secret = options_.secret,
+                          .job_id = options_.job_id,
+                          .generation = message.generation(),
+                          .rank = message.rank(),
+                          .heartbeat_interval = options_.heartbeat_interval,
+                          .silence_timeout = milliseconds(std::clamp<int64_t>(
+                              message.silence_timeout_ms(), 1000, kLongestWait.count()))});
+    attendance_->wait_for_answer(kMargin);
+  }
+
+  template <typename Rpc>
+  void call(milliseconds timeout, Rpc rpc) {
+    grpc::ClientContext context;
+    context.AddMetadata(kSecretMetadata, options_.secret);
+    context.AddMetadata(kJobMetadata, options_.job_id);
+    context.set_deadline(SystemClock::now() + std::min(timeout, kLongestWait) + kMargin);
+    const grpc::Status status = rpc(&context);
+    if (!status.ok()) throw to_error(status, options_.address);
+  }
+
+  Membership to_membership(const coordination::MembershipMessage& message) const {
+    Membership membership;
+    membership.group.generation = message.generation();
+    membership.group.rank = message.rank();
+    membership.group.job_id = options_.job_id;
+    membership.group.secret = options_.secret;
+    membership.state_source = message.state_source();
+    membership.progress = message.progress();
+    const int size = message.peers_size();
+    bool good = message.rank() >= 0 && message.rank() < size && message.state_source() >= 0 &&
+                message.state_source() < size && message.progress() >= 0;
+    for (const auto& peer : message.peers()) {
+      good = good && peer.rank() == membership.group.size();
+      membership.group.peers.push_back({.rank = peer.rank(),
+                                        .host = peer.host(),
+                                        .host_id = peer.host_id(),
+                                        .pid = peer.pid(),
+                                        .address = peer.address()});
+    }
+    if (!good) {
+      throw data_loss("the coordinator at ", options_.address,
+                      " has sent a membership that makes no sense");
+    }
+    return membership;
+  }
+
+  const ClientOptions options_;
+  const uint64_t task_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<coordination::Coordination::Stub> stub_;
+  std::unique_ptr<Attendance> attendance_;
+};
+
+CoordinatorClient::CoordinatorClient(ClientOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+CoordinatorClient::~CoordinatorClient() = default;
+
+Membership CoordinatorClient::join(const JoinRequest& request) { return impl_->join(request); }
+
+void CoordinatorClient::attend(std::shared_ptr<const CollectiveWatch> watch,
+                               std::function<void(const Error&)> on_fault) {
+  impl_->attendance().set(std::move(watch), std::move(on_fault));
+}
+
+void CoordinatorClient::report_fault(const Error& error) {
+  if (impl_->is_member()) impl_->attendance().report(error);
+}
+
+void CoordinatorClient::barrier(const std::string& name, milliseconds timeout) {
+  impl_->barrier(name, timeout);
+}
+
+void CoordinatorClient::put(const std::string& key, const std::string& value) {
+  impl_->put(key, value);
+}
+
+std::string CoordinatorClient::get(const std::string& key, milliseconds timeout) {
+  return impl_->get(key, timeout);
+}
+
+}  // namespace trireme

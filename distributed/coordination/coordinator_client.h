@@ -1,0 +1,86 @@
+// A task's connection to the coordinator: joins generations, beats, and hears of faults.
+//
+// Two threads of its own while connected: one beats with the state of the CollectiveWatch, one
+// reads what the coordinator says. The public methods belong to one thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/base/error.h"
+#include "distributed/cluster/peer.h"
+
+namespace trireme {
+
+class CollectiveWatch;
+
+struct JoinRequest {
+  int rank = -1;  // wanted; -1: any
+  int world_size = 1;
+  // What all members must agree on, by the name that an error shows: "version", "job", "graph",
+  // "collectives". Compared with the first member's.
+  std::map<std::string, std::string> handshake;
+  std::string host, host_id;
+  int64_t pid = 0;
+  std::string address;       // of its data server
+  int64_t progress = 0;      // steps finished; the most advanced member gives its state to the rest
+  uint64_t incarnation = 0;  // differs for each start of a task; a stale one is refused
+};
+
+struct Membership {
+  Group group;
+  // The rank, in this group, with the most progress (the lowest of them), and that progress.
+  int state_source = 0;
+  int64_t progress = 0;
+};
+
+struct ClientOptions {
+  std::string address;  // of the coordinator
+  std::string secret;
+  std::string job_id;
+  // Tries to connect for so long: tasks start in any order.
+  std::chrono::milliseconds connect_timeout{60'000};
+  std::chrono::milliseconds heartbeat_interval{200};
+  // Asked some times a second while connecting and joining, from any thread; true: they throw
+  // Error{kCancelled}. Null: they wait to the end.
+  std::function<bool()> give_up = nullptr;
+};
+
+class CoordinatorClient {
+ public:
+  // Throws Error{kUnavailable} naming the address when nobody answers in time.
+  explicit CoordinatorClient(ClientOptions options);
+  ~CoordinatorClient();  // says goodbye: not a loss
+  CoordinatorClient(const CoordinatorClient&) = delete;
+
+  // Waits for the next generation. Throws Error{kInvalidArgument} when refused (secret, version,
+  // another graph, a rank that is taken), with the coordinator's sentence, and
+  // kDeadlineExceeded naming who has not come.
+  Membership join(const JoinRequest& request);
+
+  // From joining until the next join: `watch` is sent with each beat, and `on_fault` is called,
+  // once for a generation and from the reading thread, when it has ended: a member was lost
+  // (kUnavailable), a collective timed out (kDeadlineExceeded), a new member waits to be let in
+  // (kCancelled), the coordinator itself is gone (kUnavailable).
+  void attend(std::shared_ptr<const CollectiveWatch> watch,
+              std::function<void(const Error&)> on_fault);
+  // Tells the coordinator that a peer failed, as this member sees it; ends the generation for all.
+  void report_fault(const Error& error);
+
+  // Waits until all members of the generation have called it with this name. Throws
+  // kDeadlineExceeded naming the ranks that have not.
+  void barrier(const std::string& name, std::chrono::milliseconds timeout);
+  void put(const std::string& key, const std::string& value);
+  // Waits for the key. Throws kDeadlineExceeded naming it.
+  std::string get(const std::string& key, std::chrono::milliseconds timeout);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,71 @@
+#include "distributed/coordination/wording.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace trireme {
+namespace {
+
+constexpr size_t kShown = 64;  // bytes of a value in a message
+constexpr size_t kContext = 16;
+
+std::string from(const std::string& text, size_t begin) {
+  if (text.empty()) return "nothing";
+  std::string shown = begin > 0 ? "…" : "";
+  shown += clean(std::string_view(text).substr(std::min(begin, text.size())), kShown);
+  if (text.size() > begin + kShown) shown += "…";
+  return shown;
+}
+
+}  // namespace
+
+std::string name_ranks(const std::vector<int>& ranks) {
+  std::string text = ranks.size() == 1 ? "rank" : "ranks";
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    text += (i == 0 ? " " : ", ") + std::to_string(ranks[i]);
+  }
+  return text;
+}
+
+std::string join_words(const std::vector<std::string>& words) {
+  std::string text;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) text += i + 1 == words.size() ? " and " : ", ";
+    text += words[i];
+  }
+  return text;
+}
+
+std::string seconds_text(std::chrono::steady_clock::duration duration) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f s", std::chrono::duration<double>(duration).count());
+  return text;
+}
+
+std::string clean(std::string_view text, size_t limit) {
+  if (text.size() > limit) {
+    // Not in the middle of a UTF-8 character.
+    while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
+    text = text.substr(0, limit);
+  }
+  std::string result(text);
+  for (char& c : result) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  return result;
+}
+
+std::pair<std::string, std::string> show_difference(const std::string& a, const std::string& b) {
+  size_t begin = 0;
+  if (std::max(a.size(), b.size()) > kShown) {
+    const size_t common = std::min(a.size(), b.size());
+    while (begin < common && a[begin] == b[begin]) ++begin;
+    begin -= std::min(begin, kContext);
+    while (begin > 0 && begin < a.size() && (static_cast<unsigned char>(a[begin]) & 0xC0) == 0x80) {
+      --begin;
+    }
+  }
+  return {from(a, begin), from(b, begin)};
+}
+
+}  // namespace trireme
