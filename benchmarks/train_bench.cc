@@ -8,17 +8,22 @@
 #include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/data/cifar10.h"
 #include "core/data/idx.h"
+#include "core/graph/serialize.h"
 #include "core/nn/layers.h"
 #include "core/nn/model.h"
 #include "core/nn/optimizers.h"
 #include "core/nn/step_function.h"
+#include "core/runtime/built_in_kernels.h"
+#include "distributed/strategy/strategy.h"
 #include "worker/build_data.h"
+#include "worker/cluster_runtime.h"
 
 namespace trireme {
 namespace {
@@ -130,6 +135,62 @@ void print_profile(const Function& function, std::ostream& out) {
   }
 }
 
+// Buckets are sent in their order, so it is enough that the first waits for all gradients.
+void send_after_backward(const Graph& graph) {
+  Node* first = nullptr;
+  std::vector<Node*> gradients;
+  for (const auto& node : graph.nodes()) {
+    if (!node->op().traits.is_communication ||
+        !node->attribute<std::string>("collective").starts_with("bucket")) {
+      continue;
+    }
+    if (first == nullptr) first = node.get();
+    for (const Value& gradient : node->inputs()) gradients.push_back(gradient.node);
+  }
+  for (Node* gradient : gradients) first->add_control_input(gradient);
+}
+
+// What turns a training of one process into that of several workers.
+struct Workers {
+  std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
+  Strategy strategy;
+  std::unique_ptr<ClusterRuntime> runtime;
+  nn::StepShare share;
+
+  explicit Workers(const TrainBenchOptions& options) : strategy(strategy_options(options)) {
+    runtime = std::make_unique<ClusterRuntime>(resolve_cluster({}, process_environment()),
+                                               ClusterOptions{.backend = options.backend}, slots);
+  }
+
+  static StrategyOptions strategy_options(const TrainBenchOptions& options) {
+    StrategyOptions strategy{.kind = StrategyKind::kMultiWorker};
+    strategy.bucket_bytes = static_cast<int64_t>(options.bucket_mib * (1 << 20));
+    if (options.bucket_mib == 0) {
+      strategy.bucket_bytes = strategy.first_bucket_bytes = int64_t{1} << 40;
+    }
+    if (options.compression == "bf16") strategy.compression = Compression::kBFloat16;
+    if (options.compression == "f16") strategy.compression = Compression::kFloat16;
+    if (options.compression == "top_k") strategy.compression = Compression::kTopK;
+    return strategy;
+  }
+  nn::ModelOptions model_options(const TrainBenchOptions& options) const {
+    auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+    register_collective_kernels(*kernels, slots);
+    return {.name = options.model,
+            .session = {.kernels = kernels, .profile = options.profile},
+            .ops = distributed_op_table()};
+  }
+  void build_gradients(nn::TrainGraph& graph, bool overlap) const {
+    strategy.build_gradients(graph);
+    if (!overlap) send_after_backward(*graph.graph);
+  }
+  void join(const nn::Model& model, int rows) {
+    const nn::TrainGraph& graph = model.train_graph();
+    runtime->join({{"graph", std::to_string(graph_hash(*graph.graph))}}, 0);
+    strategy.fill_share(rows, runtime->rank(), runtime->workers(), share);
+  }
+};
+
 double one_decimal(double value) { return std::round(value * 10) / 10; }
 
 }  // namespace
@@ -144,20 +205,36 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   const BenchModel& bench = find_model(options.model);
   set_compute_threads(options.threads);
   const data::LabeledImages images = load(bench, options.data_dir);
-  nn::Model model({.name = options.model, .session = {.profile = options.profile}});
+  std::optional<Workers> workers;
+  if (options.workers > 1) workers.emplace(options);
+  nn::Model model(
+      workers ? workers->model_options(options)
+              : nn::ModelOptions{.name = options.model, .session = {.profile = options.profile}});
   bench.build(model);
-  model.compile(
-      {.optimizer = make_optimizer(bench), .loss = nn::sparse_categorical_cross_entropy()});
-  const data::Dataset batches = images.dataset().shuffle(1).repeat().batch(options.batch, true);
+  nn::CompileOptions compile{.optimizer = make_optimizer(bench),
+                             .loss = nn::sparse_categorical_cross_entropy()};
+  if (workers) {
+    compile.build_gradients = [&](nn::TrainGraph& g) {
+      workers->build_gradients(g, options.overlap);
+    };
+    compile.rewrite_updates = [&](nn::TrainGraph& g) { workers->strategy.rewrite_updates(g); };
+  }
+  model.compile(std::move(compile));
+  const int rank = workers ? workers->runtime->spec().rank : 0;
+  const int rows = options.batch * options.workers;
+  const data::Dataset batches =
+      images.dataset().shuffle(1).repeat().batch_part(rows, rank, options.workers);
   const auto types = nn::batch_types(batches, 2);
   model.build(types[0]);
   model.build_training(types[0], types[1]);
+  if (workers) workers->join(model, rows);
   nn::StepFunction step_function(model.session(), model.train_graph());
   const double rate = model.compiled().optimizer->learning_rate(0);
 
   data::Iterator iterator = batches.iterator();
   data::Element batch;
   nn::StepInputs inputs{.learning_rate = rate};
+  if (workers) inputs.shards = workers->share.shards;
   auto step = [&] {
     iterator.next(batch);
     step_function.run(batch, inputs);
@@ -169,7 +246,7 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < options.steps; ++i) step();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    rates.push_back(static_cast<double>(options.steps) * options.batch / elapsed.count());
+    rates.push_back(static_cast<double>(options.steps) * rows / elapsed.count());
   }
   std::ranges::sort(rates);
   const double median = (rates[(rates.size() - 1) / 2] + rates[rates.size() / 2]) / 2;
@@ -177,7 +254,7 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   getrusage(RUSAGE_SELF, &usage);
   const nlohmann::ordered_json line = {{"peer", "trireme"},
                                        {"model", bench.name},
-                                       {"workers", 1},
+                                       {"workers", options.workers},
                                        {"threads", options.threads},
                                        {"batch_per_worker", options.batch},
                                        {"samples_per_s", one_decimal(median)},
@@ -185,8 +262,9 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
                                        {"max", one_decimal(rates.back())},
                                        {"loss", std::round(step_function.values()[0] * 1e4) / 1e4},
                                        {"rss_mib", usage.ru_maxrss / 1024}};
-  out << line.dump() << std::endl;
-  if (options.profile) print_profile(step_function.function(), log);
+  if (rank == 0) out << line.dump() << std::endl;
+  if (rank == 0 && options.profile) print_profile(step_function.function(), log);
+  if (workers) workers->runtime->leave();
 }
 
 }  // namespace trireme

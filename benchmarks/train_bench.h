@@ -12,18 +12,24 @@ struct TrainBenchOptions {
   std::string model = "lenet";  // one of train_bench_models()
   int batch = 128;
   int threads = 1;
-  int steps = 100;  // of a block
-  int blocks = 5;   // timed; the median counts
-  int warmup = 20;  // steps before the first block
+  int steps = 100;                   // of a block
+  int blocks = 5;                    // timed; the median counts
+  int warmup = 20;                   // steps before the first block
+  int workers = 1;                   // processes; this one finds its place in the environment
+  std::string backend = "auto";      // of collectives
+  std::string compression = "none";  // or "bf16", "f16", "top_k": what is sent
+  double bucket_mib = 25;            // 0: one bucket
+  bool overlap = true;               // false: sent when the backward pass is over
   std::string data_dir;
   bool profile = false;  // a table of the time of each op, to `log`
 };
 
 std::vector<std::string> train_bench_models();
 
-// One JSON line: peer, model, workers, threads, batch_per_worker, samples_per_s (median of the
-// blocks), min, max, loss, rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws
-// Error{kNotFound} where they are not there.
+// With several workers every worker calls it and rank 0 writes the line. One JSON line: peer,
+// model, workers, threads, batch_per_worker, samples_per_s (median of the blocks), min, max, loss,
+// rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws Error{kNotFound} where they
+// are not there.
 void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostream& log);
 
 }  // namespace trireme

@@ -1,19 +1,53 @@
 #include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "benchmarks/allreduce_bench.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/train_bench.h"
 #include "core/base/error.h"
+#include "distributed/cluster/cluster_spec.h"
+#include "distributed/collective/make_communicator.h"
 #include "launcher/commands.h"
+#include "launcher/launch_job.h"
 
 namespace trireme {
 namespace {
 
+// The workers of `bench train` are this program again, as `trireme launch` would start it.
+void start_workers(const TrainBenchOptions& bench, bool pin) {
+  char folder[] = "/tmp/trireme-bench-XXXXXX";
+  if (mkdtemp(folder) == nullptr) throw failed("no folder for logs can be made in /tmp");
+  LaunchOptions options{
+      .workers = bench.workers, .log_directory = folder, .threads = bench.threads, .pin = pin};
+  options.program = {std::filesystem::read_symlink("/proc/self/exe").string(), "bench", "train"};
+  const auto add = [&](const std::string& name, const auto& value) {
+    options.program.push_back(str_cat("--", name, "=", value));
+  };
+  add("model", bench.model);
+  add("batch", bench.batch);
+  add("threads", bench.threads);
+  add("workers", bench.workers);
+  add("steps", bench.steps);
+  add("blocks", bench.blocks);
+  add("warmup", bench.warmup);
+  add("backend", bench.backend);
+  add("compression", bench.compression);
+  add("bucket-mib", bench.bucket_mib);
+  if (!bench.overlap) options.program.emplace_back("--no-overlap");
+  if (!bench.data_dir.empty()) add("data-dir", bench.data_dir);
+  if (bench.profile) options.program.emplace_back("--profile");
+  const int code = launch(options);
+  if (code != 0) throw failed("bench train: the workers failed; their logs are in ", folder);
+  std::filesystem::remove_all(folder);
+}
+
 void add_train(CLI::App& bench) {
   struct Options {
     TrainBenchOptions bench;
-    int workers = 1;
+    bool pin = true;
     std::string precision = "f32";
   };
   auto options = std::make_shared<Options>();
@@ -28,7 +62,17 @@ void add_train(CLI::App& bench) {
       ->check(CLI::PositiveNumber);
   command->add_option("--threads", options->bench.threads, "Compute threads")
       ->check(CLI::Range(1, 1024));
-  command->add_option("--workers", options->workers, "Processes")->check(CLI::PositiveNumber);
+  command->add_option("--workers", options->bench.workers, "Processes, each with its own batch")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--backend", options->bench.backend, "Of collectives")
+      ->check(CLI::IsMember(collective_backends()));
+  command->add_option("--compression", options->bench.compression, "Of what is sent")
+      ->check(CLI::IsMember({"none", "bf16", "f16", "top_k"}));
+  command->add_option("--bucket-mib", options->bench.bucket_mib, "Size of gradient buckets; 0: one")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("!--no-overlap", options->bench.overlap,
+                    "Send gradients when the backward pass is over");
+  command->add_flag("!--no-affinity", options->pin, "Do not pin workers to cores");
   command->add_option("--steps", options->bench.steps, "Steps of a timed block")
       ->check(CLI::PositiveNumber);
   command->add_option("--blocks", options->bench.blocks, "Timed blocks; the median counts")
@@ -40,11 +84,12 @@ void add_train(CLI::App& bench) {
   command->add_flag("--profile", options->bench.profile,
                     "Also print the time of each op on standard error");
   command->callback([options] {
-    if (options->workers > 1) {
-      throw invalid_argument("bench train --workers ", options->workers,
-                             ": this build trains with one worker");
+    const bool is_worker = process_environment().contains("TRIREME_RANK");
+    if (options->bench.workers > 1 && !is_worker) {
+      start_workers(options->bench, options->pin);
+    } else {
+      bench_train(options->bench, std::cout, std::cerr);
     }
-    bench_train(options->bench, std::cout, std::cerr);
   });
 }
 
@@ -61,6 +106,42 @@ void add_ops(CLI::App& bench) {
   command->callback([options] { bench_ops(*options, std::cout); });
 }
 
+void add_allreduce(CLI::App& bench) {
+  struct Options {
+    AllreduceBenchOptions bench;
+    std::string summation = "any";
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = bench.add_subcommand(
+      "allreduce", "Time of an all-reduce of float32 among processes, one JSON line a size");
+  command->footer(
+      "Examples:\n"
+      "  trireme bench allreduce --workers 2 --backend shm\n"
+      "On each of two machines, I being 0 and 1:\n"
+      "  trireme launch --nodes 2 --node-rank I --coordinator n0:29400 --secret-file key -- "
+      "trireme "
+      "bench allreduce --backend grpc");
+  command->add_option("--workers", options->bench.workers, "Processes")->check(CLI::Range(1, 1024));
+  command->add_option("--backend", options->bench.backend, "How the processes are joined")
+      ->check(CLI::IsMember(allreduce_bench_backends()));
+  command
+      ->add_option("--bytes", options->bench.bytes,
+                   "Only tensors of this size; 0: of 4 B to 64 MiB")
+      ->check(CLI::Range(0, 1 << 30));
+  command
+      ->add_option("--summation", options->summation,
+                   "any: the fastest order of adding; tree: the same for every backend")
+      ->check(CLI::IsMember({"any", "tree"}));
+  // For the processes that the command starts.
+  command->add_option("--rank", options->bench.rank)->group("");
+  command->add_option("--meet", options->bench.folder)->group("");
+  command->callback([options] {
+    options->bench.tree = options->summation == "tree";
+    options->bench.in_cluster = process_environment().contains("TRIREME_RANK");
+    bench_allreduce(options->bench, std::cout);
+  });
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -68,6 +149,7 @@ void add_bench_command(CLI::App& app) {
   bench->require_subcommand(1);
   add_train(*bench);
   add_ops(*bench);
+  add_allreduce(*bench);
 }
 
 }  // namespace trireme

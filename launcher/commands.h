@@ -2,17 +2,26 @@
 // asked for.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
 
 namespace trireme {
 
+// What follows -- in `trireme launch … -- PROGRAM ARGUMENTS`, taken off the command line: it is not
+// ours to read.
+std::vector<std::string> take_launched_program(int& argc, char** argv);
+
 void add_train_command(CLI::App& app);
+void add_launch_command(CLI::App& app, const std::vector<std::string>& program);
 void add_evaluate_command(CLI::App& app);
 void add_predict_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
+void add_cluster_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 
 }  // namespace trireme

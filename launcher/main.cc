@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
@@ -19,6 +21,7 @@ constexpr char kFooter[] =
     "mend, 130 interrupted.";
 
 int run(int argc, char** argv) {
+  const std::vector<std::string> launched = trireme::take_launched_program(argc, argv);
   CLI::App app{"Trireme trains one dataflow graph everywhere."};
   app.name("trireme");
   app.set_version_flag("--version", "trireme " TRIREME_VERSION);
@@ -29,10 +32,12 @@ int run(int argc, char** argv) {
   app.add_flag("--verbose", verbose, "Log what is of use to a developer");
   app.parse_complete_callback([&] { trireme::init_logging(argv[0], {.verbose = verbose}); });
   trireme::add_train_command(app);
+  trireme::add_launch_command(app, launched);
   trireme::add_evaluate_command(app);
   trireme::add_predict_command(app);
   trireme::add_inspect_command(app);
   trireme::add_devices_command(app);
+  trireme::add_cluster_command(app);
   trireme::add_bench_command(app);
   try {
     app.parse(argc, argv);

@@ -80,7 +80,9 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
   return options;
 }
 
-void print(const TaskResult& result) { std::cout << result.json << std::endl; }
+void print(const TaskResult& result) {
+  if (!result.json.empty()) std::cout << result.json << std::endl;
+}
 
 }  // namespace
 
@@ -91,16 +93,41 @@ void add_train_command(CLI::App& app) {
       "  trireme train examples/digits_lenet.textproto\n"
       "  trireme train examples/mnist_mlp.textproto --set epochs=1 --set "
       "optimizer.learning_rate=0.05\n"
-      "  trireme train examples/cifar10_cnn.textproto --resume");
+      "  trireme train examples/cifar10_cnn.textproto --resume\n"
+      "  mpirun -np 2 trireme train examples/mnist_lenet.textproto\n"
+      "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto");
   auto options = add_common(*command);
-  command->add_option("--strategy", options->strategy, "one_device");
+  command->add_option("--strategy", options->strategy,
+                      "auto, one_device, mirrored, multi_worker or central_storage");
   command->add_flag("--resume", options->task.resume,
                     "Go on from the newest checkpoint in the output folder");
+  command
+      ->add_option("--timeline", options->task.timeline,
+                   "Folder for Chrome traces: one a rank, and all of them on one clock")
+      ->type_name("DIR");
+  command->add_option("--rank", options->task.cluster.rank, "Which worker this is, from 0")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--world-size", options->task.cluster.world_size, "How many workers there are")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--coordinator", options->task.cluster.coordinator,
+                   "Where the workers meet, in rank 0 (else from the environment; see `trireme "
+                   "cluster`)")
+      ->type_name("HOST:PORT");
+  command
+      ->add_option("--listen", options->task.cluster.listen,
+                   "Address of this host that its servers bind and peers connect to")
+      ->type_name("ADDRESS");
   command->add_option("--save-graph", options->task.save_graph,
                       "Write the training graph to this file (*.graph)");
   command->callback([options] {
     handle_signals();
     options->task.stop = &g_stop;
+    // `trireme launch` copies what rank 0 prints: it knows whether that ends on a terminal.
+    if (const char* progress = std::getenv("TRIREME_PROGRESS")) {
+      options->task.progress_bar = std::string_view(progress) == "bar";
+    }
     const TaskResult result = train(options->read(), options->task);
     print(result);
     if (result.stopped) {

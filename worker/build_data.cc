@@ -36,12 +36,19 @@ std::vector<std::string> below(const std::string& directory, const auto& names) 
   return paths;
 }
 
-JobData build_cifar10(const job::Cifar10& cifar, const std::string& data_dir) {
+std::vector<std::string> cifar10_train_files(const job::Cifar10& cifar,
+                                             const std::string& data_dir) {
   const std::string directory =
       find_data(cifar.directory().empty() ? "cifar10" : cifar.directory(), data_dir);
-  auto train = cifar.train_files().empty()
-                   ? data::cifar10(directory, data::Split::kTrain)
-                   : data::read_cifar10(below(directory, cifar.train_files()));
+  return cifar.train_files().empty() ? data::cifar10_files(directory, data::Split::kTrain)
+                                     : below(directory, cifar.train_files());
+}
+
+JobData build_cifar10(const job::Cifar10& cifar, const std::string& data_dir,
+                      const std::vector<std::string>& train_files) {
+  const std::string directory =
+      find_data(cifar.directory().empty() ? "cifar10" : cifar.directory(), data_dir);
+  auto train = data::read_cifar10(train_files);
   auto test = cifar.test_files().empty() ? data::cifar10(directory, data::Split::kTest)
                                          : data::read_cifar10(below(directory, cifar.test_files()));
   return images("cifar10 in " + directory, train, test);
@@ -121,8 +128,11 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
   switch (data.source_case()) {
     case job::Data::kDigits: {
       const uint64_t seed = data.digits().seed() == 0 ? 1 : data.digits().seed();
-      return images("digits, drawn by the program", data::digits(data::Split::kTrain, seed),
-                    data::digits(data::Split::kTest, seed));
+      // Only those that the job takes are drawn.
+      const auto count = [](int64_t take) { return take > 0 ? take : int64_t{-1}; };
+      return images("digits, drawn by the program",
+                    data::digits(data::Split::kTrain, seed, count(data.take())),
+                    data::digits(data::Split::kTest, seed, count(data.validation_take())));
     }
     case job::Data::kMnist: {
       const std::string directory = find_data(
@@ -131,7 +141,7 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
                     data::mnist(directory, data::Split::kTest));
     }
     case job::Data::kCifar10:
-      return build_cifar10(data.cifar10(), data_dir);
+      return build_cifar10(data.cifar10(), data_dir, cifar10_train_files(data.cifar10(), data_dir));
     case job::Data::kCsv:
       return build_csv(data.csv(), data_dir);
     case job::Data::kReviews:
@@ -157,6 +167,71 @@ std::string find_data(const std::string& name, const std::string& data_dir) {
   throw not_found(
       "there is no ", name, "; looked for ", looked,
       path.is_absolute() ? "" : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
+}
+
+namespace {
+
+// By file pays when reading all of it on every worker does not; else one global shuffle is better.
+constexpr uintmax_t kLargeBytes = uintmax_t{1} << 30;
+
+// Why each worker cannot have files of its own; empty: it can.
+std::string why_not_by_file(const job::Job& job, const std::vector<std::string>& files,
+                            int workers) {
+  if (files.empty()) return "the data are not in files that each hold examples";
+  if (static_cast<int>(files.size()) % workers != 0) {
+    return str_cat(files.size(), " file(s) cannot be shared evenly by ", workers, " workers");
+  }
+  for (const std::string& file : files) {
+    if (fs::file_size(file) == fs::file_size(files[0])) continue;
+    return str_cat(file, " has another size than ", files[0]);
+  }
+  if (job.batch_size() % workers != 0) {
+    return str_cat("a batch of ", job.batch_size(), " cannot be shared evenly by ", workers,
+                   " workers");
+  }
+  if (job.data().take() > 0) return "data.take counts over all files";
+  if (job.distributed().min_workers() > 0) return "the number of workers may change";
+  if (job.distributed().deterministic()) {
+    return "in deterministic mode the order must not depend on the workers";
+  }
+  return "";
+}
+
+}  // namespace
+
+JobData build_data_share(const job::Job& job, const std::string& data_dir, int rank, int workers) {
+  if (workers == 1) return build_data(job.data(), data_dir);
+  std::vector<std::string> files;
+  if (job.data().has_cifar10()) files = cifar10_train_files(job.data().cifar10(), data_dir);
+  const std::string why_not = why_not_by_file(job, files, workers);
+  const job::DataSharding wanted = job.distributed().data_sharding();
+  if (wanted == job::BY_FILE && !why_not.empty()) {
+    throw invalid_argument("distributed.data_sharding BY_FILE: ", why_not, "; use BY_EXAMPLE");
+  }
+  uintmax_t bytes = 0;
+  for (const std::string& file : files) bytes += fs::file_size(file);
+  const bool by_file = wanted == job::BY_FILE ||
+                       (wanted == job::SHARD_AUTO && why_not.empty() && bytes >= kLargeBytes);
+  if (!by_file) {
+    JobData built = build_data(job.data(), data_dir);
+    built.description += "; shared by example: every worker reads all of it";
+    if (wanted == job::SHARD_AUTO) {
+      built.description += why_not.empty() ? " (the files are small)" : " (" + why_not + ")";
+    }
+    return built;
+  }
+  std::vector<std::string> mine;
+  for (size_t i = static_cast<size_t>(rank); i < files.size(); i += static_cast<size_t>(workers)) {
+    mine.push_back(files[i]);
+  }
+  JobData built = build_cifar10(job.data().cifar10(), data_dir, mine);
+  if (job.data().validation_take() > 0) {
+    built.validation = built.validation.take(job.data().validation_take());
+  }
+  built.parts = workers;
+  built.description +=
+      str_cat("; shared by file: each worker reads ", mine.size(), " of ", files.size(), " files");
+  return built;
 }
 
 JobData build_data(const job::Data& data, const std::string& data_dir) {

@@ -1,204 +1,363 @@
 #include "worker/train_task.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <iomanip>
 #include <iostream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/base/error.h"
-#include "core/base/parallel.h"
+#include "core/base/logging.h"
+#include "core/base/philox.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
-#include "core/nn/model.h"
 #include "proto/job.pb.h"
-#include "worker/build_data.h"
-#include "worker/build_model.h"
-#include "worker/job_file.h"
+#include "worker/cluster_runtime.h"
+#include "worker/farewell.h"
+#include "worker/rank_zero.h"
+#include "worker/result_line.h"
+#include "worker/share_state.h"
+#include "worker/task.h"
+#include "worker/timeline.h"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
-// Validation runs without gradients, so a larger batch costs no more memory than a training step.
-constexpr int64_t kEvaluationBatch = 256;
-
-SessionOptions session_options(const TaskOptions& options) {
-  if (options.device != "cpu" && options.device != "reference") {
-    throw invalid_argument("--device ", options.device, ": this build has cpu and reference");
-  }
-  return {.devices = make_device_set(options.device, options.cpu_devices),
-          .log_device_placement = options.log_device_placement};
-}
-
-// What a task works with: data in memory and a built and compiled model.
-struct Task {
-  const JobFile& file;
-  const TaskOptions& options;
-  JobData data;
-  int64_t steps_per_epoch = 0;
-  std::unique_ptr<nn::Model> model;
-
-  Task(const JobFile& job_file, const TaskOptions& task_options)
-      : file(job_file),
-        options(task_options),
-        data((set_compute_threads(task_options.threads),
-              build_data(job_file.job().data(), task_options.data_dir))) {
-    const job::Job& job = file.job();
-    steps_per_epoch = (data.train.cardinality() + job.batch_size() - 1) / job.batch_size();
-    if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
-    model = std::make_unique<nn::Model>(nn::ModelOptions{
-        .name = job.name(), .seed = job.seed(), .session = session_options(options)});
-    const data::Dataset batches = train_batches();
-    build_layers(*model, file, nn::batch_types(batches, 2)[0]);
-    model->compile(compile_options(file, steps_per_epoch * job.epochs()));
-  }
-
-  data::Dataset train_batches() const {
-    const job::Job& job = file.job();
-    data::Dataset train = data.train;
-    if (!job.data().keep_order()) train = train.shuffle(job.seed());
-    return train.repeat().batch(job.batch_size());
-  }
-  data::Dataset validation_batches() const { return data.validation.batch(kEvaluationBatch); }
-};
+using std::chrono::milliseconds;
 
 std::string checkpoint_directory(const job::Job& job) {
   return (fs::path(job.output_dir()) / "checkpoints").string();
 }
 
-std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const job::Job& job,
-                                                          const TaskOptions& options) {
-  std::vector<std::shared_ptr<nn::Callback>> callbacks;
-  if (options.stop != nullptr) callbacks.push_back(std::make_shared<nn::StopFlag>(options.stop));
-  callbacks.push_back(
-      std::make_shared<nn::CsvLog>((fs::path(job.output_dir()) / "log.csv").string()));
-  if (job.early_stopping().patience() > 0) {
-    const std::string monitor =
-        job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
-    callbacks.push_back(std::make_shared<nn::EarlyStopping>(
-        nn::EarlyStoppingOptions{.monitor = monitor,
-                                 .patience = job.early_stopping().patience(),
-                                 .min_delta = job.early_stopping().min_delta(),
-                                 .higher_is_better = monitor.ends_with("accuracy"),
-                                 .restore_best_weights = job.early_stopping().restore_best()}));
-  }
-  // Last, so that it saves what the others remember of this step.
-  if (!job.checkpoint().off()) {
-    callbacks.push_back(std::make_shared<nn::CheckpointCallback>(
-        nn::CheckpointCallbackOptions{.directory = checkpoint_directory(job),
-                                      .every_steps = job.checkpoint().every_steps(),
-                                      .keep_last = job.checkpoint().keep()}));
-  }
-  return callbacks;
+milliseconds seconds_or(double seconds, milliseconds otherwise) {
+  return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
 }
 
-// Results stay readable: six significant digits.
-double rounded(double value) {
-  std::ostringstream text;
-  text << std::setprecision(6) << value;
-  return std::strtod(text.str().c_str(), nullptr);
+// How often a launcher has started this task again.
+uint64_t incarnation() {
+  const char* const text = std::getenv("TRIREME_INCARNATION");
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
 }
+
+ClusterOptions cluster_options(const job::Distributed& job) {
+  ClusterOptions options;
+  if (!job.backend().empty()) options.backend = job.backend();
+  options.stall_warning = seconds_or(job.stall_warning_s(), options.stall_warning);
+  options.collective_timeout = seconds_or(job.collective_timeout_s(), options.collective_timeout);
+  options.join_timeout = seconds_or(job.join_timeout_s(), options.join_timeout);
+  options.min_workers = job.min_workers();
+  options.incarnation = incarnation();
+  return options;
+}
+
+std::string hex(uint64_t number) {
+  std::ostringstream text;
+  text << std::hex << number;
+  return text.str();
+}
+
+// What all workers must have in common.
+std::map<std::string, std::string> handshake_of(const Task& task) {
+  job::Job job = task.file.job();
+  job.clear_output_dir();
+  std::string collectives;
+  for (const auto& node : task.model->graph().nodes()) {
+    if (node->op().traits.is_communication) append_key(node->attributes(), collectives);
+  }
+  return {{"version", "1"},
+          {"job", hex(hash_name(job.SerializeAsString()))},
+          {"graph", hex(graph_hash(task.model->graph()))},
+          {"collectives", hex(hash_name(collectives))}};
+}
+
+// Tells the tracer which step its spans belong to.
+class TraceSteps : public nn::Callback {
+ public:
+  explicit TraceSteps(std::shared_ptr<Tracer> tracer) : tracer_(std::move(tracer)) {}
+  void on_train_begin(nn::Training& training) override { tracer_->set_step(training.step() + 1); }
+  void on_batch_end(nn::Training& training, nn::Logs) override {
+    tracer_->set_step(training.step() + 1);
+  }
+
+ private:
+  std::shared_ptr<Tracer> tracer_;
+};
+
+// One training: the callbacks, the hooks of a strategy, and what happens when a peer is lost.
+class TrainRun {
+ public:
+  TrainRun(const JobFile& file, const TaskOptions& options)
+      : file_(file), job_(file.job()), options_(options), task_(file, options, true) {}
+
+  TaskResult run() {
+    try {
+      return train();
+    } catch (const Error& error) {
+      // Before its first step there is nothing to save.
+      if (error.code() == ErrorCode::kCancelled && stopping()) {
+        return {.json = "", .stopped = true, .where = error.what()};
+      }
+      if (runtime_ && !nn::is_lost_peer(error)) runtime_->fail(error);
+      throw;
+    } catch (const std::exception& error) {
+      if (runtime_) runtime_->fail(Error(ErrorCode::kFailed, error.what()));
+      throw;
+    }
+  }
+
+ private:
+  TaskResult train() {
+    const auto start = std::chrono::steady_clock::now();
+    const auto types = nn::batch_types(task_.train_batches(0, 1), 2);
+    task_.model->build_training(types[0], types[1]);
+    if (!options_.save_graph.empty()) {
+      io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
+    }
+    nn::FitOptions fit{.epochs = job_.epochs(),
+                       .steps_per_epoch = task_.steps_per_epoch,
+                       .allow_nan = job_.allow_nan()};
+    fit.resume = load_newest();
+    if (task_.communicates()) join_cluster(fit);
+    say(task_.data.description + "\n" + task_.model->summary());
+    if (runtime_) tell_generation();
+    if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
+    if (options_.quiet || !speaks()) fit.progress = {};
+    fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
+    fit.callbacks = make_callbacks();
+    fit.validation = validation();
+    if (task_.strategy) add_share(fit);
+    if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
+    if (runtime_) fit.callbacks.push_back(make_farewell());
+    const nn::History history = task_.model->fit(batches(), std::move(fit));
+    TaskResult result = describe(history, start);
+    if (task_.tracer && (!runtime_ || runtime_->connected())) {
+      write_timeline(options_.timeline, *task_.tracer,
+                     runtime_ ? &runtime_->communicator() : nullptr);
+    }
+    if (runtime_) runtime_->leave();
+    return result;
+  }
+
+  bool stopping() const { return options_.stop != nullptr && *options_.stop; }
+  int rank() const { return runtime_ ? runtime_->rank() : 0; }
+  int workers() const { return runtime_ ? runtime_->workers() : 1; }
+  bool speaks() const { return rank() == 0; }
+  void say(const std::string& text) const {
+    if (!options_.quiet && speaks()) std::cerr << text << std::flush;
+  }
+  data::Dataset batches() const { return task_.train_batches(rank(), workers()); }
+  data::Dataset validation() const { return task_.validation_batches(rank(), workers()); }
+
+  // The state to begin with. With --resume: that of the newest checkpoint; several workers may find
+  // it on one host only. A task that was started again takes what this job has saved, which counts
+  // when no living worker is ahead of it.
+  std::optional<nn::StateMap> load_newest() const {
+    if (!options_.resume && incarnation() == 0) return std::nullopt;
+    const std::string checkpoints = checkpoint_directory(job_);
+    if (io::list_checkpoints(checkpoints).empty()) {
+      if (options_.resume && !task_.communicates()) throw no_checkpoint();
+      return std::nullopt;
+    }
+    const std::string prefix = io::resolve_checkpoint(checkpoints);
+    nn::StateMap state = io::load_checkpoint(prefix);
+    if (!options_.resume && !RunMark::is_of(state, task_.cluster.job_id)) return std::nullopt;
+    const std::string line = "going on from " + prefix;
+    log_info(line);
+    if (task_.cluster.rank == 0 && !options_.quiet) std::cerr << line << "\n";
+    return state;
+  }
+
+  Error no_checkpoint() const {
+    return not_found("--resume: there is no checkpoint in ", checkpoint_directory(job_),
+                     task_.communicates() ? " of any worker" : "",
+                     "; train without --resume first");
+  }
+
+  // The first generation: whoever has finished the most steps gives its state to the others.
+  void join_cluster(nn::FitOptions& fit) {
+    ClusterOptions options = cluster_options(job_.distributed());
+    options.stop = options_.stop;
+    runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
+    handshake_ = handshake_of(task_);
+    // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
+    if (std::getenv("TRIREME_INCARNATION") == nullptr) {
+      const fs::path logs = fs::path(job_.output_dir()) / "logs";
+      fs::create_directories(logs);
+      log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
+    }
+    const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
+    join_generation(
+        progress, [&] { return *fit.resume; },
+        [&](nn::StateMap state) { fit.resume = std::move(state); });
+    if (options_.resume && !fit.resume) throw no_checkpoint();
+    fit.reduce_sums = [this](std::span<double> sums) {
+      static const std::string kWhat = "the sums of the validation";
+      runtime_->communicator().set_label(kWhat, task_.slots->step());
+      runtime_->communicator().all_reduce(
+          {sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64}, ReduceOp::kSum,
+          Summation::kTree);
+    };
+    fit.recover = [this](nn::Training& training, const Error& error) {
+      recover(training, error, training.step());
+      return nn::FitData{batches(), validation()};
+    };
+  }
+
+  // Becomes a member of the next generation. False when a signal ends the wait for it: then the
+  // training stops with what is there.
+  bool recover(nn::Training& training, const Error& error, int64_t progress) {
+    log_warning(error.what());
+    runtime_->report(error);
+    try {
+      join_generation(
+          progress,
+          [&] {
+            nn::StateMap state = training.state();
+            Farewell::mark_stopped(training, state);
+            return state;
+          },
+          [&](const nn::StateMap& state) {
+            training.restore(state);
+            Farewell::stop_as(state, training);
+          });
+    } catch (const Error& cancelled) {
+      if (cancelled.code() != ErrorCode::kCancelled || !stopping()) throw;
+      training.request_stop(nn::kStoppedBySignal);
+      return false;
+    }
+    tell_generation();
+    return true;
+  }
+
+  // What all workers must agree on before they go: that all of them have finished.
+  std::shared_ptr<nn::Callback> make_farewell() {
+    return std::make_shared<Farewell>(
+        [this] {
+          if (runtime_->connected()) runtime_->finish();
+        },
+        // Ahead of whoever has not finished: its state is the one that counts.
+        [this](nn::Training& training, const Error& error) {
+          return recover(training, error, training.step() + 1);
+        });
+  }
+
+  void tell_generation() const {
+    const Membership& membership = runtime_->membership();
+    const std::string line =
+        str_cat("generation ", membership.group.generation, ": ", workers(),
+                " workers, this is rank ", rank(), "; after step ", membership.progress,
+                "; collectives: ", runtime_->communicator().description());
+    log_info(line);
+    say(line + "\n");
+  }
+
+  // Becomes a member and has the state of the most advanced one; tries again when a peer is lost
+  // meanwhile.
+  template <typename Give, typename Take>
+  void join_generation(int64_t progress, Give give, Take take) {
+    while (true) {
+      const Membership& membership = runtime_->join(handshake_, progress);
+      if (membership.progress == 0) return;  // all start from the same seed
+      nn::StateMap state;
+      const bool gives = membership.state_source == rank();
+      if (gives) state = give();
+      try {
+        share_state(runtime_->communicator(), membership.state_source, state);
+      } catch (const Error& error) {
+        if (!nn::is_lost_peer(error)) throw;
+        runtime_->report(error);
+        continue;
+      }
+      if (!gives) take(std::move(state));
+      return;
+    }
+  }
+
+  std::vector<std::shared_ptr<nn::Callback>> make_callbacks() const {
+    std::vector<std::shared_ptr<nn::Callback>> callbacks;
+    const auto of_rank_zero = [&](std::shared_ptr<nn::Callback> callback) {
+      if (!runtime_) return callback;
+      return std::shared_ptr<nn::Callback>(
+          std::make_shared<RankZero>(std::move(callback), [this] { return rank(); }));
+    };
+    // Several workers vote instead, so that all stop after the same step.
+    if (options_.stop != nullptr && !task_.strategy) {
+      callbacks.push_back(std::make_shared<nn::StopFlag>(options_.stop));
+    }
+    callbacks.push_back(std::make_shared<nn::CsvLog>(
+        (fs::path(job_.output_dir()) / "log.csv").string(), [this] { return speaks(); }));
+    if (runtime_) callbacks.push_back(std::make_shared<RunMark>(task_.cluster.job_id));
+    if (job_.early_stopping().patience() > 0) {
+      const std::string monitor =
+          job_.early_stopping().monitor().empty() ? "val_loss" : job_.early_stopping().monitor();
+      callbacks.push_back(std::make_shared<nn::EarlyStopping>(
+          nn::EarlyStoppingOptions{.monitor = monitor,
+                                   .patience = job_.early_stopping().patience(),
+                                   .min_delta = job_.early_stopping().min_delta(),
+                                   .higher_is_better = monitor.ends_with("accuracy"),
+                                   .restore_best_weights = job_.early_stopping().restore_best()}));
+    }
+    // Last, so that it saves what the others remember of this step.
+    if (!job_.checkpoint().off()) {
+      callbacks.push_back(of_rank_zero(std::make_shared<nn::CheckpointCallback>(
+          nn::CheckpointCallbackOptions{.directory = checkpoint_directory(job_),
+                                        .every_steps = job_.checkpoint().every_steps(),
+                                        .keep_last = job_.checkpoint().keep()})));
+    }
+    return callbacks;
+  }
+
+  void add_share(nn::FitOptions& fit) {
+    fit.share = [this](int64_t batch, nn::StepShare& share) {
+      task_.strategy->fill_share(task_.global_rows(batch), rank(), workers(), share);
+      share.vote = options_.stop != nullptr && *options_.stop ? 1 : 0;
+      task_.slots->set_step(batch + 1);
+    };
+  }
+
+  TaskResult describe(const nn::History& history,
+                      std::chrono::steady_clock::time_point start) const {
+    ResultLine line = {{"job", job_.name()},
+                       {"strategy", name(task_.strategy_kind)},
+                       {"workers", workers()},
+                       {"epochs", history.epochs},
+                       {"steps", history.steps}};
+    for (const char* key : {"loss", "accuracy", "val_loss", "val_accuracy", "mean_absolute_error",
+                            "val_mean_absolute_error"}) {
+      const auto found = history.values.find(key);
+      if (found != history.values.end() && !found->second.empty())
+        line[key] = rounded(found->second.back());
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    line["seconds"] = rounded(elapsed.count());
+    TaskResult result;
+    if (speaks()) result.json = line.dump();
+    const bool asked = history.stop_reason == nn::kStoppedBySignal;
+    if (asked && history.epochs < job_.epochs()) {
+      result.stopped = true;
+      result.where =
+          str_cat("stopped after step ", history.steps, "; ",
+                  job_.checkpoint().off()
+                      ? "nothing was saved, because checkpoints are off"
+                      : "saved in " + checkpoint_directory(job_) + ", go on with --resume");
+    }
+    return result;
+  }
+
+  const JobFile& file_;
+  const job::Job& job_;
+  const TaskOptions& options_;
+  Task task_;
+  std::unique_ptr<ClusterRuntime> runtime_;
+  std::map<std::string, std::string> handshake_;
+};
 
 }  // namespace
 
 TaskResult train(const JobFile& file, const TaskOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
-  const job::Job& job = file.job();
-  Task task(file, options);
-  if (!options.quiet) {
-    std::cerr << task.data.description << "\n" << task.model->summary() << std::flush;
-  }
-  nn::FitOptions fit{.epochs = job.epochs(),
-                     .steps_per_epoch = task.steps_per_epoch,
-                     .validation = task.validation_batches(),
-                     .callbacks = make_callbacks(job, options),
-                     .allow_nan = job.allow_nan()};
-  if (options.quiet) fit.progress = {};
-  const std::string checkpoints = checkpoint_directory(job);
-  if (options.resume) {
-    if (io::list_checkpoints(checkpoints).empty()) {
-      throw not_found("--resume: there is no checkpoint in ", checkpoints,
-                      "; train without --resume first");
-    }
-    const std::string prefix = io::resolve_checkpoint(checkpoints);
-    fit.resume = io::load_checkpoint(prefix);
-    if (!options.quiet) std::cerr << "going on from " << prefix << "\n";
-  }
-  const data::Dataset batches = task.train_batches();
-  if (!options.save_graph.empty()) {
-    const auto types = nn::batch_types(batches, 2);
-    task.model->build_training(types[0], types[1]);
-    io::write_file_atomically(options.save_graph, serialize(task.model->graph()));
-  }
-  fs::create_directories(job.output_dir());
-  const nn::History history = task.model->fit(batches, std::move(fit));
-
-  Json line = {{"job", job.name()},
-               {"strategy", "one_device"},
-               {"workers", 1},
-               {"epochs", history.epochs},
-               {"steps", history.steps}};
-  for (const char* key : {"loss", "accuracy", "val_loss", "val_accuracy", "mean_absolute_error",
-                          "val_mean_absolute_error"}) {
-    const auto found = history.values.find(key);
-    if (found != history.values.end() && !found->second.empty())
-      line[key] = rounded(found->second.back());
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  line["seconds"] = rounded(elapsed.count());
-  TaskResult result{.json = line.dump()};
-  if (options.stop != nullptr && *options.stop && !history.stop_reason.empty()) {
-    result.stopped = true;
-    result.where =
-        str_cat("stopped after step ", history.steps, "; ",
-                job.checkpoint().off() ? "nothing was saved, because checkpoints are off"
-                                       : "saved in " + checkpoints + ", go on with --resume");
-  }
-  return result;
-}
-
-TaskResult evaluate(const JobFile& file, const TaskOptions& options,
-                    const std::string& checkpoint) {
-  const auto start = std::chrono::steady_clock::now();
-  Task task(file, options);
-  task.model->set_weights(io::load_checkpoint(checkpoint));
-  Json line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
-  for (const auto& [name, value] : task.model->evaluate(task.validation_batches())) {
-    line["val_" + name] = rounded(value);
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  line["seconds"] = rounded(elapsed.count());
-  return {.json = line.dump()};
-}
-
-void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
-             int64_t limit, std::ostream& out) {
-  Task task(file, options);
-  task.model->set_weights(io::load_checkpoint(checkpoint));
-  data::Dataset examples = task.data.validation;
-  if (limit > 0) examples = examples.take(limit);
-  const Tensor predictions = task.model->predict(examples.batch(kEvaluationBatch));
-  const int64_t rows = predictions.shape()[0];
-  const int64_t width = rows == 0 ? 0 : predictions.elements() / rows;
-  for (int64_t row = 0; row < rows; ++row) {
-    std::vector<double> values;
-    for (int64_t i = 0; i < width; ++i)
-      values.push_back(rounded(predictions.as_double(row * width + i)));
-    Json line = {{"index", row}, {"prediction", values}};
-    if (file.job().loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY) {
-      line["class"] = std::ranges::max_element(values) - values.begin();
-    }
-    out << line.dump() << "\n";
-  }
-  out << std::flush;
+  return TrainRun(file, options).run();
 }
 
 }  // namespace trireme

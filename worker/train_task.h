@@ -4,8 +4,11 @@
 
 #include <atomic>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "distributed/cluster/cluster_spec.h"
 
 namespace trireme {
 
@@ -14,19 +17,22 @@ class JobFile;
 // What the command line says, beside the job.
 struct TaskOptions {
   std::string data_dir;        // see find_data()
-  int threads = 0;             // compute threads; 0: all cores
+  int threads = 0;             // compute threads; 0: this task's share of the cores
   std::string device = "cpu";  // "cpu" or "reference"
   int cpu_devices = 1;         // virtual ones
   bool resume = false;         // go on from the newest checkpoint of the output folder
   bool log_device_placement = false;
   bool quiet = false;                       // no progress
+  std::optional<bool> progress_bar;         // redraw in place; nothing: when it is a terminal
+  std::string timeline;                     // folder for Chrome traces; empty: none
+  ClusterFlags cluster;                     // what the command line says of the cluster
   std::string save_graph;                   // write the training graph here (*.graph)
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
 };
 
 // The one line of results that a command ends with, as JSON.
 struct TaskResult {
-  std::string json;
+  std::string json;      // empty: another task tells the result
   bool stopped = false;  // by TaskOptions::stop
   std::string where;     // what to tell a user who stopped it
 };

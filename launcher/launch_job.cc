@@ -1,0 +1,319 @@
+#include "launcher/launch_job.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "core/base/error.h"
+#include "distributed/cluster/address.h"
+#include "distributed/coordination/coordinator.h"
+#include "launcher/supervisor/supervisor.h"
+#include "launcher/supervisor/task_environment.h"
+#include "proto/job.pb.h"
+#include "worker/job_file.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+constexpr size_t kMaxSecret = 4096;
+
+milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1000)); }
+
+std::string random_hex(size_t bytes) {
+  std::vector<unsigned char> random(bytes);
+  if (getrandom(random.data(), bytes, 0) != static_cast<ssize_t>(bytes))
+    throw failed("the system gave no random numbers for the job's secret");
+  std::string text;
+  for (const unsigned char byte : random) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+// What every task of the job has in common.
+struct Job {
+  std::string id, secret;
+  std::string coordinator;  // empty: a single process needs none
+  std::string listen;       // for the tasks' data servers
+};
+
+std::string read_secret(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw not_found("--secret-file ", path, " cannot be read");
+  std::string secret(kMaxSecret + 1, '\0');
+  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
+  secret.resize(static_cast<size_t>(in.gcount()));
+  while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())))
+    secret.pop_back();
+  const bool printable =
+      std::ranges::all_of(secret, [](unsigned char c) { return std::isgraph(c) != 0; });
+  if (secret.empty() || secret.size() > kMaxSecret || !printable) {
+    throw invalid_argument("--secret-file ", path, ": expected one line of 1 to ", kMaxSecret,
+                           " letters, digits and signs; `openssl rand -hex 32` makes one");
+  }
+  return secret;
+}
+
+// Several launchers must be told one secret; one launcher makes its own.
+std::string job_secret(const LaunchOptions& options, const Environment& environment) {
+  if (!options.secret_file.empty()) return read_secret(options.secret_file);
+  const auto inherited = environment.find("TRIREME_SECRET");
+  if (options.nodes == 1) return random_hex(32);
+  if (inherited != environment.end() && !inherited->second.empty()) return inherited->second;
+  throw invalid_argument(
+      "--nodes ", options.nodes,
+      " needs a secret that all nodes share: give each launcher the same --secret-file, or the "
+      "same TRIREME_SECRET; `openssl rand -hex 32` makes one");
+}
+
+// The same on all nodes without being told; else it only keeps jobs of one host apart.
+std::string job_id(const LaunchOptions& options, const Environment& environment) {
+  if (options.nodes == 1) return "job-" + random_hex(4);
+  const auto given = environment.find("TRIREME_JOB_ID");
+  if (given != environment.end() && !given->second.empty()) return given->second;
+  std::string id = "job-" + options.coordinator;
+  std::ranges::replace_if(
+      id, [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '-'; }, '-');
+  return id;
+}
+
+// Where peers on other nodes reach this one.
+std::string listen_address(const LaunchOptions& options) {
+  if (!options.listen.empty()) return options.listen;
+  if (options.coordinator.empty()) return "127.0.0.1";
+  const std::string host = cluster::parse_host_port(options.coordinator, "--coordinator").host;
+  if (cluster::is_loopback(host)) return "127.0.0.1";
+  std::string address = cluster::local_address_towards(host);
+  // Many hosts resolve their own name to loopback, where no other host reaches them.
+  if (cluster::is_loopback(address)) address = cluster::first_interface_address();
+  if (address.empty()) {
+    throw invalid_argument("--coordinator ", options.coordinator,
+                           ": this machine has no route to it, so no address for its peers; is the "
+                           "name right? Give this node's own address with --listen");
+  }
+  return address;
+}
+
+CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& job) {
+  CoordinatorOptions result;
+  result.port = options.port;
+  if (!options.coordinator.empty()) {
+    const auto at = cluster::parse_host_port(options.coordinator, "--coordinator");
+    result.port = at.port;
+    const std::string address = cluster::numeric_address(at.host);
+    // A name that is loopback here only is bound on all interfaces, for the other nodes.
+    if (!address.empty() && (cluster::is_loopback(at.host) || !cluster::is_loopback(address)))
+      result.listen = address;
+    else
+      result.listen = "0.0.0.0";
+  }
+  result.secret = job.secret;
+  result.job_id = job.id;
+  result.world_size = options.nodes * options.workers;
+  result.min_workers = options.min_workers;
+  result.join_timeout = to_ms(options.join_timeout_s);
+  result.stall_warning = to_ms(options.stall_warning_s);
+  result.collective_timeout = to_ms(options.collective_timeout_s);
+  result.log = [](const std::string& line) { Supervisor::say_to_standard_error(line); };
+  return result;
+}
+
+// The values that `name` has among arguments for train: "--set a=b" and "--set=a=b".
+std::vector<std::string> values_of(const std::vector<std::string>& arguments,
+                                   const std::string& name) {
+  std::vector<std::string> values;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == name && i + 1 < arguments.size()) values.push_back(arguments[++i]);
+    if (arguments[i].starts_with(name + "="))
+      values.push_back(arguments[i].substr(name.size() + 1));
+  }
+  return values;
+}
+
+// Reads the job as each task will, so that what is wrong with it is said once, before anything
+// starts.
+std::string log_directory(const LaunchOptions& options, const Job& job) {
+  std::string chosen = str_cat("trireme-logs/", job.id);
+  if (!options.job.empty()) {
+    std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+    for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
+      overrides.push_back("output_dir=" + folder);
+    chosen = JobFile::read(options.job, overrides).job().output_dir() + "/logs";
+  }
+  if (!options.log_directory.empty()) chosen = options.log_directory;
+  std::error_code error;
+  fs::create_directories(chosen, error);
+  if (error)
+    throw invalid_argument("cannot make the folder of logs ", chosen, ": ", error.message());
+  return chosen;
+}
+
+int threads_of_task(const LaunchOptions& options, const Environment& environment, int tasks) {
+  if (options.threads > 0) return options.threads;
+  const auto given = environment.find("OMP_NUM_THREADS");
+  if (given != environment.end() && std::atoi(given->second.c_str()) > 0)
+    return std::atoi(given->second.c_str());
+  return std::max(1, static_cast<int>(usable_cores().size()) / tasks);
+}
+
+class TaskMaker {
+ public:
+  TaskMaker(const LaunchOptions& options, const Job& job, std::string logs)
+      : options_(options),
+        job_(job),
+        logs_(std::move(logs)),
+        environment_(without_cluster(process_environment())),
+        cores_(usable_cores()),
+        tasks_(options.workers + options.parameter_servers),
+        threads_(threads_of_task(options, environment_, tasks_)) {
+    if (!options.program.empty()) program_ = find_program(options.program[0]);
+  }
+
+  SupervisedTask worker(int index) const {
+    ClusterSpec spec;
+    spec.rank = options_.node_rank * options_.workers + index;
+    spec.local_rank = index;
+    spec.local_size = options_.workers;
+    SupervisedTask task = make(spec, index, "worker");
+    task.shown = spec.rank == 0;
+    if (options_.program.empty()) {
+      task.command.arguments = {"trireme", "train", options_.job, "--threads",
+                                std::to_string(threads_)};
+      task.command.arguments.insert(task.command.arguments.end(), options_.train_arguments.begin(),
+                                    options_.train_arguments.end());
+    } else {
+      task.command.program = program_;
+      task.command.arguments = options_.program;
+    }
+    return task;
+  }
+
+  SupervisedTask parameter_server(int index) const {
+    ClusterSpec spec;
+    spec.task_type = TaskType::kParameterServer;
+    spec.rank = options_.node_rank * options_.parameter_servers + index;
+    spec.local_rank = index;
+    spec.local_size = options_.parameter_servers;
+    SupervisedTask task = make(spec, options_.workers + index, "ps");
+    task.serves = true;
+    task.command.arguments = {"trireme", "ps"};
+    return task;
+  }
+
+ private:
+  SupervisedTask make(ClusterSpec& spec, int share, const std::string& kind) const {
+    spec.world_size = options_.nodes * options_.workers;
+    spec.parameter_servers = options_.nodes * options_.parameter_servers;
+    spec.coordinator = job_.coordinator;
+    spec.listen = job_.listen;
+    spec.job_id = job_.id;
+    spec.secret = job_.secret;
+    SupervisedTask task;
+    task.name = str_cat(kind, " ", spec.rank);
+    task.log_path = str_cat(logs_, "/", kind, "-", spec.rank, ".log");
+    task.command.program = "/proc/self/exe";
+    task.command.environment = environment_;
+    for (const auto& [name, value] : to_environment(spec)) task.command.environment[name] = value;
+    task.command.environment["OMP_NUM_THREADS"] = std::to_string(threads_);
+    // Only rank 0's output is seen as it comes; a bar that is drawn over is nothing for a file.
+    const bool terminal = spec.rank == 0 && isatty(STDERR_FILENO) == 1;
+    task.command.environment.emplace("TRIREME_PROGRESS", terminal ? "bar" : "lines");
+    const std::vector<int> cores = share_of_cores(cores_, share, tasks_);
+    if (options_.pin && threads_ <= static_cast<int>(cores.size())) task.command.cpus = cores;
+    return task;
+  }
+
+  const LaunchOptions& options_;
+  const Job& job_;
+  const std::string logs_;
+  const Environment environment_;
+  const std::vector<int> cores_;
+  const int tasks_;
+  const int threads_;
+  std::string program_;
+};
+
+void check(const LaunchOptions& options) {
+  if (options.job.empty() == options.program.empty()) {
+    throw invalid_argument(options.job.empty()
+                               ? "expected a job file, or -- and a program; see trireme launch "
+                                 "--help"
+                               : "a job file and a program after -- were given; one of them runs");
+  }
+  if (options.node_rank < 0 || options.node_rank >= options.nodes) {
+    throw invalid_argument("--node-rank ", options.node_rank, ": expected 0 to ", options.nodes - 1,
+                           " with --nodes ", options.nodes);
+  }
+  if (options.nodes > 1 && options.coordinator.empty()) {
+    throw invalid_argument("--nodes ", options.nodes,
+                           " needs --coordinator HOST:PORT: where the launcher of node 0 is "
+                           "reached, the same on every node");
+  }
+  if (!options.coordinator.empty() && options.port > 0)
+    throw invalid_argument("--port and --coordinator both name the coordinator's port; give one");
+  if (options.min_workers > options.nodes * options.workers) {
+    throw invalid_argument("--min-workers ", options.min_workers, ": the job has only ",
+                           options.nodes * options.workers, " workers");
+  }
+}
+
+}  // namespace
+
+int launch(const LaunchOptions& options) {
+  check(options);
+  const Environment environment = process_environment();
+  Job job{.id = job_id(options, environment),
+          .secret = job_secret(options, environment),
+          .coordinator = options.coordinator,
+          .listen = listen_address(options)};
+  const bool steps_together = options.program.empty() && options.parameter_servers == 0;
+  Supervisor supervisor(
+      {.max_restarts = options.max_restarts,
+       // Other nodes' workers count as well, and only their launchers see them.
+       .min_tasks = options.min_workers == 0
+                        ? 0
+                        : std::max(1, options.min_workers - (options.nodes - 1) * options.workers),
+       .restart_after_success = !steps_together,
+       .grace = to_ms(options.grace_s),
+       .say = {}});
+  const std::string logs = log_directory(options, job);
+  std::unique_ptr<Coordinator> coordinator;
+  const bool alone = options.nodes * options.workers == 1 && options.parameter_servers == 0;
+  if (options.node_rank == 0 && !(alone && options.coordinator.empty())) {
+    coordinator = std::make_unique<Coordinator>(coordinator_options(options, job));
+    if (job.coordinator.empty()) job.coordinator = coordinator->address();
+  }
+  const TaskMaker make(options, job, logs);
+  std::vector<SupervisedTask> tasks;
+  for (int i = 0; i < options.parameter_servers; ++i) tasks.push_back(make.parameter_server(i));
+  for (int i = 0; i < options.workers; ++i) tasks.push_back(make.worker(i));
+  Supervisor::say_to_standard_error(
+      str_cat(options.workers, " of ", options.nodes * options.workers, " workers",
+              options.parameter_servers > 0
+                  ? str_cat(" and ", options.parameter_servers, " parameter servers")
+                  : "",
+              " here", job.coordinator.empty() ? "" : ", coordinator " + job.coordinator,
+              ", logs in ", logs));
+  const JobEnd end = supervisor.run(tasks);
+  // The last workers of other nodes may still be saying goodbye.
+  const auto deadline = std::chrono::steady_clock::now() + to_ms(options.grace_s);
+  while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  return end.exit_code;
+}
+
+}  // namespace trireme

@@ -1,0 +1,43 @@
+// `trireme launch`: makes the tasks of a job on this machine out of options, hosts their
+// coordinator, and hands them to the supervisor.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+struct LaunchOptions {
+  // What to run: a job file with more arguments for `trireme train`, or a program with its
+  // arguments.
+  std::string job;
+  std::vector<std::string> train_arguments;
+  std::vector<std::string> program;
+
+  int workers = 1;  // on this machine
+  int parameter_servers = 0;
+  int max_restarts = 0;
+  int min_workers = 0;
+  std::string log_directory;  // empty: chosen
+  int threads = 0;            // of each task; 0: OMP_NUM_THREADS, else its share of the cores
+  bool pin = true;            // each task to its share of the cores
+
+  int nodes = 1;
+  int node_rank = 0;
+  std::string coordinator;  // "host:port"; may be empty on one machine
+  int port = 0;             // of the coordinator on one machine; 0: any that is free
+  std::string listen;  // empty: loopback on one machine, else the address towards the coordinator
+  std::string secret_file;
+
+  double grace_s = 30;
+  double join_timeout_s = 120;
+  double stall_warning_s = 10;
+  double collective_timeout_s = 60;
+};
+
+// Runs the job to its end and returns the exit code. REQUIRES: the program's main thread, no others
+// yet. Throws Error{kInvalidArgument} and {kNotFound} before anything starts: a job file that is
+// wrong, a program that is not there, options that do not fit together.
+int launch(const LaunchOptions& options);
+
+}  // namespace trireme

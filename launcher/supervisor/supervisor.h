@@ -1,0 +1,74 @@
+// The Supervisor starts the tasks of a job on this machine, watches them, restarts those for which
+// that may help, and stops them all when one has failed for good.
+//
+// Everything happens on the thread that made it, which must be the program's main thread: the
+// kernel ends tasks when the thread that started them ends. Make it before other threads, so that
+// they inherit the blocked signals: from then on SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are
+// read by run(), which passes them on. Nothing that run() started is left when it returns or
+// throws, nor when the program is killed.
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "launcher/supervisor/task_process.h"
+
+namespace trireme {
+
+struct SupervisedTask {
+  std::string name;      // for messages: "worker 2"
+  TaskCommand command;   // run() adds TRIREME_INCARNATION: 0, and one more for each restart
+  std::string log_path;  // standard output and standard error, appended
+  bool shown = false;    // what it prints also goes to the launcher's own streams
+  // Works for the others until they have ended, then is stopped (a parameter server).
+  bool serves = false;
+};
+
+struct SupervisorOptions {
+  int max_restarts = 0;  // of each task
+  // The job goes on as long as so many tasks (that do not serve) run or have succeeded, when one
+  // is lost that may not be restarted any more. 0: all are needed.
+  int min_tasks = 0;
+  // Whether a task is restarted when another has already succeeded. Where all work in step, the
+  // job is then over, and the restarted one would wait for peers that never come.
+  bool restart_after_success = true;
+  // From asking tasks to end (SIGTERM) to killing them.
+  std::chrono::milliseconds grace{30'000};
+  // One line for people. Null: to standard error, as "trireme launch: …".
+  std::function<void(const std::string&)> say;
+};
+
+struct JobEnd {
+  // 0 when all tasks succeeded (but for those that min_tasks allows to lose); else what the task
+  // that failed first exited with, 1 when a signal ended it. A job that was asked to stop: what its
+  // tasks say, 130 or 75 (after SIGTERM, SIGHUP) when they died of it.
+  int exit_code = 0;
+  int restarts = 0;
+  int lost = 0;
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(SupervisorOptions options);
+  ~Supervisor();  // signals are as before
+  Supervisor(const Supervisor&) = delete;
+
+  // Runs the job to its end, and says what happened: restarts, the failure that ended it with the
+  // last lines of that task's log, one line at the end. Throws Error{kNotFound} when a program
+  // cannot be executed, {kInvalidArgument} when a log cannot be written.
+  JobEnd run(const std::vector<SupervisedTask>& tasks);
+
+  // To standard error, one write a line: for logs of other threads, too.
+  static void say_to_standard_error(const std::string& line);
+
+ private:
+  SupervisorOptions options_;
+  int signals_ = -1;  // signalfd
+  sigset_t mask_before_{};
+  struct sigaction pipe_before_ {};
+};
+
+}  // namespace trireme

@@ -1,0 +1,50 @@
+// Evaluation and prediction: one device and the weights of a checkpoint.
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "core/io/checkpoint.h"
+#include "proto/job.pb.h"
+#include "worker/result_line.h"
+#include "worker/task.h"
+
+namespace trireme {
+
+TaskResult evaluate(const JobFile& file, const TaskOptions& options,
+                    const std::string& checkpoint) {
+  const auto start = std::chrono::steady_clock::now();
+  Task task(file, options, false);
+  task.model->set_weights(io::load_checkpoint(checkpoint));
+  ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
+  for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
+    line["val_" + name] = rounded(value);
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  line["seconds"] = rounded(elapsed.count());
+  return {.json = line.dump()};
+}
+
+void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+             int64_t limit, std::ostream& out) {
+  Task task(file, options, false);
+  task.model->set_weights(io::load_checkpoint(checkpoint));
+  data::Dataset examples = task.data.validation;
+  if (limit > 0) examples = examples.take(limit);
+  const Tensor predictions = task.model->predict(examples.batch(kEvaluationBatch));
+  const int64_t rows = predictions.shape()[0];
+  const int64_t width = rows == 0 ? 0 : predictions.elements() / rows;
+  for (int64_t row = 0; row < rows; ++row) {
+    std::vector<double> values;
+    for (int64_t i = 0; i < width; ++i)
+      values.push_back(rounded(predictions.as_double(row * width + i)));
+    ResultLine line = {{"index", row}, {"prediction", values}};
+    if (file.job().loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY) {
+      line["class"] = std::ranges::max_element(values) - values.begin();
+    }
+    out << line.dump() << "\n";
+  }
+  out << std::flush;
+}
+
+}  // namespace trireme

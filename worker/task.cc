@@ -1,0 +1,175 @@
+#include "worker/task.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <thread>
+
+#include "core/base/error.h"
+#include "core/base/parallel.h"
+#include "core/runtime/built_in_kernels.h"
+#include "distributed/collective/make_communicator.h"
+#include "proto/job.pb.h"
+#include "worker/build_model.h"
+
+namespace trireme {
+namespace {
+
+StrategyKind resolve_kind(const job::Job& job, const ClusterSpec& cluster, int devices,
+                          const std::string& path) {
+  const bool alone = cluster.is_single_process();
+  const auto refuse = [&](std::string_view why) {
+    throw invalid_argument(path, ": strategy ", job::Strategy_Name(job.strategy()), ": ", why);
+  };
+  switch (job.strategy()) {
+    case job::ONE_DEVICE:
+      if (!alone) {
+        refuse(str_cat("each of the ", cluster.world_size,
+                       " workers would train by itself; use multi_worker"));
+      }
+      return StrategyKind::kOneDevice;
+    case job::MIRRORED:
+    case job::CENTRAL_STORAGE:
+      if (!alone) refuse("uses the devices of one process; several workers need multi_worker");
+      return job.strategy() == job::MIRRORED ? StrategyKind::kMirrored
+                                             : StrategyKind::kCentralStorage;
+    case job::MULTI_WORKER:
+      return StrategyKind::kMultiWorker;
+    default:
+      if (!alone) return StrategyKind::kMultiWorker;
+      return devices > 1 ? StrategyKind::kMirrored : StrategyKind::kOneDevice;
+  }
+}
+
+StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster,
+                                 const DeviceSet& devices) {
+  const job::Job& job = file.job();
+  const job::Distributed& distributed = job.distributed();
+  StrategyOptions options{
+      .kind = resolve_kind(job, cluster, static_cast<int>(devices.all().size()), file.path()),
+      .micro_batches = std::max(1, distributed.micro_batches()),
+      .deterministic = distributed.deterministic(),
+      .sync_batch_norm = distributed.sync_batch_norm()};
+  if (distributed.bucket_mib() > 0) {
+    options.bucket_bytes = static_cast<int64_t>(distributed.bucket_mib() * (1 << 20));
+  }
+  if (distributed.first_bucket_mib() > 0) {
+    options.first_bucket_bytes = static_cast<int64_t>(distributed.first_bucket_mib() * (1 << 20));
+  }
+  if (distributed.compression() == job::BF16) options.compression = Compression::kBFloat16;
+  if (distributed.compression() == job::F16) options.compression = Compression::kFloat16;
+  if (distributed.compression() == job::TOP_K) options.compression = Compression::kTopK;
+  if (distributed.top_k_ratio() != 0) options.top_k_ratio = distributed.top_k_ratio();
+  const bool several_devices =
+      options.kind == StrategyKind::kMirrored || options.kind == StrategyKind::kCentralStorage;
+  options.devices =
+      several_devices ? devices.names() : std::vector<std::string>{devices.names().front()};
+  if (options.deterministic) {
+    const int shards = distributed.virtual_shards() == 0 ? 4 : distributed.virtual_shards();
+    const int parts = cluster.world_size * static_cast<int>(options.devices.size());
+    if (distributed.micro_batches() > 1) {
+      throw invalid_argument(
+          file.path(),
+          ": distributed.micro_batches and deterministic: the virtual shards are "
+          "the micro-batches; set virtual_shards");
+    }
+    if (shards < 1 || !std::has_single_bit(static_cast<unsigned>(shards)) || shards % parts != 0) {
+      throw invalid_argument(file.path(),
+                             ": distributed.virtual_shards: expected a power of two "
+                             "that ",
+                             parts, " worker(s) share evenly, found ", shards);
+    }
+    options.micro_batches = shards / parts;
+  }
+  return options;
+}
+
+bool needs_strategy(const StrategyOptions& options) {
+  return options.kind != StrategyKind::kOneDevice || options.micro_batches > 1;
+}
+
+// OMP_NUM_THREADS is what a launcher gives; under mpirun or srun the tasks of a host share its
+// cores.
+int task_threads(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
+  if (options.threads > 0) return options.threads;
+  if (job.distributed().threads() > 0) return job.distributed().threads();
+  if (job.distributed().deterministic()) return 1;
+  if (cluster.local_size > 1 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    return std::max(1, cores / cluster.local_size);
+  }
+  return 0;
+}
+
+JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
+  if (options.device != "cpu" && options.device != "reference") {
+    throw invalid_argument("--device ", options.device, ": this build has cpu and reference");
+  }
+  set_compute_threads(task_threads(job, options, cluster));
+  return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
+}
+
+std::shared_ptr<const KernelTable> kernels_with(const std::shared_ptr<CommunicatorSlots>& slots) {
+  auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+  register_collective_kernels(*kernels, slots);
+  return kernels;
+}
+
+}  // namespace
+
+Task::Task(const JobFile& job_file, const TaskOptions& task_options, bool with_strategy)
+    : file(job_file),
+      options(task_options),
+      cluster(with_strategy ? resolve_cluster(options.cluster, process_environment())
+                            : ClusterSpec{}),
+      data(load(file.job(), options, cluster)) {
+  const job::Job& job = file.job();
+  const auto devices = make_device_set(options.device, options.cpu_devices);
+  steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
+  if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
+
+  if (!options.timeline.empty()) tracer = std::make_shared<Tracer>();
+  nn::ModelOptions model_options{.name = job.name(),
+                                 .seed = job.seed(),
+                                 .session = {.devices = devices,
+                                             .log_device_placement = options.log_device_placement,
+                                             .tracer = tracer}};
+  nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
+  if (with_strategy) {
+    StrategyOptions spread = strategy_options(file, cluster, *devices);
+    strategy_kind = spread.kind;
+    if (needs_strategy(spread)) {
+      strategy.emplace(std::move(spread));
+      model_options.session.kernels = kernels_with(slots);
+      model_options.ops = distributed_op_table();
+      compile.build_gradients = [this](nn::TrainGraph& graph) { strategy->build_gradients(graph); };
+      compile.rewrite_updates = [this](nn::TrainGraph& graph) { strategy->rewrite_updates(graph); };
+      if (cluster.is_single_process()) slots->set(make_local_group(strategy->ranks()));
+    }
+  }
+  model = std::make_unique<nn::Model>(std::move(model_options));
+  build_layers(*model, file, nn::batch_types(train_batches(0, 1), 2)[0]);
+  model->compile(std::move(compile));
+}
+
+data::Dataset Task::train_batches(int rank, int workers) const {
+  const job::Job& job = file.job();
+  data::Dataset train = data.train;
+  if (!job.data().keep_order()) train = train.shuffle(job.seed());
+  if (data.parts > 1) return train.batch(job.batch_size() / data.parts).repeat();
+  return train.batch_part(job.batch_size(), rank, workers).repeat();
+}
+
+data::Dataset Task::validation_batches(int rank, int workers) const {
+  // Whole batches, so that their means are the same for any number of workers.
+  const data::Dataset batches = data.validation.batch(kEvaluationBatch);
+  return workers == 1 ? batches : batches.shard(workers, rank);
+}
+
+int64_t Task::global_rows(int64_t batch) const {
+  const int64_t examples = train_examples(), size = file.job().batch_size();
+  const int64_t batches = (examples + size - 1) / size;
+  return std::min(size, examples - batch % batches * size);
+}
+
+}  // namespace trireme

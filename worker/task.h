@@ -1,0 +1,49 @@
+// What a task works with: data in memory, a strategy, and a built and compiled model. Private to
+// worker/.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/nn/model.h"
+#include "core/runtime/tracer.h"
+#include "distributed/strategy/collective_ops.h"
+#include "distributed/strategy/strategy.h"
+#include "worker/build_data.h"
+#include "worker/job_file.h"
+#include "worker/train_task.h"
+
+namespace trireme {
+
+// Validation runs without gradients, so a larger batch costs no more memory than a training step.
+inline constexpr int64_t kEvaluationBatch = 256;
+
+struct Task {
+  const JobFile& file;
+  const TaskOptions& options;
+  ClusterSpec cluster;
+  std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
+  std::optional<Strategy> strategy;  // nothing: one device does the whole batch
+  StrategyKind strategy_kind = StrategyKind::kOneDevice;
+  JobData data;
+  int64_t steps_per_epoch = 0;
+  std::shared_ptr<Tracer> tracer;  // null without --timeline
+  std::unique_ptr<nn::Model> model;
+
+  // `with_strategy`: false for evaluation and prediction, which one device does. Throws
+  // Error{kInvalidArgument} when strategy and cluster do not fit.
+  Task(const JobFile& job_file, const TaskOptions& task_options, bool with_strategy);
+  Task(const Task&) = delete;
+
+  // The part of worker `rank` of `workers` of each batch, for as many epochs as one likes.
+  data::Dataset train_batches(int rank, int workers) const;
+  data::Dataset validation_batches(int rank, int workers) const;
+  // Of all workers.
+  int64_t train_examples() const { return data.train.cardinality() * data.parts; }
+  // Examples of the global batch at this position of train_batches().
+  int64_t global_rows(int64_t batch) const;
+  bool communicates() const { return strategy && !cluster.is_single_process(); }
+};
+
+}  // namespace trireme
