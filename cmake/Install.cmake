@@ -9,14 +9,14 @@ get_property(libraries GLOBAL PROPERTY TRIREME_LIBRARIES)
 add_library(trireme_all INTERFACE)
 set_target_properties(trireme_all PROPERTIES EXPORT_NAME Trireme)
 add_library(Trireme::Trireme ALIAS trireme_all)
-target_link_libraries(trireme_all INTERFACE nn)
+target_link_libraries(trireme_all INTERFACE worker)
 
 install(TARGETS trireme_all ${libraries} EXPORT TriremeTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/trireme
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
 )
 install(TARGETS trireme RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(DIRECTORY core DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/trireme FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY core distributed worker DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/trireme FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/trireme FILES_MATCHING PATTERN "*.textproto")
 install(EXPORT TriremeTargets NAMESPACE Trireme:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Trireme)
 

@@ -12,15 +12,17 @@ function(trireme_library name)
 endfunction()
 
 # What every test runs with. They run side by side: compute threads that wait must sleep, not spin. Under ThreadSanitizer
-# oneDNN, which has its own OpenMP loops, gets one thread: what synchronises a team of libgomp is out of its sight.
+# oneDNN, which has its own OpenMP loops, gets one thread: what synchronises a team of libgomp is out of its sight; and
+# libraries that are not instrumented (gRPC, Open MPI) are left out, since how their threads synchronise is, too.
 set(TRIREME_TEST_ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(TRIREME_SANITIZER STREQUAL "thread")
-  list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1")
+  list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1" "TSAN_OPTIONS=ignore_noninstrumented_modules=1")
 endif()
 
-# trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds]): one GoogleTest program.
+# trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL]): one GoogleTest program. SERIAL: it
+# counts what is left on the machine (/dev/shm), so no other test may run beside it.
 function(trireme_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -30,6 +32,9 @@ function(trireme_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
     ENVIRONMENT "${TRIREME_TEST_ENVIRONMENT}")
+  if(ARG_SERIAL)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # trireme_fuzzer(NAME SOURCES… [DEPENDS targets…]): one libFuzzer program. Only with TRIREME_BUILD_FUZZERS, which needs

@@ -22,6 +22,7 @@ class Process {
   ~Process();  // kills it when it still runs
   Process(const Process&) = delete;
 
+  pid_t pid() const { return pid_; }
   void signal(int number);
   // Waits until `text` was printed to standard error. False when the program ends or the deadline
   // passes first.

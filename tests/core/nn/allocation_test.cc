@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -19,16 +20,17 @@ std::atomic<int64_t> ours = 0, of_onednn = 0;
 std::atomic<void*> first_caller = nullptr;
 thread_local bool looking = false;
 
-// The caller is the innermost frame outside of operator new and libstdc++, which allocates for
-// others.
-void count_allocation() {
+// The caller is the innermost frame outside of operator new, which returns to `frame`, and of
+// libstdc++, which allocates for others. A sanitizer may have frames of its own further in.
+void count_allocation(void* frame) {
   if (!counting || looking) return;
   looking = true;
   void* frames[16];
   const int depth = backtrace(frames, 16);
+  const auto first = std::find(frames, frames + depth, frame) - frames;
   bool onednn = false;
   void* caller = nullptr;
-  for (int i = 2; i < depth && caller == nullptr; ++i) {
+  for (auto i = first; i < depth && caller == nullptr; ++i) {
     Dl_info info;
     if (dladdr(frames[i], &info) == 0 || info.dli_fname == nullptr) continue;
     if (std::strstr(info.dli_fname, "libstdc++") != nullptr) continue;
@@ -41,8 +43,8 @@ void count_allocation() {
   looking = false;
 }
 
-void* allocate(size_t bytes, size_t alignment) {
-  count_allocation();
+void* allocate(size_t bytes, size_t alignment, void* frame) {
+  count_allocation(frame);
   void* memory =
       alignment <= alignof(std::max_align_t)
           ? std::malloc(bytes == 0 ? 1 : bytes)
@@ -54,13 +56,15 @@ void* allocate(size_t bytes, size_t alignment) {
 }  // namespace
 
 // NOLINTBEGIN: every replaceable form that the standard library may call ends in these.
-[[gnu::noinline]] void* operator new(size_t bytes) { return allocate(bytes, 0); }
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  return allocate(bytes, 0, __builtin_return_address(0));
+}
 // std::stable_sort asks with this one; a replaced delete must not meet a new that was not replaced.
 [[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  return allocate(bytes, 0);
+  return allocate(bytes, 0, __builtin_return_address(0));
 }
 [[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
-  return allocate(bytes, static_cast<size_t>(alignment));
+  return allocate(bytes, static_cast<size_t>(alignment), __builtin_return_address(0));
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }

@@ -35,14 +35,22 @@ class FakeTraining : public Training {
   int64_t step() const override { return 0; }
   int64_t epoch() const override { return epochs; }
   bool resumed() const override { return false; }
+  void restore(const StateMap&) override {}
   StateMap state() override { return {}; }
-  void request_stop(const std::string& reason) override { stop_reason = reason; }
+  void request_stop(const std::string& reason) override { reason_ = reason; }
+  const std::string& stop_reason() const override { return reason_; }
 
   int64_t epochs = 0;
-  std::string stop_reason;
 
  private:
+  std::string reason_;
   Model& model_;
+};
+
+class StateAtEnd : public Callback {
+ public:
+  void on_train_end(Training& training) override { state = training.state(); }
+  StateMap state;
 };
 
 // Returns after how many epochs the training was stopped.
@@ -52,7 +60,7 @@ int64_t epochs_until_stop(EarlyStopping& callback, FakeTraining& training,
     ++training.epochs;
     const LogValue logs[] = {{"loss", 1}, {name, value}};
     callback.on_epoch_end(training, logs);
-    if (!training.stop_reason.empty()) return training.epochs;
+    if (!training.stop_reason().empty()) return training.epochs;
   }
   return -1;
 }
@@ -74,7 +82,8 @@ TEST(EarlyStoppingTest, HonoursDirectionAndMinimum) {
   EarlyStopping callback(
       {.monitor = "val_accuracy", .patience = 2, .min_delta = 0.01, .higher_is_better = true});
   EXPECT_EQ(epochs_until_stop(callback, training, {.5, .6, .605, .609}, "val_accuracy"), 4);
-  EXPECT_THAT(training.stop_reason, HasSubstr("val_accuracy has not improved on 0.6 for 2 epochs"));
+  EXPECT_THAT(training.stop_reason(),
+              HasSubstr("val_accuracy has not improved on 0.6 for 2 epochs"));
 }
 
 TEST(EarlyStoppingTest, NamesWhatCanBeMonitored) {
@@ -104,6 +113,22 @@ TEST(EarlyStoppingTest, RestoresTheBestWeights) {
   ASSERT_EQ(epochs_until_stop(resumed, training, {2}), 2);
   resumed.on_train_end(training);
   EXPECT_EQ(model->weights().at("dense/kernel").as_double(0), best);
+}
+
+// Whoever goes on from a state in which others have stopped must stop too, before its next step.
+TEST(EarlyStoppingTest, AStateThatHadToStopIsNotTrainedOn) {
+  FitOptions options = quiet(9);
+  const EarlyStoppingOptions never_better{.monitor = "loss", .patience = 1, .min_delta = 1e9};
+  auto state = std::make_shared<StateAtEnd>();
+  options.callbacks = {std::make_shared<EarlyStopping>(never_better), state};
+  const History first = make_model()->fit(make_data(), options);
+  ASSERT_EQ(first.epochs, 2);
+  options = quiet(9);
+  options.callbacks = {std::make_shared<EarlyStopping>(never_better)};
+  options.resume = state->state;
+  const History second = make_model()->fit(make_data(), options);
+  EXPECT_EQ(second.steps, first.steps);
+  EXPECT_EQ(second.stop_reason, first.stop_reason);
 }
 
 TEST(CsvLogTest, WritesALineAnEpoch) {
@@ -144,6 +169,52 @@ TEST(CsvLogTest, AResumedTrainingHasEachEpochOnce) {
   options.resume = state->state;
   fit(options);
   EXPECT_EQ(read(path), whole);
+}
+
+// Workers each have a log and one writes; whoever takes over has all lines.
+TEST(CsvLogTest, WhoeverTakesOverWritesACompleteFile) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log.csv";
+  int writer = 0, epochs = 0;
+  class Switch : public Callback {
+   public:
+    Switch(int& writer, int& epochs) : writer_(writer), epochs_(epochs) {}
+    void on_epoch_end(Training&, Logs) override {
+      if (++epochs_ == 2) writer_ = 1;
+    }
+
+   private:
+    int& writer_;
+    int& epochs_;
+  };
+  FitOptions options = quiet(4);
+  // The switch is first: the one who wrote before has not written the line of epoch 1.
+  options.callbacks = {std::make_shared<Switch>(writer, epochs),
+                       std::make_shared<CsvLog>(path, [&] { return writer == 0; }),
+                       std::make_shared<CsvLog>(path, [&] { return writer == 1; })};
+  make_model()->fit(make_data(), options);
+  const std::string shared = read(path);
+  options = quiet(4);
+  options.callbacks = {std::make_shared<CsvLog>(path)};
+  make_model()->fit(make_data(), options);
+  EXPECT_EQ(shared, read(path));
+}
+
+// The state has the lines: a worker that was never there before can go on with the log.
+TEST(CsvLogTest, AStateCarriesTheLog) {
+  TemporaryFolder folder;
+  auto fit = [&](FitOptions options, const std::string& path) {
+    options.callbacks.insert(options.callbacks.begin(), std::make_shared<CsvLog>(path));
+    make_model()->fit(make_data(), options);
+  };
+  FitOptions options = quiet(3);
+  auto state = std::make_shared<StateAt>(7);  // in epoch 2
+  options.callbacks = {state};
+  fit(options, folder / "here.csv");
+  options = quiet(3);
+  options.resume = state->state;
+  fit(options, folder / "elsewhere.csv");
+  EXPECT_EQ(read(folder / "elsewhere.csv"), read(folder / "here.csv"));
 }
 
 TEST(CsvLogTest, SaysWhenItCannotWrite) {

@@ -155,7 +155,8 @@ TEST(TaskStreamTest, RunsInOrderAndKeepsTheFirstErrorOnly) {
   const std::vector<PreparedKernel> kernels = {push(0), push(1), push(2), push(3)};
   for (const auto& kernel : kernels) stream.launch(kernel, none);
   stream.record(event);
-  event.wait_on_host();  // completes though the stream failed: nobody hangs
+  // It completes though the stream failed, with the stream's error: nobody hangs, nobody goes on.
+  EXPECT_THROW(event.wait_on_host(), Error);
   try {
     stream.synchronize();
     FAIL() << "no error";
@@ -166,6 +167,29 @@ TEST(TaskStreamTest, RunsInOrderAndKeepsTheFirstErrorOnly) {
   stream.launch(kernels[2], none);
   stream.synchronize();
   EXPECT_EQ(order.back(), 2);
+}
+
+TEST(TaskStreamTest, WhoWaitsForAFailedStreamFailsToo) {
+  TaskStream first("first"), second("second");
+  HostEvent event;
+  const KernelArgs none{};
+  int runs = 0;
+  const PreparedKernel fails{
+      .run = [](const KernelArgs&) { throw Error(ErrorCode::kFailed, "x"); }};
+  const PreparedKernel counts{.run = [&runs](const KernelArgs&) { ++runs; }};
+  first.launch(fails, none);
+  first.record(event);
+  second.wait(event);
+  second.launch(counts, none);
+  EXPECT_THROW(second.synchronize(), Error);
+  EXPECT_THROW(first.synchronize(), Error);
+  EXPECT_EQ(runs, 0);
+  // Recorded again, the event is that of a stream without error.
+  first.record(event);
+  second.wait(event);
+  second.launch(counts, none);
+  second.synchronize();
+  EXPECT_EQ(runs, 1);
 }
 
 TEST(TaskStreamTest, MoreTasksThanTheQueueHoldsAllRun) {

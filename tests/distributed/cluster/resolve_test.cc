@@ -1,0 +1,152 @@
+// What is added to a source's claim: addresses, the job's id, its secret; and the way back.
+#include <gtest/gtest.h>
+
+#include "tests/distributed/cluster/environments.h"
+
+namespace trireme::cluster {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(ResolveTest, GivesBackWhatItWasGiven) {
+  ClusterSpec spec;
+  spec.task_type = TaskType::kParameterServer;
+  spec.rank = 1;
+  spec.world_size = 3;
+  spec.parameter_servers = 2;
+  spec.local_rank = 4;
+  spec.local_size = 5;
+  spec.coordinator = "[fd00::1]:4000";
+  spec.hosts_coordinator = false;
+  spec.listen = "fd00::2";
+  spec.job_id = "job 7";
+  spec.secret = "a b=c";
+  const ClusterSpec again = resolve(to_environment(spec));
+  EXPECT_EQ(again.source, "TRIREME_*");
+  EXPECT_EQ(again.task_type, spec.task_type);
+  EXPECT_EQ(again.rank, spec.rank);
+  EXPECT_EQ(again.world_size, spec.world_size);
+  EXPECT_EQ(again.parameter_servers, spec.parameter_servers);
+  EXPECT_EQ(again.local_rank, spec.local_rank);
+  EXPECT_EQ(again.local_size, spec.local_size);
+  EXPECT_EQ(again.coordinator, spec.coordinator);
+  EXPECT_EQ(again.hosts_coordinator, spec.hosts_coordinator);
+  EXPECT_EQ(again.listen, spec.listen);
+  EXPECT_EQ(again.job_id, spec.job_id);
+  EXPECT_EQ(again.secret, spec.secret);
+}
+
+TEST(ResolveTest, EverySourceSurvivesTheRoundTrip) {
+  for (const Environment& environment : {Environment{}, torchrun(0, 2), torchrun(1, 2),
+                                         open_mpi(1, 4, 1, 2), srun(2, 3, 1, "2,1")}) {
+    const ClusterSpec spec = resolve(environment);
+    const Environment variables = to_environment(spec);
+    EXPECT_EQ(to_environment(resolve(variables)), variables) << describe(spec);
+  }
+}
+
+// Else each would take all of its cores.
+TEST(ResolveTest, TasksThatMeetOnLoopbackShareThisHost) {
+  Environment by_hand = torchrun(1, 3) + Environment{{"MASTER_ADDR", "localhost"}};
+  by_hand.erase("LOCAL_RANK");
+  by_hand.erase("LOCAL_WORLD_SIZE");
+  ClusterSpec spec = resolve(by_hand);
+  EXPECT_EQ(spec.local_rank, 1);
+  EXPECT_EQ(spec.local_size, 3);
+  spec = resolve(by_hand + Environment{{"MASTER_ADDR", "n1"}});
+  EXPECT_EQ(spec.local_size, -1);
+}
+
+TEST(ResolveTest, FlagsMayAddAnAddressToAnySource) {
+  const ClusterSpec spec = resolve(open_mpi(0, 2, 0, 1), {.coordinator = "n2:9", .listen = "n2"});
+  EXPECT_EQ(spec.source, "Open MPI");
+  EXPECT_EQ(spec.coordinator, "n2:9");
+  EXPECT_EQ(spec.listen, "n2");
+  EXPECT_TRUE(spec.hosts_coordinator);
+  EXPECT_THAT(refusal({}, {.listen = "0.0.0.0"}), HasSubstr("--listen 0.0.0.0"));
+  EXPECT_EQ(resolve(open_mpi(0, 2, 0, 1), {.parameter_servers = 2}).parameter_servers, 2);
+}
+
+TEST(ResolveTest, TheFirstHostsOwnAddressIsTheOneThatItsNameResolvesTo) {
+  Environment first = torchrun(0, 2);
+  first["MASTER_ADDR"] = "n2";
+  EXPECT_EQ(resolve(first).listen, "10.0.0.2");
+}
+
+TEST(ResolveTest, LoopbackCoordinatorsKeepServersOnLoopback) {
+  for (const std::string host : {"localhost", "127.0.0.1"}) {
+    EXPECT_EQ(resolve(torchrun(1, 2) + Environment{{"MASTER_ADDR", host}}).listen, "127.0.0.1");
+  }
+  EXPECT_EQ(resolve({}, {.rank = 0, .world_size = 2, .coordinator = "[::1]:5"}).listen, "::1");
+}
+
+// Debian lists a host's own name as 127.0.1.1; peers on other hosts see another address.
+TEST(ResolveTest, AnOwnNameThatIsLoopbackIsNotToldToOtherHosts) {
+  Machine machine = machine_n2();
+  machine.address_of = [](const std::string&) { return std::string("127.0.1.1"); };
+  machine.route_to = [](const std::string&) { return std::string("127.0.0.1"); };
+  Environment spread = torchrun(0, 4) + Environment{{"MASTER_ADDR", "n2"}};
+  // Nothing says that there are other hosts.
+  EXPECT_EQ(resolve({}, spread, machine).listen, "127.0.0.1");
+  spread["LOCAL_WORLD_SIZE"] = "2";
+  const ClusterSpec spec = resolve({}, spread, machine);
+  EXPECT_EQ(spec.listen, "192.168.7.2");
+  EXPECT_EQ(spec.coordinator, "192.168.7.2:29500");
+  EXPECT_EQ(spec.job_id, "n2:29500");  // as on the other hosts
+  spread["LOCAL_WORLD_SIZE"] = "4";
+  EXPECT_EQ(resolve({}, spread, machine).listen, "127.0.0.1");
+}
+
+TEST(ResolveTest, ACoordinatorWhoseNameIsNotKnownYetIsWaitedForLater) {
+  const ClusterSpec spec = resolve(torchrun(1, 2) + Environment{{"MASTER_ADDR", "later.svc"}});
+  EXPECT_EQ(spec.coordinator, "later.svc:29500");
+  EXPECT_EQ(spec.listen, "192.168.7.2");
+}
+
+// A service's address in TF_CONFIG is not one that this task could bind.
+TEST(ResolveTest, AnOwnNameThatIsElsewhereIsNotBound) {
+  const ClusterSpec spec = resolve({{"TF_CONFIG", R"({"cluster": {"worker": ["n1:1", "n3:1"]},
+                                 "task": {"type": "worker", "index": 1}})"}});
+  EXPECT_EQ(spec.listen, "192.168.7.2");
+}
+
+TEST(ResolveTest, TheSecretIsTheSameForAllTasksOfAJobAndForThemOnly) {
+  const std::string secret = resolve(srun(0, 3, 0, "2,1")).secret;
+  EXPECT_EQ(secret.size(), 32u);
+  EXPECT_EQ(resolve(srun(2, 3, 1, "2,1")).secret, secret);
+  EXPECT_NE(resolve(srun(0, 3, 0, "2,1") + Environment{{"SLURM_JOB_ID", "4"}}).secret, secret);
+  Machine other_user = machine_n2();
+  other_user.user_id = 1001;
+  EXPECT_NE(resolve({}, srun(0, 3, 0, "2,1"), other_user).secret, secret);
+  EXPECT_NE(
+      resolve(open_mpi(0, 2, 0, 2)).secret,
+      resolve(open_mpi(0, 2, 0, 2) + Environment{{"OMPI_MCA_orte_precondition_transports", "1-2"}})
+          .secret);
+  EXPECT_EQ(resolve({{"TRIREME_SECRET", "mine"}}).secret, "mine");
+}
+
+TEST(ResolveTest, TheDescriptionHasEverythingButTheSecret) {
+  const ClusterSpec spec =
+      resolve(srun(0, 3, 0, "2,1") + Environment{{"TRIREME_SECRET", "hush-hush"}});
+  const std::string text = describe(spec);
+  for (const char* part :
+       {"source              Slurm", "worker 0 of 3", "n1:20303, in this task", "10.0.0.2", "3.0",
+        "Slurm: taken: SLURM_PROCID=0", "secret: set by TRIREME_SECRET"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(text, Not(HasSubstr("hush-hush")));
+  const ClusterSpec derived = resolve(srun(0, 3, 0, "2,1"));
+  EXPECT_THAT(describe(derived), HasSubstr("secret: derived"));
+  EXPECT_THAT(describe(derived), Not(HasSubstr(derived.secret)));
+}
+
+TEST(ResolveTest, ReadsTheProcesssOwnEnvironment) {
+  ASSERT_EQ(setenv("TRIREME_CLUSTER_TEST", "a=b", 1), 0);
+  EXPECT_EQ(process_environment().at("TRIREME_CLUSTER_TEST"), "a=b");
+  unsetenv("TRIREME_CLUSTER_TEST");
+}
+
+}  // namespace
+}  // namespace trireme::cluster

@@ -1,0 +1,261 @@
+// What a strategy promises: the losses of one process on the same global batch, whatever the number
+// of workers, devices and micro-batches.
+#include "distributed/strategy/strategy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <thread>
+
+#include "core/data/digits.h"
+#include "core/nn/layers.h"
+#include "core/runtime/built_in_kernels.h"
+#include "distributed/collective/make_communicator.h"
+#include "distributed/strategy/collective_ops.h"
+
+namespace trireme {
+namespace {
+
+using namespace nn;
+
+constexpr int64_t kBatch = 32;
+
+struct RunOptions {
+  StrategyOptions strategy;
+  int workers = 1;
+  bool batch_norm = false;
+  bool dropout = true;
+  int64_t examples = 500;  // 15 batches of 32 and one of 20
+  int64_t epochs = 2;
+  std::shared_ptr<const Optimizer> optimizer = std::make_shared<Adam>();
+};
+
+struct RunResult {
+  std::vector<double> losses;  // of each step
+  StateMap weights;
+  double validation = 0;
+};
+
+// The losses of each step, as every worker sees them.
+class Losses : public Callback {
+ public:
+  explicit Losses(std::vector<double>& losses) : losses_(losses) {}
+  void on_batch_end(Training&, Logs logs) override { losses_.push_back(logs[0].value); }
+
+ private:
+  std::vector<double>& losses_;
+};
+
+void add_layers(Model& model, const RunOptions& run) {
+  model.add<Conv2D>({.filters = 4, .kernel_h = 5, .kernel_w = 5, .stride_h = 2, .stride_w = 2});
+  if (run.batch_norm) model.add<BatchNorm>();
+  model.add<ActivationLayer>({.activation = Activation::kRelu});
+  model.add<Flatten>();
+  if (run.dropout) model.add<Dropout>({.rate = 0.3});
+  model.add<Dense>({.units = 10});
+}
+
+RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank,
+                       std::vector<std::unique_ptr<Communicator>> communicators) {
+  const auto slots = std::make_shared<CommunicatorSlots>();
+  auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+  register_collective_kernels(*kernels, slots);
+  slots->set(std::move(communicators));
+  const int devices =
+      strategy == nullptr ? 1 : static_cast<int>(strategy->options().devices.size());
+  Model model({.seed = 3,
+               .session = {.devices = make_device_set("cpu", devices), .kernels = kernels},
+               .ops = distributed_op_table()});
+  add_layers(model, run);
+  CompileOptions compile{.optimizer = run.optimizer,
+                         .loss = sparse_categorical_cross_entropy(),
+                         .metrics = {sparse_categorical_accuracy()}};
+  RunResult result;
+  FitOptions fit{
+      .epochs = run.epochs, .callbacks = {std::make_shared<Losses>(result.losses)}, .progress = {}};
+  const data::Dataset digits = data::digits(data::Split::kTest, 1).dataset();
+  const data::Dataset train = digits.take(run.examples).shuffle(7);
+  if (strategy != nullptr) {
+    compile.build_gradients = [strategy](TrainGraph& graph) { strategy->build_gradients(graph); };
+    compile.rewrite_updates = [strategy](TrainGraph& graph) { strategy->rewrite_updates(graph); };
+    fit.share = [&](int64_t batch, StepShare& share) {
+      const int64_t batches = (run.examples + kBatch - 1) / kBatch;
+      const int64_t rows = std::min(kBatch, run.examples - batch % batches * kBatch);
+      strategy->fill_share(rows, rank, run.workers, share);
+    };
+    fit.reduce_sums = [&](std::span<double> sums) {
+      if (run.workers == 1) return;
+      slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
+                              ReduceOp::kSum);
+    };
+  }
+  fit.validation = digits.skip(1000).take(101).shard(run.workers, rank).batch(16);
+  model.compile(std::move(compile));
+  const History history = model.fit(train.batch_part(kBatch, rank, run.workers).repeat(), [&] {
+    fit.steps_per_epoch = (run.examples + kBatch - 1) / kBatch;
+    return std::move(fit);
+  }());
+  result.weights = model.weights();
+  result.validation = history.last("val_loss");
+  return result;
+}
+
+// Trains with `run.workers` threads, each a worker with a model of its own; every worker must see
+// the same losses.
+RunResult train(const RunOptions& run) {
+  const Strategy strategy(run.strategy);
+  auto group = make_local_group(run.workers * strategy.ranks(),
+                                {.timeout = std::chrono::milliseconds(60'000)});
+  std::vector<RunResult> results(static_cast<size_t>(run.workers));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < run.workers; ++rank) {
+    std::vector<std::unique_ptr<Communicator>> mine;
+    for (int i = 0; i < strategy.ranks(); ++i) {
+      mine.push_back(std::move(group[static_cast<size_t>(rank * strategy.ranks() + i)]));
+    }
+    threads.emplace_back([&, rank, mine = std::move(mine)]() mutable {
+      results[static_cast<size_t>(rank)] = train_worker(run, &strategy, rank, std::move(mine));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const RunResult& other : results) {
+    EXPECT_EQ(other.losses, results[0].losses);
+    EXPECT_EQ(other.validation, results[0].validation);
+    for (const auto& [name, value] : results[0].weights) {
+      EXPECT_TRUE(std::ranges::equal(value.flat<float>(), other.weights.at(name).flat<float>()))
+          << name << " differs between workers";
+    }
+  }
+  return results[0];
+}
+
+RunResult train_alone(const RunOptions& run) { return train_worker(run, nullptr, 0, {}); }
+
+void expect_close(const RunResult& found, const RunResult& expected, double tolerance = 1e-4) {
+  ASSERT_EQ(found.losses.size(), expected.losses.size());
+  for (size_t i = 0; i < expected.losses.size(); ++i) {
+    EXPECT_NEAR(found.losses[i], expected.losses[i], tolerance * std::abs(expected.losses[i]))
+        << "step " << i + 1;
+  }
+  EXPECT_NEAR(found.validation, expected.validation, tolerance * expected.validation);
+}
+
+class StrategyTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Workers, StrategyTest, ::testing::Values(1, 2, 3, 4));
+
+TEST_P(StrategyTest, WorkersFollowOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}};
+  const RunResult alone = train_alone(run);
+  run.workers = GetParam();
+  expect_close(train(run), alone);
+}
+
+TEST_P(StrategyTest, MicroBatchesFollowOneProcess) {
+  RunOptions run{.strategy = {.micro_batches = GetParam()}};
+  expect_close(train(run), train_alone(run));
+}
+
+TEST_P(StrategyTest, MirroredDevicesFollowOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMirrored}};
+  for (int i = 0; i < GetParam(); ++i) {
+    run.strategy.devices.push_back("/device:CPU:" + std::to_string(i));
+  }
+  expect_close(train(run), train_alone(run));
+}
+
+TEST_P(StrategyTest, CentralStorageFollowsOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kCentralStorage}};
+  for (int i = 0; i < GetParam(); ++i) {
+    run.strategy.devices.push_back("/device:CPU:" + std::to_string(i));
+  }
+  expect_close(train(run), train_alone(run));
+}
+
+// More workers than rows in the last batch: some have nothing to do and must not be missed.
+TEST(UnevenBatchTest, WorkersWithoutRowsDoNotCount) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}, .examples = 2 * kBatch + 2};
+  const RunResult alone = train_alone(run);
+  run.workers = 4;
+  expect_close(train(run), alone);
+}
+
+TEST(SyncBatchNormTest, NormalizesOverTheGlobalBatch) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .sync_batch_norm = true},
+                 .batch_norm = true};
+  const RunResult alone = train_alone(run);
+  run.workers = 3;
+  expect_close(train(run), alone, 1e-3);
+}
+
+TEST(SyncBatchNormTest, WithoutItShardsDiffer) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}, .batch_norm = true};
+  const RunResult alone = train_alone(run);
+  run.workers = 3;
+  EXPECT_GT(std::abs(train(run).losses.back() - alone.losses.back()), 1e-4);
+}
+
+TEST(SyncBatchNormTest, WorksAcrossMirroredDevices) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMirrored,
+                              .devices = {"/device:CPU:0", "/device:CPU:1"},
+                              .sync_batch_norm = true},
+                 .batch_norm = true};
+  expect_close(train(run), train_alone(run), 1e-3);
+}
+
+TEST(DeterministicTest, EqualBitsForAnyNumberOfWorkersAndDevices) {
+  RunOptions run{
+      .strategy = {.kind = StrategyKind::kMultiWorker, .micro_batches = 4, .deterministic = true},
+      .batch_norm = true};
+  const RunResult one = train(run);
+  for (int workers : {2, 4}) {
+    run.workers = workers;
+    run.strategy.micro_batches = 4 / workers;
+    EXPECT_EQ(train(run).losses, one.losses) << workers << " workers";
+  }
+  run.workers = 1;
+  run.strategy.kind = StrategyKind::kMirrored;
+  run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
+  run.strategy.micro_batches = 2;
+  EXPECT_EQ(train(run).losses, one.losses) << "2 mirrored devices";
+}
+
+TEST(CompressionTest, HalfPrecisionOnTheWireStaysClose) {
+  for (Compression compression : {Compression::kBFloat16, Compression::kFloat16}) {
+    RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .compression = compression},
+                   .dropout = false,
+                   .epochs = 1};
+    const RunResult alone = train_alone(run);
+    run.workers = 2;
+    const RunResult two = train(run);
+    expect_close(two, alone, 0.05);
+    EXPECT_NE(two.losses, alone.losses);
+  }
+}
+
+// What is not sent is added the next time: nothing of a gradient is lost, and training converges.
+TEST(CompressionTest, TopKConvergesAndWorkersAgree) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker,
+                              .compression = Compression::kTopK,
+                              .top_k_ratio = 0.05},
+                 .workers = 2,
+                 .dropout = false,
+                 .epochs = 6};
+  const RunResult result = train(run);
+  EXPECT_LT(result.losses.back(), 0.75 * result.losses.front());
+}
+
+TEST(TopKTest, SumsWhatIsSentAndRemembersTheRest) {
+  auto group = make_local_group(1);
+  TopKExchange exchange(4, 0.5);
+  const std::string label = "b";
+  std::vector<float> data = {1, -8, 4, 2};
+  exchange.sum(data.data(), *group[0], label, 1);
+  EXPECT_THAT(data, ::testing::ElementsAre(0, -8, 4, 0));
+  data = {1, 0, 0, 2};
+  exchange.sum(data.data(), *group[0], label, 2);
+  EXPECT_THAT(data, ::testing::ElementsAre(2, 0, 0, 4));
+}
+
+}  // namespace
+}  // namespace trireme
