@@ -1,0 +1,64 @@
+// A task's line to the directory of parameter servers, which the coordinator holds: servers
+// announce themselves, and everybody hears of each new view.
+//
+// One thread of its own reads what the directory says. The methods may be called from any thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/base/error.h"
+#include "distributed/coordination/server_view.h"
+
+namespace trireme {
+
+struct DirectoryClientOptions {
+  std::string address;  // of the coordinator
+  std::string secret;
+  std::string job_id;
+  // Who this is. A server says where it can be reached; a worker only watches.
+  bool is_server = false;
+  int index = 0;  // among the servers, or among the workers
+  uint64_t incarnation = 0;
+  std::string server_address, host, shared_memory_host;
+  int servers = 0;   // that the job has
+  int replicas = 1;  // 1 or 2
+  std::chrono::milliseconds connect_timeout{60'000};
+  // Called on the reading thread for each view, the first included; must not block.
+  std::function<void(const ServerView&)> on_view;
+  // Called once, when the coordinator is gone for good or has refused this task.
+  std::function<void(const Error&)> on_lost;
+};
+
+class DirectoryClient {
+ public:
+  // Throws Error{kUnavailable} when nobody answers in time, kInvalidArgument when refused.
+  explicit DirectoryClient(DirectoryClientOptions options);
+  ~DirectoryClient();  // says goodbye: not a loss
+  DirectoryClient(const DirectoryClient&) = delete;
+
+  ServerView view() const;  // the newest
+  // Waits for a view with this number or a later one in which every slot has a primary. Throws
+  // kDeadlineExceeded naming the servers that have not come.
+  ServerView wait_for_view(int64_t at_least, std::chrono::milliseconds timeout) const;
+
+  // Of a primary: its backup has all that the slot's log says.
+  void backup_is_in_sync(int slot, int64_t epoch);
+  // What this task saw: server `index` does not answer. The directory decides.
+  void suspect(int index);
+
+  // Adds `values` over all workers of the job, in the order of their ranks; returns when all have
+  // called it with this name. A worker that calls again with the same name gets the same sums.
+  // Throws kDeadlineExceeded naming the ranks that are missing.
+  void sum(const std::string& name, int workers, std::span<double> values,
+           std::chrono::milliseconds timeout);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme

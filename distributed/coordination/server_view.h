@@ -1,0 +1,40 @@
+// Which parameter server holds what: decided by the directory in the coordinator, known to servers
+// and workers.
+//
+// A *slot* is a logical server: a set of virtual shards with one ordered log of changes. Each has a
+// primary and, with two replicas, a backup, which are server tasks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+struct ServerEntry {
+  int index = 0;
+  uint64_t incarnation = 0;  // differs for each start of the task
+  bool alive = false;
+  std::string address;             // of its data server
+  std::string host;                // for messages
+  std::string shared_memory_host;  // equal on tasks that can share memory; empty: none
+};
+
+struct SlotEntry {
+  int primary = -1;             // −1: lost; its server is awaited
+  int backup = -1;              // −1: none
+  bool backup_in_sync = false;  // may become the primary
+  int64_t epoch = 0;            // grows when the primary changes: an older one is obeyed no more
+  bool restore = false;         // the primary begins from the last snapshot: there was no backup
+};
+
+struct ServerView {
+  int64_t number = 0;  // grows with every change; 0: not all servers have come yet
+  std::vector<ServerEntry> servers;
+  std::vector<SlotEntry> slots;
+  std::vector<int> slot_of_shard;  // of each virtual shard
+};
+
+std::string describe(const ServerView& view);
+
+}  // namespace trireme

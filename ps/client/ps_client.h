@@ -1,0 +1,124 @@
+// A worker's side of the parameter servers: pulls and pushes rows of all tables, over all slots,
+// whatever happens to the servers meanwhile.
+//
+// A call that a server does not answer, because it died or the slot has moved, is sent again to
+// whoever holds the slot in the next view, with the same sequence: it is applied once. Keys may
+// come in any order and more than once; gradients of equal keys are added before they are sent. A
+// list of keys that a server has seen is not sent again.
+//
+// One thread at a time for each method group: pulls, pushes and control may each come from their
+// own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ps/protocol/wire.h"
+#include "ps/table/table_spec.h"
+
+namespace trireme::ps {
+
+enum class Consistency { kSync, kBounded, kAsync };
+
+struct PsClientOptions {
+  std::string coordinator, secret, job_id;
+  int worker = 0, workers = 1;
+  uint64_t incarnation = 0;
+  int servers = 1, replicas = 1;
+  std::vector<TableSpec> tables;
+  Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
+  int staleness = 0, backup_workers = 0;
+  RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
+  bool shared_memory = true;                  // with servers of this host
+  int connections = 2;                        // to each server
+  std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  // Hot rows are taken from the worker's own memory when they are at most so many steps old. 0:
+  // off.
+  int cache_staleness = 0;
+};
+
+// The keys of one table in one batch: unique, split by slot. Made once for a batch, used by its
+// pull and its push.
+class KeySet;
+
+struct TableKeys {
+  int table = 0;
+  std::shared_ptr<const KeySet> keys;
+};
+struct TableGradients {
+  int table = 0;
+  std::shared_ptr<const KeySet> keys;
+  const float* rows = nullptr;  // [keys as given to prepare(), dim]: equal keys are added
+};
+
+class PsClient {
+ public:
+  // Waits for the servers and tells them the job's tables. Throws Error{kUnavailable},
+  // kDeadlineExceeded naming the servers that have not come, kInvalidArgument when another worker
+  // set them up differently.
+  explicit PsClient(PsClientOptions options);
+  ~PsClient();
+  PsClient(const PsClient&) = delete;
+
+  const PsClientOptions& options() const;
+  const std::vector<TableSpec>& tables() const;
+
+  // `keys`: as the batch has them, duplicates and all. Throws Error{kInvalidArgument} for a
+  // negative key, or one that a dense table does not have.
+  std::shared_ptr<const KeySet> prepare(int table, std::span<const int64_t> keys);
+  // Of a dense table: all of it.
+  std::shared_ptr<const KeySet> all_keys(int table);
+
+  // rows[i]: [keys as given to prepare(), dim] of tables[i], for step `step` (from 1): in sync and
+  // bounded consistency it waits until the rows are new enough. One message for each slot.
+  // Throws kDeadlineExceeded naming the server and the workers that it waits for, and what a server
+  // refuses. `snapshot`: from open_snapshot(); 0: the rows as they are.
+  void pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
+            int64_t snapshot = 0);
+  // The same without waiting for the answers; `done` gets null or the error, on a thread of the
+  // transport. The arguments' memory must live until then.
+  void pull_async(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
+                  std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot = 0);
+
+  // Sends part `part` of `parts` of step `step`'s gradients. Returns when every slot has
+  // acknowledged: then no one server's death can lose it.
+  void push(int64_t step, int part, int parts, double learning_rate,
+            std::span<const TableGradients> tables);
+  void push_async(int64_t step, int part, int parts, double learning_rate,
+                  std::span<const TableGradients> tables,
+                  std::function<void(std::unique_ptr<Error>)> done);
+  // How many pushes of this worker came too late for their step and were dropped (sync with backup
+  // workers).
+  int64_t dropped_pushes() const;
+
+  // Steps of this worker that every slot has: where one that was started again goes on.
+  int64_t last_step(int parts);
+
+  // First values of a dense table; rows that are there stay unless `replace`.
+  void assign(int table, std::span<const float> values, bool replace = false);
+
+  // One cut for each slot, all after what this worker has been acknowledged. One at a time.
+  int64_t open_snapshot();
+  void close_snapshot(int64_t snapshot);
+  // Every slot writes its rows to the checkpoint PREFIX; committed when all have. `changed_since`:
+  // only rows pushed after this step; −1: all. Returns the rows written.
+  int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since = -1);
+  void restore_snapshot(const std::string& prefix);
+  void evict();
+
+  // Adds over all workers; see DirectoryClient::sum.
+  void sum(const std::string& name, std::span<double> values);
+
+  std::string status() const;  // of tables and servers, a line each
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme::ps

@@ -1,0 +1,54 @@
+// A parameter-server task: holds slots (see distributed/coordination/server_view.h), applies what
+// workers push, answers what they pull, and keeps its backups equal.
+//
+// Threads: the transport's hand requests in; each shard thread owns some virtual shards and runs
+// their work in the order of the slot's log; one thread per backup sends it the log; the
+// directory's thread brings views.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "ps/protocol/rpc.h"
+
+namespace trireme::ps {
+
+struct PsServerOptions {
+  std::string coordinator, secret, job_id;
+  int index = 0, servers = 1, replicas = 1;
+  uint64_t incarnation = 0;
+  std::string listen = "127.0.0.1", host;
+  int threads = 0;           // shard threads; 0: one for each core
+  int64_t memory_limit = 0;  // bytes of all tables; more is refused; 0: 80% of the machine's
+  bool shared_memory = true;
+  // Every so often, each slot that is here is written there; where a server without a backup begins
+  // after its death. Empty: never.
+  std::string snapshot_directory;
+  std::chrono::seconds snapshot_interval{60};
+  int metrics_port = -1;  // of /metrics; 0: any; −1: none
+};
+
+class PsServer {
+ public:
+  // Throws Error{kUnavailable} naming what cannot be bound or reached, kInvalidArgument when the
+  // directory refuses it.
+  explicit PsServer(PsServerOptions options);
+  ~PsServer();  // says goodbye
+  PsServer(const PsServer&) = delete;
+
+  std::string address() const;
+  std::string metrics_address() const;  // empty: none
+  // Returns when `stop` is set or the job is over (the coordinator is gone); throws what ended it
+  // otherwise.
+  void run(const std::atomic<bool>& stop);
+  std::string status() const;  // a line for each table
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme::ps
