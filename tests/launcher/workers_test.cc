@@ -71,6 +71,13 @@ class WorkersTest : public ::testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
+  Words mpirun(int workers, const std::string& name, const Words& more) const {
+    Words words = {TRIREME_MPIRUN, "--allow-run-as-root", "--oversubscribe", "-np",
+                   std::to_string(workers)};
+    const Words program = train(name, more);
+    words.insert(words.end(), program.begin(), program.end());
+    return words;
+  }
   // The log of one process, which all others follow.
   const std::string& alone() {
     if (alone_.empty()) {
@@ -127,10 +134,9 @@ TEST_F(WorkersTest, TorchrunsVariablesStartThem) {
 
 TEST_F(WorkersTest, MpirunStartsThem) {
   for (const char* backend : {"auto", "mpi"}) {
+    const Words words =
+        mpirun(2, backend, {"--set", std::string("distributed.backend=") + backend});
     // Open MPI keeps what MPI_Init made, and a sanitizer of leaks would report that.
-    Words words = {TRIREME_MPIRUN, "--allow-run-as-root", "--oversubscribe", "-np", "2"};
-    const Words program = train(backend, {"--set", std::string("distributed.backend=") + backend});
-    words.insert(words.end(), program.begin(), program.end());
     const ProcessResult result = Process(words, {"ASAN_OPTIONS=detect_leaks=0"}).wait(60s);
     ASSERT_EQ(result.exit_code, 0) << backend << ": " << result.err;
     EXPECT_THAT(result.out, HasSubstr("\"workers\":2"));
@@ -138,12 +144,21 @@ TEST_F(WorkersTest, MpirunStartsThem) {
   }
 }
 
-TEST_F(WorkersTest, EveryBackendGivesTheLossesOfOneProcess) {
-  for (const char* backend : {"shm", "grpc", "shm+grpc"}) {
-    const std::string set = std::string("distributed.backend=") + backend;
-    const ProcessResult result = Process(launch(backend, 3, {}, {"--set", set})).wait(60s);
+// Epochs of one step, so that the log has each step's loss.
+TEST_F(WorkersTest, EveryBackendFollowsOneProcessStepByStep) {
+  const Words set = {"--set", "steps_per_epoch=1",  "--set", "epochs=100",
+                     "--set", "checkpoint.off=true"};
+  ASSERT_EQ(Process(train("steps", set)).wait(60s).exit_code, 0);
+  ASSERT_EQ(numbers(log("steps")).size(), 500u);
+  for (const std::string backend : {"shm", "grpc", "shm+grpc", "mpi"}) {
+    Words more = set;
+    more.insert(more.end(), {"--set", "distributed.backend=" + backend});
+    const ProcessResult result =
+        (backend == "mpi" ? Process(mpirun(3, backend, more), {"ASAN_OPTIONS=detect_leaks=0"})
+                          : Process(launch(backend, 3, {}, more)))
+            .wait(60s);
     ASSERT_EQ(result.exit_code, 0) << backend << ": " << result.err;
-    expect_close(log(backend), alone());
+    expect_close(log(backend), log("steps"));
   }
 }
 
@@ -197,6 +212,12 @@ TEST_F(WorkersTest, DeterministicModeGivesEqualBits) {
     if (workers == 1) expected = log(name);
     EXPECT_EQ(log(name), expected) << workers << " workers";
   }
+  Words under_mpi = set;
+  under_mpi.insert(under_mpi.end(), {"--set", "distributed.backend=mpi"});
+  EXPECT_EQ(
+      Process(mpirun(2, "det_mpi", under_mpi), {"ASAN_OPTIONS=detect_leaks=0"}).wait(60s).exit_code,
+      0);
+  EXPECT_EQ(log("det_mpi"), expected) << "2 workers over MPI";
   Words mirrored = train("mirrored", set);
   mirrored.insert(mirrored.end(), {"--cpu-devices", "2", "--strategy", "mirrored"});
   EXPECT_EQ(Process(mirrored).wait(60s).exit_code, 0);
