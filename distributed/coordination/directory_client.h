@@ -29,7 +29,10 @@ struct DirectoryClientOptions {
   std::chrono::milliseconds connect_timeout{60'000};
   // Called on the reading thread for each view, the first included; must not block.
   std::function<void(const ServerView&)> on_view;
-  // Called once, when the coordinator is gone for good or has refused this task.
+  // Called once, on the reading thread: the coordinator is gone for good, so the job is over
+  // (kUnavailable); it has given this server's slots to others because it was silent for too long
+  // or another one has its index (kDeadlineExceeded: a restart helps); it refuses this task
+  // (kInvalidArgument).
   std::function<void(const Error&)> on_lost;
 };
 
@@ -45,9 +48,11 @@ class DirectoryClient {
   // kDeadlineExceeded naming the servers that have not come.
   ServerView wait_for_view(int64_t at_least, std::chrono::milliseconds timeout) const;
 
-  // Of a primary: its backup has all that the slot's log says.
-  void backup_is_in_sync(int slot, int64_t epoch);
-  // What this task saw: server `index` does not answer. The directory decides.
+  // Of a primary: the backup of this incarnation has all that the slot's log says, and the log
+  // waits for it from now on. Ignored when the view has another by now.
+  void backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation);
+  // What this task saw: server `index` does not answer. The directory decides, by whether it hears
+  // of it itself.
   void suspect(int index);
 
   // Adds `values` over all workers of the job, in the order of their ranks; returns when all have
