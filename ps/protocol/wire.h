@@ -3,14 +3,17 @@
 //
 //   request:  RequestHeader | SectionHeader, keys i64[count] or nothing, rows | SectionHeader …
 //   answer:   AnswerHeader  | rows of section 0 | rows of section 1 | … ;  or an error's text
+//   control:  RequestHeader | a ControlRequest;  AnswerHeader | a ControlAnswer: to the last byte
 //
-// Every part begins at a multiple of 8 bytes. Keys of a section are unique and in the order
-// (virtual shard, key). Rows are [count, dim] of the section's row type; int8 rows each begin with
-// their f32 scale.
+// Every part begins at a multiple of 8 bytes, and rows are padded to it, the last ones too. Keys of
+// a section are unique and in the order (virtual shard, key). Rows are [count, dim] of the
+// section's row type; int8 rows each begin with their f32 scale.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ps/protocol/rpc.h"
@@ -115,6 +118,7 @@ Request parse_request(const Message& message, std::span<const TableSpec> tables,
 struct Answer {
   AnswerHeader header;
   std::vector<std::span<const std::byte>> rows;  // of each section that was asked for
+  std::span<const std::byte> body;  // without sections: what follows, such as a ControlAnswer
 };
 // `sections`: rows and dims that were asked for, in order. Throws Error{kDataLoss} for an answer
 // that does not fit, and the Error that the answer carries.
@@ -126,8 +130,11 @@ Answer parse_answer(const Message& message, RowType row_type,
 
 OutMessage error_answer(const Error& error, int64_t view);
 OutMessage plain_answer(AnswerCode code, int64_t view, int64_t step = 0);
+// kOk, and bytes that the other side knows: a ControlAnswer.
+OutMessage body_answer(std::string_view body, int64_t view, int64_t step = 0);
 
-// Rows between f32 and what travels. `wire`: row_bytes(type, dim) each.
+// Rows between f32 and what travels. `wire`: row_bytes(type, dim) each. An int8 row that holds an
+// infinity or a NaN comes out as NaN everywhere: it must not look like numbers.
 void encode_rows(RowType type, int64_t dim, std::span<const float> rows, std::byte* wire);
 void decode_rows(RowType type, int64_t dim, std::span<const std::byte> wire, float* rows);
 // The same, for what is sent again and again: `residual`, as long as rows, holds what rounding lost
