@@ -224,9 +224,7 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   const int rows = options.batch * options.workers;
   const data::Dataset batches =
       images.dataset().shuffle(1).repeat().batch_part(rows, rank, options.workers);
-  const auto types = nn::batch_types(batches, 2);
-  model.build(types[0]);
-  model.build_training(types[0], types[1]);
+  model.build_training(nn::batch_types(batches));
   if (workers) workers->join(model, rows);
   nn::StepFunction step_function(model.session(), model.train_graph());
   const double rate = model.compiled().optimizer->learning_rate(0);

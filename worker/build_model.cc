@@ -152,7 +152,7 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
 
 }  // namespace
 
-void build_layers(nn::Model& model, const JobFile& file, const TensorType& features) {
+void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
   const auto& layers = file.job().model().layers();
   for (int i = 0; i < layers.size(); ++i) {
     try {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "core/data/dataset.h"
 #include "core/nn/model.h"
@@ -12,7 +13,7 @@ class JobFile;
 
 // Adds the job's layers and builds them for batches of features like `features`. Throws
 // invalid_argument with the line of the layer in the job file when one does not fit.
-void build_layers(nn::Model& model, const JobFile& file, const TensorType& features);
+void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features);
 
 // Optimizer, loss and metrics. `steps` of the whole run, for schedules that end with it.
 nn::CompileOptions compile_options(const JobFile& file, int64_t steps);

@@ -148,7 +148,7 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, bool with_s
     }
   }
   model = std::make_unique<nn::Model>(std::move(model_options));
-  build_layers(*model, file, nn::batch_types(train_batches(0, 1), 2)[0]);
+  build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
   model->compile(std::move(compile));
 }
 

@@ -110,8 +110,7 @@ class TrainRun {
  private:
   TaskResult train() {
     const auto start = std::chrono::steady_clock::now();
-    const auto types = nn::batch_types(task_.train_batches(0, 1), 2);
-    task_.model->build_training(types[0], types[1]);
+    task_.model->build_training(nn::batch_types(task_.train_batches(0, 1)));
     if (!options_.save_graph.empty()) {
       io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
     }

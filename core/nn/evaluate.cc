@@ -8,11 +8,11 @@ namespace trireme::nn {
 
 RunningMeans Model::evaluate_means(const data::Dataset& dataset,
                                    const std::function<void(std::span<double>)>& reduce_sums) {
-  const auto types = batch_types(dataset, 2);
+  const BatchTypes types = batch_types(dataset);
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
   }
-  build_evaluation(types[0], types[1]);
+  build_evaluation(types);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
   RunningMeans means(1 + inference_.metrics.size());
   data::Iterator iterator = dataset.iterator();
@@ -33,21 +33,29 @@ std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
   return values;
 }
 
-Tensor Model::predict(const Tensor& features) {
-  if (!features.defined() || features.shape().rank() == 0) {
-    throw invalid_argument("predict: expected a batch [batch, …]");
+Tensor Model::predict(std::span<const Tensor> features) {
+  std::vector<TensorType> types;
+  for (const Tensor& feature : features) {
+    if (!feature.defined() || feature.shape().rank() == 0) {
+      throw invalid_argument("predict: expected a batch [batch, …]");
+    }
+    types.push_back(feature.type());
   }
-  build(features.type());
+  build(types);
   if (!predict_function_) {
-    predict_function_ = session_->function({inference_.features}, {inference_.predictions});
+    predict_function_ = session_->function(inference_.features, {inference_.predictions});
   }
   std::vector<Tensor> results;
-  predict_function_->run(std::span(&features, 1), results);
+  predict_function_->run(features, results);
   return results[0];
 }
 
 Tensor Model::predict(const data::Dataset& dataset) {
-  build(batch_types(dataset, 1)[0]);
+  // Labels, where there are any, are not looked at.
+  const size_t components = dataset.element_spec().size();
+  const size_t features = components == 1                                ? 1
+                          : is_built() && components == features_.size() ? components
+                                                                         : components - 1;
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");
   }
@@ -55,7 +63,7 @@ Tensor Model::predict(const data::Dataset& dataset) {
   int64_t rows = 0;
   data::Iterator iterator = dataset.iterator();
   for (data::Element batch; iterator.next(batch);) {
-    parts.push_back(predict(batch[0]));
+    parts.push_back(predict(std::span(batch).first(features)));
     rows += parts.back().shape()[0];
   }
   if (parts.empty()) throw invalid_argument("predict: the data set is empty");

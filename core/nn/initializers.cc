@@ -1,8 +1,9 @@
 #include "core/nn/initializers.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
-#include <numbers>
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
@@ -12,68 +13,55 @@
 namespace trireme::nn {
 namespace {
 
-// Each block of four words makes four uniform or four normal numbers, so that blocks can be drawn
-// in any order.
-using BlockFunction = std::array<double, 4> (*)(const PhiloxBlock&);
+constexpr int64_t kPiece = 1024;
 
-std::array<double, 4> uniform_block(const PhiloxBlock& words) {
-  return {uniform_float(words[0]), uniform_float(words[1]), uniform_float(words[2]),
-          uniform_float(words[3])};
-}
-
-// Box-Muller, on two pairs of words.
-std::array<double, 4> normal_block(const PhiloxBlock& words) {
-  std::array<double, 4> out;
-  for (size_t i = 0; i < 4; i += 2) {
-    const double u = (words[i] + 1.0) * 0x1p-32;  // in (0, 1]: its logarithm is finite
-    const double angle = 2 * std::numbers::pi * (words[i + 1] * 0x1p-32);
-    const double radius = std::sqrt(-2 * std::log(u));
-    out[i] = radius * std::cos(angle);
-    out[i + 1] = radius * std::sin(angle);
-  }
-  return out;
-}
-
+// Cut anywhere, the values are the same.
 template <typename T>
-void fill_random(Tensor& tensor, uint64_t key, BlockFunction draw, double scale, double shift) {
-  auto values = tensor.flat<T>();
-  const int64_t n = tensor.elements();
-  parallel_for((n + 3) / 4, 1024, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const auto numbers = draw(philox(key, 0, static_cast<uint64_t>(block)));
-      for (int64_t i = 4 * block; i < std::min(n, 4 * block + 4); ++i) {
-        const double number = numbers[static_cast<size_t>(i - 4 * block)] * scale + shift;
-        values[static_cast<size_t>(i)] = static_cast<T>(static_cast<float>(number));
+void fill(const RandomFill& fill, Tensor& tensor) {
+  T* const values = tensor.flat<T>().data();
+  parallel_for(tensor.elements(), kPiece, [&](int64_t begin, int64_t end) {
+    if constexpr (std::is_same_v<T, float>) {
+      fill_random(fill, static_cast<uint64_t>(begin), {values + begin, values + end});
+    } else {
+      std::array<float, kPiece> piece;
+      for (int64_t i = begin; i < end; i += kPiece) {
+        const std::span<float> part(piece.data(), static_cast<size_t>(std::min(kPiece, end - i)));
+        fill_random(fill, static_cast<uint64_t>(i), part);
+        std::transform(part.begin(), part.end(), values + i,
+                       [](float value) { return static_cast<T>(value); });
       }
     }
   });
 }
 
-Tensor random(const InitializerInput& input, BlockFunction draw, double scale, double shift) {
-  Tensor out(input.type.dtype, input.type.shape);
-  switch (input.type.dtype) {
+Tensor filled(const RandomFill& values, const TensorType& type) {
+  if (values.kind == RandomFill::Kind::kConstant && values.a == 0) {
+    return Tensor::zeros(type.dtype, type.shape);
+  }
+  Tensor out(type.dtype, type.shape);
+  switch (type.dtype) {
     case DType::kFloat32:
-      fill_random<float>(out, input.key, draw, scale, shift);
+      fill<float>(values, out);
       break;
     case DType::kFloat64:
-      fill_random<double>(out, input.key, draw, scale, shift);
+      fill<double>(values, out);
       break;
     case DType::kFloat16:
-      fill_random<Half>(out, input.key, draw, scale, shift);
+      fill<Half>(values, out);
       break;
     case DType::kBFloat16:
-      fill_random<BFloat16>(out, input.key, draw, scale, shift);
+      fill<BFloat16>(values, out);
       break;
     default:
-      throw invalid_argument("random initial values need a floating-point variable; found ",
-                             input.type);
+      throw invalid_argument("random initial values need a floating-point variable; found ", type);
   }
   return out;
 }
 
-Tensor random_uniform(const InitializerInput& input, double low, double high) {
-  return random(input, uniform_block, high - low, low);
-}
+using Kind = RandomFill::Kind;
+
+RandomFill uniform_within(double limit) { return {Kind::kUniform, -limit, limit}; }
+RandomFill normal_with(double stddev) { return {Kind::kNormal, 0, stddev}; }
 
 }  // namespace
 
@@ -85,55 +73,61 @@ Fans fans_of(const Shape& kernel) {
   return {receptive * double(kernel.dim(-2)), receptive * double(kernel.dim(-1))};
 }
 
+Initializer Initializer::of_fill(std::function<RandomFill(const Fans&)> choose) {
+  Initializer out;
+  out.choose_ = choose;
+  out.make_ = [choose = std::move(choose)](const InitializerInput& input) {
+    RandomFill values = choose(input.fans);
+    values.key = input.key;
+    return filled(values, input.type);
+  };
+  return out;
+}
+
+std::optional<RandomFill> Initializer::fill(const Fans& fans, uint64_t key) const {
+  if (!choose_) return std::nullopt;
+  RandomFill values = choose_(fans);
+  values.key = key;
+  return values;
+}
+
 Initializer zeros() { return constant(0); }
 Initializer ones() { return constant(1); }
 
 Initializer constant(double value) {
-  return [value](const InitializerInput& input) {
-    if (value == 0) return Tensor::zeros(input.type.dtype, input.type.shape);
-    return random(input, uniform_block, 0, value);
-  };
+  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kConstant, value}; });
 }
 
 Initializer uniform(double low, double high) {
-  return [=](const InitializerInput& input) { return random_uniform(input, low, high); };
+  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kUniform, low, high}; });
 }
 
 Initializer normal(double mean, double stddev) {
-  return [=](const InitializerInput& input) { return random(input, normal_block, stddev, mean); };
+  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kNormal, mean, stddev}; });
 }
 
 Initializer glorot_uniform() {
-  return [](const InitializerInput& input) {
-    const double limit = std::sqrt(6 / (input.fans.in + input.fans.out));
-    return random_uniform(input, -limit, limit);
-  };
+  return Initializer::of_fill(
+      [](const Fans& fans) { return uniform_within(std::sqrt(6 / (fans.in + fans.out))); });
 }
 
 Initializer glorot_normal() {
-  return [](const InitializerInput& input) {
-    return random(input, normal_block, std::sqrt(2 / (input.fans.in + input.fans.out)), 0);
-  };
+  return Initializer::of_fill(
+      [](const Fans& fans) { return normal_with(std::sqrt(2 / (fans.in + fans.out))); });
 }
 
 Initializer he_uniform() {
-  return [](const InitializerInput& input) {
-    const double limit = std::sqrt(6 / input.fans.in);
-    return random_uniform(input, -limit, limit);
-  };
+  return Initializer::of_fill(
+      [](const Fans& fans) { return uniform_within(std::sqrt(6 / fans.in)); });
 }
 
 Initializer he_normal() {
-  return [](const InitializerInput& input) {
-    return random(input, normal_block, std::sqrt(2 / input.fans.in), 0);
-  };
+  return Initializer::of_fill([](const Fans& fans) { return normal_with(std::sqrt(2 / fans.in)); });
 }
 
 Initializer fan_in_uniform() {
-  return [](const InitializerInput& input) {
-    const double limit = std::sqrt(1 / input.fans.in);
-    return random_uniform(input, -limit, limit);
-  };
+  return Initializer::of_fill(
+      [](const Fans& fans) { return uniform_within(std::sqrt(1 / fans.in)); });
 }
 
 Initializer initializer_from_name(std::string_view name) {

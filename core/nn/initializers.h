@@ -7,10 +7,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "core/base/random_fill.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::nn {
@@ -31,7 +35,30 @@ struct InitializerInput {
   uint64_t key = 0;
 };
 
-using Initializer = std::function<Tensor(const InitializerInput&)>;
+// Callable: makes a variable's first value. Constructible from a function that does so.
+class Initializer {
+ public:
+  using Function = std::function<Tensor(const InitializerInput&)>;
+
+  Initializer() = default;
+  template <typename F>
+  requires(std::is_invocable_r_v<Tensor, const F&, const InitializerInput&> &&
+           !std::is_same_v<F, Initializer>) Initializer(F make)
+      : make_(std::move(make)) {}
+  // One whose values are a RandomFill, chosen by the layer's fans.
+  static Initializer of_fill(std::function<RandomFill(const Fans&)> choose);
+
+  Tensor operator()(const InitializerInput& input) const { return make_(input); }
+  explicit operator bool() const { return static_cast<bool>(make_); }
+
+  // What it fills a variable with, for whoever makes only a part of it (a parameter server makes a
+  // row when it is first seen). Nothing: it is a function that nobody can look into.
+  std::optional<RandomFill> fill(const Fans& fans, uint64_t key = 0) const;
+
+ private:
+  Function make_;
+  std::function<RandomFill(const Fans&)> choose_;
+};
 
 Initializer zeros();
 Initializer ones();

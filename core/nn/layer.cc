@@ -1,6 +1,7 @@
 #include "core/nn/layer.h"
 
 #include "core/base/philox.h"
+#include "core/ops/ops.h"
 
 namespace trireme::nn {
 namespace {
@@ -68,6 +69,19 @@ Value BuildContext::variable(const std::string& name, const Shape& shape,
   return variables_.get_or_add(graph_, scope_ + name, name, {DType::kFloat32, shape},
                                trainable ? VariableRole::kTrainable : VariableRole::kState,
                                initializer, fans);
+}
+
+Value BuildContext::feature(size_t index) const {
+  if (index < features_.size()) return features_[index];
+  throw LayerError(str_cat(describe_layer(), ": expected data with at least ", index + 1,
+                           " components of features, found ", features_.size()),
+                   layer_number());
+}
+
+Value BuildContext::embedding(const std::string& name, int64_t rows, int64_t dim,
+                              const Initializer& initializer, Value keys) {
+  if (lookup_) return lookup_(*this, {scope_ + name, rows, dim, initializer}, keys);
+  return ops::embedding_lookup(variable(name, {rows, dim}, initializer), keys);
 }
 
 std::string BuildContext::describe_layer() const {

@@ -5,6 +5,7 @@
 // happens on one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -76,16 +77,29 @@ class LayerError : public Error {
   int number_;
 };
 
+// A table of rows that a layer looks keys up in.
+struct EmbeddingTable {
+  std::string name;  // "LAYER/embeddings"
+  int64_t rows = 0, dim = 0;
+  Initializer initializer;
+};
+
+class BuildContext;
+// Builds what has the rows of `keys` (i32 or i64 of any shape): keys' shape + [dim].
+using EmbeddingLookup =
+    std::function<Value(BuildContext& context, const EmbeddingTable& table, Value keys)>;
+
 class Layer;
 
 // What a layer sees while it builds its nodes. Lives for one pass over the model.
 class BuildContext {
  public:
-  // `random_key`: i64[2], see ops.h; undefined when not training.
-  BuildContext(Graph& graph, VariableRegistry& variables, bool training, Value random_key,
-               uint64_t seed)
+  // `random_key`: i64[2], see ops.h; undefined when not training. `features`: see feature().
+  BuildContext(Graph& graph, VariableRegistry& variables, std::vector<Value> features,
+               bool training, Value random_key, uint64_t seed)
       : graph_(graph),
         variables_(variables),
+        features_(std::move(features)),
         training_(training),
         random_key_(random_key),
         seed_(seed) {}
@@ -93,12 +107,21 @@ class BuildContext {
   Graph& graph() { return graph_; }
   bool training() const { return training_; }
   Value random_key() const { return random_key_; }
+  // Component `index` of the data's features. The first layer's input is component 0; a layer that
+  // takes more than one asks for the others here. Throws LayerError when the data has fewer.
+  Value feature(size_t index) const;
   // The seed of the current layer's random numbers: of the model's seed and the layer's name.
   int64_t layer_seed() const;
 
   // The current layer's variable "LAYER/NAME".
   Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
                  const Fans& fans = {}, bool trainable = true);
+
+  // The rows `keys` of the current layer's table "LAYER/NAME": of a variable [rows, dim], or of
+  // wherever set_embedding_lookup() keeps tables.
+  Value embedding(const std::string& name, int64_t rows, int64_t dim,
+                  const Initializer& initializer, Value keys);
+  void set_embedding_lookup(EmbeddingLookup lookup) { lookup_ = std::move(lookup); }
 
   // Each training step moves `variable` towards `value`.
   void add_moving_average(Value variable, Value value, double momentum) {
@@ -127,9 +150,11 @@ class BuildContext {
 
   Graph& graph_;
   VariableRegistry& variables_;
+  std::vector<Value> features_;
   bool training_;
   Value random_key_;
   uint64_t seed_;
+  EmbeddingLookup lookup_;  // null: tables are variables
   std::vector<MovingAverage> moving_averages_;
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first

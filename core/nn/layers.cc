@@ -215,9 +215,8 @@ Value Embedding::call(BuildContext& context, Value x) {
   context.require(x.dtype() == DType::kInt64 || x.dtype() == DType::kInt32, "i32 or i64 indices",
                   "an embedding is a model's first layer");
   context.require(x.shape().rank() == 1 || x.shape().rank() == 2, "indices [batch] or [batch, n]");
-  const Value table =
-      context.variable("embeddings", {options_.rows, options_.dimension}, options_.initializer);
-  return ops::embedding_lookup(table, x);
+  return context.embedding("embeddings", options_.rows, options_.dimension, options_.initializer,
+                           x);
 }
 
 }  // namespace trireme::nn

@@ -19,22 +19,34 @@ void require_same_data(std::string_view what, Value built, const TensorType& fou
                          ", the data set gives ", found);
 }
 
+void require_same_features(const std::vector<Value>& built, const std::vector<TensorType>& found) {
+  if (built.size() != found.size()) {
+    throw invalid_argument("the model was built for ", built.size(),
+                           " component(s) of features, the data set gives ", found.size());
+  }
+  for (size_t i = 0; i < built.size(); ++i) {
+    require_same_data("features", built[i], any_batch(found[i]));
+  }
+}
+
 }  // namespace
 
-std::vector<TensorType> batch_types(const data::Dataset& dataset, size_t components) {
+BatchTypes batch_types(const data::Dataset& dataset) {
   const data::ElementSpec& spec = dataset.element_spec();
-  if (spec.size() < components) {
+  if (spec.size() < 2) {
     throw invalid_argument("expected a data set of features and labels, found ", spec.size(),
                            " component(s)");
   }
-  std::vector<TensorType> types;
-  for (size_t i = 0; i < components; ++i) {
-    if (spec[i].shape.rank() == 0) {
-      throw invalid_argument("the data set's \"", spec[i].name,
+  BatchTypes types;
+  for (const data::ComponentSpec& component : spec) {
+    if (component.shape.rank() == 0) {
+      throw invalid_argument("the data set's \"", component.name,
                              "\" has no batch axis; call batch(size) on it");
     }
-    types.push_back(any_batch({spec[i].dtype, spec[i].shape}));
+    types.features.push_back(any_batch({component.dtype, component.shape}));
   }
+  types.labels = types.features.back();
+  types.features.pop_back();
   return types;
 }
 
@@ -79,8 +91,9 @@ Forward Model::build_forward(bool training) {
   if (training) {
     forward.random_key = ops::placeholder(*graph_, "random_key", DType::kInt64, {2});
   }
-  BuildContext context(*graph_, variables_, training, forward.random_key, options_.seed);
-  Value x = features_;
+  BuildContext context(*graph_, variables_, features_, training, forward.random_key, options_.seed);
+  context.set_embedding_lookup(options_.embedding_lookup);
+  Value x = features_[0];
   for (const auto& layer : layers_) x = context.call(*layer, x);
   forward.predictions = x;
   forward.moving_averages = context.moving_averages();
@@ -90,14 +103,20 @@ Forward Model::build_forward(bool training) {
   return forward;
 }
 
-void Model::build(const TensorType& features) {
-  if (is_built()) return require_same_data("features", features_, any_batch(features));
+void Model::build(const std::vector<TensorType>& features) {
+  if (is_built()) return require_same_features(features_, features);
   if (layers_.empty()) throw invalid_argument("the model has no layers");
-  const TensorType type = any_batch(features);
+  if (features.empty()) throw invalid_argument("the model has no features");
   // After an error the graph may hold half a pass: a second build() starts from nothing.
   graph_ = std::make_unique<Graph>(graph_->ops());
   variables_ = {};
-  features_ = ops::placeholder(*graph_, "features", type.dtype, type.shape);
+  features_.clear();
+  for (const TensorType& feature : features) {
+    const TensorType type = any_batch(feature);
+    const std::string name =
+        features_.empty() ? "features" : str_cat("features_", features_.size());
+    features_.push_back(ops::placeholder(*graph_, name, type.dtype, type.shape));
+  }
   inference_ = build_forward(false);
   session_ = std::make_unique<Session>(*graph_, options_.session);
   initialize_variables();
@@ -122,11 +141,11 @@ void Model::require_compiled() const {
   if (!compile_.optimizer) throw invalid_argument("call compile() on the model first");
 }
 
-void Model::build_evaluation(const TensorType& features, const TensorType& labels) {
+void Model::build_evaluation(const BatchTypes& types) {
   require_compiled();
-  build(features);
-  if (labels_.defined()) return require_same_data("labels", labels_, any_batch(labels));
-  const TensorType type = any_batch(labels);
+  build(types.features);
+  const TensorType type = any_batch(types.labels);
+  if (labels_.defined()) return require_same_data("labels", labels_, type);
   labels_ = ops::placeholder(*graph_, "labels", type.dtype, type.shape);
   inference_.labels = labels_;
   try {
@@ -139,8 +158,8 @@ void Model::build_evaluation(const TensorType& features, const TensorType& label
   }
 }
 
-void Model::build_training(const TensorType& features, const TensorType& labels) {
-  build_evaluation(features, labels);
+void Model::build_training(const BatchTypes& types) {
+  build_evaluation(types);
   if (train_graph_.graph != nullptr) return;
   const Graph::Scope scope(*graph_, "training");
   TrainGraph train{.graph = graph_.get(), .variables = &variables_};

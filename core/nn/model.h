@@ -8,7 +8,8 @@
 //   History history = model.fit(train, {.epochs = 3, .validation = test});
 //
 // Owns its graph, its session and through it the variables. One thread at a time. Data sets are
-// batched; their first component is the features, the second the labels. Errors of the user's are
+// batched; their last component is the labels, the others are the features. The first layer gets
+// the first of these; BuildContext::feature() has the others. Errors of the user's are
 // Error{kInvalidArgument}.
 #pragma once
 
@@ -34,6 +35,7 @@ struct ModelOptions {
   uint64_t seed = 1;  // of initial values and of dropout
   SessionOptions session;
   std::shared_ptr<const OpTable> ops;  // null: core_op_table()
+  EmbeddingLookup embedding_lookup;    // null: tables are variables
 };
 
 struct CompileOptions {
@@ -87,6 +89,15 @@ struct History {
   double last(const std::string& name) const;  // throws Error{kNotFound}
 };
 
+// Of one batch; the first dimension may be anything.
+struct BatchTypes {
+  std::vector<TensorType> features;
+  TensorType labels;
+};
+
+// Of a batched data set of features and labels. Throws Error{kInvalidArgument} when it is none.
+BatchTypes batch_types(const data::Dataset& dataset);
+
 class Model {
  public:
   explicit Model(ModelOptions options = {});
@@ -101,10 +112,10 @@ class Model {
     return add(std::make_unique<L>(std::move(options)));
   }
 
-  // Builds the inference pass and gives the variables their first values. `features`: of one batch;
-  // its first dimension may be anything. fit, evaluate and predict call it with the type of their
-  // data.
-  void build(const TensorType& features);
+  // Builds the inference pass and gives the variables their first values. `features`: as in
+  // BatchTypes. fit, evaluate and predict call it with the types of their data.
+  void build(const std::vector<TensorType>& features);
+  void build(const TensorType& feature) { build(std::vector<TensorType>{feature}); }
   bool is_built() const { return session_ != nullptr; }
   std::string summary() const;  // REQUIRES: is_built()
 
@@ -112,11 +123,12 @@ class Model {
   History fit(const data::Dataset& train, FitOptions options = {});
   std::map<std::string, double> evaluate(const data::Dataset& dataset);
   Tensor predict(const data::Dataset& dataset);  // rows of all batches
-  Tensor predict(const Tensor& features);
+  Tensor predict(std::span<const Tensor> features);
+  Tensor predict(const Tensor& feature) { return predict(std::span(&feature, 1)); }
 
   // Builds the training pass, gradients and updates. REQUIRES: compile(). The graph may be asked
   // for once it is there.
-  void build_training(const TensorType& features, const TensorType& labels);
+  void build_training(const BatchTypes& types);
   const TrainGraph& train_graph() const { return train_graph_; }
   const Forward& inference() const { return inference_; }
 
@@ -140,7 +152,7 @@ class Model {
 
  private:
   Forward build_forward(bool training);
-  void build_evaluation(const TensorType& features, const TensorType& labels);
+  void build_evaluation(const BatchTypes& types);
   void initialize_variables();
   void require_compiled() const;
 
@@ -149,7 +161,8 @@ class Model {
   std::vector<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Graph> graph_;
   VariableRegistry variables_;
-  Value features_, labels_;
+  std::vector<Value> features_;
+  Value labels_;
   Forward inference_;
   TrainGraph train_graph_;
   std::unique_ptr<Session> session_;
@@ -159,9 +172,5 @@ class Model {
 
 // What a Keras user calls it.
 using Sequential = Model;
-
-// The types of features and labels of a batched data set. Throws Error when it has fewer than
-// `components` components.
-std::vector<TensorType> batch_types(const data::Dataset& dataset, size_t components);
 
 }  // namespace trireme::nn

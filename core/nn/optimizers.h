@@ -38,6 +38,8 @@ class Optimizer {
   // `step`: how many steps were taken before.
   double learning_rate(int64_t step) const { return schedule_(step); }
   virtual std::vector<SlotSpec> slots() const = 0;
+  // What apply() does to a dense variable, for whoever keeps variable and slots elsewhere.
+  virtual ops::UpdateOp update_op() const = 0;
   // A sparse gradient gives the sparse op.
   virtual Node& apply(const UpdateInputs& inputs) const = 0;
 
@@ -54,6 +56,7 @@ class Sgd : public Optimizer {
  public:
   explicit Sgd(Schedule learning_rate = constant_rate(0.01), ops::SgdOptions options = {});
   std::vector<SlotSpec> slots() const override;  // "momentum", where there is one
+  ops::UpdateOp update_op() const override { return ops::update_op(options_); }
   Node& apply(const UpdateInputs& inputs) const override;
 
  private:
@@ -64,6 +67,7 @@ class RmsProp : public Optimizer {
  public:
   explicit RmsProp(Schedule learning_rate = constant_rate(0.001), ops::RmsPropOptions options = {});
   std::vector<SlotSpec> slots() const override;  // "rms", and "momentum" where there is one
+  ops::UpdateOp update_op() const override { return ops::update_op(options_); }
   Node& apply(const UpdateInputs& inputs) const override;
 
  private:
@@ -75,6 +79,7 @@ class Adagrad : public Optimizer {
   explicit Adagrad(Schedule learning_rate = constant_rate(0.001), ops::AdagradOptions options = {},
                    double initial_accumulator = 0.1);
   std::vector<SlotSpec> slots() const override;  // "accumulator"
+  ops::UpdateOp update_op() const override { return ops::update_op(options_); }
   Node& apply(const UpdateInputs& inputs) const override;
 
  private:
@@ -86,6 +91,7 @@ class Adam : public Optimizer {
  public:
   explicit Adam(Schedule learning_rate = constant_rate(0.001), ops::AdamOptions options = {});
   std::vector<SlotSpec> slots() const override;  // "m", "v"
+  ops::UpdateOp update_op() const override { return ops::update_op(options_); }
   Node& apply(const UpdateInputs& inputs) const override;
 
  private:

@@ -5,10 +5,8 @@
 namespace trireme::nn {
 namespace {
 
-constexpr size_t kDataFeeds = 2;
-
-// Swaps the batch's tensors into the feeds, and back when it goes: a second handle on their buffers
-// would keep the iterator from writing over them.
+// Swaps the batch's tensors into the first feeds, and back when it goes: a second handle on their
+// buffers would keep the iterator from writing over them.
 class Loan {
  public:
   Loan(data::Element& batch, std::vector<Tensor>& feeds) : batch_(batch), feeds_(feeds) { swap(); }
@@ -17,7 +15,7 @@ class Loan {
 
  private:
   void swap() {
-    for (size_t i = 0; i < kDataFeeds; ++i) std::swap(batch_[i], feeds_[i]);
+    for (size_t i = 0; i < batch_.size(); ++i) std::swap(batch_[i], feeds_[i]);
   }
   data::Element& batch_;
   std::vector<Tensor>& feeds_;
@@ -55,25 +53,28 @@ StepFunction::StepFunction(Session& session, const Forward& forward) {
 void StepFunction::prepare(Session& session, const Forward& forward,
                            const std::vector<Value>& extra_feeds,
                            const std::vector<Value>& extra_fetches, std::vector<Node*> targets) {
-  std::vector<Value> feeds = {forward.features, forward.labels};
+  std::vector<Value> feeds = forward.features;
+  feeds.push_back(forward.labels);
+  data_feeds_ = feeds.size();
   feeds.insert(feeds.end(), extra_feeds.begin(), extra_feeds.end());
   std::vector<Value> fetches = {forward.loss};
   for (const NamedValue& metric : forward.metrics) fetches.push_back(metric.value);
   values_.resize(fetches.size());
   fetches.insert(fetches.end(), extra_fetches.begin(), extra_fetches.end());
   function_ = session.function(std::move(feeds), std::move(fetches), std::move(targets));
-  feeds_.resize(kDataFeeds);
+  feeds_.resize(data_feeds_);
 }
 
 void StepFunction::fill(const StepInputs& inputs) {
-  feeds_[2].flat<float>()[0] = static_cast<float>(inputs.learning_rate);
-  feeds_[3].flat<int64_t>()[0] = inputs.step + 1;
-  const auto keys = feeds_[4].flat<int64_t>();
+  const std::span<Tensor> feeds = std::span(feeds_).subspan(data_feeds_);
+  feeds[0].flat<float>()[0] = static_cast<float>(inputs.learning_rate);
+  feeds[1].flat<int64_t>()[0] = inputs.step + 1;
+  const auto keys = feeds[2].flat<int64_t>();
   if (!has_shards_) {
     keys[0] = inputs.step;
     return;
   }
-  const auto weights = feeds_[5].flat<float>();
+  const auto weights = feeds[3].flat<float>();
   TRIREME_CHECK(weights.size() == inputs.shards.size(), "the graph has ", weights.size(),
                 " shards, the step ", inputs.shards.size());
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -81,13 +82,14 @@ void StepFunction::fill(const StepInputs& inputs) {
     keys[2 * i + 1] = inputs.shards[i].first_example;
     weights[i] = static_cast<float>(inputs.shards[i].weight);
   }
-  feeds_[6].flat<float>()[0] = inputs.vote;
+  feeds[4].flat<float>()[0] = inputs.vote;
 }
 
 void StepFunction::run(data::Element& batch, const StepInputs& inputs) {
-  TRIREME_CHECK(batch.size() >= kDataFeeds, "a batch of ", batch.size(), " components");
+  TRIREME_CHECK(batch.size() == data_feeds_, "a batch of ", batch.size(), " components for ",
+                data_feeds_, " placeholders");
   examples_ = batch[0].shape()[0];
-  if (feeds_.size() > kDataFeeds) fill(inputs);
+  if (feeds_.size() > data_feeds_) fill(inputs);
   {
     const Loan loan(batch, feeds_);
     function_->run(feeds_, results_);

@@ -33,8 +33,8 @@ class StepFunction {
   StepFunction(Session& session, const TrainGraph& graph);  // with updates
   StepFunction(Session& session, const Forward& forward);   // without
 
-  // REQUIRES: `batch` has features and labels first. Its tensors are borrowed for the call, not
-  // shared, so that the iterator can write over them. Throws what Function::run throws.
+  // REQUIRES: `batch` is the features and then the labels. Its tensors are borrowed for the call,
+  // not shared, so that the iterator can write over them. Throws what Function::run throws.
   void run(data::Element& batch, const StepInputs& inputs = {});
 
   // Of the batch that ran last: the loss, then the metrics.
@@ -49,7 +49,9 @@ class StepFunction {
   void fill(const StepInputs& inputs);
 
   std::unique_ptr<Function> function_;
-  std::vector<Tensor> feeds_;  // features, labels; in training rate, step, keys, weights, vote
+  // The features, the labels; in training also rate, step, keys, weights, vote.
+  std::vector<Tensor> feeds_;
+  size_t data_feeds_ = 0;  // so many of them are the batch
   std::vector<Tensor> results_;
   std::vector<double> values_;
   int64_t examples_ = 0;

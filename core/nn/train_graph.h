@@ -26,7 +26,8 @@ struct NamedValue {
 // One pass over a model. `loss` and `metrics` are means over the batch, f32 scalars; undefined
 // without labels.
 struct Forward {
-  Value features, labels;  // placeholders
+  std::vector<Value> features;  // placeholders, one for each component of the data but the last
+  Value labels;                 // placeholder
   Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
   Value predictions;
   Value loss;

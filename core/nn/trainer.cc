@@ -16,7 +16,7 @@ bool is_lost_peer(const Error& error) {
 
 Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     : model_(model), options_(std::move(options)), dataset_(train) {
-  const auto types = batch_types(train, 2);
+  const BatchTypes types = batch_types(train);
   const int64_t cardinality = train.cardinality();
   if (options_.epochs < 0 || options_.steps_per_epoch < 0) {
     throw invalid_argument("fit: epochs and steps_per_epoch must not be negative");
@@ -32,7 +32,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   // A stream of unknown length tells where an epoch ends only by ending.
   restart_iterator_ = steps_ < 0;
 
-  model_.build_training(types[0], types[1]);
+  model_.build_training(types);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   means_ = RunningMeans(step_function_->values().size());
   read_from(train);

@@ -56,7 +56,7 @@ class ShardBuilder {
       return options_.count == 1 ? x : ops::batch_part(x, options_.index, options_.count);
     };
     const int64_t index = options_.index;
-    values_[train_.forward.features] = part(train_.forward.features);
+    for (const Value& feature : train_.forward.features) values_[feature] = part(feature);
     values_[train_.forward.labels] = part(train_.forward.labels);
     values_[train_.forward.random_key] =
         ops::reshape(ops::slice(train_.shard_keys, {index, 0}, {1, 2}), {2});

@@ -1,5 +1,6 @@
 #include "core/nn/initializers.h"
 
+#include <array>
 #include <cmath>
 
 #include "tests/core/nn/helpers.h"
@@ -78,6 +79,32 @@ TEST(InitializersTest, AreAFunctionOfSeedAndName) {
   };
   EXPECT_EQ(kernel(1, false), kernel(1, true));
   EXPECT_NE(kernel(1, false), kernel(2, false));
+}
+
+// A parameter server makes only the rows that are seen: each must be what the whole would have had.
+TEST(InitializersTest, PartsOfAFillAreThoseOfTheVariable) {
+  const Shape shape{311, 7};
+  for (const auto& initializer : {uniform(-1, 2), normal(1, 2), he_normal(), constant(0.1)}) {
+    const Tensor whole = initializer({{DType::kFloat32, shape}, fans_of(shape), 42});
+    const auto fill = initializer.fill(fans_of(shape), 42);
+    ASSERT_TRUE(fill.has_value());
+    for (int64_t row = 0; row < shape[0]; ++row) {
+      std::array<float, 7> part;
+      fill_random(*fill, static_cast<uint64_t>(7 * row), part);
+      for (int64_t i = 0; i < 7; ++i) {
+        ASSERT_EQ(part[static_cast<size_t>(i)],
+                  whole.flat<float>()[static_cast<size_t>(7 * row + i)])
+            << "row " << row;
+      }
+    }
+  }
+}
+
+TEST(InitializersTest, AFunctionHasNoFill) {
+  const Initializer initializer = [](const InitializerInput& input) {
+    return Tensor::zeros(input.type.dtype, input.type.shape);
+  };
+  EXPECT_FALSE(initializer.fill({}).has_value());
 }
 
 TEST(InitializersTest, UnknownNamesListTheKnown) {

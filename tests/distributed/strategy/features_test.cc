@@ -1,0 +1,60 @@
+// A strategy cuts every component of a batch, not the first alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/philox.h"
+#include "core/nn/layers.h"
+#include "core/ops/ops.h"
+#include "distributed/strategy/strategy.h"
+
+namespace trireme {
+namespace {
+
+using namespace nn;
+
+constexpr int64_t kExamples = 90, kBatch = 20;
+
+class Product : public Layer {
+ public:
+  struct Options {};
+  explicit Product(Options) {}
+  std::string type() const override { return "product"; }
+  Value call(BuildContext& context, Value x) override { return x * context.feature(1); }
+};
+
+data::Dataset columns() {
+  PhiloxGenerator random(1);
+  Tensor a(DType::kFloat32, {kExamples, 4}), b(DType::kFloat32, {kExamples, 4}),
+      labels(DType::kFloat32, {kExamples, 1});
+  for (const Tensor& tensor : {a, b, labels}) {
+    for (float& value : Tensor(tensor).flat<float>()) value = random.normal();
+  }
+  return data::from_tensors({a, b, labels}, {"a", "b", "label"});
+}
+
+std::vector<double> losses_of(const Strategy* strategy) {
+  Model model;
+  model.add<Product>().add<Dense>({.units = 1});
+  CompileOptions compile{.optimizer = std::make_shared<Sgd>(constant_rate(0.1)),
+                         .loss = mean_squared_error()};
+  FitOptions fit{.epochs = 3, .progress = {}};
+  if (strategy != nullptr) {
+    compile.build_gradients = [=](TrainGraph& graph) { strategy->build_gradients(graph); };
+    fit.share = [=](int64_t batch, StepShare& share) {
+      const int64_t batches = (kExamples + kBatch - 1) / kBatch;
+      strategy->fill_share(std::min(kBatch, kExamples - batch % batches * kBatch), 0, 1, share);
+    };
+  }
+  model.compile(std::move(compile));
+  return model.fit(columns().batch(kBatch), fit).values.at("loss");
+}
+
+TEST(FeaturesTest, MicroBatchesHaveTheLossesOfWholeBatches) {
+  const Strategy strategy({.micro_batches = 3});
+  const std::vector<double> whole = losses_of(nullptr), cut = losses_of(&strategy);
+  ASSERT_EQ(whole.size(), 3u);
+  for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(cut[i], whole[i], 1e-6);
+}
+
+}  // namespace
+}  // namespace trireme
