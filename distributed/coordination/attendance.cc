@@ -8,6 +8,7 @@
 
 #include "core/base/logging.h"
 #include "distributed/collective/communicator.h"
+#include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
@@ -27,8 +28,7 @@ class Attendance::Stream {
  public:
   Stream(const std::shared_ptr<grpc::Channel>& channel, const AttendanceOptions& options)
       : stub_(coordination::Coordination::NewStub(channel)) {
-    context_.AddMetadata(kSecretMetadata, options.secret);
-    context_.AddMetadata(kJobMetadata, options.job_id);
+    add_credentials(context_, options.secret, options.job_id);
     stream_ = stub_->Attend(&context_);
   }
   bool write(const coordination::Beat& beat) { return stream_->Write(beat); }

@@ -1,4 +1,5 @@
-// The gRPC side of the coordinator: messages in, calls of the Switchboard, messages out.
+// The gRPC side of the coordinator: messages in, calls of the Switchboard, messages out; it also
+// hosts the directory of parameter servers.
 #include "distributed/coordination/coordinator.h"
 
 // clang-format off
@@ -15,6 +16,9 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/directory_service.h"
+#include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/switchboard.h"
 #include "distributed/coordination/wording.h"
@@ -30,13 +34,6 @@ using std::chrono::milliseconds;
 constexpr size_t kWhatLimit = 1024;
 // After the last order of a stream it is closed with this.
 constexpr milliseconds kShutdown{100};
-
-std::optional<std::string> metadata(const ServerContext& context, const char* key) {
-  const auto& all = context.client_metadata();
-  const auto found = all.find(key);
-  if (found == all.end()) return std::nullopt;
-  return std::string(found->second.data(), found->second.size());
-}
 
 JoinRequest to_request(const coordination::JoinMessage& message) {
   return {.rank = message.rank(),
@@ -132,22 +129,8 @@ class Service final : public coordination::Coordination::Service {
     return [context] { return context->IsCancelled(); };
   }
 
-  // Checks who calls, and makes a status of an Error.
-  template <typename Call>
-  Status answer(ServerContext* context, Call call) {
-    const auto secret = metadata(*context, kSecretMetadata), job = metadata(*context, kJobMetadata);
-    if (const auto why = switchboard_.refusal(secret ? &*secret : nullptr, job ? &*job : nullptr,
-                                              context->peer())) {
-      return {grpc::StatusCode::UNAUTHENTICATED, *why};
-    }
-    try {
-      call();
-      return Status::OK;
-    } catch (const Error& error) {
-      return to_status(error);
-    } catch (const std::exception& error) {
-      return to_status({ErrorCode::kInternal, error.what()});
-    }
+  Status answer(ServerContext* context, const std::function<void()>& call) {
+    return answer_rpc(context, switchboard_, call);
   }
 
   // Reads on this thread and writes on another, so that a member that does not read its orders is
@@ -225,7 +208,11 @@ std::string join_address(const std::string& host, int port) {
 class Coordinator::Impl {
  public:
   explicit Impl(CoordinatorOptions options)
-      : host_(options.listen), switchboard_(std::move(options)), service_(switchboard_) {
+      : host_(options.listen),
+        switchboard_(std::move(options)),
+        service_(switchboard_),
+        board_({.silence = switchboard_.options().heartbeat_timeout}, switchboard_.options().log),
+        directory_service_(make_directory_service(board_, switchboard_)) {
     check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -234,6 +221,7 @@ class Coordinator::Impl {
     builder.AddListeningPort(join_address(host_, switchboard_.options().port),
                              grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service_);
+    builder.RegisterService(directory_service_.get());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       throw Error(ErrorCode::kUnavailable,
@@ -244,6 +232,7 @@ class Coordinator::Impl {
 
   ~Impl() {
     switchboard_.stop();
+    board_.stop();
     server_->Shutdown(std::chrono::system_clock::now() + kShutdown);
     server_->Wait();
   }
@@ -256,6 +245,8 @@ class Coordinator::Impl {
   int port_ = 0;
   Switchboard switchboard_;
   Service service_;
+  DirectoryBoard board_;
+  const std::unique_ptr<grpc::Service> directory_service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

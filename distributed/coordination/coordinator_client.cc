@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "distributed/coordination/attendance.h"
+#include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
@@ -26,38 +27,11 @@ using SystemClock = std::chrono::system_clock;
 // What an answer may take besides the wait that was asked for.
 constexpr milliseconds kMargin{5000};
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
-constexpr size_t kCredentialLimit = 1024;
 constexpr milliseconds kGiveUpInterval{50};
-
-// gRPC ends the program over a byte that metadata cannot have.
-void check_credential(const char* what, const std::string& text) {
-  const bool good =
-      std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-  if (good && text.size() <= kCredentialLimit) return;
-  throw invalid_argument("the job's ", what, " must have at most ", kCredentialLimit,
-                         " printable ASCII characters, without spaces");
-}
 
 uint64_t random_number() {
   std::random_device device;
   return (static_cast<uint64_t>(device()) << 32) ^ device();
-}
-
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  // A connection of its own, which ends with the client.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // The coordinator may come later than its tasks.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
-  arguments.SetMaxReceiveMessageSize(kMessageBytesLimit);
-  arguments.SetMaxSendMessageSize(kMessageBytesLimit);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 coordination::JoinMessage to_message(const JoinRequest& request, uint64_t task) {
@@ -105,12 +79,7 @@ class CoordinatorClient::Impl {
     check_credential("secret", options_.secret);
     check_credential("name", options_.job_id);
     channel_ = make_channel(options_.address);
-    if (!wait_for_connection()) {
-      throw Error(ErrorCode::kUnavailable,
-                  str_cat("no coordinator has answered at ", options_.address, " for ",
-                          seconds_text(options_.connect_timeout),
-                          ": is the task that hosts it running, and is the address right?"));
-    }
+    if (!wait_for_connection()) throw no_coordinator(options_.address, options_.connect_timeout);
     stub_ = coordination::Coordination::NewStub(channel_);
   }
 
@@ -215,8 +184,7 @@ class CoordinatorClient::Impl {
   template <typename Rpc>
   void call(milliseconds timeout, Rpc rpc) {
     grpc::ClientContext context;
-    context.AddMetadata(kSecretMetadata, options_.secret);
-    context.AddMetadata(kJobMetadata, options_.job_id);
+    add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + std::min(timeout, kLongestWait) + kMargin);
     const grpc::Status status = rpc(&context);
     if (!status.ok()) throw to_error(status, options_.address);

@@ -6,15 +6,22 @@
 // "inside": it waits in its first collective. Or it is the coordinator, until it is killed:
 //
 //   coordination_member host PORT SECRET WORLD_SIZE MIN_WORKERS
+//
+// Or a parameter server without any tables, whose backups are in sync at once:
+//
+//   coordination_member server ADDRESS SECRET INDEX SERVERS REPLICAS INCARNATION
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/thread_annotations.h"
 #include "distributed/collective/communicator.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/coordinator_client.h"
+#include "distributed/coordination/directory_client.h"
 
 namespace trireme {
 namespace {
@@ -33,9 +40,51 @@ int host(char** argv) {
   for (;;) pause();
 }
 
+int serve(char** argv) {
+  DirectoryClientOptions options;
+  options.address = argv[2];
+  options.secret = argv[3];
+  options.job_id = "job";
+  options.is_server = true;
+  options.index = std::stoi(argv[4]);
+  options.servers = std::stoi(argv[5]);
+  options.replicas = std::stoi(argv[6]);
+  options.incarnation = std::stoull(argv[7]);
+  options.host = "process";
+  options.server_address = "nowhere";
+  Mutex mutex;
+  ConditionVariable changed;
+  std::vector<ServerView> views;
+  std::optional<Error> lost;
+  options.on_view = [&](const ServerView& view) {
+    MutexLock lock(mutex);
+    views.push_back(view);
+    changed.notify_all();
+  };
+  options.on_lost = [&](const Error& error) {
+    MutexLock lock(mutex);
+    lost = error;
+    changed.notify_all();
+  };
+  DirectoryClient client(options);
+  for (;;) {
+    MutexLock lock(mutex);
+    while (views.empty() && !lost) changed.wait(mutex);
+    if (lost) throw Error(*lost);
+    for (size_t i = 0; i < views.back().slots.size(); ++i) {
+      const SlotEntry& slot = views.back().slots[i];
+      if (slot.primary != options.index || slot.backup < 0 || slot.backup_in_sync) continue;
+      client.backup_is_in_sync(static_cast<int>(i), slot.epoch,
+                               views.back().servers[static_cast<size_t>(slot.backup)].incarnation);
+    }
+    views.clear();
+  }
+}
+
 int run(int argc, char** argv) {
   if (argc < 6) return 2;
   if (std::string(argv[1]) == "host") return host(argv);
+  if (std::string(argv[1]) == "server") return serve(argv);
   ClientOptions options;
   options.address = argv[1];
   options.secret = argv[2];

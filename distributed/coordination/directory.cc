@@ -1,0 +1,256 @@
+#include "distributed/coordination/directory.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "distributed/coordination/wording.h"
+
+namespace trireme {
+namespace {
+
+// Ticks that are further apart mean that the directory itself stood still.
+constexpr std::chrono::milliseconds kPause{500};
+
+size_t at(int index) { return static_cast<size_t>(index); }
+
+std::string numbers(const std::vector<int>& all) {
+  std::vector<std::string> words;
+  for (const int one : all) words.push_back(std::to_string(one));
+  return join_words(words);
+}
+
+}  // namespace
+
+Directory::Directory(DirectoryOptions options) : options_(options) {}
+
+std::string Directory::name(int index) const {
+  const ServerEntry& server = view_.servers[at(index)];
+  return str_cat("parameter server ", index, " (", server.host, ", ", server.address, ")");
+}
+
+void Directory::check(const Job& job) {
+  if (job.servers < 1 || job.servers > kMaxServers) {
+    throw invalid_argument("a job with ", job.servers, " parameter servers: expected 1 to ",
+                           kMaxServers);
+  }
+  if (job.replicas < 1 || job.replicas > 2 || job.replicas > job.servers) {
+    throw invalid_argument(job.replicas, " replicas on ", job.servers,
+                           job.servers == 1 ? " parameter server" : " parameter servers",
+                           ": expected 1, or 2 with at least two servers");
+  }
+  if (job_ && *job_ != job) {
+    throw invalid_argument("this task says ", job.servers, " parameter servers with ", job.replicas,
+                           " replicas, another one of the job ", job_->servers, " with ",
+                           job_->replicas, ": give all tasks the same options");
+  }
+  if (job_) return;
+  job_ = job;
+  view_.servers.resize(at(job.servers));
+  for (int i = 0; i < job.servers; ++i) view_.servers[at(i)].index = i;
+  vigils_.resize(at(job.servers));
+}
+
+void Directory::changed() {
+  if (view_.number > 0) ++view_.number;
+}
+
+bool Directory::is_alive(int index, uint64_t incarnation) const {
+  if (index < 0 || at(index) >= view_.servers.size()) return false;
+  const ServerEntry& server = view_.servers[at(index)];
+  return server.alive && server.incarnation == incarnation;
+}
+
+void Directory::attend(ServerEntry server, Time now) {
+  TRIREME_CHECK(job_.has_value(), "check() must come first");
+  if (server.index < 0 || server.index >= job_->servers) {
+    throw invalid_argument("there is no parameter server ", server.index, " among ", job_->servers);
+  }
+  ServerEntry& known = view_.servers[at(server.index)];
+  Vigil& vigil = vigils_[at(server.index)];
+  if (vigil.known && server.incarnation <= known.incarnation) {
+    throw Error(ErrorCode::kDeadlineExceeded,
+                str_cat("parameter server ", server.index, " of incarnation ", server.incarnation,
+                        server.incarnation == known.incarnation
+                            ? (known.alive ? " is here already" : " has been given up")
+                            : " has been replaced by a newer one",
+                        ": start it again"));
+  }
+  if (known.alive) lose(server.index, "was started again", now);
+  server.alive = true;
+  known = std::move(server);
+  vigil = {.known = true, .heard = now, .suspected = {}};
+  log_.push_back(name(known.index) + " is here");
+  if (view_.number == 0) {
+    begin();
+    return;
+  }
+  changed();
+  take_waiting_slots(known.index);
+  give_backups(known.index);
+  // One that took over slots may still need a backup, which has been there all the time.
+  for (const ServerEntry& other : view_.servers) {
+    if (other.alive && other.index != known.index) give_backups(other.index);
+  }
+}
+
+// The first view: server i is the primary of slot i, its neighbour the backup. All are empty, yet a
+// backup counts only when its primary says so: from then on the log waits for it.
+void Directory::begin() {
+  for (const ServerEntry& server : view_.servers) {
+    if (!server.alive) return;
+  }
+  const int servers = job_->servers;
+  view_.slots.resize(at(servers));
+  awaited_.resize(at(servers));
+  without_backup_.resize(at(servers));
+  for (int i = 0; i < servers; ++i) {
+    view_.slots[at(i)] = {.primary = i,
+                          .backup = job_->replicas == 2 ? (i + 1) % servers : -1,
+                          .backup_in_sync = false,
+                          .epoch = 1,
+                          .restore = false};
+    awaited_[at(i)] = i;
+  }
+  view_.slot_of_shard.resize(kDirectoryShards);
+  for (int shard = 0; shard < kDirectoryShards; ++shard) {
+    view_.slot_of_shard[at(shard)] = shard * servers / kDirectoryShards;
+  }
+  view_.number = 1;
+  log_.push_back(str_cat("all ", servers, " parameter servers are here"));
+}
+
+void Directory::beat(int index, uint64_t incarnation, Time now) {
+  if (!is_alive(index, incarnation)) return;
+  vigils_[at(index)].heard = now;
+  vigils_[at(index)].suspected.reset();
+}
+
+void Directory::detach(int index, uint64_t incarnation, bool goodbye, Time now) {
+  if (!is_alive(index, incarnation)) return;
+  lose(index, goodbye ? "has left" : "was lost: its connection ended", now);
+}
+
+void Directory::suspect(int index, Time now) {
+  if (index < 0 || at(index) >= view_.servers.size() || !view_.servers[at(index)].alive) return;
+  if (!vigils_[at(index)].suspected) vigils_[at(index)].suspected = now;
+}
+
+void Directory::backup_is_in_sync(int index, uint64_t incarnation, int slot, int64_t epoch,
+                                  uint64_t backup_incarnation) {
+  if (!is_alive(index, incarnation) || slot < 0 || at(slot) >= view_.slots.size()) return;
+  SlotEntry& entry = view_.slots[at(slot)];
+  // It may speak of a backup that has been lost since, or started again.
+  if (entry.primary != index || entry.epoch != epoch || entry.backup < 0 || entry.backup_in_sync ||
+      !is_alive(entry.backup, backup_incarnation)) {
+    return;
+  }
+  entry.backup_in_sync = true;
+  changed();
+}
+
+bool Directory::has_another_replica(int server) const {
+  return std::ranges::all_of(view_.slots, [&](const SlotEntry& slot) {
+    return slot.primary != server || (slot.backup >= 0 && slot.backup_in_sync);
+  });
+}
+
+void Directory::lose(int index, const std::string& why, Time now) {
+  const std::string who = name(index);
+  view_.servers[at(index)].alive = false;
+  vigils_[at(index)].suspected.reset();
+  changed();
+  std::vector<int> moved, waiting;
+  for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
+    const SlotEntry& entry = view_.slots[at(slot)];
+    const bool was_primary = entry.primary == index;
+    lose_slot(slot, index, now);
+    if (was_primary) (entry.primary >= 0 ? moved : waiting).push_back(slot);
+  }
+  std::string line = str_cat(who, " ", why);
+  if (!moved.empty()) {
+    line += str_cat("; the backup of slot ", numbers(moved), " goes on in its place");
+  }
+  if (!waiting.empty()) {
+    line += str_cat("; slot ", numbers(waiting), moved.empty() ? "" : ", which had no other copy,",
+                    waiting.size() == 1 ? " waits" : " wait", " until it is started again");
+  }
+  log_.push_back(line);
+}
+
+void Directory::lose_slot(int slot, int server, Time now) {
+  SlotEntry& entry = view_.slots[at(slot)];
+  if (entry.backup != server && entry.primary != server) return;
+  without_backup_[at(slot)] = now;
+  if (entry.primary == server) {
+    awaited_[at(slot)] = server;
+    const bool promote = entry.backup >= 0 && entry.backup_in_sync;
+    entry.primary = promote ? entry.backup : -1;
+    if (promote) ++entry.epoch;
+    entry.restore = false;
+  }
+  // A backup that is not in sync is of no use without its primary: it begins anew with the next.
+  entry.backup = -1;
+  entry.backup_in_sync = false;
+}
+
+void Directory::take_waiting_slots(int server) {
+  for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
+    SlotEntry& entry = view_.slots[at(slot)];
+    if (entry.primary >= 0 || awaited_[at(slot)] != server) continue;
+    entry.primary = server;
+    ++entry.epoch;
+    entry.restore = true;
+    log_.push_back(str_cat("slot ", slot, " goes on from the last snapshot on ", name(server)));
+  }
+}
+
+// A slot that moved to its backup does not move home when its server is back: both replicas apply
+// the whole log, so the work is as even as before, and the primary would have to stop the log until
+// the backup has the last of it, or a copy would be lost.
+void Directory::give_backups(int server) {
+  if (job_->replicas < 2) return;
+  for (SlotEntry& entry : view_.slots) {
+    if (entry.primary >= 0 && entry.primary != server && entry.backup < 0) entry.backup = server;
+  }
+}
+
+void Directory::tick(Time now) {
+  if (last_tick_ && now - *last_tick_ > kPause) {
+    // What the servers said meanwhile waits to be read: they were not silent.
+    for (Vigil& vigil : vigils_) vigil.heard = std::max(vigil.heard, now);
+  }
+  last_tick_ = now;
+  for (const ServerEntry& server : std::vector<ServerEntry>(view_.servers)) {
+    const Vigil& vigil = vigils_[at(server.index)];
+    if (!server.alive || !has_another_replica(server.index)) continue;
+    const auto silent = now - vigil.heard;
+    const bool suspected = vigil.suspected && *vigil.suspected >= vigil.heard &&
+                           now - *vigil.suspected > options_.silence_when_suspected;
+    if (silent <= options_.silence && !suspected) continue;
+    lose(server.index,
+         str_cat("has said nothing for ", seconds_text(silent), " and does not count any more"),
+         now);
+  }
+  if (!job_ || job_->replicas < 2) return;
+  for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
+    SlotEntry& entry = view_.slots[at(slot)];
+    if (entry.primary < 0 || entry.backup >= 0) continue;
+    if (now - without_backup_[at(slot)] < options_.patience) continue;
+    // The one that has the fewest slots.
+    int best = -1;
+    int64_t fewest = 0;
+    for (const ServerEntry& server : view_.servers) {
+      if (!server.alive || server.index == entry.primary) continue;
+      const int64_t has = std::ranges::count_if(view_.slots, [&](const SlotEntry& other) {
+        return other.primary == server.index || other.backup == server.index;
+      });
+      if (best < 0 || has < fewest) best = server.index, fewest = has;
+    }
+    if (best < 0) continue;
+    entry.backup = best;
+    changed();
+    log_.push_back(str_cat("slot ", slot, " gets its backup on ", name(best)));
+  }
+}
+
+}  // namespace trireme

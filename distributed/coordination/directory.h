@@ -1,0 +1,103 @@
+// The Directory: which parameter server holds which slot, and what follows when one comes or goes.
+//
+// A state machine: every call says what happened and when; the view that follows is read, and lines
+// for people are kept until they are taken. No clock, thread or network of its own. Not
+// thread-safe: whoever owns it holds a lock.
+//
+// Promises. A slot's primary changes to its backup only, and only to one that is in sync; else the
+// slot waits for the server that was its primary, which begins from the last snapshot. A server
+// that was given up is never obeyed again: it comes back as another incarnation. A server that is
+// only silent is given up when that loses nothing, that is, when all its slots have another
+// replica; else it takes the end of its connection.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "distributed/coordination/server_view.h"
+
+namespace trireme {
+
+// Equals ps::kVirtualShards, which this folder may not include; ps/client checks it.
+inline constexpr int kDirectoryShards = 64;
+inline constexpr int kMaxServers = 64;  // each holds a virtual shard at least
+
+struct DirectoryOptions {
+  // A server that has not been heard of for so long is given up; when a task has said that it does
+  // not answer, so long after that.
+  std::chrono::milliseconds silence{2'000};
+  std::chrono::milliseconds silence_when_suspected{1'000};
+  // A slot whose backup does not come back for so long gets another one, where there are more
+  // servers.
+  std::chrono::milliseconds patience{10'000};
+};
+
+class Directory {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What a job has; all tasks must say the same.
+  struct Job {
+    int servers = 0;
+    int replicas = 1;
+    bool operator==(const Job&) const = default;
+  };
+
+  explicit Directory(DirectoryOptions options = {});
+
+  // Any task. Throws Error{kInvalidArgument} when the job cannot be, or another task said
+  // otherwise.
+  void check(const Job& job);
+
+  // A server comes. One with the same index that is there still, with an older incarnation, is
+  // gone. Throws Error{kInvalidArgument} for an index that the job does not have,
+  // Error{kDeadlineExceeded} for an incarnation that was given up or is older than the one known.
+  // REQUIRES: check() has passed.
+  void attend(ServerEntry server, Time now);
+  void beat(int index, uint64_t incarnation, Time now);
+  // Its connection has ended; `goodbye`: on purpose.
+  void detach(int index, uint64_t incarnation, bool goodbye, Time now);
+  void suspect(int index, Time now);
+  // See DirectoryClient::backup_is_in_sync(). `index`, `incarnation`: of who says it.
+  void backup_is_in_sync(int index, uint64_t incarnation, int slot, int64_t epoch,
+                         uint64_t backup_incarnation);
+  // What time brings. To be called some times a second.
+  void tick(Time now);
+
+  // This incarnation is the one that counts.
+  bool is_alive(int index, uint64_t incarnation) const;
+  // The newest. Number 0: not all servers have come yet; `servers` says which.
+  const ServerView& view() const { return view_; }
+  std::vector<std::string> take_log() { return std::exchange(log_, {}); }
+
+ private:
+  struct Vigil {  // over one server
+    bool known = false;
+    Time heard{};
+    std::optional<Time> suspected;
+  };
+
+  void begin();
+  void lose(int index, const std::string& why, Time now);
+  void lose_slot(int slot, int server, Time now);
+  void take_waiting_slots(int server);
+  void give_backups(int server);
+  bool has_another_replica(int server) const;
+  void changed();
+  std::string name(int index) const;
+
+  const DirectoryOptions options_;
+  std::optional<Job> job_;
+  ServerView view_;
+  std::vector<Vigil> vigils_;         // by server
+  std::vector<int> awaited_;          // by slot: who is to be its primary when it has none
+  std::vector<Time> without_backup_;  // by slot: since when
+  std::optional<Time> last_tick_;
+  std::vector<std::string> log_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,156 @@
+#include "distributed/coordination/directory_board.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/logging.h"
+#include "distributed/coordination/wording.h"
+
+namespace trireme {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTick{50};
+constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
+constexpr size_t kNameShown = 128;
+
+}  // namespace
+
+DirectoryBoard::DirectoryBoard(DirectoryOptions options,
+                               std::function<void(const std::string&)> log)
+    : log_(std::move(log)), directory_(options), thread_([this] { tick(); }) {}
+
+DirectoryBoard::~DirectoryBoard() {
+  stop();
+  thread_.join();
+}
+
+void DirectoryBoard::stop() {
+  MutexLock lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
+  ticker_.notify_all();
+}
+
+void DirectoryBoard::tick() {
+  pthread_setname_np(pthread_self(), "directory");
+  bool stopping = false;
+  while (!stopping) {
+    std::vector<std::string> lines;
+    {
+      MutexLock lock(mutex_);
+      if (lines_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
+      const int64_t number = directory_.view().number;
+      directory_.tick(Clock::now());
+      if (directory_.view().number != number) publish();
+      lines.swap(lines_);
+      stopping = stopping_;
+    }
+    for (const std::string& line : lines) {
+      if (log_) {
+        log_(line);
+      } else {
+        log_info(line);
+      }
+    }
+  }
+}
+
+void DirectoryBoard::publish() {
+  ++revision_;
+  changed_.notify_all();
+  const auto lines = directory_.take_log();
+  if (lines.empty()) return;
+  lines_.insert(lines_.end(), lines.begin(), lines.end());
+  ticker_.notify_all();
+}
+
+std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory::Job& job,
+                                                                std::optional<ServerEntry> server) {
+  MutexLock lock(mutex_);
+  if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
+  directory_.check(job);
+  auto watcher = std::make_shared<Watcher>();
+  if (server) {
+    watcher->is_server = true;
+    watcher->index = server->index;
+    watcher->incarnation = server->incarnation;
+    directory_.attend(*std::move(server), Clock::now());
+    publish();
+  }
+  return watcher;
+}
+
+void DirectoryBoard::beat(const Watcher& watcher) {
+  MutexLock lock(mutex_);
+  if (watcher.is_server) directory_.beat(watcher.index, watcher.incarnation, Clock::now());
+}
+
+void DirectoryBoard::suspect(int index) {
+  MutexLock lock(mutex_);
+  directory_.suspect(index, Clock::now());
+}
+
+void DirectoryBoard::backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
+                                       uint64_t backup_incarnation) {
+  MutexLock lock(mutex_);
+  if (!watcher.is_server) return;
+  directory_.backup_is_in_sync(watcher.index, watcher.incarnation, slot, epoch, backup_incarnation);
+  publish();
+}
+
+void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
+  MutexLock lock(mutex_);
+  watcher.closed = true;
+  if (watcher.is_server && !stopping_) {
+    directory_.detach(watcher.index, watcher.incarnation, goodbye, Clock::now());
+  }
+  publish();
+}
+
+bool DirectoryBoard::given_up_now(const Watcher& watcher) const {
+  return watcher.is_server && !directory_.is_alive(watcher.index, watcher.incarnation);
+}
+
+bool DirectoryBoard::given_up(const Watcher& watcher) const {
+  MutexLock lock(mutex_);
+  return !stopping_ && given_up_now(watcher);
+}
+
+std::optional<ServerView> DirectoryBoard::next(Watcher& watcher) {
+  MutexLock lock(mutex_);
+  for (;;) {
+    if (stopping_ || watcher.closed || given_up_now(watcher)) return std::nullopt;
+    if (watcher.seen != revision_) break;
+    changed_.wait(mutex_);
+  }
+  watcher.seen = revision_;
+  return directory_.view();
+}
+
+std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int workers,
+                                        std::span<const double> values, milliseconds timeout,
+                                        const std::function<bool()>& caller_gone) {
+  const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
+  MutexLock lock(mutex_);
+  sums_.add(name, worker, workers, values);
+  changed_.notify_all();
+  for (;;) {
+    if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
+    if (const auto* sum = sums_.find(name)) return *sum;
+    if (Clock::now() >= deadline || caller_gone()) {
+      const auto missing = sums_.missing(name);
+      throw Error(ErrorCode::kDeadlineExceeded,
+                  str_cat(name_ranks(missing), missing.size() == 1 ? " has" : " have",
+                          " not come to the sum \"", clean(name, kNameShown), "\" within ",
+                          seconds_text(timeout)));
+    }
+    // Not longer than a tick: whether the caller is gone has to be asked.
+    changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,82 @@
+// The DirectoryBoard: the Directory and the Sums behind a lock, with the waiting that they do not
+// do.
+//
+// All methods may be called from any thread; some of them wait, each until its deadline, until its
+// caller is gone, or stop(). One thread of its own lets time pass for the directory and is the only
+// one that writes to the log.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/thread_annotations.h"
+#include "distributed/coordination/directory.h"
+#include "distributed/coordination/sums.h"
+
+namespace trireme {
+
+class DirectoryBoard {
+ public:
+  // One task's stream.
+  struct Watcher {
+    bool is_server = false;
+    int index = 0;
+    uint64_t incarnation = 0;
+
+   private:
+    friend class DirectoryBoard;
+    int64_t seen = -1;    // of the revisions
+    bool closed = false;  // both under the board's lock
+  };
+
+  DirectoryBoard(DirectoryOptions options, std::function<void(const std::string&)> log);
+  ~DirectoryBoard();  // stop()
+  void stop() EXCLUDES(mutex_);
+
+  // A task comes: a server, when `server` has a value. Throws as Directory::check() and attend().
+  std::shared_ptr<Watcher> attend(const Directory::Job& job, std::optional<ServerEntry> server)
+      EXCLUDES(mutex_);
+  void beat(const Watcher& watcher) EXCLUDES(mutex_);
+  void suspect(int index) EXCLUDES(mutex_);
+  void backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
+                         uint64_t backup_incarnation) EXCLUDES(mutex_);
+  void detach(Watcher& watcher, bool goodbye) EXCLUDES(mutex_);
+
+  // Waits for a view that the watcher has not had. Nothing: it is over, after detach(), stop() or
+  // because the server was given up.
+  std::optional<ServerView> next(Watcher& watcher) EXCLUDES(mutex_);
+  bool given_up(const Watcher& watcher) const EXCLUDES(mutex_);
+
+  // See DirectoryClient::sum().
+  std::vector<double> sum(const std::string& name, int worker, int workers,
+                          std::span<const double> values, std::chrono::milliseconds timeout,
+                          const std::function<bool()>& caller_gone) EXCLUDES(mutex_);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void tick();  // the thread's loop
+  void publish() REQUIRES(mutex_);
+  bool given_up_now(const Watcher& watcher) const REQUIRES(mutex_);
+
+  const std::function<void(const std::string&)> log_;
+  mutable Mutex mutex_;
+  ConditionVariable changed_;  // something that a caller waits for
+  ConditionVariable ticker_;   // something for the thread
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  Directory directory_ GUARDED_BY(mutex_);
+  Sums sums_ GUARDED_BY(mutex_);
+  int64_t revision_ GUARDED_BY(mutex_) = 0;  // counts what happens before the first view, too
+  std::vector<std::string> lines_ GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace trireme

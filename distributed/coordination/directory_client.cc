@@ -1,0 +1,284 @@
+#include "distributed/coordination/directory_client.h"
+
+// clang-format off
+#include "core/base/thread_annotations.h"  // before gRPC, whose headers define the same macros
+// clang-format on
+
+#include <grpcpp/grpcpp.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "distributed/coordination/directory_messages.h"
+#include "distributed/coordination/rpc_channel.h"
+#include "distributed/coordination/rpc_status.h"
+#include "distributed/coordination/wording.h"
+#include "proto/directory_service.grpc.pb.h"
+
+namespace trireme {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using SystemClock = std::chrono::system_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kHeartbeat{200};
+constexpr milliseconds kGoodbye{1000};
+// What an answer may take besides the wait that was asked for.
+constexpr milliseconds kMargin{5000};
+
+}  // namespace
+
+class DirectoryClient::Impl {
+ public:
+  explicit Impl(DirectoryClientOptions options) : options_(std::move(options)) {
+    check_credential("secret", options_.secret);
+    check_credential("name", options_.job_id);
+    channel_ = make_channel(options_.address);
+    if (!channel_->WaitForConnected(SystemClock::now() + options_.connect_timeout)) {
+      throw no_coordinator(options_.address, options_.connect_timeout);
+    }
+    stub_ = directory::Directory::NewStub(channel_);
+    add_credentials(context_, options_.secret, options_.job_id);
+    stream_ = stub_->Attend(&context_);
+    reading_ = std::thread([this] { read(); });
+    beating_ = std::thread([this] { beat(); });
+    try {
+      wait_for_answer();
+    } catch (...) {
+      close();
+      throw;
+    }
+  }
+
+  ~Impl() { close(); }
+
+  ServerView view() const {
+    MutexLock lock(mutex_);
+    return view_;
+  }
+
+  ServerView wait_for_view(int64_t at_least, milliseconds timeout) const {
+    const auto deadline = Clock::now() + timeout;
+    MutexLock lock(mutex_);
+    for (;;) {
+      const bool complete =
+          view_.number >= std::max<int64_t>(at_least, 1) &&
+          std::ranges::all_of(view_.slots, [](const SlotEntry& slot) { return slot.primary >= 0; });
+      if (complete) return view_;
+      if (lost_) throw Error(*lost_);
+      if (Clock::now() >= deadline) {
+        throw Error(ErrorCode::kDeadlineExceeded, missing(at_least, timeout));
+      }
+      changed_.wait_until(mutex_, deadline);
+    }
+  }
+
+  void backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation) {
+    MutexLock lock(mutex_);
+    directory::InSync* entry = report_.add_in_sync();
+    entry->set_slot(slot);
+    entry->set_epoch(epoch);
+    entry->set_backup_incarnation(backup_incarnation);
+    speak_now();
+  }
+
+  void suspect(int index) {
+    MutexLock lock(mutex_);
+    if (std::ranges::find(report_.suspects(), index) != report_.suspects().end()) return;
+    report_.add_suspects(index);
+    speak_now();
+  }
+
+  void sum(const std::string& name, int workers, std::span<double> values, milliseconds timeout) {
+    directory::SumRequest request;
+    request.set_name(name);
+    request.set_worker(options_.index);
+    request.set_workers(workers);
+    request.mutable_values()->Add(values.begin(), values.end());
+    request.set_timeout_ms(timeout.count());
+    grpc::ClientContext context;
+    add_credentials(context, options_.secret, options_.job_id);
+    context.set_deadline(SystemClock::now() + timeout + kMargin);
+    directory::SumAnswer answer;
+    const grpc::Status status = stub_->Sum(&context, request, &answer);
+    if (!status.ok()) throw to_error(status, options_.address);
+    if (static_cast<size_t>(answer.values_size()) != values.size()) {
+      throw data_loss("the sum \"", name, "\" came back with ", answer.values_size(),
+                      " values, expected ", values.size());
+    }
+    std::ranges::copy(answer.values(), values.begin());
+  }
+
+ private:
+  void speak_now() REQUIRES(mutex_) {
+    urgent_ = true;
+    changed_.notify_all();
+  }
+
+  // Says goodbye, and waits a moment only until it was heard.
+  void close() {
+    {
+      MutexLock lock(mutex_);
+      closing_ = true;
+      changed_.notify_all();
+      const auto deadline = Clock::now() + kGoodbye;
+      while (!ended_ && Clock::now() < deadline) changed_.wait_until(mutex_, deadline);
+    }
+    context_.TryCancel();
+    if (beating_.joinable()) beating_.join();
+    if (reading_.joinable()) reading_.join();
+  }
+
+  void wait_for_answer() {
+    const auto deadline = Clock::now() + kMargin;
+    MutexLock lock(mutex_);
+    while (!answered_ && !ended_ && Clock::now() < deadline) changed_.wait_until(mutex_, deadline);
+    if (answered_) return;
+    if (lost_) throw Error(*lost_);
+    throw no_coordinator(options_.address, kMargin);
+  }
+
+  std::string missing(int64_t at_least, milliseconds timeout) const REQUIRES(mutex_) {
+    std::vector<std::string> words;
+    for (const ServerEntry& server : view_.servers) {
+      if (!server.alive) words.push_back(str_cat("parameter server ", server.index));
+    }
+    if (words.empty() && view_.servers.empty()) {
+      return str_cat("no parameter server has come within ", seconds_text(timeout), "; ",
+                     options_.servers, " are expected: start each with `trireme ps`");
+    }
+    if (words.empty()) {
+      return str_cat("the servers' view ", at_least, " has not come within ", seconds_text(timeout),
+                     "; the newest is ", view_.number);
+    }
+    return str_cat(join_words(words), words.size() == 1 ? " has" : " have", " not come ",
+                   view_.number > 0 ? "back " : "", "within ", seconds_text(timeout));
+  }
+
+  directory::Report announcement() const {
+    directory::Report report;
+    directory::Announcement* who = report.mutable_announcement();
+    who->set_servers(options_.servers);
+    who->set_replicas(options_.replicas);
+    if (options_.is_server) {
+      to_message(ServerEntry{.index = options_.index,
+                             .incarnation = options_.incarnation,
+                             .address = options_.server_address,
+                             .host = options_.host,
+                             .shared_memory_host = options_.shared_memory_host},
+                 who->mutable_server());
+    }
+    return report;
+  }
+
+  void beat() {  // thread
+    pthread_setname_np(pthread_self(), "beat");
+    directory::Report report = announcement();
+    while (stream_->Write(report)) {
+      if (report.leaving()) {
+        stream_->WritesDone();
+        return;
+      }
+      const auto next = Clock::now() + kHeartbeat;
+      MutexLock lock(mutex_);
+      while (!closing_ && !ended_ && !urgent_ && Clock::now() < next) {
+        changed_.wait_until(mutex_, next);
+      }
+      if (ended_) return;
+      urgent_ = false;
+      report = std::exchange(report_, {});
+      report.set_leaving(closing_);
+    }
+  }
+
+  void read() {  // thread
+    pthread_setname_np(pthread_self(), "views");
+    std::optional<Error> lost;
+    directory::View message;
+    while (!lost && stream_->Read(&message)) {
+      if (message.given_up()) {
+        lost = Error(
+            ErrorCode::kDeadlineExceeded,
+            str_cat("parameter server ", options_.index, " of incarnation ", options_.incarnation,
+                    " does not count any more: it was silent for too long, or another "
+                    "one was started in its place"));
+        context_.TryCancel();
+        break;
+      }
+      try {
+        deliver(to_view(message));
+      } catch (const Error& error) {
+        lost = error;
+        context_.TryCancel();
+      }
+    }
+    const grpc::Status status = stream_->Finish();
+    if (!lost) {
+      lost = status.ok() ? Error(ErrorCode::kUnavailable,
+                                 str_cat("the coordinator at ", options_.address, " has ended"))
+                         : to_error(status, options_.address);
+    }
+    bool tell = false;
+    {
+      MutexLock lock(mutex_);
+      ended_ = true;
+      lost_ = lost;
+      tell = answered_ && !closing_;
+      changed_.notify_all();
+    }
+    if (tell && options_.on_lost) options_.on_lost(*lost);
+  }
+
+  void deliver(const ServerView& view) {
+    bool is_new = false;
+    {
+      MutexLock lock(mutex_);
+      is_new = view.number > view_.number;
+      view_ = view;
+      answered_ = true;
+      changed_.notify_all();
+      if (closing_) return;
+    }
+    if (is_new && options_.on_view) options_.on_view(view);
+  }
+
+  const DirectoryClientOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<directory::Directory::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<directory::Report, directory::View>> stream_;
+
+  mutable Mutex mutex_;
+  mutable ConditionVariable changed_;
+  ServerView view_ GUARDED_BY(mutex_);
+  directory::Report report_ GUARDED_BY(mutex_);  // what the next one says
+  bool urgent_ GUARDED_BY(mutex_) = false;       // it must not wait for the next beat
+  bool answered_ GUARDED_BY(mutex_) = false;
+  bool closing_ GUARDED_BY(mutex_) = false;
+  bool ended_ GUARDED_BY(mutex_) = false;  // nothing more can be read
+  std::optional<Error> lost_ GUARDED_BY(mutex_);
+  std::thread reading_, beating_;
+};
+
+DirectoryClient::DirectoryClient(DirectoryClientOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+DirectoryClient::~DirectoryClient() = default;
+
+ServerView DirectoryClient::view() const { return impl_->view(); }
+ServerView DirectoryClient::wait_for_view(int64_t at_least, milliseconds timeout) const {
+  return impl_->wait_for_view(at_least, timeout);
+}
+void DirectoryClient::backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation) {
+  impl_->backup_is_in_sync(slot, epoch, backup_incarnation);
+}
+void DirectoryClient::suspect(int index) { impl_->suspect(index); }
+void DirectoryClient::sum(const std::string& name, int workers, std::span<double> values,
+                          milliseconds timeout) {
+  impl_->sum(name, workers, values, timeout);
+}
+
+}  // namespace trireme

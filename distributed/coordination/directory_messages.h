@@ -1,0 +1,19 @@
+// Views on the wire.
+#pragma once
+
+#include "distributed/coordination/server_view.h"
+
+namespace trireme {
+
+namespace directory {
+class Server;
+class View;
+}  // namespace directory
+
+void to_message(const ServerEntry& server, directory::Server* message);
+ServerEntry to_server(const directory::Server& message);
+void to_message(const ServerView& view, directory::View* message);
+// Throws Error{kDataLoss} for a view whose parts do not fit together.
+ServerView to_view(const directory::View& message);
+
+}  // namespace trireme

@@ -1,0 +1,92 @@
+#include "distributed/coordination/directory_service.h"
+
+// clang-format off
+#include "core/base/thread_annotations.h"  // before gRPC, whose headers define the same macros
+// clang-format on
+
+#include <grpcpp/grpcpp.h>
+
+#include <thread>
+
+#include "core/base/error.h"
+#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/directory_messages.h"
+#include "distributed/coordination/rpc_answer.h"
+#include "proto/directory_service.grpc.pb.h"
+
+namespace trireme {
+namespace {
+
+using grpc::ServerContext;
+using grpc::Status;
+using std::chrono::milliseconds;
+using Stream = grpc::ServerReaderWriter<directory::View, directory::Report>;
+
+class Service final : public directory::Directory::Service {
+ public:
+  Service(DirectoryBoard& board, Switchboard& switchboard)
+      : board_(board), switchboard_(switchboard) {}
+
+  Status Attend(ServerContext* context, Stream* stream) override {
+    return answer_rpc(context, switchboard_, [&] { attend(*stream); });
+  }
+
+  Status Sum(ServerContext* context, const directory::SumRequest* request,
+             directory::SumAnswer* answer) override {
+    return answer_rpc(context, switchboard_, [&] {
+      const auto sum =
+          board_.sum(request->name(), request->worker(), request->workers(),
+                     {request->values().data(), request->values().size() + size_t{0}},
+                     milliseconds(request->timeout_ms()), [&] { return context->IsCancelled(); });
+      answer->mutable_values()->Add(sum.begin(), sum.end());
+    });
+  }
+
+ private:
+  // Reads on this thread and writes on another: a task that does not read its views is heard
+  // nevertheless.
+  void attend(Stream& stream) {
+    directory::Report report;
+    if (!stream.Read(&report)) return;
+    if (!report.has_announcement()) throw invalid_argument("the first report must announce a task");
+    const directory::Announcement& who = report.announcement();
+    std::optional<ServerEntry> server;
+    if (who.has_server()) server = to_server(who.server());
+    const auto watcher =
+        board_.attend({.servers = who.servers(), .replicas = who.replicas()}, std::move(server));
+    std::thread writer([&] {
+      while (const auto view = board_.next(*watcher)) {
+        directory::View message;
+        to_message(*view, &message);
+        if (!stream.Write(message)) return;  // the reader hears of it too
+      }
+      if (!board_.given_up(*watcher)) return;
+      directory::View last;
+      last.set_given_up(true);
+      stream.Write(last);
+    });
+    bool leaving = false;
+    do {
+      board_.beat(*watcher);
+      for (const directory::InSync& slot : report.in_sync()) {
+        board_.backup_is_in_sync(*watcher, slot.slot(), slot.epoch(), slot.backup_incarnation());
+      }
+      for (const int index : report.suspects()) board_.suspect(index);
+      leaving = leaving || report.leaving();
+    } while (stream.Read(&report));
+    board_.detach(*watcher, leaving);
+    writer.join();
+  }
+
+  DirectoryBoard& board_;
+  Switchboard& switchboard_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_directory_service(DirectoryBoard& board,
+                                                      Switchboard& switchboard) {
+  return std::make_unique<Service>(board, switchboard);
+}
+
+}  // namespace trireme
