@@ -50,7 +50,7 @@ struct CompileOptions {
 // What this process does of one step that several workers, or several shards, do together.
 struct StepShare {
   std::vector<BatchShard> shards;  // one for each row of TrainGraph::shard_keys
-  int64_t examples = 0;            // of all workers
+  int64_t examples = 0;            // that the step's loss is the mean of
   float vote = 0;                  // summed over the workers; more than 0 ends the training
 };
 
@@ -75,6 +75,16 @@ struct FitOptions {
   std::function<void(int64_t batch, StepShare& share)> share = {};
   // Adds up weighted sums over the workers at the end of validations; null: there is one.
   std::function<void(std::span<double>)> reduce_sums = {};
+  // Brings the session's variables up to date where they live elsewhere; called before they are
+  // read: by the validation, a checkpoint, the end.
+  std::function<void()> refresh = {};
+  // Of workers that see the loss of their own examples: adds the epoch's sums up over all of them
+  // when it ends, early too when `stopping`. Returns whether any of them stops here.
+  std::function<bool(int64_t epoch, bool stopping, std::span<double> sums)> leave_epoch = {};
+  // Steps that this worker had taken when it was lost, though `resume` may not know of them. It
+  // goes on behind them in the data set; their losses are in no mean. REQUIRES: epochs of known
+  // length.
+  int64_t first_step = 0;
   // Called when a step or a validation failed because a peer was lost; no variable was changed by
   // it. Returns the data to go on with, after Training::restore() where others were ahead; or
   // throws.

@@ -15,6 +15,7 @@ std::vector<Node*> TrainGraph::targets() const {
   for (const MovingAverage& average : forward.moving_averages) {
     if (average.node != nullptr) nodes.push_back(average.node);
   }
+  nodes.insert(nodes.end(), pushes.begin(), pushes.end());
   return nodes;
 }
 
@@ -44,6 +45,7 @@ void add_gradients(TrainGraph& graph) {
 
 void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
   for (Update& update : graph.updates) {
+    if (update.is_remote) continue;
     // By value: adding slots moves the registry's entries.
     const VariableSpec variable =
         *graph.variables->find(update.variable.node->attribute<std::string>("name"));

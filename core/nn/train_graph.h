@@ -42,6 +42,8 @@ struct Update {
   Node* apply = nullptr;  // set by add_updates
   // What a message about this process's own gradient shows, when `gradient` is that of all workers.
   Value local_gradient;
+  // The variable is updated elsewhere, where one of TrainGraph::pushes sends the gradient.
+  bool is_remote = false;
 };
 
 struct TrainGraph {
@@ -50,13 +52,14 @@ struct TrainGraph {
   Forward forward;
   Value learning_rate, step;  // placeholders: f32[], and i64[] that is 1 in the first step
   std::vector<Update> updates;
+  std::vector<Node*> pushes;  // what sends gradients to where rows and variables are kept
 
   // Of a strategy that cuts the batch into k shards; undefined when there is none. Placeholders
   // i64[k, 2], a random key for each, and f32[k], its share of the examples of all workers; `vote`,
   // f32[], is summed over the workers: `votes`.
   Value shard_keys, shard_weights, vote, votes;
 
-  // What a step runs for its effect: all apply nodes and state updates.
+  // What a step runs for its effect: all apply nodes, state updates and pushes.
   std::vector<Node*> targets() const;
 };
 

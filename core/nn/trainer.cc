@@ -43,6 +43,21 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     restore(*options_.resume);
     first_epoch_ = progress_.epoch;
   }
+  if (options_.first_step > progress_.step) {
+    skip_to(options_.first_step);
+    first_epoch_ = progress_.epoch;
+  }
+}
+
+// At the end of an epoch that epoch still has to be left: others may wait for it.
+void Trainer::skip_to(int64_t step) {
+  TRIREME_CHECK(steps_ > 0, "epochs of unknown length cannot be skipped");
+  progress_.step = step;
+  progress_.epoch = (step - 1) / steps_;
+  progress_.epoch_step = step - progress_.epoch * steps_;
+  means_.reset();
+  iterator_->seek(step);
+  next_batch_ = iterator_->position();
 }
 
 void Trainer::read_from(const data::Dataset& dataset) {
@@ -89,6 +104,7 @@ void Trainer::restore(const StateMap& state) {
 }
 
 StateMap Trainer::state() {
+  refresh();
   StateMap state;
   for (const VariableSpec& spec : model_.variables().all()) {
     if (!spec.copy_of.empty()) continue;
@@ -122,6 +138,7 @@ History Trainer::run() {
       recover(error);
     }
   }
+  refresh();
   notify(&Callback::on_train_end);
   history_.epochs = progress_.epoch;
   history_.steps = progress_.step;
@@ -143,12 +160,21 @@ void Trainer::run_epoch() {
       break;
     }
     run_step();
-    if (stop_) {
-      if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
-      return;
-    }
+    if (stop_) break;
+  }
+  leave_epoch();
+  if (stop_) {
+    if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
+    return;
   }
   end_epoch();
+}
+
+// Before anybody reads the model: when all have come here, nobody changes it.
+void Trainer::leave_epoch() {
+  if (!options_.leave_epoch) return;
+  const bool stopping = options_.leave_epoch(progress_.epoch, stop_, means_.sums());
+  if (stopping) request_stop(kStoppedBySignal);
 }
 
 void Trainer::recover(const Error& error) {
@@ -187,6 +213,7 @@ void Trainer::run_step() {
 void Trainer::end_epoch() {
   // A loss can stay finite over weights that are not: a rectifier may make 0 of NaN, and the last
   // update has no loss.
+  refresh();
   if (!options_.allow_nan) {
     if (const std::string found = find_non_finite_variable(model_); !found.empty()) {
       throw failed("after step ", progress_.step, " (epoch ", progress_.epoch + 1, "): ", found);

@@ -22,6 +22,11 @@ class Trainer : public Training {
  private:
   void name_logs();
   void read_from(const data::Dataset& dataset);
+  void skip_to(int64_t step);
+  void refresh() const {
+    if (options_.refresh) options_.refresh();
+  }
+  void leave_epoch();
   void recover(const Error& error);
   void run_epoch();
   void run_step();

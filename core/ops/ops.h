@@ -160,6 +160,15 @@ struct AdamOptions {
 };  // decoupled decay
 Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
                  const AdamOptions& options);
+// The op of the dense update; that of the sparse one is called NAME + "Sparse".
+struct UpdateOp {
+  std::string name;
+  Attributes attributes;
+};
+UpdateOp update_op(const SgdOptions& options);
+UpdateOp update_op(const RmsPropOptions& options);
+UpdateOp update_op(const AdagradOptions& options);
+UpdateOp update_op(const AdamOptions& options);
 // The same for a sparse gradient: only the rows `indices` change; rows that repeat are added up
 // first.
 Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows,

@@ -65,22 +65,7 @@ Node& add_node(std::string_view op, const std::vector<Value>& inputs, Attributes
   return *build(op, inputs, std::move(attributes)).node;
 }
 
-Attributes attributes_of(const SgdOptions& o) {
-  return {{"momentum", o.momentum}, {"nesterov", o.nesterov}, {"weight_decay", o.weight_decay}};
-}
-Attributes attributes_of(const RmsPropOptions& o) {
-  return {{"rho", o.rho}, {"momentum", o.momentum}, {"epsilon", o.epsilon}};
-}
-Attributes attributes_of(const AdagradOptions& o) { return {{"epsilon", o.epsilon}}; }
-Attributes attributes_of(const AdamOptions& o) {
-  return {{"beta1", o.beta1},
-          {"beta2", o.beta2},
-          {"epsilon", o.epsilon},
-          {"weight_decay", o.weight_decay}};
-}
-
-// The optional slot decides which of two ops it is; without momentum it is left out even when
-// given.
+// Without momentum the slot is left out even when given.
 std::vector<Value> with_slot(std::vector<Value> before, Value slot, double momentum,
                              std::string_view op, const std::vector<Value>& after) {
   if (momentum != 0) {
@@ -104,57 +89,83 @@ Node& assign_moving_average(Value variable, Value value, double momentum) {
   return add_node("AssignMovingAverage", {variable, value}, {{"momentum", momentum}});
 }
 
+// Momentum has a slot of its own, and so an op.
+UpdateOp update_op(const SgdOptions& o) {
+  return {o.momentum == 0 ? "ApplySgd" : "ApplyMomentum",
+          {{"momentum", o.momentum}, {"nesterov", o.nesterov}, {"weight_decay", o.weight_decay}}};
+}
+
+UpdateOp update_op(const RmsPropOptions& o) {
+  return {o.momentum == 0 ? "ApplyRmsProp" : "ApplyRmsPropMomentum",
+          {{"rho", o.rho}, {"momentum", o.momentum}, {"epsilon", o.epsilon}}};
+}
+
+UpdateOp update_op(const AdagradOptions& o) { return {"ApplyAdagrad", {{"epsilon", o.epsilon}}}; }
+
+UpdateOp update_op(const AdamOptions& o) {
+  return {"ApplyAdam",
+          {{"beta1", o.beta1},
+           {"beta2", o.beta2},
+           {"epsilon", o.epsilon},
+           {"weight_decay", o.weight_decay}}};
+}
+
 Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient,
                 const SgdOptions& options) {
-  const std::string_view op = options.momentum == 0 ? "ApplySgd" : "ApplyMomentum";
-  return add_node(op, with_slot({variable}, velocity, options.momentum, op, {lr, gradient}),
-                  attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name,
+                  with_slot({variable}, velocity, options.momentum, op.name, {lr, gradient}),
+                  op.attributes);
 }
 
 Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows,
                        const SgdOptions& options) {
-  const std::string_view op = options.momentum == 0 ? "ApplySgdSparse" : "ApplyMomentumSparse";
-  return add_node(op, with_slot({variable}, velocity, options.momentum, op, {lr, indices, rows}),
-                  attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name + "Sparse",
+                  with_slot({variable}, velocity, options.momentum, op.name, {lr, indices, rows}),
+                  op.attributes);
 }
 
 Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient,
                     const RmsPropOptions& options) {
-  const std::string_view op = options.momentum == 0 ? "ApplyRmsProp" : "ApplyRmsPropMomentum";
+  const UpdateOp op = update_op(options);
   return add_node(
-      op, with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, gradient}),
-      attributes_of(options));
+      op.name,
+      with_slot({variable, mean_square}, momentum, options.momentum, op.name, {lr, gradient}),
+      op.attributes);
 }
 
 Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr,
                            Value indices, Value rows, const RmsPropOptions& options) {
-  const std::string_view op =
-      options.momentum == 0 ? "ApplyRmsPropSparse" : "ApplyRmsPropMomentumSparse";
+  const UpdateOp op = update_op(options);
   return add_node(
-      op, with_slot({variable, mean_square}, momentum, options.momentum, op, {lr, indices, rows}),
-      attributes_of(options));
+      op.name + "Sparse",
+      with_slot({variable, mean_square}, momentum, options.momentum, op.name, {lr, indices, rows}),
+      op.attributes);
 }
 
 Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient,
                     const AdagradOptions& options) {
-  return add_node("ApplyAdagrad", {variable, accumulator, lr, gradient}, attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name, {variable, accumulator, lr, gradient}, op.attributes);
 }
 
 Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows,
                            const AdagradOptions& options) {
-  return add_node("ApplyAdagradSparse", {variable, accumulator, lr, indices, rows},
-                  attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name + "Sparse", {variable, accumulator, lr, indices, rows}, op.attributes);
 }
 
 Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
                  const AdamOptions& options) {
-  return add_node("ApplyAdam", {variable, m, v, lr, step, gradient}, attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name, {variable, m, v, lr, step, gradient}, op.attributes);
 }
 
 Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices,
                         Value rows, const AdamOptions& options) {
-  return add_node("ApplyAdamSparse", {variable, m, v, lr, step, indices, rows},
-                  attributes_of(options));
+  const UpdateOp op = update_op(options);
+  return add_node(op.name + "Sparse", {variable, m, v, lr, step, indices, rows}, op.attributes);
 }
 
 }  // namespace trireme::ops
