@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/random_fill.h"
 #include "core/graph/attributes.h"
 
 namespace trireme::ps {
@@ -22,16 +23,9 @@ struct UpdateSpec {
   std::vector<double> slot_initials;    // of each element
 };
 
-// The value of element i of a table, row by row: a function of (key, i) as in
-// core/nn/initializers.h, so that a table starts with the values that a variable of one process
-// would have.
-struct RowInitializer {
-  enum class Kind : uint8_t { kConstant, kUniform, kNormal };
-  Kind kind = Kind::kConstant;
-  double a = 0;  // the constant; low; mean
-  double b = 0;  // high; standard deviation
-  uint64_t key = 0;
-};
+// The first value of row `key`: the elements key·dim, key·dim + 1, … of the fill, so that a table
+// starts with the values that a variable of one process would have.
+using RowInitializer = RandomFill;
 
 // Which keys get a row. A key that has none is pulled as its initial value, and what is pushed to
 // it is dropped.
