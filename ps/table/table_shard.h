@@ -5,10 +5,12 @@
 // core/device/update_rows.h. The result of a sequence of calls depends on that sequence only, so
 // that a replica that gets the same calls has the same bytes.
 //
+// A key that was seen but not admitted has no row; it waits, and its sightings are counted. They
+// are part of the state of the shard too: whoever copies it copies rows and waiting keys.
+//
 // One thread, the owner of the shard, except where a method says otherwise.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,6 +35,12 @@ struct RowView {
   std::span<const float> slots;  // dim of the first slot, then dim of the second
 };
 
+struct WaitingKey {
+  int64_t key = 0;
+  int64_t version = 0;  // step of the last sighting
+  int64_t sightings = 0;
+};
+
 struct ShardStatistics {
   int64_t rows = 0;
   int64_t bytes = 0;    // all memory of the shard: rows, index, counters, snapshots
@@ -52,6 +60,7 @@ struct Resolution {
 class TableShard {
  public:
   // `index`, `count`: this virtual shard, of how many: for limits that are for the whole table.
+  // Throws Error{kInvalidArgument} for an update that does not exist or does not fit the slots.
   TableShard(const TableSpec& spec, int index, int count);
   ~TableShard();
   TableShard(const TableShard&) = delete;
@@ -65,22 +74,28 @@ class TableShard {
   int64_t push(std::span<const int64_t> keys, const float* gradients, const PushContext& context,
                Resolution* resolution = nullptr);
 
-  // Upper bound of the bytes that a push of these keys would add.
+  // Upper bound of the bytes that a push of these keys would add. Takes the time of looking the
+  // keys up only when there is no room for all of them.
   int64_t growth(std::span<const int64_t> keys, const Resolution* resolution = nullptr) const;
 
   // Makes or replaces a row, slots and all, as a snapshot or another replica gives it. Slots may be
-  // empty: their initial values. With `only_absent`, a row that is there stays.
+  // empty: their initial values. With `only_absent`, a row that is there stays. Throws
+  // Error{kInvalidArgument} when it has another length.
   void assign(const RowView& row, bool only_absent = false);
-  // Forgets a row, or all.
+  void assign_waiting(const WaitingKey& key);
+  // Forgets a row, or all, and what waits.
   void erase(int64_t key);
   void clear();
 
-  // Removes what the policy allows at this step. Returns how many rows went.
-  int64_t evict(int64_t step);
+  // Removes what the policy allows at this step: rows and waiting keys older than max_age; when
+  // there are more rows than max_rows, or on command, those pushed less than min_frequency times;
+  // and of what is still too many the least frequent (of equal ones the oldest, then the smallest
+  // key). Which ones depends on the rows only. Returns how many rows went.
+  int64_t evict(int64_t step, bool on_command = false);
 
-  // A consistent view of the rows as they are now, while pushes go on: a row that is about to
-  // change is copied first. At most one is open at a time. The functions of an open snapshot may be
-  // called by one other thread while the owner goes on.
+  // A consistent view of the rows as they are now, while pushes go on: what is about to change is
+  // copied first. At most one is open at a time, until it is destroyed. Other threads may call the
+  // functions of an open snapshot, and destroy it, while the owner goes on; it outlives the shard.
   class Snapshot {
    public:
     virtual ~Snapshot() = default;
@@ -91,12 +106,17 @@ class TableShard {
     virtual void for_each(const std::function<void(const RowView&)>& visit,
                           int64_t changed_since = -1) const = 0;
     virtual int64_t rows() const = 0;
+    // The keys that waited, in their order.
+    virtual void for_each_waiting(const std::function<void(const WaitingKey&)>& visit) const = 0;
   };
   std::unique_ptr<Snapshot> open_snapshot();
 
   // Calls `visit` for each row, in no order; the owner's thread.
   void for_each(const std::function<void(const RowView&)>& visit) const;
   ShardStatistics statistics() const;
+  // As statistics() says, without walking the rows.
+  int64_t rows() const;
+  int64_t bytes() const;
   const TableSpec& spec() const;
 
  private:
