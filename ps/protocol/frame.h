@@ -1,0 +1,77 @@
+// Requests and answers as a stream of bytes, whatever carries it: each is a frame, a header and
+// then the message. How the carrier cuts the stream does not matter.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "ps/protocol/receive_buffers.h"
+#include "ps/protocol/rpc.h"
+
+namespace trireme::ps {
+
+enum class FrameKind : uint16_t {
+  kRequest = 1,
+  kAnswer = 2,
+  kRefusal = 3,     // instead of an answer: `code` and a text
+  kRing = 4,        // a RingOffer follows: the sender wants to go on through shared memory
+  kRingAnswer = 5,  // code 0: from now on; else a text says why not
+};
+
+struct FrameHeader {
+  uint32_t magic = kMagic;
+  FrameKind kind = FrameKind::kRequest;
+  uint16_t code = 0;   // kRefusal: the ErrorCode
+  uint64_t call = 0;   // number of the call on this connection, from 1
+  uint64_t bytes = 0;  // of the message that follows
+
+  static constexpr uint32_t kMagic = 0x46525054;  // "TPRF"
+};
+static_assert(sizeof(FrameHeader) == 24);
+
+// Where frames go out. Any thread; never blocks, and drops what comes after the end.
+class FrameSink {
+ public:
+  virtual ~FrameSink() = default;
+  // Sets header.bytes.
+  virtual void send(FrameHeader header, OutMessage message) = 0;
+};
+
+// Refuses a call in words, as text of at most a few thousand bytes.
+void send_refusal(FrameSink& sink, uint64_t call, const Error& error);
+// The Error that a refusal's frame stands for.
+Error refusal_in(const FrameHeader& header, const Message& message);
+
+// Puts frames together again. One thread at a time.
+class FrameReader {
+ public:
+  using OnFrame = std::function<void(const FrameHeader& header, Message message)>;
+  // A frame longer than `most`: its bytes are skipped as they come.
+  using OnTooLong = std::function<void(const FrameHeader& header)>;
+
+  FrameReader(std::shared_ptr<ReceiveBuffers> buffers, size_t most, OnFrame on_frame,
+              OnTooLong on_too_long);
+
+  // Calls on_frame for each frame that these bytes complete. Throws Error{kDataLoss} for bytes that
+  // are no frames, and what on_frame throws; then the stream cannot go on.
+  void feed(std::span<const std::byte> bytes);
+
+ private:
+  void begin();  // the header is complete
+
+  const std::shared_ptr<ReceiveBuffers> buffers_;
+  const size_t most_;
+  const OnFrame on_frame_;
+  const OnTooLong on_too_long_;
+
+  FrameHeader header_;
+  size_t header_have_ = 0;
+  std::shared_ptr<std::byte> buffer_;  // null while bytes are skipped
+  uint64_t have_ = 0;
+};
+
+}  // namespace trireme::ps

@@ -1,0 +1,290 @@
+#include "ps/protocol/grpc_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace trireme::ps {
+namespace {
+
+using std::chrono::steady_clock;
+
+// How often late calls are looked for when none is expected to be late earlier.
+constexpr std::chrono::milliseconds kLook{500};
+
+// For streams of one connection to find each other at the server.
+std::string random_name() {
+  std::random_device random;
+  const uint64_t high = random();
+  return std::to_string((high << 32) ^ random());
+}
+
+class DialledStream final : public GrpcStream {
+ public:
+  DialledStream(const ConnectOptions& options, const std::string& session, int index)
+      : peer_(str_cat(options.name, " (", options.address, ")")) {
+    grpc::ChannelArguments arguments;
+    for_each_channel_argument([&](const char* name, int value) { arguments.SetInt(name, value); });
+    // A channel with arguments or a pool of its own has a TCP connection of its own.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt("trireme.connection", index);
+    // A server that is just starting is tried again soon.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    channel_ =
+        grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
+    stub_ = std::make_unique<grpc::GenericStub>(channel_);
+    context_ = std::make_unique<grpc::ClientContext>();
+    context_->set_wait_for_ready(true);
+    context_->AddMetadata(kSecretKey, options.secret);
+    context_->AddMetadata(kJobKey, options.job_id);
+    context_->AddMetadata(kVersionKey, kFrameVersion);
+    context_->AddMetadata(kSessionKey, session);
+  }
+
+  void dial(grpc::CompletionQueue& queue, std::function<void()> on_welcome, OnBytes on_bytes,
+            OnOver on_over) {
+    on_welcome_ = std::move(on_welcome);
+    set_events(std::move(on_bytes), std::move(on_over));
+    call_ = stub_->PrepareCall(context_.get(), kMethod, &queue);
+    open();
+  }
+
+ protected:
+  void start_opening(GrpcEvent* event) override {
+    started_.then = [this, event](bool ok) {
+      if (ok) return call_->ReadInitialMetadata(event);
+      event->done(false);
+    };
+    call_->StartCall(&started_);
+  }
+  void opened() override {
+    const auto& metadata = context_->GetServerInitialMetadata();
+    // A refusal has none of its own: the status says why.
+    if (metadata.find(kWelcomeKey) != metadata.end()) on_welcome_();
+  }
+  void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
+    call_->Read(buffer, event);
+  }
+  void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
+    call_->Write(buffer, event);
+  }
+  void start_cancel() override { context_->TryCancel(); }
+  void start_finish(GrpcEvent* event) override { call_->Finish(&status_, event); }
+  Error finished() override {
+    call_ = nullptr;
+    context_ = nullptr;
+    stub_ = nullptr;
+    channel_ = nullptr;
+    on_welcome_ = nullptr;
+    const std::string says = status_.error_message().substr(0, 300);
+    switch (status_.error_code()) {
+      case grpc::StatusCode::UNAUTHENTICATED:
+      case grpc::StatusCode::FAILED_PRECONDITION:
+        return invalid_argument(peer_, " refused this task: ", says);
+      case grpc::StatusCode::UNIMPLEMENTED:
+        return invalid_argument(peer_, " is no parameter server of this version: ", says);
+      default:
+        return {ErrorCode::kUnavailable, str_cat(peer_, " is gone: its connection broke",
+                                                 says.empty() ? "" : " (" + says + ")")};
+    }
+  }
+
+ private:
+  struct Started final : GrpcEvent {
+    void done(bool ok) override { std::exchange(then, nullptr)(ok); }
+    std::function<void(bool)> then;
+  };
+
+  const std::string peer_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<grpc::GenericStub> stub_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  std::function<void()> on_welcome_;
+  Started started_;
+  grpc::Status status_;
+};
+
+// What the connection and its thread share: the last of the two that goes takes it along, so that
+// a callback on the thread may drop the connection.
+class Core : public std::enable_shared_from_this<Core> {
+ public:
+  explicit Core(const ConnectOptions& options)
+      : options_(options),
+        peer_(str_cat(options.name, " (", options.address, ")")),
+        pending_(peer_),
+        buffers_(ReceiveBuffers::make()) {}
+
+  void connect() EXCLUDES(mutex_) {
+    const auto deadline = steady_clock::now() + options_.connect_timeout;
+    const std::string session = random_name();
+    const int count = std::max(1, options_.connections);
+    for (int i = 0; i < count; ++i) {
+      streams_.push_back(std::make_shared<DialledStream>(options_, session, i));
+    }
+    live_ = count;
+    thread_ = std::thread([self = shared_from_this()] { self->run(); });
+    pthread_setname_np(thread_.native_handle(), "ps client");
+    for (const auto& stream : streams_) dial(*stream);
+    mutex_.lock();
+    while (welcome_ < count && !over_ && changed_.wait_until(mutex_, deadline)) {
+    }
+    const bool connected = welcome_ == count && !over_;
+    const std::optional<Error> why = over_;
+    mutex_.unlock();
+    if (connected) return;
+    const double seconds = std::chrono::duration<double>(options_.connect_timeout).count();
+    const Error error = why ? *why
+                            : Error(ErrorCode::kUnavailable,
+                                    str_cat("nobody answers as ", peer_, " within ", seconds,
+                                            " s: it has not started, or cannot be reached"));
+    close(error);
+    throw error;
+  }
+
+  // Ends everything; returns when nothing more will be called, unless called by a callback.
+  void close(const Error& why) EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (!over_) over_ = why;
+    }
+    pending_.fail(why);
+    for (const auto& stream : streams_) stream->end(why);
+    if (thread_.get_id() == std::this_thread::get_id()) {
+      thread_.detach();
+    } else {
+      thread_.join();
+    }
+  }
+
+  void call(OutMessage request, std::chrono::milliseconds timeout, PendingCalls::Done done) {
+    const size_t bytes = request.bytes();
+    if (bytes > options_.max_message_bytes) {
+      const auto error =
+          invalid_argument("a request of ", bytes, " bytes to ", peer_, ": at most ",
+                           options_.max_message_bytes, " are allowed; send fewer rows at a time");
+      return done(failed_call(error));
+    }
+    const auto added = pending_.add(timeout, std::move(done));
+    if (added.id == 0) return;
+    streams_[added.id % streams_.size()]->send({.kind = FrameKind::kRequest, .call = added.id},
+                                               std::move(request));
+    if (!added.is_urgent) return;
+    MutexLock lock(mutex_);
+    if (live_ > 0) wake(queue_);
+  }
+
+  const std::string& peer() const { return peer_; }
+
+ private:
+  void run() EXCLUDES(mutex_) {
+    run_events(queue_, [this] {
+      pending_.expire();
+      return pending_.wait_until(steady_clock::now() + kLook);
+    });
+  }
+
+  void dial(DialledStream& stream) {
+    const auto on_frame = [this](const FrameHeader& header, Message message) {
+      on_frame_(header, std::move(message));
+    };
+    const auto on_too_long = [this](const FrameHeader& header) {
+      pending_.end(header.call, failed_call(invalid_argument(
+                                    "an answer of ", header.bytes, " bytes from ", peer_,
+                                    ": at most ", options_.max_message_bytes, " are allowed")));
+    };
+    auto reader =
+        std::make_shared<FrameReader>(buffers_, options_.max_message_bytes, on_frame, on_too_long);
+    const auto on_welcome = [this] {
+      MutexLock lock(mutex_);
+      ++welcome_;
+      changed_.notify_all();
+    };
+    stream.dial(
+        queue_, on_welcome, [reader](std::span<const std::byte> bytes) { reader->feed(bytes); },
+        [this](const Error& why) { lose(why); });
+  }
+
+  void on_frame_(const FrameHeader& header, Message message) {
+    switch (header.kind) {
+      case FrameKind::kAnswer:
+        return pending_.end(header.call, {std::move(message), nullptr});
+      case FrameKind::kRefusal:
+        return pending_.end(header.call, failed_call(refusal_in(header, message)));
+      default:
+        throw data_loss("expected an answer from ", peer_, ", found a frame of kind ",
+                        static_cast<int>(header.kind));
+    }
+  }
+
+  // One stream is over: so is the connection.
+  void lose(const Error& why) EXCLUDES(mutex_) {
+    Error first = why;
+    bool last = false;
+    {
+      MutexLock lock(mutex_);
+      if (!over_) over_ = why;
+      first = *over_;
+      last = --live_ == 0;
+      changed_.notify_all();
+    }
+    pending_.fail(first);
+    for (const auto& stream : streams_) stream->end(first);
+    if (last) queue_.Shutdown();
+  }
+
+  const ConnectOptions options_;
+  const std::string peer_;
+  PendingCalls pending_;
+  const std::shared_ptr<ReceiveBuffers> buffers_;
+  grpc::CompletionQueue queue_;
+  std::vector<std::shared_ptr<DialledStream>> streams_;  // does not change once they are dialled
+  std::thread thread_;
+
+  Mutex mutex_;
+  ConditionVariable changed_;
+  int welcome_ GUARDED_BY(mutex_) = 0;
+  int live_ GUARDED_BY(mutex_) = 0;
+  std::optional<Error> over_ GUARDED_BY(mutex_);
+};
+
+class GrpcClient final : public RpcConnection {
+ public:
+  explicit GrpcClient(const ConnectOptions& options) : core_(std::make_shared<Core>(options)) {
+    core_->connect();
+  }
+  ~GrpcClient() override {
+    core_->close({ErrorCode::kUnavailable, "this task closed its connection to " + core_->peer()});
+  }
+
+  void call(OutMessage request, std::chrono::milliseconds timeout,
+            std::function<void(RpcResult)> done) override {
+    core_->call(std::move(request), timeout, std::move(done));
+  }
+  std::string peer() const override { return core_->peer(); }
+
+ private:
+  const std::shared_ptr<Core> core_;
+};
+
+}  // namespace
+
+std::shared_ptr<RpcConnection> connect_grpc(const ConnectOptions& options) {
+  return std::make_shared<GrpcClient>(options);
+}
+
+}  // namespace trireme::ps

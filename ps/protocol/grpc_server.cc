@@ -1,0 +1,292 @@
+#include "ps/protocol/grpc_server.h"
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "core/base/logging.h"
+
+namespace trireme::ps {
+namespace {
+
+constexpr int kMostThreads = 4;
+
+// Takes as long for a secret that differs in its first byte as for one that differs in its last.
+bool equal_in_constant_time(const std::string& a, const std::string& b) {
+  unsigned char difference = a.size() == b.size() ? 0 : 1;
+  for (size_t i = 0; i < b.size(); ++i) {
+    const char other = a.empty() ? '\0' : a[i % a.size()];
+    difference = static_cast<unsigned char>(difference | (other ^ b[i]));
+  }
+  return difference == 0;
+}
+
+class AcceptedStream final : public GrpcStream {
+ public:
+  AcceptedStream()
+      : context_(std::make_unique<grpc::GenericServerContext>()),
+        call_(std::make_unique<grpc::GenericServerAsyncReaderWriter>(context_.get())) {}
+
+  void request(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue,
+               GrpcEvent* event) {
+    service.RequestCall(context_.get(), call_.get(), &queue, &queue, event);
+  }
+
+  std::string metadata(const char* key) const {
+    const auto& all = context_->client_metadata();
+    const auto found = all.find(key);
+    return found == all.end() ? "" : std::string(found->second.data(), found->second.size());
+  }
+  std::string method() const { return context_->method(); }
+  const std::string& peer() const { return peer_; }
+
+  void welcome(const std::string& shared_memory_host, OnBytes on_bytes, OnOver on_over) {
+    peer_ = context_->peer();
+    context_->AddInitialMetadata(kWelcomeKey, "1");
+    if (!shared_memory_host.empty()) context_->AddInitialMetadata(kHostKey, shared_memory_host);
+    set_events(std::move(on_bytes), std::move(on_over));
+    open();
+  }
+
+  void refuse_with(grpc::StatusCode code, const std::string& why, OnOver on_over) {
+    log_error(str_cat("refused a connection of ", context_->peer(), ": ", why));
+    status_ = {code, why};
+    set_events([](auto) {}, std::move(on_over));
+    refuse();
+  }
+
+ protected:
+  void start_opening(GrpcEvent* event) override { call_->SendInitialMetadata(event); }
+  void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
+    call_->Read(buffer, event);
+  }
+  void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
+    call_->Write(buffer, event);
+  }
+  void start_cancel() override { context_->TryCancel(); }
+  void start_finish(GrpcEvent* event) override { call_->Finish(status_, event); }
+  Error finished() override {
+    call_ = nullptr;
+    context_ = nullptr;
+    return {ErrorCode::kUnavailable, "the connection was closed"};
+  }
+
+ private:
+  std::unique_ptr<grpc::GenericServerContext> context_;
+  std::unique_ptr<grpc::GenericServerAsyncReaderWriter> call_;
+  grpc::Status status_;
+  std::string peer_;
+};
+
+class GrpcServer final : public RpcServer {
+ public:
+  GrpcServer(const RpcServerOptions& options, RequestHandler handler)
+      : options_(options),
+        handler_(std::make_shared<const RequestHandler>(std::move(handler))),
+        buffers_(ReceiveBuffers::make()) {
+    const bool bare_v6 =
+        options_.listen.find(':') != std::string::npos && options_.listen.front() != '[';
+    const std::string host = bare_v6 ? "[" + options_.listen + "]" : options_.listen;
+    grpc::ServerBuilder builder;
+    for_each_channel_argument(
+        [&](const char* name, int value) { builder.AddChannelArgument(name, value); });
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+    builder.RegisterAsyncGenericService(&service_);
+    int port = 0;
+    builder.AddListeningPort(str_cat(host, ":", options_.port), grpc::InsecureServerCredentials(),
+                             &port);
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    const int threads = std::clamp(cores / 2, 1, kMostThreads);
+    for (int i = 0; i < threads; ++i) queues_.push_back(builder.AddCompletionQueue());
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port == 0) {
+      if (server_ != nullptr) server_->Shutdown();
+      for (const auto& queue : queues_) {
+        queue->Shutdown();
+        run_events(*queue);
+      }
+      throw Error(ErrorCode::kUnavailable,
+                  str_cat("a parameter server cannot listen on ", host, ":", options_.port,
+                          ": the port is taken, or the address is not of this host"));
+    }
+    address_ = str_cat(host, ":", port);
+    for (const auto& queue : queues_) {
+      accept(*queue);
+      threads_.emplace_back([&queue = *queue] { run_events(queue); });
+      pthread_setname_np(threads_.back().native_handle(), "ps tcp");
+    }
+  }
+
+  ~GrpcServer() override {
+    std::set<std::shared_ptr<AcceptedStream>> streams;
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+      streams = streams_;
+    }
+    for (const auto& stream : streams) {
+      stream->end({ErrorCode::kUnavailable, "the server was stopped"});
+    }
+    streams.clear();
+    server_->Shutdown(std::chrono::system_clock::now());
+    {
+      MutexLock lock(mutex_);
+      while (!streams_.empty() || accepting_ > 0) changed_.wait(mutex_);
+    }
+    for (const auto& queue : queues_) queue->Shutdown();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  std::string address() const override { return address_; }
+  std::string shared_memory_host() const override { return {}; }
+
+ private:
+  // Waits for the next call on a queue.
+  struct Accept final : GrpcEvent {
+    void done(bool ok) override {
+      const std::unique_ptr<Accept> self(this);
+      server->accepted(ok ? std::move(stream) : nullptr, *queue);
+    }
+    GrpcServer* server = nullptr;
+    grpc::ServerCompletionQueue* queue = nullptr;
+    std::shared_ptr<AcceptedStream> stream;
+  };
+
+  void accept(grpc::ServerCompletionQueue& queue) EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) return;
+      ++accepting_;
+    }
+    auto* next = new Accept;
+    next->server = this;
+    next->queue = &queue;
+    next->stream = std::make_shared<AcceptedStream>();
+    next->stream->request(service_, queue, next);
+  }
+
+  void accepted(const std::shared_ptr<AcceptedStream>& stream, grpc::ServerCompletionQueue& queue)
+      EXCLUDES(mutex_) {
+    if (stream != nullptr) accept(queue);
+    bool wanted = stream != nullptr;
+    {
+      MutexLock lock(mutex_);
+      --accepting_;
+      wanted = wanted && !stopping_;
+      // A call that came too late: gRPC's objects go with the stream.
+      if (wanted) streams_.insert(stream);
+      changed_.notify_all();
+    }
+    if (wanted) greet(stream);
+  }
+
+  void greet(const std::shared_ptr<AcceptedStream>& stream) {
+    const auto gone = [this, raw = stream.get()](const Error& /*why*/) { forget(raw); };
+    const std::string job = stream->metadata(kJobKey);
+    const std::string session = stream->metadata(kSessionKey);
+    if (stream->method() != kMethod) {
+      stream->refuse_with(grpc::StatusCode::UNIMPLEMENTED,
+                          str_cat("this port of a parameter server serves only ", kMethod), gone);
+    } else if (!equal_in_constant_time(stream->metadata(kSecretKey), options_.secret)) {
+      stream->refuse_with(grpc::StatusCode::UNAUTHENTICATED,
+                          "its secret is not the job's; start all tasks with the same secret",
+                          gone);
+    } else if (job != options_.job_id) {
+      stream->refuse_with(grpc::StatusCode::FAILED_PRECONDITION,
+                          "it is of another job than this server", gone);
+    } else if (stream->metadata(kVersionKey) != kFrameVersion || session.empty()) {
+      stream->refuse_with(grpc::StatusCode::FAILED_PRECONDITION,
+                          str_cat("expected version ", kFrameVersion,
+                                  " of the frames; use the same version of Trireme everywhere"),
+                          gone);
+    } else {
+      welcome(stream, session_of(session), gone);
+    }
+  }
+
+  void welcome(const std::shared_ptr<AcceptedStream>& stream,
+               const std::shared_ptr<Session>& session, const GrpcStream::OnOver& gone) {
+    AcceptedStream* const raw = stream.get();  // lives while it reads
+    const auto on_frame = [session, raw](const FrameHeader& header, Message message) {
+      if (header.kind != FrameKind::kRequest) {
+        throw data_loss("expected a request, found a frame of kind ",
+                        static_cast<int>(header.kind));
+      }
+      session->arrived(header.call, std::move(message), raw->shared_from_this());
+    };
+    const auto on_too_long = [session, raw,
+                              most = options_.max_message_bytes](const FrameHeader& header) {
+      const Error why =
+          invalid_argument("expected a request of at most ", most, " bytes, found one of ",
+                           header.bytes, "; send fewer rows at a time");
+      log_error(str_cat("refused a request of ", raw->peer(), ": ", why.what()));
+      send_refusal(*raw, header.call, why);
+      session->skipped(header.call);
+    };
+    auto reader =
+        std::make_shared<FrameReader>(buffers_, options_.max_message_bytes, on_frame, on_too_long);
+    const auto on_bytes = [reader, raw](std::span<const std::byte> bytes) {
+      try {
+        reader->feed(bytes);
+      } catch (const Error& error) {
+        log_error(str_cat("closed the connection of ", raw->peer(), ": ", error.what()));
+        throw;
+      }
+    };
+    stream->welcome(shared_memory_host(), on_bytes, gone);
+  }
+
+  // The session of this name: its first stream makes it.
+  std::shared_ptr<Session> session_of(const std::string& name) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    std::erase_if(sessions_, [](const auto& entry) { return entry.second.expired(); });
+    std::shared_ptr<Session> session = sessions_[name].lock();
+    if (session == nullptr) {
+      session = std::make_shared<Session>(handler_);
+      sessions_[name] = session;
+    }
+    return session;
+  }
+
+  void forget(AcceptedStream* stream) EXCLUDES(mutex_) {
+    const auto kept = std::static_pointer_cast<AcceptedStream>(stream->shared_from_this());
+    MutexLock lock(mutex_);
+    streams_.erase(kept);
+    changed_.notify_all();
+  }
+
+  const RpcServerOptions options_;
+  const std::shared_ptr<const RequestHandler> handler_;
+  const std::shared_ptr<ReceiveBuffers> buffers_;
+  grpc::AsyncGenericService service_;
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+  std::vector<std::thread> threads_;
+
+  Mutex mutex_;
+  ConditionVariable changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  int accepting_ GUARDED_BY(mutex_) = 0;
+  std::set<std::shared_ptr<AcceptedStream>> streams_ GUARDED_BY(mutex_);
+  std::map<std::string, std::weak_ptr<Session>> sessions_ GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<RpcServer> make_grpc_server(const RpcServerOptions& options,
+                                            RequestHandler handler) {
+  return std::make_unique<GrpcServer>(options, std::move(handler));
+}
+
+}  // namespace trireme::ps
