@@ -155,6 +155,57 @@ void fill_defaults_and_check(Job& job, const std::string& file) {
   }
 }
 
+// Where each field of the text stands, by the path that an override would name it with.
+void note_positions(const pb::Descriptor& type, const pb::TextFormat::ParseInfoTree& tree,
+                    const std::string& prefix, std::map<std::string, std::pair<int, int>>& places) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const pb::FieldDescriptor* const field = type.field(i);
+    for (int index = field->is_repeated() ? 0 : -1;; ++index) {
+      const auto at = tree.GetLocation(field, index);
+      if (at.line < 0) break;
+      const std::string path = prefix + field->name() + (index < 0 ? "" : str_cat("[", index, "]"));
+      places[path] = {at.line + 1, at.column + 1};
+      const auto* nested = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE
+                               ? tree.GetTreeForNested(field, index)
+                               : nullptr;
+      if (nested != nullptr) note_positions(*field->message_type(), *nested, path + ".", places);
+      if (index < 0) break;
+    }
+  }
+}
+
+// What does not go together, whatever the strategy turns out to be.
+void check_parameter_servers(const JobFile& file) {
+  const job::ParameterServers& servers = file.job().parameter_servers();
+  const auto require = [&](bool condition, const std::string& field, std::string_view expectation) {
+    if (condition) return;
+    const std::string path = "parameter_servers." + field;
+    throw invalid_argument(file.where(path), path, ": ", expectation);
+  };
+  const auto any = [&](job::Consistency consistency) {
+    return servers.dense() == consistency || servers.sparse() == consistency;
+  };
+  require(servers.staleness() >= 0, "staleness", "expected steps, found a negative number");
+  require(servers.staleness() > 0 || !any(job::BOUNDED),
+          servers.dense() == job::BOUNDED ? "dense" : "sparse",
+          "BOUNDED needs a bound; add e.g. staleness: 4");
+  require(servers.staleness() == 0 || any(job::BOUNDED), "staleness",
+          "is of consistency BOUNDED; set dense or sparse to it");
+  require(servers.backup_workers() >= 0, "backup_workers", "must not be negative");
+  require(servers.backup_workers() == 0 || any(job::SYNC), "backup_workers",
+          "are of consistency SYNC: in the others nobody waits for a slow worker's gradients");
+  require(servers.cache_staleness() >= 0, "cache_staleness", "must not be negative");
+  require(servers.cache_staleness() == 0 || servers.sparse() != job::SYNC, "cache_staleness",
+          "with sparse: SYNC no row may be older than the last step; set sparse to BOUNDED or "
+          "ASYNC");
+  require(servers.cache_staleness() <= servers.staleness() || servers.sparse() != job::BOUNDED,
+          "cache_staleness", "must not be more than staleness");
+  require(servers.connections() >= 0, "connections", "must not be negative");
+  require(servers.timeout_s() >= 0, "timeout_s", "must not be negative");
+  require(file.job().strategy() != job::HYBRID || servers.dense() == job::SYNC, "dense",
+          "strategy HYBRID all-reduces the gradients of variables, which is SYNC");
+}
+
 }  // namespace
 
 JobFile::JobFile() : job_(std::make_unique<Job>()) {}
@@ -174,16 +225,10 @@ JobFile JobFile::parse(const std::string& text, const std::string& name,
   if (!parser.ParseFromString(text, file.job_.get())) {
     throw invalid_argument(errors.text().empty() ? name + ": is no job" : errors.text());
   }
-  const pb::FieldDescriptor* model = Job::descriptor()->FindFieldByName("model");
-  const pb::FieldDescriptor* layers = Model::descriptor()->FindFieldByName("layers");
-  if (auto* tree = positions.GetTreeForNested(model, -1)) {
-    for (int i = 0; i < file.job_->model().layers_size(); ++i) {
-      const auto at = tree->GetLocation(layers, i);
-      file.layer_positions_.emplace_back(at.line + 1, at.column + 1);
-    }
-  }
+  note_positions(*Job::descriptor(), positions, "", file.positions_);
   for (const std::string& text_override : overrides) apply_override(*file.job_, text_override);
   fill_defaults_and_check(*file.job_, name);
+  check_parameter_servers(file);
   return file;
 }
 
@@ -200,10 +245,14 @@ JobFile JobFile::read(const std::string& path, const std::vector<std::string>& o
   return parse(text, path, overrides);
 }
 
+std::string JobFile::where(const std::string& field) const {
+  const auto found = positions_.find(field);
+  if (found == positions_.end()) return path_ + ": ";
+  return str_cat(path_, ":", found->second.first, ":", found->second.second, ": ");
+}
+
 std::string JobFile::where_layer(int index) const {
-  if (index < 0 || static_cast<size_t>(index) >= layer_positions_.size()) return path_ + ": ";
-  const auto [line, column] = layer_positions_[static_cast<size_t>(index)];
-  return str_cat(path_, ":", line, ":", column, ": ");
+  return where(str_cat("model.layers[", index, "]"));
 }
 
 }  // namespace trireme

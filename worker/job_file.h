@@ -1,6 +1,7 @@
 // The job file: read, overridden by --set, checked, and kept with where each thing stands in it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,15 +33,16 @@ class JobFile {
 
   const job::Job& job() const { return *job_; }
   const std::string& path() const { return path_; }
-  // "FILE:LINE:COLUMN: " of layer `index` (from 0) in the file; "FILE: " when it came from an
-  // override.
-  std::string where_layer(int index) const;
+  // "FILE:LINE:COLUMN: " of a field, by its path as in overrides; "FILE: " when it came from an
+  // override, or is not there.
+  std::string where(const std::string& field) const;
+  std::string where_layer(int index) const;  // from 0
 
  private:
   JobFile();
   std::string path_;
   std::unique_ptr<job::Job> job_;
-  std::vector<std::pair<int, int>> layer_positions_;  // line and column, from 1
+  std::map<std::string, std::pair<int, int>> positions_;  // of fields: line and column, from 1
 };
 
 }  // namespace trireme

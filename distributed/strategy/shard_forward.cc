@@ -28,102 +28,124 @@ std::vector<Node*> needed_nodes(const Graph& graph, const std::vector<Value>& ou
   return nodes;
 }
 
-class ShardBuilder {
- public:
-  ShardBuilder(nn::TrainGraph& train, const ShardOptions& options)
-      : train_(train), graph_(*train.graph), options_(options) {}
-
-  ShardForward build() {
-    const Graph::Scope scope(graph_, str_cat("shard_", options_.index), options_.device);
-    feed();
-    std::vector<Value> outputs = {train_.forward.loss};
-    for (const nn::NamedValue& metric : train_.forward.metrics) outputs.push_back(metric.value);
-    for (const auto& average : train_.forward.moving_averages) outputs.push_back(average.value);
-    for (Node* node : needed_nodes(graph_, outputs)) copy(*node);
-    shard_.loss = map(train_.forward.loss);
-    for (const nn::NamedValue& metric : train_.forward.metrics) {
-      shard_.metrics.push_back({metric.name, map(metric.value)});
-    }
-    for (const auto& average : train_.forward.moving_averages) {
-      shard_.statistics.push_back(map(average.value));
-    }
-    return std::move(shard_);
-  }
-
- private:
-  void feed() {
-    const auto part = [&](Value x) {
-      return options_.count == 1 ? x : ops::batch_part(x, options_.index, options_.count);
-    };
-    const int64_t index = options_.index;
-    for (const Value& feature : train_.forward.features) values_[feature] = part(feature);
-    values_[train_.forward.labels] = part(train_.forward.labels);
-    values_[train_.forward.random_key] =
-        ops::reshape(ops::slice(train_.shard_keys, {index, 0}, {1, 2}), {2});
-    shard_.weight = ops::reshape(ops::slice(train_.shard_weights, {index}, {1}), {});
-  }
-
-  Value map(Value old) const {
-    const auto it = values_.find(old);
-    return it == values_.end() ? old : it->second;
-  }
-
-  void copy(Node& node) {
-    if (values_.contains(node.output())) return;  // what is fed
-    if (node.op().name == "Variable") {
-      Value value = node.output();
-      if (options_.copy > 0) {
-        value = train_.variables->get_or_add_copy(graph_, node.attribute<std::string>("name"),
-                                                  options_.copy, options_.device);
-        values_[node.output()] = value;
-      }
-      shard_.variables[node.output()] = value;
-      return;
-    }
-    if (node.op().name == "BatchNorm" && options_.sync_batch_norm) return sync_batch_norm(node);
-    // What depends on nothing that differs between shards is there once.
-    if (std::ranges::none_of(node.inputs(), [&](Value v) { return values_.contains(v); })) return;
-    std::vector<Value> inputs;
-    for (const Value& input : node.inputs()) inputs.push_back(map(input));
-    Node& made = graph_.add(node.op().name, std::move(inputs), node.attributes(), node.name());
-    for (int i = 0; i < node.output_count(); ++i) values_[node.output(i)] = made.output(i);
-  }
-
-  // Means over the global batch: the shards' own, weighted with the shards' shares of the examples.
-  std::vector<Value> global_mean(const Node& node, const std::string& what, Value mean) {
-    Node& sums =
-        all_reduce(graph_, {mean * shard_.weight, shard_.weight},
-                   {.label = str_cat(what, " of ", node.name()),
-                    .collective = str_cat(node.name(), "/", what, "/", options_.micro_batch),
-                    .device_rank = options_.device_rank,
-                    .tree = options_.tree});
-    return {sums.output(0) / sums.output(1)};
-  }
-
-  void sync_batch_norm(Node& node) {
-    const Value x = map(node.input(0)), scale = map(node.input(1)), offset = map(node.input(2));
-    ops::Axes axes;
-    for (int64_t axis = 0; axis + 1 < x.shape().rank(); ++axis) axes.push_back(axis);
-    const Value mean = global_mean(node, "mean", ops::mean(x, axes))[0];
-    const Value centred = x - mean;
-    const Value variance = global_mean(node, "variance", ops::mean(ops::square(centred), axes))[0];
-    const Value epsilon = ops::fill_like(variance, node.attribute<double>("epsilon"));
-    values_[node.output(0)] = centred * (scale * ops::rsqrt(variance + epsilon)) + offset;
-    values_[node.output(1)] = mean;
-    values_[node.output(2)] = variance;
-  }
-
-  nn::TrainGraph& train_;
-  Graph& graph_;
-  const ShardOptions& options_;
-  std::unordered_map<Value, Value, ValueHash> values_;
-  ShardForward shard_;
-};
-
 }  // namespace
 
-ShardForward add_shard(nn::TrainGraph& graph, const ShardOptions& options) {
-  return ShardBuilder(graph, options).build();
+ShardBuilder::ShardBuilder(nn::TrainGraph& graph, const ShardOptions& options)
+    : train_(graph),
+      graph_(*graph.graph),
+      options_(options),
+      scope_(str_cat("shard_", options.index)) {
+  const Graph::Scope scope(graph_, scope_, options_.device);
+  feed();
+}
+
+std::vector<Value> ShardBuilder::results() const {
+  std::vector<Value> values = {train_.forward.loss};
+  for (const nn::NamedValue& metric : train_.forward.metrics) values.push_back(metric.value);
+  for (const auto& average : train_.forward.moving_averages) values.push_back(average.value);
+  return values;
+}
+
+std::vector<ShardLookup> ShardBuilder::add_keys() {
+  const Graph::Scope scope(graph_, scope_, options_.device);
+  std::vector<ShardLookup> lookups;
+  std::vector<Value> keys;
+  for (Node* node : needed_nodes(graph_, results())) {
+    if (node->op().name != "PsLookup") continue;
+    lookups.push_back({node, {}});
+    keys.push_back(node->input(0));
+  }
+  for (Node* node : needed_nodes(graph_, keys)) {
+    if (node->op().name == "PsLookup") {
+      throw invalid_argument("the rows of \"", node->attribute<std::string>("table"),
+                             "\" are used to make keys of another table: keys must come from the "
+                             "data");
+    }
+    copy(*node);
+  }
+  for (ShardLookup& lookup : lookups) lookup.keys = map(lookup.original->input(0));
+  return lookups;
+}
+
+void ShardBuilder::replace(Value old, Value now) {
+  values_[old] = now;
+  if (old.node->op().name == "Variable") shard_.variables[old] = now;
+}
+
+ShardForward ShardBuilder::build() {
+  const Graph::Scope scope(graph_, scope_, options_.device);
+  const std::vector<Value> wanted = results();
+  for (Node* node : needed_nodes(graph_, wanted)) copy(*node);
+  shard_.loss = map(train_.forward.loss);
+  for (const nn::NamedValue& metric : train_.forward.metrics) {
+    shard_.metrics.push_back({metric.name, map(metric.value)});
+  }
+  for (const auto& average : train_.forward.moving_averages) {
+    shard_.statistics.push_back(map(average.value));
+  }
+  return std::move(shard_);
+}
+
+void ShardBuilder::feed() {
+  const auto part = [&](Value x) {
+    return options_.count == 1 ? x : ops::batch_part(x, options_.index, options_.count);
+  };
+  const int64_t index = options_.index;
+  for (const Value& feature : train_.forward.features) values_[feature] = part(feature);
+  values_[train_.forward.labels] = part(train_.forward.labels);
+  values_[train_.forward.random_key] =
+      ops::reshape(ops::slice(train_.shard_keys, {index, 0}, {1, 2}), {2});
+  shard_.weight = ops::reshape(ops::slice(train_.shard_weights, {index}, {1}), {});
+}
+
+Value ShardBuilder::map(Value old) const {
+  const auto it = values_.find(old);
+  return it == values_.end() ? old : it->second;
+}
+
+void ShardBuilder::copy(Node& node) {
+  if (values_.contains(node.output())) return;  // what is fed
+  if (node.op().name == "Variable") {
+    Value value = node.output();
+    if (options_.copy > 0) {
+      value = train_.variables->get_or_add_copy(graph_, node.attribute<std::string>("name"),
+                                                options_.copy, options_.device);
+      values_[node.output()] = value;
+    }
+    shard_.variables[node.output()] = value;
+    return;
+  }
+  if (node.op().name == "BatchNorm" && options_.sync_batch_norm) return sync_batch_norm(node);
+  // What depends on nothing that differs between shards is there once.
+  if (std::ranges::none_of(node.inputs(), [&](Value v) { return values_.contains(v); })) return;
+  std::vector<Value> inputs;
+  for (const Value& input : node.inputs()) inputs.push_back(map(input));
+  Node& made = graph_.add(node.op().name, std::move(inputs), node.attributes(), node.name());
+  for (int i = 0; i < node.output_count(); ++i) values_[node.output(i)] = made.output(i);
+}
+
+// Means over the global batch: the shards' own, weighted with the shards' shares of the examples.
+std::vector<Value> ShardBuilder::global_mean(const Node& node, const std::string& what,
+                                             Value mean) {
+  Node& sums = all_reduce(graph_, {mean * shard_.weight, shard_.weight},
+                          {.label = str_cat(what, " of ", node.name()),
+                           .collective = str_cat(node.name(), "/", what, "/", options_.micro_batch),
+                           .device_rank = options_.device_rank,
+                           .tree = options_.tree});
+  return {sums.output(0) / sums.output(1)};
+}
+
+void ShardBuilder::sync_batch_norm(Node& node) {
+  const Value x = map(node.input(0)), scale = map(node.input(1)), offset = map(node.input(2));
+  ops::Axes axes;
+  for (int64_t axis = 0; axis + 1 < x.shape().rank(); ++axis) axes.push_back(axis);
+  const Value mean = global_mean(node, "mean", ops::mean(x, axes))[0];
+  const Value centred = x - mean;
+  const Value variance = global_mean(node, "variance", ops::mean(ops::square(centred), axes))[0];
+  const Value epsilon = ops::fill_like(variance, node.attribute<double>("epsilon"));
+  values_[node.output(0)] = centred * (scale * ops::rsqrt(variance + epsilon)) + offset;
+  values_[node.output(1)] = mean;
+  values_[node.output(2)] = variance;
 }
 
 }  // namespace trireme

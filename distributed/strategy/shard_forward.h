@@ -27,7 +27,38 @@ struct ShardForward {
   std::unordered_map<Value, Value, ValueHash> variables;
 };
 
+// A list of keys whose rows the forward pass looks up in a table that is no variable.
+struct ShardLookup {
+  Node* original = nullptr;  // PsLookup, of the pass that is copied
+  Value keys;                // of this shard
+};
+
 // Adds the forward pass of one shard. REQUIRES: graph.shard_keys and shard_weights are there.
-ShardForward add_shard(nn::TrainGraph& graph, const ShardOptions& options);
+class ShardBuilder {
+ public:
+  ShardBuilder(nn::TrainGraph& graph, const ShardOptions& options);
+
+  // Adds what makes the keys of all lookups, so that one node can pull the rows of all. Throws
+  // Error{kInvalidArgument} when the keys of one come from the rows of another.
+  std::vector<ShardLookup> add_keys();
+  // From now on `now` stands for the original pass's `old`: a variable, or the rows of a lookup.
+  void replace(Value old, Value now);
+  ShardForward build();
+
+ private:
+  std::vector<Value> results() const;  // of the original pass
+  Value map(Value old) const;
+  void feed();
+  void copy(Node& node);
+  std::vector<Value> global_mean(const Node& node, const std::string& what, Value mean);
+  void sync_batch_norm(Node& node);
+
+  nn::TrainGraph& train_;
+  Graph& graph_;
+  const ShardOptions options_;
+  const std::string scope_;
+  std::unordered_map<Value, Value, ValueHash> values_;
+  ShardForward shard_;
+};
 
 }  // namespace trireme

@@ -17,8 +17,21 @@
 
 namespace trireme {
 
-enum class StrategyKind { kOneDevice, kMirrored, kMultiWorker, kCentralStorage };
+// kParameterServer: a step pulls all variables and rows from servers and pushes their gradients.
+// kHybrid: rows of embeddings are on servers, variables on every worker as with kMultiWorker.
+enum class StrategyKind {
+  kOneDevice,
+  kMirrored,
+  kMultiWorker,
+  kCentralStorage,
+  kParameterServer,
+  kHybrid
+};
 std::string_view name(StrategyKind kind);
+
+// kParameterServer: the table with one element through which workers vote to stop. A step pushes
+// its worker's vote and reads the sum of those before it.
+inline constexpr char kVotesTable[] = "stop_votes";
 
 enum class Compression { kNone, kBFloat16, kFloat16, kTopK };
 
@@ -32,8 +45,8 @@ struct StrategyOptions {
   // Sums are formed along a tree that does not depend on the number of workers, see Summation.
   bool deterministic = false;
   bool sync_batch_norm = false;  // batch norm over the global batch, not over each shard
-  // Gradients are reduced in buckets of at most so many bytes, in the order in which the backward
-  // pass makes them. The first is smaller so that communication starts early.
+  // Gradients are reduced, or pushed, in buckets of at most so many bytes, in the order in which
+  // the backward pass makes them. The first is smaller so that communication starts early.
   int64_t bucket_bytes = 25 << 20;
   int64_t first_bucket_bytes = 1 << 20;
   Compression compression = Compression::kNone;  // of gradients that are sent
@@ -51,7 +64,8 @@ class Strategy {
   int shards() const { return static_cast<int>(options_.devices.size()) * options_.micro_batches; }
   // Devices of this process that are ranks of their own.
   int ranks() const;
-  bool communicates() const;
+  bool communicates() const;  // by collectives
+  bool uses_servers() const;
 
   // For CompileOptions. The strategy must outlive the model's training graph.
   void build_gradients(nn::TrainGraph& graph) const;

@@ -1,0 +1,271 @@
+// What the strategies with parameter servers promise in sync consistency: the losses of one process
+// on the same global batch, wherever variables and rows are.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <thread>
+
+#include "core/base/philox.h"
+#include "core/data/digits.h"
+#include "core/nn/layers.h"
+#include "core/runtime/built_in_kernels.h"
+#include "distributed/collective/make_communicator.h"
+#include "distributed/strategy/collective_ops.h"
+#include "distributed/strategy/strategy.h"
+#include "ps/ops/ps_ops.h"
+#include "ps/ops/training_tables.h"
+#include "tests/support/shared_tables.h"
+
+namespace trireme {
+namespace {
+
+using namespace nn;
+using ::testing::HasSubstr;
+
+constexpr int64_t kExamples = 212, kBatch = 32;  // the last batch has 20 rows
+constexpr int64_t kSteps = (kExamples + kBatch - 1) / kBatch;
+
+struct RunOptions {
+  StrategyOptions strategy;
+  int workers = 1;
+  bool embedding = false;  // else a convolution with batch norm
+  bool batch_norm = false;
+  std::shared_ptr<const Optimizer> optimizer = std::make_shared<Adam>(constant_rate(0.01));
+};
+
+struct RunResult {
+  std::vector<double> losses;  // of each epoch
+  double validation = 0;
+  int pushes = 0;  // nodes of the graph
+};
+
+// Three keys to a value that depends on them.
+data::Dataset keys_and_values() {
+  PhiloxGenerator random(5);
+  Tensor keys(DType::kInt64, {kExamples, 3}), labels(DType::kFloat32, {kExamples, 1});
+  for (int64_t i = 0; i < kExamples; ++i) {
+    float label = 0;
+    for (int64_t j = 0; j < 3; ++j) {
+      const int64_t key = std::abs(static_cast<int64_t>(random.normal() * 12)) % 40;
+      keys.flat<int64_t>()[static_cast<size_t>(3 * i + j)] = key;
+      label += static_cast<float>(key % 5) - 2;
+    }
+    labels.flat<float>()[static_cast<size_t>(i)] = label;
+  }
+  return data::from_tensors({keys, labels}, {"keys", "value"});
+}
+
+data::Dataset examples(const RunOptions& run) {
+  if (run.embedding) return keys_and_values();
+  return data::digits(data::Split::kTest, 1).dataset().take(kExamples);
+}
+
+void add_layers(Model& model, const RunOptions& run) {
+  if (run.embedding) {
+    model.add<Embedding>({.rows = 40, .dimension = 4}).add<Flatten>();
+    model.add<Dense>({.units = 8, .activation = Activation::kTanh}).add<Dense>({.units = 1});
+    return;
+  }
+  model.add<Conv2D>({.filters = 4, .kernel_h = 5, .kernel_w = 5, .stride_h = 2, .stride_w = 2});
+  if (run.batch_norm) model.add<BatchNorm>({.momentum = 0.9});
+  model.add<Flatten>().add<Dropout>({.rate = 0.3}).add<Dense>({.units = 10});
+}
+
+// Everything that the workers of one job share.
+struct Job {
+  RunOptions run;
+  std::optional<Strategy> strategy;  // nothing: one process without any
+  std::unique_ptr<testing::SharedTables> tables;
+  std::once_flag made;
+};
+
+RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communicator) {
+  const RunOptions& run = job.run;
+  const auto collectives = std::make_shared<CommunicatorSlots>();
+  const auto slot = std::make_shared<ps::TableStoreSlot>();
+  auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+  register_collective_kernels(*kernels, collectives);
+  ps::register_ps_kernels(*kernels, slot);
+  auto ops = std::make_shared<OpTable>();
+  register_core_ops(*ops);
+  register_collective_ops(*ops);
+  ps::register_ps_ops(*ops);
+  std::vector<std::unique_ptr<Communicator>> communicators;
+  if (communicator) communicators.push_back(std::move(communicator));
+  collectives->set(std::move(communicators));
+
+  ps::TrainingTables tables;
+  ModelOptions options{.seed = 3, .session = {.kernels = kernels}, .ops = ops};
+  if (job.strategy) options.embedding_lookup = tables.lookup();
+  Model model(options);
+  add_layers(model, run);
+  CompileOptions compile{
+      .optimizer = run.optimizer,
+      .loss = run.embedding ? mean_squared_error() : sparse_categorical_cross_entropy()};
+  const data::Dataset all = examples(run);
+  FitOptions fit{.epochs = 3, .steps_per_epoch = kSteps, .progress = {}};
+  const bool remote = job.strategy && run.strategy.kind == StrategyKind::kParameterServer;
+  if (job.strategy) {
+    compile.build_gradients = [&](TrainGraph& graph) { job.strategy->build_gradients(graph); };
+    compile.rewrite_updates = [&](TrainGraph& graph) { job.strategy->rewrite_updates(graph); };
+    fit.share = [&](int64_t batch, StepShare& share) {
+      const int64_t rows = std::min(kBatch, kExamples - batch % kSteps * kBatch);
+      job.strategy->fill_share(rows, rank, run.workers, share);
+    };
+  }
+  fit.validation = all.batch(50);
+  model.compile(std::move(compile));
+  model.build_training(batch_types(all.batch_part(kBatch, rank, run.workers)));
+  RunResult result;
+  if (job.strategy) {
+    std::call_once(job.made, [&] {
+      auto specs = tables.embeddings(*run.optimizer, 3);
+      const size_t first = specs.size();
+      if (remote) {
+        const auto dense =
+            ps::TrainingTables::variables(model.variables(), *run.optimizer, kVotesTable);
+        specs.insert(specs.end(), dense.begin(), dense.end());
+      }
+      job.tables = std::make_unique<testing::SharedTables>(specs, run.workers);
+      for (size_t i = first; i + 1 < specs.size(); ++i) {
+        const Tensor value = model.session().variables().get(specs[i].name);
+        job.tables->local().assign(static_cast<int>(i), value.flat<float>());
+      }
+      if (remote) job.tables->local().assign(static_cast<int>(specs.size()) - 1, {{0.0F}});
+    });
+    slot->set(job.tables->store(rank));
+  }
+  if (remote) {
+    // Variables come to the session when they are read.
+    fit.refresh = [&] {
+      const auto& specs = slot->store().tables();
+      for (size_t i = 0; i + 1 < specs.size(); ++i) {
+        if (!specs[i].is_dense()) continue;
+        Tensor value = model.session().variables().get(specs[i].name);
+        const ps::TableRows<float> wanted{static_cast<int>(i), {}, value.flat<float>().data()};
+        slot->store().pull(0, {&wanted, 1});
+        model.session().variables().set(specs[i].name, value);
+      }
+    };
+  }
+  if (job.strategy) {
+    // Before the validation all have pushed.
+    fit.leave_epoch = [&](int64_t, bool, std::span<double> sums) {
+      std::vector<double> local(sums.begin(), sums.end());
+      job.tables->sum(remote ? sums : std::span(local));
+      return false;
+    };
+  }
+  const History history =
+      model.fit(all.shuffle(7).batch_part(kBatch, rank, run.workers).repeat(), std::move(fit));
+  for (const auto& node : model.graph().nodes()) {
+    if (node->op().name == "PsPush") ++result.pushes;
+  }
+  result.losses = history.values.at("loss");
+  result.validation = history.last("val_loss");
+  return result;
+}
+
+RunResult train(const RunOptions& run) {
+  Job job{.run = run};
+  job.strategy.emplace(run.strategy);
+  auto group = make_local_group(run.workers, {.timeout = std::chrono::milliseconds(60'000)});
+  std::vector<RunResult> results(static_cast<size_t>(run.workers));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < run.workers; ++rank) {
+    threads.emplace_back([&, rank] {
+      results[static_cast<size_t>(rank)] =
+          train_worker(job, rank, std::move(group[static_cast<size_t>(rank)]));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const RunResult& other : results) {
+    EXPECT_EQ(other.losses, results[0].losses);
+    EXPECT_EQ(other.validation, results[0].validation);
+  }
+  return results[0];
+}
+
+RunResult train_alone(const RunOptions& run) {
+  Job job{.run = run};
+  return train_worker(job, 0, nullptr);
+}
+
+void expect_close(const RunResult& found, const RunResult& expected) {
+  ASSERT_EQ(found.losses.size(), expected.losses.size());
+  for (size_t i = 0; i < expected.losses.size(); ++i) {
+    EXPECT_NEAR(found.losses[i], expected.losses[i], 1e-4 * std::abs(expected.losses[i]));
+  }
+  EXPECT_NEAR(found.validation, expected.validation, 1e-4 * expected.validation);
+  EXPECT_LT(expected.losses.back(), 0.9 * expected.losses.front()) << "it must learn something";
+}
+
+class ServerStrategyTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Workers, ServerStrategyTest, ::testing::Values(1, 2, 3));
+
+TEST_P(ServerStrategyTest, VariablesOnServersFollowOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}};
+  const RunResult alone = train_alone(run);
+  run.workers = GetParam();
+  expect_close(train(run), alone);
+}
+
+TEST_P(ServerStrategyTest, RowsOnServersFollowOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}, .embedding = true};
+  const RunResult alone = train_alone(run);
+  run.workers = GetParam();
+  expect_close(train(run), alone);
+}
+
+TEST_P(ServerStrategyTest, HybridFollowsOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kHybrid}, .embedding = true};
+  const RunResult alone = train_alone(run);
+  run.workers = GetParam();
+  expect_close(train(run), alone);
+}
+
+TEST(ServerStrategyPartsTest, MicroBatchesOfOneTableArePushedTogether) {
+  for (const StrategyKind kind : {StrategyKind::kParameterServer, StrategyKind::kHybrid}) {
+    RunOptions run{.strategy = {.kind = kind, .micro_batches = 2}, .embedding = true};
+    const RunResult alone = train_alone(run);
+    run.workers = 2;
+    expect_close(train(run), alone);
+  }
+}
+
+TEST(ServerStrategyPartsTest, GradientsAreSentInPiecesAsTheyAreMade) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer,
+                              .bucket_bytes = 2048,
+                              .first_bucket_bytes = 16},
+                 .workers = 2};
+  const RunResult result = train(run);
+  EXPECT_GT(result.pushes, 2);
+  run.workers = 1;
+  expect_close(result, train_alone(run));
+}
+
+// Each worker normalizes by its own examples; the averages that the validation uses move as those
+// of one process do when it is alone.
+TEST(ServerStrategyPartsTest, MovingAveragesAreTables) {
+  const RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}, .batch_norm = true};
+  expect_close(train(run), train_alone(run));
+}
+
+TEST(ServerStrategyOptionsTest, RefusesWhatBelongsToAllReduce) {
+  for (const char* what : {"compression", "deterministic", "sync_batch_norm"}) {
+    StrategyOptions options{.kind = StrategyKind::kParameterServer};
+    if (what == std::string("compression")) options.compression = Compression::kBFloat16;
+    if (what == std::string("deterministic")) options.deterministic = true;
+    if (what == std::string("sync_batch_norm")) options.sync_batch_norm = true;
+    try {
+      const Strategy strategy(options);
+      ADD_FAILURE() << what;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(what));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace trireme
