@@ -61,10 +61,11 @@ void RowStore::add_chunk() {
 
 uint32_t RowStore::add(int64_t key) {
   uint32_t row;
-  if (!free_.empty()) {
-    row = free_.back();
+  if (first_free_ != kNoRow) {
+    row = first_free_;
     before_write(row);
-    free_.pop_back();
+    first_free_ = static_cast<uint32_t>(header(row).version);
+    --free_rows_;
   } else {
     if (end_ >= kNoRow - mask_ - 1) {
       throw Error(ErrorCode::kResourceExhausted,
@@ -82,8 +83,9 @@ uint32_t RowStore::add(int64_t key) {
 
 void RowStore::remove(uint32_t row) {
   before_write(row);
-  free_.push_back(row);
-  header(row).key = kFreeRow;
+  header(row) = {kFreeRow, first_free_, 0};
+  first_free_ = row;
+  ++free_rows_;
 }
 
 bool RowStore::has_cut() {
@@ -102,8 +104,7 @@ void RowStore::save(size_t chunk) {
 }
 
 int64_t RowStore::bytes() const {
-  const size_t lists = free_.capacity() * sizeof(uint32_t) + chunks_.capacity() * sizeof(void*) +
-                       saved_.capacity() * sizeof(Saved);
+  const size_t lists = chunks_.capacity() * sizeof(void*) + saved_.capacity() * sizeof(Saved);
   const int64_t copies =
       cut_ && !cut_->closed.load(std::memory_order_relaxed) ? cut_->bytes.load() : 0;
   return slab_bytes_ + static_cast<int64_t>(lists) + copies;
@@ -111,9 +112,8 @@ int64_t RowStore::bytes() const {
 
 int64_t RowStore::growth(int64_t more, int64_t changed) const {
   const auto in_chunk = static_cast<int64_t>(mask_) + 1;
-  const int64_t room =
-      static_cast<int64_t>(free_.size() + slab_left_ * static_cast<size_t>(in_chunk)) +
-      (static_cast<int64_t>(chunks_.size()) * in_chunk - end_);
+  const int64_t room = free_rows_ + static_cast<int64_t>(slab_left_) * in_chunk +
+                       (static_cast<int64_t>(chunks_.size()) * in_chunk - end_);
   int64_t bytes = 0;
   if (more > room) {
     // A slab may come that is larger than needed, and then the lists of chunks double.

@@ -23,8 +23,8 @@
 namespace trireme::ps {
 
 struct RowHeader {
-  int64_t key;  // kFreeRow: nobody's
-  int64_t version;
+  int64_t key;      // kFreeRow: nobody's
+  int64_t version;  // of nobody's: the number of the next such row
   int64_t frequency;
 };
 
@@ -60,7 +60,7 @@ class RowStore {
   bool has_cut();
 
   size_t row_bytes() const { return stride_; }
-  int64_t rows() const { return static_cast<int64_t>(end_ - free_.size()); }
+  int64_t rows() const { return int64_t{end_} - free_rows_; }
   uint32_t end() const { return end_; }  // all rows have smaller numbers
   int64_t bytes() const;
   // Upper bound of the bytes that so many more rows, and changes of so many others, would add.
@@ -93,7 +93,8 @@ class RowStore {
   unsigned shift_ = 0;  // rows of a chunk, as a power of two
   uint32_t mask_ = 0;
   uint32_t end_ = 0;
-  std::vector<uint32_t> free_;
+  uint32_t first_free_ = kNoRow;
+  int64_t free_rows_ = 0;
   std::vector<std::shared_ptr<Buffer>> slabs_;
   std::byte* slab_next_ = nullptr;  // where the next chunk begins, if any is left
   size_t slab_left_ = 0;            // chunks
