@@ -13,10 +13,10 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/local_process.h"
 #include "core/base/logging.h"
 #include "distributed/collective/grpc_streams.h"
 #include "distributed/collective/grpc_transport.h"
-#include "distributed/collective/shm_process.h"
 #include "distributed/collective/transport_communicator.h"
 
 namespace trireme {

@@ -6,9 +6,9 @@
 #include <chrono>
 
 #include "core/base/error.h"
+#include "core/base/local_process.h"
 #include "distributed/collective/mpi_communicator.h"
 #include "distributed/collective/mpi_session.h"
-#include "distributed/collective/shm_process.h"
 
 namespace trireme {
 namespace {

@@ -1,7 +1,7 @@
 #include "distributed/collective/shm_endpoint.h"
 
+#include "core/base/local_process.h"
 #include "distributed/collective/shm_communicator.h"
-#include "distributed/collective/shm_process.h"
 
 namespace trireme {
 namespace {

@@ -13,8 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/futex.h"
+#include "core/base/local_process.h"
 #include "distributed/collective/board_communicator.h"
-#include "distributed/collective/shm_process.h"
 
 namespace trireme {
 

@@ -1,16 +1,11 @@
 #include "distributed/collective/stage_board.h"
 
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "core/base/futex.h"
 
 namespace trireme {
 namespace {
@@ -23,25 +18,7 @@ constexpr int kLooksBetweenOffers = 8;
 constexpr std::chrono::microseconds kOffer{50};
 constexpr std::chrono::milliseconds kSleep{50};
 
-void pause_core() {
-#if defined(__x86_64__)
-  _mm_pause();
-#else
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-#endif
-}
-
 }  // namespace
-
-void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, std::chrono::microseconds timeout) {
-  const auto us = std::max<int64_t>(0, timeout.count());
-  const timespec relative{.tv_sec = us / 1'000'000, .tv_nsec = us % 1'000'000 * 1'000};
-  syscall(SYS_futex, &word, FUTEX_WAIT, expected, &relative, nullptr, 0);
-}
-
-void futex_wake_all(std::atomic<uint32_t>& word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
-}
 
 StageBoard::StageBoard(StageCell* cells, int rank, int size, int cores)
     : cells_(cells), rank_(rank), size_(size), crowded_(size > cores) {}

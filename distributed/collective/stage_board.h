@@ -74,8 +74,4 @@ class StageBoard {
   Mutex farewell_mutex_;
 };
 
-// Waits, `timeout` at most, while `word` is `expected`; works between processes.
-void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, std::chrono::microseconds timeout);
-void futex_wake_all(std::atomic<uint32_t>& word);
-
 }  // namespace trireme

@@ -1,4 +1,4 @@
-#include "distributed/collective/shm_process.h"
+#include "core/base/local_process.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
