@@ -21,6 +21,38 @@ std::string printable(const Message& message) {
 
 }  // namespace
 
+OutgoingFrame::OutgoingFrame(FrameHeader header, OutMessage message)
+    : header_(header), message_(std::move(message)) {
+  header_.bytes = message_.bytes();
+  skip_empty();
+}
+
+void OutgoingFrame::skip_empty() {
+  while (piece_ < message_.pieces.size() && message_.pieces[piece_].bytes.size() == offset_) {
+    ++piece_;
+    offset_ = 0;
+  }
+}
+
+OutgoingFrame::Part OutgoingFrame::peek(size_t most) const {
+  if (header_left_ > 0) {
+    const auto header = std::as_bytes(std::span(&header_, 1)).last(header_left_);
+    return {header.first(std::min(most, header.size()))};
+  }
+  const Message& piece = message_.pieces[piece_];
+  const auto left = piece.bytes.subspan(offset_);
+  return {left.first(std::min(most, left.size())), &piece.owner};
+}
+
+void OutgoingFrame::advance(size_t bytes) {
+  if (header_left_ > 0) {
+    header_left_ -= bytes;
+    return;
+  }
+  offset_ += bytes;
+  skip_empty();
+}
+
 void send_refusal(FrameSink& sink, uint64_t call, const Error& error) {
   const std::string_view text = std::string_view(error.what()).substr(0, kMostText);
   const auto bytes = std::as_bytes(std::span(text));

@@ -41,6 +41,29 @@ class FrameSink {
   virtual void send(FrameHeader header, OutMessage message) = 0;
 };
 
+// A frame on its way out, part by part.
+class OutgoingFrame {
+ public:
+  OutgoingFrame(FrameHeader header, OutMessage message);
+
+  struct Part {
+    std::span<const std::byte> bytes;
+    const std::shared_ptr<const void>* owner = nullptr;  // null: the header, which is to be copied
+  };
+  bool is_over() const { return piece_ == message_.pieces.size() && header_left_ == 0; }
+  // The next bytes, as many as lie side by side, `most` at most. REQUIRES: !is_over(), most > 0.
+  Part peek(size_t most) const;
+  void advance(size_t bytes);
+
+ private:
+  void skip_empty();
+
+  FrameHeader header_;
+  OutMessage message_;
+  size_t header_left_ = sizeof(FrameHeader);
+  size_t piece_ = 0, offset_ = 0;  // what is next
+};
+
 // Refuses a call in words, as text of at most a few thousand bytes.
 void send_refusal(FrameSink& sink, uint64_t call, const Error& error);
 // The Error that a refusal's frame stands for.

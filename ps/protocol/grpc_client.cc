@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/logging.h"
+
 namespace trireme::ps {
 namespace {
 
@@ -55,8 +57,10 @@ class DialledStream final : public GrpcStream {
     context_->AddMetadata(kSessionKey, session);
   }
 
-  void dial(grpc::CompletionQueue& queue, std::function<void()> on_welcome, OnBytes on_bytes,
-            OnOver on_over) {
+  // Called with the server's host for shared memory; empty: it offers none.
+  using OnWelcome = std::function<void(const std::string& shared_memory_host)>;
+
+  void dial(grpc::CompletionQueue& queue, OnWelcome on_welcome, OnBytes on_bytes, OnOver on_over) {
     on_welcome_ = std::move(on_welcome);
     set_events(std::move(on_bytes), std::move(on_over));
     call_ = stub_->PrepareCall(context_.get(), kMethod, &queue);
@@ -74,7 +78,10 @@ class DialledStream final : public GrpcStream {
   void opened() override {
     const auto& metadata = context_->GetServerInitialMetadata();
     // A refusal has none of its own: the status says why.
-    if (metadata.find(kWelcomeKey) != metadata.end()) on_welcome_();
+    if (metadata.find(kWelcomeKey) == metadata.end()) return;
+    const auto host = metadata.find(kHostKey);
+    on_welcome_(host == metadata.end() ? ""
+                                       : std::string(host->second.data(), host->second.size()));
   }
   void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
     call_->Read(buffer, event);
@@ -114,7 +121,7 @@ class DialledStream final : public GrpcStream {
   std::unique_ptr<grpc::GenericStub> stub_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  std::function<void()> on_welcome_;
+  OnWelcome on_welcome_;
   Started started_;
   grpc::Status status_;
 };
@@ -136,24 +143,19 @@ class Core : public std::enable_shared_from_this<Core> {
     for (int i = 0; i < count; ++i) {
       streams_.push_back(std::make_shared<DialledStream>(options_, session, i));
     }
-    live_ = count;
     thread_ = std::thread([self = shared_from_this()] { self->run(); });
     pthread_setname_np(thread_.native_handle(), "ps client");
-    for (const auto& stream : streams_) dial(*stream);
-    mutex_.lock();
-    while (welcome_ < count && !over_ && changed_.wait_until(mutex_, deadline)) {
+    try {
+      dial(*streams_[0]);
+      wait_for([this]() REQUIRES(mutex_) { return welcome_ == 1; }, deadline);
+      if (options_.shared_memory && server_host() == host_for_rings()) share_memory(deadline);
+      if (ring_ != nullptr) return;
+      for (int i = 1; i < count; ++i) dial(*streams_[static_cast<size_t>(i)]);
+      wait_for([this, count]() REQUIRES(mutex_) { return welcome_ == count; }, deadline);
+    } catch (const Error& error) {
+      close(error);
+      throw;
     }
-    const bool connected = welcome_ == count && !over_;
-    const std::optional<Error> why = over_;
-    mutex_.unlock();
-    if (connected) return;
-    const double seconds = std::chrono::duration<double>(options_.connect_timeout).count();
-    const Error error = why ? *why
-                            : Error(ErrorCode::kUnavailable,
-                                    str_cat("nobody answers as ", peer_, " within ", seconds,
-                                            " s: it has not started, or cannot be reached"));
-    close(error);
-    throw error;
   }
 
   // Ends everything; returns when nothing more will be called, unless called by a callback.
@@ -164,6 +166,10 @@ class Core : public std::enable_shared_from_this<Core> {
     }
     pending_.fail(why);
     for (const auto& stream : streams_) stream->end(why);
+    if (ring_ != nullptr) {
+      ring_->stop();
+      ring_->join();
+    }
     if (thread_.get_id() == std::this_thread::get_id()) {
       thread_.detach();
     } else {
@@ -181,16 +187,77 @@ class Core : public std::enable_shared_from_this<Core> {
     }
     const auto added = pending_.add(timeout, std::move(done));
     if (added.id == 0) return;
-    streams_[added.id % streams_.size()]->send({.kind = FrameKind::kRequest, .call = added.id},
-                                               std::move(request));
+    FrameSink& sink = ring_ != nullptr
+                          ? static_cast<FrameSink&>(*ring_)
+                          : static_cast<FrameSink&>(*streams_[added.id % streams_.size()]);
+    sink.send({.kind = FrameKind::kRequest, .call = added.id}, std::move(request));
     if (!added.is_urgent) return;
     MutexLock lock(mutex_);
     if (live_ > 0) wake(queue_);
   }
 
-  const std::string& peer() const { return peer_; }
+  std::string peer() const {
+    return ring_ == nullptr ? peer_
+                            : str_cat(options_.name, " (", options_.address, ", shared memory)");
+  }
 
  private:
+  // Waits on changed_. Throws what ended the connection, or that the deadline passed.
+  template <typename Done>
+  void wait_for(const Done& done, steady_clock::time_point deadline) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (!over_ && !done()) {
+      if (!changed_.wait_until(mutex_, deadline)) break;
+    }
+    if (over_) throw Error(*over_);
+    if (done()) return;
+    const double seconds = std::chrono::duration<double>(options_.connect_timeout).count();
+    throw Error(ErrorCode::kUnavailable, str_cat("nobody answers as ", peer_, " within ", seconds,
+                                                 " s: it has not started, or cannot be reached"));
+  }
+
+  std::string server_host() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return server_host_;
+  }
+
+  // Goes on through shared memory, if that is possible.
+  void share_memory(steady_clock::time_point deadline) EXCLUDES(mutex_) {
+    std::unique_ptr<ShmRing> ring;
+    std::optional<Error> problem;
+    try {
+      ring = ShmRing::make();
+      const auto offer = std::as_bytes(std::span(&ring->offer(), 1));
+      streams_[0]->send({.kind = FrameKind::kRing}, {{own({offer.begin(), offer.end()})}});
+      wait_for([this]() REQUIRES(mutex_) { return ring_answered_; }, deadline);
+      MutexLock lock(mutex_);
+      problem = ring_refusal_;
+    } catch (const Error& error) {
+      if (ring != nullptr) throw;  // the connection is over
+      problem = error;
+    }
+    if (problem) {
+      log_warning(str_cat("not through shared memory with ", peer_, ": ", problem->what()));
+      return;
+    }
+    ring->close_file();
+    const auto stream = std::make_shared<ShmStream>(std::move(ring));
+    auto reader = make_reader();
+    stream->start(
+        "ps client shm", [reader](std::span<const std::byte> bytes) { reader->feed(bytes); },
+        [self = weak_from_this()](const Error& why) {
+          if (const auto core = self.lock()) core->streams_[0]->end(why);
+        });
+    ring_ = stream;
+    bool over = false;
+    {
+      MutexLock lock(mutex_);
+      ring_to_stop_ = stream;
+      over = over_.has_value();
+    }
+    if (over) stream->stop();
+  }
+
   void run() EXCLUDES(mutex_) {
     run_events(queue_, [this] {
       pending_.expire();
@@ -198,7 +265,26 @@ class Core : public std::enable_shared_from_this<Core> {
     });
   }
 
-  void dial(DialledStream& stream) {
+  void dial(DialledStream& stream) EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (over_) throw Error(*over_);
+      ++live_;
+    }
+    const auto on_welcome = [this](const std::string& shared_memory_host) {
+      MutexLock lock(mutex_);
+      ++welcome_;
+      server_host_ = shared_memory_host;
+      changed_.notify_all();
+    };
+    stream.dial(
+        queue_, on_welcome,
+        [reader = make_reader()](std::span<const std::byte> bytes) { reader->feed(bytes); },
+        [this](const Error& why) { lose(why); });
+  }
+
+  // Lives no longer than this.
+  std::shared_ptr<FrameReader> make_reader() {
     const auto on_frame = [this](const FrameHeader& header, Message message) {
       on_frame_(header, std::move(message));
     };
@@ -207,16 +293,8 @@ class Core : public std::enable_shared_from_this<Core> {
                                     "an answer of ", header.bytes, " bytes from ", peer_,
                                     ": at most ", options_.max_message_bytes, " are allowed")));
     };
-    auto reader =
-        std::make_shared<FrameReader>(buffers_, options_.max_message_bytes, on_frame, on_too_long);
-    const auto on_welcome = [this] {
-      MutexLock lock(mutex_);
-      ++welcome_;
-      changed_.notify_all();
-    };
-    stream.dial(
-        queue_, on_welcome, [reader](std::span<const std::byte> bytes) { reader->feed(bytes); },
-        [this](const Error& why) { lose(why); });
+    return std::make_shared<FrameReader>(buffers_, options_.max_message_bytes, on_frame,
+                                         on_too_long);
   }
 
   void on_frame_(const FrameHeader& header, Message message) {
@@ -225,6 +303,13 @@ class Core : public std::enable_shared_from_this<Core> {
         return pending_.end(header.call, {std::move(message), nullptr});
       case FrameKind::kRefusal:
         return pending_.end(header.call, failed_call(refusal_in(header, message)));
+      case FrameKind::kRingAnswer: {
+        MutexLock lock(mutex_);
+        ring_answered_ = true;
+        if (!message.bytes.empty()) ring_refusal_ = refusal_in(header, message);
+        changed_.notify_all();
+        return;
+      }
       default:
         throw data_loss("expected an answer from ", peer_, ", found a frame of kind ",
                         static_cast<int>(header.kind));
@@ -235,13 +320,16 @@ class Core : public std::enable_shared_from_this<Core> {
   void lose(const Error& why) EXCLUDES(mutex_) {
     Error first = why;
     bool last = false;
+    std::shared_ptr<ShmStream> ring;
     {
       MutexLock lock(mutex_);
       if (!over_) over_ = why;
       first = *over_;
       last = --live_ == 0;
+      ring = ring_to_stop_;
       changed_.notify_all();
     }
+    if (ring != nullptr) ring->stop();
     pending_.fail(first);
     for (const auto& stream : streams_) stream->end(first);
     if (last) queue_.Shutdown();
@@ -253,12 +341,17 @@ class Core : public std::enable_shared_from_this<Core> {
   const std::shared_ptr<ReceiveBuffers> buffers_;
   grpc::CompletionQueue queue_;
   std::vector<std::shared_ptr<DialledStream>> streams_;  // does not change once they are dialled
+  std::shared_ptr<ShmStream> ring_;  // does not change once connected; null: not used
   std::thread thread_;
 
   Mutex mutex_;
   ConditionVariable changed_;
   int welcome_ GUARDED_BY(mutex_) = 0;
-  int live_ GUARDED_BY(mutex_) = 0;
+  int live_ GUARDED_BY(mutex_) = 0;  // streams that were dialled and are not over
+  std::string server_host_ GUARDED_BY(mutex_);
+  bool ring_answered_ GUARDED_BY(mutex_) = false;
+  std::optional<Error> ring_refusal_ GUARDED_BY(mutex_);
+  std::shared_ptr<ShmStream> ring_to_stop_ GUARDED_BY(mutex_);
   std::optional<Error> over_ GUARDED_BY(mutex_);
 };
 

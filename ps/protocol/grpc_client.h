@@ -6,6 +6,7 @@
 #include "ps/protocol/grpc_stream.h"
 #include "ps/protocol/pending_calls.h"
 #include "ps/protocol/rpc.h"
+#include "ps/protocol/shm_stream.h"
 
 namespace trireme::ps {
 

@@ -47,10 +47,9 @@ class AcceptedStream final : public GrpcStream {
     return found == all.end() ? "" : std::string(found->second.data(), found->second.size());
   }
   std::string method() const { return context_->method(); }
-  const std::string& peer() const { return peer_; }
+  std::string peer() const { return context_->peer(); }
 
   void welcome(const std::string& shared_memory_host, OnBytes on_bytes, OnOver on_over) {
-    peer_ = context_->peer();
     context_->AddInitialMetadata(kWelcomeKey, "1");
     if (!shared_memory_host.empty()) context_->AddInitialMetadata(kHostKey, shared_memory_host);
     set_events(std::move(on_bytes), std::move(on_over));
@@ -84,7 +83,6 @@ class AcceptedStream final : public GrpcStream {
   std::unique_ptr<grpc::GenericServerContext> context_;
   std::unique_ptr<grpc::GenericServerAsyncReaderWriter> call_;
   grpc::Status status_;
-  std::string peer_;
 };
 
 class GrpcServer final : public RpcServer {
@@ -148,7 +146,9 @@ class GrpcServer final : public RpcServer {
   }
 
   std::string address() const override { return address_; }
-  std::string shared_memory_host() const override { return {}; }
+  std::string shared_memory_host() const override {
+    return options_.shared_memory ? host_for_rings() : "";
+  }
 
  private:
   // Waits for the next call on a queue.
@@ -216,34 +216,18 @@ class GrpcServer final : public RpcServer {
 
   void welcome(const std::shared_ptr<AcceptedStream>& stream,
                const std::shared_ptr<Session>& session, const GrpcStream::OnOver& gone) {
-    AcceptedStream* const raw = stream.get();  // lives while it reads
-    const auto on_frame = [session, raw](const FrameHeader& header, Message message) {
-      if (header.kind != FrameKind::kRequest) {
-        throw data_loss("expected a request, found a frame of kind ",
-                        static_cast<int>(header.kind));
-      }
-      session->arrived(header.call, std::move(message), raw->shared_from_this());
-    };
-    const auto on_too_long = [session, raw,
-                              most = options_.max_message_bytes](const FrameHeader& header) {
-      const Error why =
-          invalid_argument("expected a request of at most ", most, " bytes, found one of ",
-                           header.bytes, "; send fewer rows at a time");
-      log_error(str_cat("refused a request of ", raw->peer(), ": ", why.what()));
-      send_refusal(*raw, header.call, why);
-      session->skipped(header.call);
-    };
-    auto reader =
-        std::make_shared<FrameReader>(buffers_, options_.max_message_bytes, on_frame, on_too_long);
-    const auto on_bytes = [reader, raw](std::span<const std::byte> bytes) {
-      try {
-        reader->feed(bytes);
-      } catch (const Error& error) {
-        log_error(str_cat("closed the connection of ", raw->peer(), ": ", error.what()));
-        throw;
-      }
-    };
-    stream->welcome(shared_memory_host(), on_bytes, gone);
+    AcceptedStream* const raw = stream.get();  // outlives what it calls
+    auto peer = std::make_shared<ServerPeer>(
+        ServerPeer::Options{.name = stream->peer(),
+                            .max_message_bytes = options_.max_message_bytes,
+                            .shared_memory = options_.shared_memory},
+        session, buffers_, stream, [raw](const Error& why) { raw->end(why); });
+    stream->welcome(
+        shared_memory_host(), [peer](std::span<const std::byte> bytes) { peer->feed(bytes); },
+        [peer, gone](const Error& why) {
+          peer->close();
+          gone(why);
+        });
   }
 
   // The session of this name: its first stream makes it.

@@ -5,7 +5,7 @@
 
 #include "ps/protocol/grpc_stream.h"
 #include "ps/protocol/rpc.h"
-#include "ps/protocol/session.h"
+#include "ps/protocol/server_peer.h"
 
 namespace trireme::ps {
 

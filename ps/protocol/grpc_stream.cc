@@ -78,14 +78,6 @@ void run_events(grpc::CompletionQueue& queue,
 
 void wake(grpc::CompletionQueue& queue) { (new WakeUp)->set(queue); }
 
-// A frame that is not written to its end yet.
-struct GrpcStream::Outgoing {
-  FrameHeader header;
-  OutMessage message;
-  bool header_written = false;
-  size_t piece = 0, offset = 0;  // what is next
-};
-
 GrpcStream::GrpcStream() : buffer_(std::make_unique<grpc::ByteBuffer>()) {}
 
 GrpcStream::~GrpcStream() = default;
@@ -163,12 +155,11 @@ void GrpcStream::write(std::vector<grpc::Slice> chunk) {
 }
 
 void GrpcStream::send(FrameHeader header, OutMessage message) {
-  header.bytes = message.bytes();
   std::vector<grpc::Slice> chunk;
   {
     MutexLock lock(mutex_);
     if (over_) return;
-    outgoing_.push_back({.header = header, .message = std::move(message)});
+    outgoing_.emplace_back(header, std::move(message));
     if (!may_write_) return;
     may_write_ = false;
     ++under_way_;
@@ -184,41 +175,28 @@ std::vector<grpc::Slice> GrpcStream::next_chunk() {
     if (!copied.empty()) chunk.emplace_back(copied.data(), copied.size());
     copied.clear();
   };
-  const auto append = [&](std::span<const std::byte> bytes) {
-    copied.insert(copied.end(), bytes.begin(), bytes.end());
-  };
   size_t room = kChunkBytes;
-  while (room > sizeof(FrameHeader) && !outgoing_.empty()) {
-    Outgoing& frame = outgoing_.front();
-    if (!frame.header_written) {
-      append(std::as_bytes(std::span(&frame.header, 1)));
-      room -= sizeof(FrameHeader);
-      frame.header_written = true;
-    }
-    while (frame.piece < frame.message.pieces.size() && room > 0) {
-      Message& piece = frame.message.pieces[frame.piece];
-      const auto left = piece.bytes.subspan(frame.offset);
-      const auto part = left.first(std::min(left.size(), room));
-      const bool last = part.size() == left.size();
-      if (part.size() <= kCopyBytes) {
-        append(part);
+  while (room > 0 && !outgoing_.empty()) {
+    OutgoingFrame& frame = outgoing_.front();
+    while (!frame.is_over() && room > 0) {
+      const OutgoingFrame::Part part = frame.peek(room);
+      if (part.owner == nullptr || part.bytes.size() <= kCopyBytes) {
+        copied.insert(copied.end(), part.bytes.begin(), part.bytes.end());
       } else {
         flush();
-        chunk.push_back(borrow(last ? std::move(piece.owner) : piece.owner, part));
+        chunk.push_back(borrow(*part.owner, part.bytes));
       }
-      room -= part.size();
-      frame.offset = last ? 0 : frame.offset + part.size();
-      if (last) ++frame.piece;
+      room -= part.bytes.size();
+      frame.advance(part.bytes.size());
     }
-    if (frame.piece < frame.message.pieces.size()) break;
-    outgoing_.pop_front();
+    if (frame.is_over()) outgoing_.pop_front();
   }
   flush();
   return chunk;
 }
 
 void GrpcStream::on_written(bool ok) {
-  std::deque<Outgoing> dropped;
+  std::deque<OutgoingFrame> dropped;
   std::vector<grpc::Slice> chunk;
   {
     MutexLock lock(mutex_);
@@ -276,7 +254,7 @@ void GrpcStream::end(const Error& why) {
 }
 
 void GrpcStream::release() {
-  std::deque<Outgoing> dropped;
+  std::deque<OutgoingFrame> dropped;
   {
     MutexLock lock(mutex_);
     if (--under_way_ > 0 || !over_ || finished_) return;

@@ -81,7 +81,6 @@ class GrpcStream : public FrameSink, public std::enable_shared_from_this<GrpcStr
     Step step = Step::kOpening;
     std::shared_ptr<GrpcStream> keep;  // while under way
   };
-  struct Outgoing;
 
   void on_opened(bool ok) EXCLUDES(mutex_);
   void on_read(bool ok) EXCLUDES(mutex_);
@@ -100,7 +99,7 @@ class GrpcStream : public FrameSink, public std::enable_shared_from_this<GrpcStr
   const std::unique_ptr<grpc::ByteBuffer> buffer_;  // of the read under way
 
   Mutex mutex_;
-  std::deque<Outgoing> outgoing_ GUARDED_BY(mutex_);
+  std::deque<OutgoingFrame> outgoing_ GUARDED_BY(mutex_);
   bool may_write_ GUARDED_BY(mutex_) = false;  // open, and no write is under way
   int under_way_ GUARDED_BY(mutex_) = 0;       // gRPC's operations, and who is inside its calls
   bool over_ GUARDED_BY(mutex_) = false;       // nothing new is begun

@@ -108,6 +108,10 @@ void check_header(const Cursor& cursor, const RequestHeader& header) {
   if (header.step < 0) {
     cursor.fail(offsetof(RequestHeader, step), "expected a step from 0 on, found ", header.step);
   }
+  if (header.acknowledged_step < 0) {
+    cursor.fail(offsetof(RequestHeader, acknowledged_step), "expected a step from 0 on, found ",
+                header.acknowledged_step);
+  }
   if (header.kind != RequestKind::kPush) return;
   if (header.sequence == 0) {
     cursor.fail(offsetof(RequestHeader, sequence),

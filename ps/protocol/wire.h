@@ -51,7 +51,9 @@ struct RequestHeader {
   float learning_rate = 0;
   RowType row_type = RowType::kFloat32;  // of all sections; kPull: wanted for the answer
   int64_t snapshot = 0;                  // kPull: id of an open snapshot; 0: the rows as they are
-  uint64_t reserved = 0;
+  // All parts of this worker's steps up to this one were acknowledged by this slot (kPull, kPush).
+  // After a slot came back from an older snapshot it thus knows for which pushes not to wait.
+  int64_t acknowledged_step = 0;
 };
 static_assert(sizeof(RequestHeader) == 88);
 
