@@ -37,6 +37,11 @@ struct PsClientOptions {
   bool shared_memory = true;                  // with servers of this host
   int connections = 2;                        // to each server
   std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  // A push without an answer for so long is sent once more; a pull, which may wait for other
+  // workers, after five times that.
+  std::chrono::milliseconds resend_after{2'000};
+  // How a connection to a server is made; null: connect_rpc(). Tests put a faulty one in between.
+  std::function<std::shared_ptr<RpcConnection>(const ConnectOptions&)> connect;
   // Hot rows are taken from the worker's own memory when they are at most so many steps old. 0:
   // off.
   int cache_staleness = 0;
