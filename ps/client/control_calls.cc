@@ -1,0 +1,75 @@
+#include "ps/client/control_calls.h"
+
+#include <cstring>
+#include <future>
+#include <utility>
+
+#include "proto/ps.pb.h"
+#include "ps/client/operation.h"
+
+namespace trireme::ps {
+
+OutMessage control_message(const PsClientOptions& options, int slot, const Destination& destination,
+                           const proto::ControlRequest& request) {
+  const RequestHeader header{.kind = RequestKind::kControl,
+                             .slot = slot,
+                             .view = destination.view,
+                             .worker = options.worker,
+                             .incarnation = options.incarnation};
+  std::vector<std::byte> bytes(sizeof(header) + request.ByteSizeLong());
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  request.SerializeToArray(bytes.data() + sizeof(header),
+                           static_cast<int>(bytes.size() - sizeof(header)));
+  OutMessage message;
+  message.pieces.push_back(own(std::move(bytes)));
+  return message;
+}
+
+proto::ControlAnswer control_answer(const Message& message) {
+  const Answer answer = parse_answer(message, RowType::kFloat32, {});
+  proto::ControlAnswer result;
+  if (!result.ParseFromArray(answer.body.data(), static_cast<int>(answer.body.size()))) {
+    throw data_loss("an answer of ", answer.body.size(),
+                    " bytes of a parameter server is no ControlAnswer");
+  }
+  return result;
+}
+
+std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
+                                      const std::string& what,
+                                      const std::vector<ControlCall>& calls, bool is_repeatable) {
+  std::vector<proto::ControlAnswer> answers(calls.size());
+  if (calls.empty()) return answers;
+  const auto promise = std::make_shared<std::promise<std::unique_ptr<Error>>>();
+  const auto operation = std::make_shared<Operation>(
+      static_cast<int>(calls.size()),
+      [promise](std::unique_ptr<Error> error) { promise->set_value(std::move(error)); });
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const ControlCall& call = calls[i];
+    // A copy of the request: an attempt may outlast this call.
+    auto request = std::make_shared<proto::ControlRequest>(*call.request);
+    Parcel parcel{.slot = call.slot, .what = what, .is_control = true};
+    parcel.make = [&options, slot = call.slot, request](const Destination& destination) {
+      return control_message(options, slot, destination, *request);
+    };
+    parcel.deadline = std::chrono::steady_clock::now() + options.timeout;
+    parcel.resend_after = is_repeatable ? options.resend_after : 2 * options.timeout;
+    parcel.done = [operation, answer = &answers[i]](const Message& message,
+                                                    std::unique_ptr<Error> error) {
+      const auto lease = operation->borrow();
+      if (lease == nullptr) return;
+      try {
+        if (error == nullptr) *answer = control_answer(message);
+      } catch (const Error& bad) {
+        error = std::make_unique<Error>(bad);
+      }
+      operation->finish_part(std::move(error));
+    };
+    courier.send(std::move(parcel));
+  }
+  const auto error = promise->get_future().get();
+  if (error != nullptr) throw Error(*error);
+  return answers;
+}
+
+}  // namespace trireme::ps

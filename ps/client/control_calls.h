@@ -1,0 +1,36 @@
+// What is rare: requests of proto/ps.proto to a slot, and their answers.
+//
+// Any thread; ask() waits.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "ps/client/courier.h"
+#include "ps/client/ps_client.h"
+
+namespace trireme::ps {
+
+namespace proto {
+class ControlAnswer;
+class ControlRequest;
+}  // namespace proto
+
+OutMessage control_message(const PsClientOptions& options, int slot, const Destination& destination,
+                           const proto::ControlRequest& request);
+// Throws Error{kDataLoss} for an answer that is none.
+proto::ControlAnswer control_answer(const Message& message);
+
+struct ControlCall {
+  int slot = 0;
+  const proto::ControlRequest* request = nullptr;
+};
+// Sends all of them and waits for all answers, which come in the same order. `is_repeatable`: may
+// be sent again when an answer does not come soon; else only when the server is lost. Throws the
+// first error.
+std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
+                                      const std::string& what,
+                                      const std::vector<ControlCall>& calls, bool is_repeatable);
+
+}  // namespace trireme::ps

@@ -1,0 +1,211 @@
+#include "ps/client/key_set.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+namespace trireme::ps {
+
+// Sorts by (virtual shard, key): first into shards by counting, which keeps ascending keys in
+// order, then each shard by key where that is still needed.
+class KeySetMaker {
+ public:
+  KeySetMaker(int table, const TableSpec& spec, const ShardMap& shards,
+              std::span<const int> slot_of_shard)
+      : spec_(spec), shards_(shards), slot_of_shard_(slot_of_shard) {
+    set_->table_ = table;
+    set_->dim_ = spec.dim;
+  }
+
+  std::shared_ptr<const KeySet> make(std::span<const int64_t> keys) {
+    check(keys);
+    set_->given_ = static_cast<int64_t>(keys.size());
+    group(keys);
+    const bool unique_and_sorted =
+        std::ranges::adjacent_find(keys, std::ranges::greater_equal{}) == keys.end();
+    if (!unique_and_sorted) sort_groups(keys);
+    place_.resize(keys.size());
+    for (int slot = 0; slot < slots(); ++slot) add_slot(slot, keys, unique_and_sorted);
+    return set_;
+  }
+
+  // Shards of a dense table are ranges of its keys.
+  std::shared_ptr<const KeySet> make_full() {
+    set_->given_ = spec_.rows;
+    std::vector<SlotKeys> parts;
+    for (int64_t key = 0; key < spec_.rows; ++key) {
+      const int slot = slot_of_shard_[shard_of(key)];
+      if (parts.empty() || parts.back().slot != slot) {
+        parts.push_back({.slot = slot, .first = key});
+      }
+      parts.back().keys.push_back(key);
+    }
+    std::ranges::stable_sort(parts, {}, &SlotKeys::slot);
+    // A slot with several ranges, after some moved, names its inputs one by one.
+    for (SlotKeys& part : parts) {
+      if (set_->slots_.empty() || set_->slots_.back().slot != part.slot) {
+        set_->slots_.push_back(std::move(part));
+        continue;
+      }
+      SlotKeys& whole = set_->slots_.back();
+      if (whole.is_contiguous()) name_inputs(whole, whole.first, 0);
+      name_inputs(part, part.first, whole.keys.size());
+      whole.keys.insert(whole.keys.end(), part.keys.begin(), part.keys.end());
+      whole.inputs.insert(whole.inputs.end(), part.inputs.begin(), part.inputs.end());
+      whole.places.insert(whole.places.end(), part.places.begin(), part.places.end());
+    }
+    for (SlotKeys& slot : set_->slots_) slot.list_id = key_list_id(set_->table_, slot.keys);
+    return set_;
+  }
+
+ private:
+  static void name_inputs(SlotKeys& part, int64_t first, size_t place) {
+    part.inputs.resize(part.keys.size());
+    part.places.resize(part.keys.size());
+    std::iota(part.inputs.begin(), part.inputs.end(), static_cast<uint32_t>(first));
+    std::iota(part.places.begin(), part.places.end(), static_cast<uint32_t>(place));
+  }
+  size_t shard_of(int64_t key) const {
+    return static_cast<size_t>(shards_.shard_of(set_->table_, key));
+  }
+  int slots() const { return *std::ranges::max_element(slot_of_shard_) + 1; }
+
+  void check(std::span<const int64_t> keys) const {
+    if (keys.size() >= std::numeric_limits<uint32_t>::max()) {
+      throw invalid_argument("table \"", spec_.name, "\": ", keys.size(),
+                             " keys in one batch: expected fewer than 2^32");
+    }
+    const int64_t limit = spec_.is_dense() ? spec_.rows : std::numeric_limits<int64_t>::max();
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (keys[i] >= 0 && keys[i] < limit) continue;
+      throw invalid_argument("table \"", spec_.name, "\": expected keys from 0 ",
+                             spec_.is_dense() ? str_cat("to ", limit - 1) : "on", ", found ",
+                             keys[i], " at place ", i, " of the batch");
+    }
+  }
+
+  // order_: numbers of the keys, shard by shard; begin_: where each shard's are.
+  void group(std::span<const int64_t> keys) {
+    const auto shards = static_cast<size_t>(shards_.shards());
+    shard_.resize(keys.size());
+    begin_.assign(shards + 1, 0);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      shard_[i] = static_cast<uint16_t>(shard_of(keys[i]));
+      ++begin_[shard_[i] + size_t{1}];
+    }
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    std::vector<size_t> next(begin_.begin(), begin_.end() - 1);
+    order_.resize(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) order_[next[shard_[i]]++] = static_cast<uint32_t>(i);
+  }
+
+  void sort_groups(std::span<const int64_t> keys) {
+    std::vector<std::pair<int64_t, uint32_t>> group;
+    for (size_t s = 0; s + 1 < begin_.size(); ++s) {
+      group.clear();
+      for (size_t j = begin_[s]; j < begin_[s + 1]; ++j) {
+        group.emplace_back(keys[order_[j]], order_[j]);
+      }
+      std::ranges::sort(group);
+      for (size_t j = 0; j < group.size(); ++j) order_[begin_[s] + j] = group[j].second;
+    }
+  }
+
+  void add_slot(int slot, std::span<const int64_t> keys, bool unique_and_sorted) {
+    size_t given = 0;
+    for (size_t s = 0; s < slot_of_shard_.size(); ++s) {
+      if (slot_of_shard_[s] == slot) given += begin_[s + 1] - begin_[s];
+    }
+    if (given == 0) return;
+    SlotKeys part{.slot = slot};
+    part.keys.reserve(given);
+    for (size_t s = 0; s < slot_of_shard_.size(); ++s) {
+      if (slot_of_shard_[s] != slot) continue;
+      for (size_t j = begin_[s]; j < begin_[s + 1]; ++j) {
+        const int64_t key = keys[order_[j]];
+        const bool repeated = j > begin_[s] && part.keys.back() == key;
+        part.has_repeats |= repeated;
+        if (!repeated) part.keys.push_back(key);
+        place_[order_[j]] = static_cast<uint32_t>(part.keys.size() - 1);
+      }
+    }
+    part.list_id = key_list_id(set_->table_, part.keys);
+    fill_places(part, given, unique_and_sorted);
+    set_->slots_.push_back(std::move(part));
+  }
+
+  // In the order of what was given: both sides are then read and written nearly in order.
+  void fill_places(SlotKeys& part, size_t given, bool unique_and_sorted) {
+    const bool all = given == place_.size();
+    part.places.reserve(given);
+    if (!all) part.inputs.reserve(given);
+    for (size_t i = 0; i < place_.size(); ++i) {
+      if (!all && slot_of_shard_[shard_[i]] != part.slot) continue;
+      part.places.push_back(place_[i]);
+      if (!all) part.inputs.push_back(static_cast<uint32_t>(i));
+    }
+    // Already as they are sent: a dense table's, or few.
+    const auto in_order = [](const std::vector<uint32_t>& numbers) {
+      return std::ranges::adjacent_find(
+                 numbers, [](uint32_t a, uint32_t b) { return a + 1 != b; }) == numbers.end();
+    };
+    if (!unique_and_sorted || !in_order(part.places) || !in_order(part.inputs)) return;
+    part.first = all ? 0 : part.inputs.front();
+    part.places.clear();
+    part.inputs.clear();
+  }
+
+  const TableSpec& spec_;
+  const ShardMap& shards_;
+  const std::span<const int> slot_of_shard_;
+  const std::shared_ptr<KeySet> set_ = std::make_shared<KeySet>();
+  std::vector<size_t> begin_;
+  std::vector<uint32_t> order_;
+  std::vector<uint16_t> shard_;  // by number of the key
+  std::vector<uint32_t> place_;  // the same: where its row is among its slot's
+};
+
+void KeySet::gather(const SlotKeys& slot, const float* rows, float* gathered) const {
+  const auto dim = static_cast<size_t>(dim_);
+  if (slot.is_contiguous()) {
+    std::copy_n(rows + static_cast<size_t>(slot.first) * dim, slot.keys.size() * dim, gathered);
+    return;
+  }
+  if (slot.has_repeats) std::fill_n(gathered, slot.keys.size() * dim, 0.0F);
+  for (size_t j = 0; j < slot.places.size(); ++j) {
+    const float* const from = rows + (slot.inputs.empty() ? j : slot.inputs[j]) * dim;
+    float* const to = gathered + slot.places[j] * dim;
+    if (slot.has_repeats) {
+      for (size_t k = 0; k < dim; ++k) to[k] += from[k];
+    } else {
+      std::copy_n(from, dim, to);
+    }
+  }
+}
+
+void KeySet::scatter(const SlotKeys& slot, const float* gathered, float* rows) const {
+  const auto dim = static_cast<size_t>(dim_);
+  if (slot.is_contiguous()) {
+    std::copy_n(gathered, slot.keys.size() * dim, rows + static_cast<size_t>(slot.first) * dim);
+    return;
+  }
+  for (size_t j = 0; j < slot.places.size(); ++j) {
+    const size_t input = slot.inputs.empty() ? j : slot.inputs[j];
+    std::copy_n(gathered + slot.places[j] * dim, dim, rows + input * dim);
+  }
+}
+
+std::shared_ptr<const KeySet> make_key_set(int table, const TableSpec& spec,
+                                           std::span<const int64_t> keys, const ShardMap& shards,
+                                           std::span<const int> slot_of_shard) {
+  return KeySetMaker(table, spec, shards, slot_of_shard).make(keys);
+}
+
+std::shared_ptr<const KeySet> make_full_key_set(int table, const TableSpec& spec,
+                                                const ShardMap& shards,
+                                                std::span<const int> slot_of_shard) {
+  return KeySetMaker(table, spec, shards, slot_of_shard).make_full();
+}
+
+}  // namespace trireme::ps

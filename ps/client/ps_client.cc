@@ -1,0 +1,402 @@
+#include "ps/client/ps_client.h"
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "core/base/logging.h"
+#include "core/io/atomic_file.h"
+#include "distributed/coordination/directory.h"
+#include "distributed/coordination/directory_client.h"
+#include "proto/ps.pb.h"
+#include "ps/client/control_calls.h"
+#include "ps/client/courier.h"
+#include "ps/client/key_set.h"
+#include "ps/client/transfers.h"
+#include "ps/protocol/setup.h"
+
+namespace trireme::ps {
+namespace {
+
+using std::chrono::milliseconds;
+
+static_assert(kDirectoryShards == kVirtualShards, "the directory deals out all virtual shards");
+
+// A server says who keeps it waiting before this side's own patience ends.
+constexpr double kServerPatience = 0.9;
+
+proto::Setup::Consistency to_proto(Consistency consistency) {
+  switch (consistency) {
+    case Consistency::kSync:
+      return proto::Setup::SYNC;
+    case Consistency::kBounded:
+      return proto::Setup::BOUNDED;
+    case Consistency::kAsync:
+      break;
+  }
+  return proto::Setup::ASYNC;
+}
+
+proto::ControlRequest setup_request(const PsClientOptions& options) {
+  proto::ControlRequest request;
+  proto::Setup* setup = request.mutable_setup();
+  for (const TableSpec& table : options.tables) to_proto(table, *setup->add_tables());
+  setup->set_workers(options.workers);
+  setup->set_dense(to_proto(options.dense));
+  setup->set_sparse(to_proto(options.sparse));
+  setup->set_staleness(options.staleness);
+  setup->set_backup_workers(options.backup_workers);
+  setup->set_timeout_s(std::chrono::duration<double>(options.timeout).count() * kServerPatience);
+  return request;
+}
+
+// Waits for what a function with a callback does.
+template <typename Start>
+void wait_for(Start start) {
+  // Shared: whoever sets the value may still be at it when the wait is over.
+  const auto promise = std::make_shared<std::promise<std::unique_ptr<Error>>>();
+  start([promise](std::unique_ptr<Error> error) { promise->set_value(std::move(error)); });
+  const auto error = promise->get_future().get();
+  if (error != nullptr) throw Error(*error);
+}
+
+}  // namespace
+
+class PsClient::Impl {
+ public:
+  explicit Impl(PsClientOptions options)
+      : options_(std::move(options)),
+        shards_(options_.tables),
+        setup_(setup_request(options_)),
+        directory_(directory_options()),
+        view_(directory_.wait_for_view(1, options_.timeout)),
+        full_sets_(options_.tables.size()) {
+    start_courier();
+    transfers_ = std::make_unique<Transfers>(options_, *courier_, slots());
+    has_transfers_ = true;
+    try {
+      courier_->wait_until_ready(options_.timeout);
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
+  ~Impl() { stop(); }
+
+  const PsClientOptions& options() const { return options_; }
+  Transfers& transfers() { return *transfers_; }
+
+  std::shared_ptr<const KeySet> prepare(int table, std::span<const int64_t> keys) const {
+    return make_key_set(table, spec(table), keys, shards_, view_.slot_of_shard);
+  }
+
+  std::shared_ptr<const KeySet> all_keys(int table) {
+    MutexLock lock(mutex_);
+    auto& set = full_sets_[static_cast<size_t>(table)];
+    if (!spec(table).is_dense()) {
+      throw invalid_argument("table \"", spec(table).name, "\" is sparse: it has no last key");
+    }
+    if (set == nullptr) {
+      set = make_full_key_set(table, spec(table), shards_, view_.slot_of_shard);
+    }
+    return set;
+  }
+
+  std::vector<int64_t> snapshots(int64_t id) EXCLUDES(mutex_) {
+    if (id == 0) return {};
+    MutexLock lock(mutex_);
+    const auto found = snapshots_.find(id);
+    if (found == snapshots_.end()) throw invalid_argument("snapshot ", id, " is not open");
+    return found->second;
+  }
+
+  int64_t last_step(int parts) {
+    proto::ControlRequest request;
+    request.mutable_last_sequence()->set_worker(options_.worker);
+    int64_t least = std::numeric_limits<int64_t>::max();
+    for (const auto& answer : ask_all("asking for the last step", request, true)) {
+      least = std::min(least, static_cast<int64_t>(answer.last_sequence()) / parts);
+    }
+    return least;
+  }
+
+  void assign(int table, std::span<const float> values, bool replace);
+
+  int64_t open_snapshot() {
+    proto::ControlRequest request;
+    request.mutable_open_snapshot();
+    std::vector<int64_t> ids;
+    for (const auto& answer : ask_all("opening a snapshot", request, false)) {
+      ids.push_back(answer.snapshot());
+    }
+    MutexLock lock(mutex_);
+    snapshots_[++last_snapshot_] = std::move(ids);
+    return last_snapshot_;
+  }
+
+  void close_snapshot(int64_t snapshot) {
+    const std::vector<int64_t> ids = snapshots(snapshot);
+    ask_each("closing a snapshot", false, [&](int slot, proto::ControlRequest& request) {
+      request.mutable_close_snapshot()->set_snapshot(ids[static_cast<size_t>(slot)]);
+    });
+    MutexLock lock(mutex_);
+    snapshots_.erase(snapshot);
+  }
+
+  int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since) {
+    const std::vector<int64_t> ids = snapshots(snapshot);
+    const auto answers =
+        ask_each("saving a snapshot", false, [&](int slot, proto::ControlRequest& request) {
+          proto::SaveSnapshot* save = request.mutable_save_snapshot();
+          save->set_snapshot(ids[static_cast<size_t>(slot)]);
+          save->set_prefix(prefix);
+          save->set_changed_since(changed_since);
+        });
+    int64_t rows = 0;
+    for (const auto& answer : answers) rows += answer.rows_written();
+    // Last of all: without it the rest is no checkpoint.
+    io::write_file_atomically(prefix + ".ps", str_cat("slots ", slots(), "\nrows ", rows,
+                                                      "\nchanged_since ", changed_since, "\n"));
+    return rows;
+  }
+
+  void restore_snapshot(const std::string& prefix) {
+    proto::ControlRequest request;
+    request.mutable_restore_snapshot()->set_prefix(prefix);
+    ask_all("restoring a snapshot", request, false);
+  }
+
+  void evict() {
+    proto::ControlRequest request;
+    request.mutable_evict();
+    ask_all("evicting rows", request, true);
+  }
+
+  void sum(const std::string& name, std::span<double> values) {
+    directory_.sum(name, options_.workers, values, options_.timeout);
+  }
+
+  std::string status();
+
+ private:
+  int slots() const { return static_cast<int>(view_.slots.size()); }
+  const TableSpec& spec(int table) const {
+    TRIREME_CHECK(table >= 0 && static_cast<size_t>(table) < options_.tables.size(), "table ",
+                  table);
+    return options_.tables[static_cast<size_t>(table)];
+  }
+
+  DirectoryClientOptions directory_options() {
+    return {.address = options_.coordinator,
+            .secret = options_.secret,
+            .job_id = options_.job_id,
+            .index = options_.worker,
+            .incarnation = options_.incarnation,
+            .servers = options_.servers,
+            .replicas = options_.replicas,
+            .connect_timeout = options_.timeout,
+            .on_view =
+                [this](const ServerView& view) {
+                  MutexLock lock(view_mutex_);
+                  if (courier_ != nullptr) courier_->set_view(view);
+                },
+            .on_lost =
+                [this](const Error& error) {
+                  MutexLock lock(view_mutex_);
+                  if (courier_ != nullptr) courier_->fail(error);
+                }};
+  }
+
+  void start_courier() {
+    CourierOptions options;
+    options.secret = options_.secret;
+    options.job_id = options_.job_id;
+    options.shared_memory = options_.shared_memory;
+    options.connections = options_.connections;
+    options.make_setup = [this](int slot, const Destination& destination) {
+      return control_message(options_, slot, destination, setup_);
+    };
+    options.on_setup = [this](int slot, const SlotEntry& entry, const Message& answer) {
+      note_setup(slot, entry, answer);
+    };
+    options.suspect = [this](int server) { directory_.suspect(server); };
+    MutexLock lock(view_mutex_);
+    courier_ = std::make_unique<Courier>(std::move(options), view_);
+    courier_->set_view(directory_.view());  // what came since
+  }
+
+  // Views come as long as the directory's client lives, which is longer.
+  void stop() {
+    std::unique_ptr<Courier> courier;
+    {
+      MutexLock lock(view_mutex_);
+      courier = std::move(courier_);
+    }
+  }
+
+  // Says once what was lost when a slot had to begin from a snapshot.
+  void note_setup(int slot, const SlotEntry& entry, const Message& message) {
+    if (!entry.restore || !has_transfers_) return;
+    const int64_t had = transfers_->acknowledged_step(slot);
+    const int64_t has = control_answer(message).step();
+    if (has >= had) return;
+    log_warning(str_cat("slot ", slot,
+                        " had no other copy when its server died: it goes on from "
+                        "step ",
+                        has, " of its last snapshot; ", had - has,
+                        " steps of this worker are lost there"));
+  }
+
+  std::vector<proto::ControlAnswer> ask_all(const std::string& what,
+                                            const proto::ControlRequest& request,
+                                            bool is_repeatable) {
+    std::vector<ControlCall> calls;
+    for (int slot = 0; slot < slots(); ++slot) calls.push_back({.slot = slot, .request = &request});
+    return ask(*courier_, options_, what, calls, is_repeatable);
+  }
+  template <typename Fill>
+  std::vector<proto::ControlAnswer> ask_each(const std::string& what, bool is_repeatable,
+                                             Fill fill) {
+    std::vector<proto::ControlRequest> requests(static_cast<size_t>(slots()));
+    std::vector<ControlCall> calls;
+    for (int slot = 0; slot < slots(); ++slot) {
+      proto::ControlRequest& request = requests[static_cast<size_t>(slot)];
+      fill(slot, request);
+      calls.push_back({.slot = slot, .request = &request});
+    }
+    return ask(*courier_, options_, what, calls, is_repeatable);
+  }
+
+  const PsClientOptions options_;
+  const ShardMap shards_;
+  const proto::ControlRequest setup_;
+  Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
+  std::unique_ptr<Courier> courier_;
+  std::unique_ptr<Transfers> transfers_;
+  std::atomic<bool> has_transfers_{false};
+  DirectoryClient directory_;
+  const ServerView view_;  // the first: how many slots there are, and which shards they hold
+
+  Mutex mutex_;
+  std::vector<std::shared_ptr<const KeySet>> full_sets_ GUARDED_BY(mutex_);
+  std::map<int64_t, std::vector<int64_t>> snapshots_ GUARDED_BY(mutex_);  // ids by slot
+  int64_t last_snapshot_ GUARDED_BY(mutex_) = 0;
+};
+
+void PsClient::Impl::assign(int table, std::span<const float> values, bool replace) {
+  constexpr int64_t kMostBytes = 16 << 20;  // a message
+  const std::shared_ptr<const KeySet> set = all_keys(table);
+  const TableSpec& table_spec = spec(table);
+  if (static_cast<int64_t>(values.size()) != table_spec.elements) {
+    throw invalid_argument("table \"", table_spec.name, "\": expected ", table_spec.elements,
+                           " values, found ", values.size());
+  }
+  std::vector<float> padded(values.begin(), values.end());
+  padded.resize(static_cast<size_t>(table_spec.rows * table_spec.dim));
+  const int64_t dim = table_spec.dim;
+  const int64_t chunk =
+      std::max<int64_t>(1, kMostBytes / (dim * static_cast<int64_t>(sizeof(float))));
+  std::vector<proto::ControlRequest> requests;
+  std::vector<int> slots;
+  for (const SlotKeys& keys : set->slots()) {
+    std::vector<float> rows(static_cast<size_t>(keys.count() * dim));
+    set->gather(keys, padded.data(), rows.data());
+    for (int64_t begin = 0; begin < keys.count(); begin += chunk) {
+      const int64_t count = std::min(chunk, keys.count() - begin);
+      slots.push_back(keys.slot);
+      proto::Assign* assign = requests.emplace_back().mutable_assign();
+      assign->set_table(table);
+      assign->mutable_keys()->Add(keys.keys.begin() + begin, keys.keys.begin() + begin + count);
+      assign->set_rows(rows.data() + begin * dim, static_cast<size_t>(count * dim) * sizeof(float));
+      assign->set_replace(replace);
+    }
+  }
+  std::vector<ControlCall> calls;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    calls.push_back({.slot = slots[i], .request = &requests[i]});
+  }
+  ask(*courier_, options_, str_cat("assigning table \"", table_spec.name, "\""), calls, true);
+}
+
+std::string PsClient::Impl::status() {
+  proto::ControlRequest request;
+  request.mutable_status();
+  struct Total {
+    int64_t rows = 0, bytes = 0, waiting = 0, evicted = 0;
+  };
+  std::map<std::string, Total> totals;
+  for (const auto& answer : ask_all("asking for the status", request, true)) {
+    for (const auto& table : answer.tables()) {
+      Total& total = totals[table.name()];
+      total.rows += table.rows();
+      total.bytes += table.bytes();
+      total.waiting += table.waiting();
+      total.evicted += table.evicted();
+    }
+  }
+  std::ostringstream out;
+  for (const auto& [name, total] : totals) {
+    out << name << ": " << total.rows << " rows, " << total.bytes << " bytes";
+    if (total.waiting > 0) out << ", " << total.waiting << " keys wait to be admitted";
+    if (total.evicted > 0) out << ", " << total.evicted << " evicted";
+    out << "\n";
+  }
+  out << describe(directory_.view());
+  return out.str();
+}
+
+PsClient::PsClient(PsClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+PsClient::~PsClient() = default;
+
+const PsClientOptions& PsClient::options() const { return impl_->options(); }
+const std::vector<TableSpec>& PsClient::tables() const { return impl_->options().tables; }
+
+std::shared_ptr<const KeySet> PsClient::prepare(int table, std::span<const int64_t> keys) {
+  return impl_->prepare(table, keys);
+}
+std::shared_ptr<const KeySet> PsClient::all_keys(int table) { return impl_->all_keys(table); }
+
+void PsClient::pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
+                    int64_t snapshot) {
+  wait_for([&](auto done) { pull_async(step, tables, rows, std::move(done), snapshot); });
+}
+void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
+                          std::span<float* const> rows,
+                          std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot) {
+  impl_->transfers().pull(step, tables, rows, impl_->snapshots(snapshot), std::move(done));
+}
+
+void PsClient::push(int64_t step, int part, int parts, double learning_rate,
+                    std::span<const TableGradients> tables) {
+  wait_for(
+      [&](auto done) { push_async(step, part, parts, learning_rate, tables, std::move(done)); });
+}
+void PsClient::push_async(int64_t step, int part, int parts, double learning_rate,
+                          std::span<const TableGradients> tables,
+                          std::function<void(std::unique_ptr<Error>)> done) {
+  impl_->transfers().push(step, part, parts, learning_rate, tables, std::move(done));
+}
+int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
+
+int64_t PsClient::last_step(int parts) { return impl_->last_step(parts); }
+void PsClient::assign(int table, std::span<const float> values, bool replace) {
+  impl_->assign(table, values, replace);
+}
+
+int64_t PsClient::open_snapshot() { return impl_->open_snapshot(); }
+void PsClient::close_snapshot(int64_t snapshot) { impl_->close_snapshot(snapshot); }
+int64_t PsClient::save_snapshot(int64_t snapshot, const std::string& prefix,
+                                int64_t changed_since) {
+  return impl_->save_snapshot(snapshot, prefix, changed_since);
+}
+void PsClient::restore_snapshot(const std::string& prefix) { impl_->restore_snapshot(prefix); }
+void PsClient::evict() { impl_->evict(); }
+
+void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }
+std::string PsClient::status() const { return impl_->status(); }
+
+}  // namespace trireme::ps

@@ -1,0 +1,250 @@
+#include "ps/client/transfers.h"
+
+#include <cstring>
+#include <utility>
+
+namespace trireme::ps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kAlignment = 8;
+alignas(kAlignment) constexpr std::byte kPadding[kAlignment] = {};
+
+template <typename Header>
+void append(std::vector<std::byte>& bytes, const Header& header) {
+  const size_t at = bytes.size();
+  bytes.resize(at + sizeof(header));
+  std::memcpy(bytes.data() + at, &header, sizeof(header));
+}
+
+// `size` bytes that nobody has written yet.
+struct Buffer {
+  explicit Buffer(size_t size) : bytes(std::make_unique_for_overwrite<std::byte[]>(size)) {}
+  std::unique_ptr<std::byte[]> bytes;
+};
+
+void add_padding(OutMessage& message, size_t bytes) {
+  const size_t missing = (kAlignment - bytes % kAlignment) % kAlignment;
+  if (missing > 0) message.pieces.push_back({nullptr, std::span(kPadding, missing)});
+}
+
+}  // namespace
+
+Transfers::Transfers(const PsClientOptions& options, Courier& courier, int slots)
+    : options_(options), courier_(courier), memories_(static_cast<size_t>(slots)) {}
+
+Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle, std::string what) const {
+  return {.slot = bundle->header.slot,
+          .what = std::move(what),
+          .make = [this, bundle](const Destination& to) { return make(*bundle, to); },
+          .deadline = Clock::now() + options_.timeout,
+          .resend_after = options_.resend_after,
+          .done = nullptr};
+}
+
+OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const {
+  const SlotMemory& memory = memories_[static_cast<size_t>(bundle.header.slot)];
+  bundle.epoch = destination.epoch;
+  RequestHeader header = bundle.header;
+  header.view = destination.view;
+  header.acknowledged_step = memory.acknowledged_step();
+  std::vector<std::byte> bytes;
+  append(bytes, header);
+  OutMessage message;
+  MutexLock lock(bundle.mutex);
+  if (bundle.finished) return {};
+  for (const Part& part : bundle.parts) {
+    const bool has_keys =
+        destination.needs_keys || !memory.knows_list(destination.epoch, part.keys->list_id);
+    append(bytes, SectionHeader{.table = static_cast<uint32_t>(part.set->table()),
+                                .has_keys = has_keys ? 1U : 0U,
+                                .list_id = part.keys->list_id,
+                                .count = part.keys->count(),
+                                .dim = part.set->dim()});
+    if (has_keys) {
+      message.pieces.push_back(own(std::exchange(bytes, {})));
+      message.pieces.push_back({part.set, std::as_bytes(std::span(part.keys->keys))});
+    }
+    if (part.rows.bytes.empty()) continue;
+    if (!bytes.empty()) message.pieces.push_back(own(std::exchange(bytes, {})));
+    message.pieces.push_back(part.rows);
+    add_padding(message, part.rows.bytes.size());
+  }
+  if (!bytes.empty()) message.pieces.push_back(own(std::move(bytes)));
+  return message;
+}
+
+void Transfers::finish(const std::shared_ptr<Bundle>& bundle, const Message& message,
+                       std::unique_ptr<Error> error) {
+  SlotMemory& memory = memories_[static_cast<size_t>(bundle->header.slot)];
+  try {
+    if (error == nullptr) {
+      std::vector<ExpectedRows> expected;
+      const bool is_pull = bundle->header.kind == RequestKind::kPull;
+      if (is_pull) {
+        for (const Part& part : bundle->parts) {
+          expected.push_back({.count = part.keys->count(), .dim = part.set->dim()});
+        }
+      }
+      const Answer answer = parse_answer(message, bundle->header.row_type, expected);
+      // The caller's memory, unless it was told already that another slot failed.
+      const auto lease = bundle->operation->borrow();
+      if (lease != nullptr && is_pull) receive(*bundle, answer);
+      std::vector<uint64_t> lists;
+      for (const Part& part : bundle->parts) lists.push_back(part.keys->list_id);
+      memory.learned_lists(bundle->epoch, lists);
+      if (!is_pull) memory.acknowledged(bundle->header.step, bundle->header.parts);
+      if (answer.header.code == AnswerCode::kDropped && !bundle->dropped->exchange(true)) {
+        ++dropped_;
+      }
+    }
+  } catch (const Error& bad) {
+    error = std::make_unique<Error>(bad);
+  }
+  {
+    MutexLock lock(bundle->mutex);
+    bundle->finished = true;
+    for (Part& part : bundle->parts) part.rows = {};
+  }
+  bundle->operation->finish_part(std::move(error));
+}
+
+void Transfers::receive(const Bundle& bundle, const Answer& answer) const {
+  std::vector<float> decoded;
+  for (size_t i = 0; i < bundle.parts.size(); ++i) {
+    const Part& part = bundle.parts[i];
+    const std::span<const std::byte> wire = answer.rows[i];
+    if (bundle.header.row_type == RowType::kFloat32) {
+      part.set->scatter(*part.keys, reinterpret_cast<const float*>(wire.data()), part.target);
+      continue;
+    }
+    decoded.resize(static_cast<size_t>(part.keys->count() * part.set->dim()));
+    decode_rows(bundle.header.row_type, part.set->dim(), wire, decoded.data());
+    part.set->scatter(*part.keys, decoded.data(), part.target);
+  }
+}
+
+void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
+                     std::span<const int64_t> snapshots, Operation::Done done) {
+  TRIREME_CHECK(tables.size() == rows.size(), tables.size(), " tables, ", rows.size(), " targets");
+  std::map<int, std::shared_ptr<Bundle>> bundles;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    for (const SlotKeys& keys : tables[i].keys->slots()) {
+      auto& bundle = bundles[keys.slot];
+      if (bundle == nullptr) bundle = std::make_shared<Bundle>();
+      bundle->parts.push_back({.set = tables[i].keys, .keys = &keys, .target = rows[i]});
+    }
+  }
+  if (bundles.empty()) {
+    done(nullptr);
+    return;
+  }
+  const auto operation =
+      std::make_shared<Operation>(static_cast<int>(bundles.size()), std::move(done));
+  for (auto& [slot, bundle] : bundles) {
+    bundle->operation = operation;
+    bundle->header = {.kind = RequestKind::kPull,
+                      .slot = slot,
+                      .worker = options_.worker,
+                      .section_count = static_cast<uint32_t>(bundle->parts.size()),
+                      .incarnation = options_.incarnation,
+                      .step = step,
+                      .row_type = options_.pull_type,
+                      .snapshot = snapshots.empty() ? 0 : snapshots[static_cast<size_t>(slot)]};
+    Parcel parcel = this->parcel(bundle, str_cat("pull of step ", step));
+    // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
+    parcel.resend_after *= 5;
+    parcel.done = [this, bundle = bundle](const Message& answer, std::unique_ptr<Error> error) {
+      finish(bundle, answer, std::move(error));
+    };
+    courier_.send(std::move(parcel));
+  }
+}
+
+// Where rounding errors of these rows are kept: dense tables that are pushed as a whole only. Rows
+// of sparse ones come too seldom to be worth as much memory again as the table has.
+float* Transfers::residual(const SlotKeys& keys, const KeySet& set) {
+  const TableSpec& spec = options_.tables[static_cast<size_t>(set.table())];
+  const bool is_run =
+      keys.is_contiguous() && keys.keys.back() - keys.keys.front() + 1 == keys.count();
+  if (!spec.is_dense() || !is_run) return nullptr;
+  std::vector<float>& residual = residuals_[set.table()];
+  residual.resize(static_cast<size_t>(spec.rows * spec.dim));
+  return residual.data() + keys.keys.front() * spec.dim;
+}
+
+Message Transfers::encode(const SlotKeys& keys, const KeySet& set, const float* rows,
+                          const std::shared_ptr<Operation>& operation) {
+  const int64_t dim = set.dim();
+  const auto elements = static_cast<size_t>(keys.count() * dim);
+  std::span<const float> ordered(rows + keys.first * dim, elements);
+  std::shared_ptr<Buffer> buffer;
+  if (!keys.is_contiguous()) {
+    buffer = std::make_shared<Buffer>(elements * sizeof(float));
+    auto* const gathered = reinterpret_cast<float*>(buffer->bytes.get());
+    set.gather(keys, rows, gathered);
+    ordered = {gathered, elements};
+  }
+  if (options_.push_type == RowType::kFloat32) {
+    if (buffer == nullptr) return {operation->borrow(), std::as_bytes(ordered)};
+    return {buffer, std::as_bytes(ordered)};
+  }
+  const size_t size = static_cast<size_t>(keys.count()) * row_bytes(options_.push_type, dim);
+  const auto wire = std::make_shared<Buffer>(size);
+  float* const residual = this->residual(keys, set);
+  if (residual != nullptr) {
+    encode_rows(options_.push_type, dim, ordered, residual, wire->bytes.get());
+  } else {
+    encode_rows(options_.push_type, dim, ordered, wire->bytes.get());
+  }
+  return {wire, {wire->bytes.get(), size}};
+}
+
+void Transfers::push(int64_t step, int part, int parts, double learning_rate,
+                     std::span<const TableGradients> tables, Operation::Done done) {
+  TRIREME_CHECK(step >= 1 && part >= 0 && part < parts, "step ", step, ", part ", part, " of ",
+                parts);
+  // Every slot hears of every push, also of one that has nothing for it: it counts steps by them.
+  const int slots = static_cast<int>(memories_.size());
+  const auto operation = std::make_shared<Operation>(slots, std::move(done));
+  const auto dropped = std::make_shared<std::atomic<bool>>(false);
+  std::vector<std::shared_ptr<Bundle>> bundles;
+  for (int slot = 0; slot < slots; ++slot) {
+    memories_[static_cast<size_t>(slot)].pushing(step);
+    bundles.push_back(std::make_shared<Bundle>());
+    bundles.back()->operation = operation;
+    bundles.back()->dropped = dropped;
+  }
+  for (const TableGradients& table : tables) {
+    for (const SlotKeys& keys : table.keys->slots()) {
+      bundles[static_cast<size_t>(keys.slot)]->parts.push_back(
+          {.set = table.keys,
+           .keys = &keys,
+           .rows = encode(keys, *table.keys, table.rows, operation)});
+    }
+  }
+  for (int slot = 0; slot < slots; ++slot) {
+    const auto& bundle = bundles[static_cast<size_t>(slot)];
+    bundle->header = {
+        .kind = RequestKind::kPush,
+        .slot = slot,
+        .worker = options_.worker,
+        .section_count = static_cast<uint32_t>(bundle->parts.size()),
+        .incarnation = options_.incarnation,
+        .sequence = static_cast<uint64_t>((step - 1) * parts + part + 1),
+        .step = step,
+        .part = part,
+        .parts = parts,
+        .learning_rate = static_cast<float>(learning_rate),
+        .row_type = options_.push_type,
+    };
+    Parcel parcel = this->parcel(bundle, str_cat("push of step ", step, ", part ", part));
+    parcel.done = [this, bundle](const Message& answer, std::unique_ptr<Error> error) {
+      finish(bundle, answer, std::move(error));
+    };
+    courier_.send(std::move(parcel));
+  }
+}
+
+}  // namespace trireme::ps
