@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/data/cifar10.h"
+#include "core/data/clicks.h"
+#include "core/data/criteo.h"
 #include "core/data/csv.h"
 #include "core/data/digits.h"
 #include "core/data/idx.h"
@@ -78,6 +80,17 @@ void standardize(Tensor& columns, int64_t train_rows) {
   }
 }
 
+// The last rows, to validate with.
+int64_t held_back_rows(double fraction, int64_t rows, std::string_view source) {
+  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
+  if (fraction < 0 || held_back < 1 || held_back >= rows) {
+    throw invalid_argument(source, ".validation_fraction ", fraction, " of ", rows,
+                           " rows: expected at least one row to train with and one to validate "
+                           "with");
+  }
+  return held_back;
+}
+
 JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
   const data::CsvOptions options{
       .header = csv.no_header() ? data::CsvHeader::kAbsent : data::CsvHeader::kAuto,
@@ -89,12 +102,7 @@ JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
           : data::read_csv(find_data(csv.file(), data_dir), options);
   const double fraction = csv.validation_fraction() == 0 ? 0.2 : csv.validation_fraction();
   const int64_t rows = table.features.shape()[0];
-  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
-  if (fraction < 0 || held_back < 1 || held_back >= rows) {
-    throw invalid_argument(
-        "data.csv.validation_fraction ", fraction, " of ", rows,
-        " rows: expected at least one row to train with and one to validate with");
-  }
+  const int64_t held_back = held_back_rows(fraction, rows, "data.csv");
   if (!csv.keep_scale()) {
     standardize(table.features, rows - held_back);
     if (!csv.integer_label()) standardize(table.labels, rows - held_back);
@@ -124,6 +132,48 @@ JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) 
                   " words")};
 }
 
+JobData build_clicks(const job::Clicks& clicks) {
+  const int64_t examples = clicks.examples() == 0 ? 100'000 : clicks.examples();
+  const int64_t validation = clicks.validation_examples() == 0 ? std::max<int64_t>(1, examples / 10)
+                                                               : clicks.validation_examples();
+  if (examples < 1 || validation < 1) {
+    throw invalid_argument(
+        "data.clicks.examples and data.clicks.validation_examples must be positive");
+  }
+  data::ClicksOptions options;
+  if (clicks.keys() != 0) options.keys = clicks.keys();
+  if (clicks.zipf() != 0) options.zipf = clicks.zipf();
+  if (clicks.seed() != 0) options.seed = clicks.seed();
+  const data::Clicks log(options);
+  const double auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
+  return {log.dataset(0, examples), log.dataset(examples, validation),
+          str_cat("clicks, made up by the program: ", examples, " + ", validation, " examples, ",
+                  options.keys, " possible keys; the model that was planted has the AUC ",
+                  std::round(auc * 1e4) / 1e4, " on the validation examples")};
+}
+
+JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
+  const uint32_t each = data::keys_per_category(criteo.keys() == 0 ? 1'000'000 : criteo.keys());
+  if (criteo.train_files().empty()) throw invalid_argument("data.criteo: expected train_files");
+  const auto read = [&](const auto& files) {
+    data::ClickLog log(each);
+    for (const std::string& file : files) log.read(find_data(file, data_dir));
+    return log;
+  };
+  const data::ClickLog train = read(criteo.train_files());
+  const int64_t examples = train.size();
+  if (!criteo.validation_files().empty()) {
+    const data::ClickLog validation = read(criteo.validation_files());
+    return {train.dataset(), validation.dataset(),
+            str_cat("criteo: ", examples, " + ", validation.size(), " examples")};
+  }
+  const double fraction = criteo.validation_fraction() == 0 ? 0.1 : criteo.validation_fraction();
+  const data::Dataset all = train.dataset();
+  const int64_t held_back = held_back_rows(fraction, examples, "data.criteo");
+  return {all.take(examples - held_back), all.skip(examples - held_back),
+          str_cat("criteo: ", examples - held_back, " + ", held_back, " examples")};
+}
+
 JobData build_source(const job::Data& data, const std::string& data_dir) {
   switch (data.source_case()) {
     case job::Data::kDigits: {
@@ -146,6 +196,10 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
       return build_csv(data.csv(), data_dir);
     case job::Data::kReviews:
       return build_reviews(data.reviews(), data_dir);
+    case job::Data::kClicks:
+      return build_clicks(data.clicks());
+    case job::Data::kCriteo:
+      return build_criteo(data.criteo(), data_dir);
     case job::Data::SOURCE_NOT_SET:
       break;
   }

@@ -1,6 +1,7 @@
 #include "worker/build_model.h"
 
 #include "core/base/error.h"
+#include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/optimizers.h"
 #include "proto/job.pb.h"
@@ -59,6 +60,26 @@ nn::Pool2DOptions pool2d_options(const job::Pool2D& pool) {
           .padding = padding(pool.padding())};
 }
 
+nn::HiddenUnits units_or(const google::protobuf::RepeatedField<int64_t>& units,
+                         nn::HiddenUnits fallback) {
+  return units.empty() ? std::move(fallback) : nn::HiddenUnits(units.begin(), units.end());
+}
+
+nn::DlrmOptions dlrm_options(const job::Dlrm& dlrm) {
+  nn::DlrmOptions options{.rows = dlrm.keys()};
+  options.dimension = or_default(dlrm.dimension(), options.dimension);
+  options.bottom = units_or(dlrm.bottom(), options.bottom);
+  options.top = units_or(dlrm.top(), options.top);
+  return options;
+}
+
+nn::WideDeepOptions wide_deep_options(const job::WideDeep& wide_deep) {
+  nn::WideDeepOptions options{.rows = wide_deep.keys()};
+  options.dimension = or_default(wide_deep.dimension(), options.dimension);
+  options.deep = units_or(wide_deep.deep(), options.deep);
+  return options;
+}
+
 std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
   switch (layer.kind_case()) {
     case job::Layer::kDense:
@@ -91,6 +112,10 @@ std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
       return std::make_unique<nn::ZeroPad2D>(
           nn::ZeroPad2DOptions{.top = p, .bottom = p, .left = p, .right = p});
     }
+    case job::Layer::kDlrm:
+      return std::make_unique<nn::Dlrm>(dlrm_options(layer.dlrm()));
+    case job::Layer::kWideDeep:
+      return std::make_unique<nn::WideDeep>(wide_deep_options(layer.wide_deep()));
     case job::Layer::KIND_NOT_SET:
       break;
   }
@@ -135,7 +160,8 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
                                     .epsilon = or_default(optimizer.rmsprop().epsilon(), 1e-7)});
     case job::Optimizer::kAdagrad:
       return std::make_shared<nn::Adagrad>(
-          rate, ops::AdagradOptions{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7)});
+          rate, ops::AdagradOptions{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7)},
+          or_default(optimizer.adagrad().initial_accumulator(), 0.1));
     case job::Optimizer::kAdam:
       return std::make_shared<nn::Adam>(
           rate, ops::AdamOptions{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
@@ -193,6 +219,8 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
   for (int metric : job.metrics()) {
     if (metric == job::MEAN_ABSOLUTE_ERROR) {
       options.metrics.push_back(nn::mean_absolute_error());
+    } else if (metric == job::AUC) {
+      options.metrics.push_back(nn::area_under_curve_metric());
     } else {
       options.metrics.push_back(nn::metric_from_name("accuracy", options.loss.name));
     }

@@ -295,7 +295,8 @@ class TrainRun {
           nn::EarlyStoppingOptions{.monitor = monitor,
                                    .patience = job_.early_stopping().patience(),
                                    .min_delta = job_.early_stopping().min_delta(),
-                                   .higher_is_better = monitor.ends_with("accuracy"),
+                                   .higher_is_better =
+                                       monitor.ends_with("accuracy") || monitor.ends_with("auc"),
                                    .restore_best_weights = job_.early_stopping().restore_best()}));
     }
     // Last, so that it saves what the others remember of this step.
@@ -323,8 +324,8 @@ class TrainRun {
                        {"workers", workers()},
                        {"epochs", history.epochs},
                        {"steps", history.steps}};
-    for (const char* key : {"loss", "accuracy", "val_loss", "val_accuracy", "mean_absolute_error",
-                            "val_mean_absolute_error"}) {
+    for (const char* key : {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc",
+                            "mean_absolute_error", "val_mean_absolute_error"}) {
       const auto found = history.values.find(key);
       if (found != history.values.end() && !found->second.empty())
         line[key] = rounded(found->second.back());

@@ -1,5 +1,7 @@
 #include "core/nn/step_function.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 
 namespace trireme::nn {
@@ -58,8 +60,13 @@ void StepFunction::prepare(Session& session, const Forward& forward,
   data_feeds_ = feeds.size();
   feeds.insert(feeds.end(), extra_feeds.begin(), extra_feeds.end());
   std::vector<Value> fetches = {forward.loss};
-  for (const NamedValue& metric : forward.metrics) fetches.push_back(metric.value);
-  values_.resize(fetches.size());
+  size_t values = 1;
+  for (const NamedValue& metric : forward.metrics) {
+    fetches.push_back(metric.value);
+    values += static_cast<size_t>(metric.value.shape().elements());
+  }
+  values_.resize(values);
+  value_fetches_ = fetches.size();
   fetches.insert(fetches.end(), extra_fetches.begin(), extra_fetches.end());
   function_ = session.function(std::move(feeds), std::move(fetches), std::move(targets));
   feeds_.resize(data_feeds_);
@@ -94,8 +101,11 @@ void StepFunction::run(data::Element& batch, const StepInputs& inputs) {
     const Loan loan(batch, feeds_);
     function_->run(feeds_, results_);
   }
-  for (size_t i = 0; i < values_.size(); ++i) values_[i] = results_[i].as_double(0);
-  if (has_shards_) votes_ = results_[values_.size()].flat<float>()[0];
+  auto value = values_.begin();
+  for (const Tensor& result : std::span(results_).first(value_fetches_)) {
+    value = std::ranges::copy(result.flat<float>(), value).out;
+  }
+  if (has_shards_) votes_ = results_[value_fetches_].flat<float>()[0];
 }
 
 }  // namespace trireme::nn

@@ -37,7 +37,7 @@ class StepFunction {
   // not shared, so that the iterator can write over them. Throws what Function::run throws.
   void run(data::Element& batch, const StepInputs& inputs = {});
 
-  // Of the batch that ran last: the loss, then the metrics.
+  // Of the batch that ran last: the loss, then the metrics; see running_means() for what they say.
   std::span<const double> values() const { return values_; }
   int64_t examples() const { return examples_; }
   float votes() const { return votes_; }  // of all workers
@@ -51,7 +51,8 @@ class StepFunction {
   std::unique_ptr<Function> function_;
   // The features, the labels; in training also rate, step, keys, weights, vote.
   std::vector<Tensor> feeds_;
-  size_t data_feeds_ = 0;  // so many of them are the batch
+  size_t data_feeds_ = 0;     // so many of them are the batch
+  size_t value_fetches_ = 0;  // so many results are the loss and the metrics
   std::vector<Tensor> results_;
   std::vector<double> values_;
   int64_t examples_ = 0;

@@ -22,9 +22,18 @@ std::vector<Node*> TrainGraph::targets() const {
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics) {
   forward.loss = ops::mean(loss.function(forward.predictions, forward.labels));
   for (const Metric& metric : metrics) {
-    const Value examples = metric.function(forward.predictions, forward.labels);
-    forward.metrics.push_back({metric.name, ops::mean(examples)});
+    const Value value = metric.function(forward.predictions, forward.labels);
+    forward.metrics.push_back({metric.name, metric.finish ? value : ops::mean(value)});
   }
+}
+
+RunningMeans running_means(const Forward& forward, const std::vector<Metric>& metrics) {
+  std::vector<RunningMeans::Quantity> quantities(1);
+  for (size_t i = 0; i < metrics.size(); ++i) {
+    const auto width = static_cast<size_t>(forward.metrics[i].value.shape().elements());
+    quantities.push_back({width, metrics[i].finish});
+  }
+  return RunningMeans(std::move(quantities));
 }
 
 void add_gradients(TrainGraph& graph) {

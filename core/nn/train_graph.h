@@ -23,8 +23,8 @@ struct NamedValue {
   Value value;
 };
 
-// One pass over a model. `loss` and `metrics` are means over the batch, f32 scalars; undefined
-// without labels.
+// One pass over a model. `loss` and `metrics` are means over the batch, f32; the loss is a scalar,
+// and so is a metric that has no Metric::finish. Undefined without labels.
 struct Forward {
   std::vector<Value> features;  // placeholders, one for each component of the data but the last
   Value labels;                 // placeholder
@@ -68,6 +68,9 @@ using TrainGraphRewrite = std::function<void(TrainGraph&)>;
 
 // Adds loss and metrics to a pass that has predictions and labels.
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
+
+// Of the loss and the metrics, for the values of such a pass.
+RunningMeans running_means(const Forward& forward, const std::vector<Metric>& metrics);
 
 // Adds an update for each trainable variable that the loss depends on. Throws
 // Error{kInvalidArgument} when there is none.

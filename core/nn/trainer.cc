@@ -34,7 +34,8 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
 
   model_.build_training(types);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
-  means_ = RunningMeans(step_function_->values().size());
+  means_ = running_means(model_.train_graph().forward, model_.compiled().metrics);
+  batch_means_ = means_;
   read_from(train);
   progress_.random_seed = model_.options().seed;
   if (options_.progress) bar_.emplace(*options_.progress);
@@ -43,20 +44,19 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     restore(*options_.resume);
     first_epoch_ = progress_.epoch;
   }
-  if (options_.first_step > progress_.step) {
-    skip_to(options_.first_step);
+  if (options_.place) {
+    go_to(*options_.place);
     first_epoch_ = progress_.epoch;
   }
 }
 
-// At the end of an epoch that epoch still has to be left: others may wait for it.
-void Trainer::skip_to(int64_t step) {
-  TRIREME_CHECK(steps_ > 0, "epochs of unknown length cannot be skipped");
-  progress_.step = step;
-  progress_.epoch = (step - 1) / steps_;
-  progress_.epoch_step = step - progress_.epoch * steps_;
+void Trainer::go_to(const TrainPlace& place) {
+  TRIREME_CHECK(steps_ > 0, "there is no place in epochs of unknown length");
+  progress_.step = place.step;
+  progress_.epoch = place.epoch;
+  progress_.epoch_step = place.epoch_step;
   means_.reset();
-  iterator_->seek(step);
+  iterator_->seek(place.step);
   next_batch_ = iterator_->position();
 }
 
@@ -89,8 +89,8 @@ void Trainer::restore(const StateMap& state) {
   }
   auto sums = means_.sums();
   if (progress_.epoch_sums.size() != sums.size()) {
-    throw invalid_argument("the checkpoint was written with ", progress_.epoch_sums.size() - 2,
-                           " metrics, this model has ", sums.size() - 2);
+    throw invalid_argument("the checkpoint was written with other metrics than this model has: ",
+                           progress_.epoch_sums.size(), " numbers for ", sums.size());
   }
   std::ranges::copy(progress_.epoch_sums, sums.begin());
   iterator_->restore(progress_.dataset_state);
@@ -202,7 +202,9 @@ void Trainer::run_step() {
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
   means_.add(values, options_.share ? share_.examples : step_function_->examples());
-  if (step_function_->votes() > 0) request_stop(kStoppedBySignal);
+  if (step_function_->votes() > 0 && steps_with_votes_++ >= options_.steps_after_vote) {
+    request_stop(kStoppedBySignal);
+  }
   ++progress_.step;
   ++progress_.epoch_step;
   next_batch_ = iterator_->position();
@@ -236,15 +238,15 @@ void Trainer::end_epoch() {
   notify(&Callback::on_epoch_end, Logs(logs_));
 }
 
-Logs Trainer::fill_logs(std::span<const double> values) {
-  logs_.clear();
-  for (size_t i = 0; i < values.size(); ++i) logs_.push_back({names_[i], values[i]});
-  return logs_;
+Logs Trainer::batch_logs() {
+  batch_means_.reset();
+  batch_means_.add(step_function_->values(), 1);
+  return fill_logs(batch_means_);
 }
 
-Logs Trainer::running_logs() {
+Logs Trainer::fill_logs(const RunningMeans& means) {
   logs_.clear();
-  for (size_t i = 0; i < means_.size(); ++i) logs_.push_back({names_[i], means_.mean(i)});
+  for (size_t i = 0; i < means.size(); ++i) logs_.push_back({names_[i], means.mean(i)});
   return logs_;
 }
 

@@ -22,7 +22,7 @@ class Trainer : public Training {
  private:
   void name_logs();
   void read_from(const data::Dataset& dataset);
-  void skip_to(int64_t step);
+  void go_to(const TrainPlace& place);
   void refresh() const {
     if (options_.refresh) options_.refresh();
   }
@@ -33,9 +33,9 @@ class Trainer : public Training {
   void end_epoch();
   template <typename Method, typename... Args>
   void notify(Method method, Args... args);
-  Logs batch_logs() { return fill_logs(step_function_->values()); }
-  Logs fill_logs(std::span<const double> values);
-  Logs running_logs();
+  Logs batch_logs();
+  Logs running_logs() { return fill_logs(means_); }
+  Logs fill_logs(const RunningMeans& means);
 
   Model& model_;
   FitOptions options_;
@@ -49,12 +49,13 @@ class Trainer : public Training {
   std::unique_ptr<data::Iterator> iterator_;
   data::Element batch_;
   TrainProgress progress_;
-  RunningMeans means_{0};
-  std::vector<std::string> names_;  // loss, metrics, then the same of the validation
+  RunningMeans means_{0}, batch_means_{0};  // of the epoch, of the last batch
+  std::vector<std::string> names_;          // loss, metrics, then the same of the validation
   std::vector<LogValue> logs_;
   std::optional<Progress> bar_;
   std::string stop_reason_;
   bool stop_ = false;
+  int64_t steps_with_votes_ = 0;
   History history_;
 };
 

@@ -1,0 +1,258 @@
+#include "core/data/clicks.h"
+
+#include <zlib.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "core/base/area_under_curve.h"
+#include "core/base/error.h"
+#include "core/base/philox.h"
+
+namespace trireme::data {
+namespace {
+
+constexpr double kMeanLogit = -1.3;
+constexpr float kWordDeviation = 0.4f;  // of the weights of a category's most frequent words
+constexpr float kRareRank = 100;        // from which on they become smaller
+constexpr float kMissingNumber = 0.05f;
+constexpr uint32_t kMissingWord = 8;  // of 256
+constexpr int64_t kBiasExamples = 4096;
+
+// Random numbers of their own for each purpose.
+uint64_t key_of(uint64_t seed, std::string_view purpose) {
+  return hash_name(purpose) + seed * 0x9E3779B97F4A7C15ull;
+}
+
+// The scores' histograms of both classes: fine, because probabilities of clicks lie close together.
+class ScoreHistogram {
+ public:
+  void add(double probability, bool positive) {
+    const auto bin = static_cast<size_t>(probability * static_cast<double>(kBins - 1));
+    (positive ? positives_ : negatives_)[bin] += 1;
+  }
+  double auc() const { return area_under_curve(negatives_, positives_); }
+
+ private:
+  static constexpr size_t kBins = size_t{1} << 18;
+  std::vector<double> negatives_ = std::vector<double>(kBins),
+                      positives_ = std::vector<double>(kBins);
+};
+
+// A file that is written from its start to its end, packed or not.
+class TextWriter {
+ public:
+  explicit TextWriter(const std::string& path)
+      : path_(path), file_(gzopen(path.c_str(), path.ends_with(".gz") ? "wb1" : "wbT")) {
+    if (file_ == nullptr) throw failed(path, ": cannot be written: ", std::strerror(errno));
+    gzbuffer(file_, 1 << 18);
+  }
+  ~TextWriter() {
+    if (file_ == nullptr) return;
+    gzclose(file_);
+    std::remove(path_.c_str());
+  }
+  TextWriter(const TextWriter&) = delete;
+
+  void write(std::string_view text) {
+    if (gzwrite(file_, text.data(), static_cast<unsigned>(text.size())) == 0) fail();
+  }
+  void close() {
+    // What was written last may be in zlib's buffer still.
+    if (gzflush(file_, Z_FINISH) != Z_OK) fail();
+    const int code = gzclose(file_);
+    file_ = nullptr;
+    if (code == Z_OK) return;
+    std::remove(path_.c_str());
+    throw failed(path_, ": cannot be written: ", std::strerror(errno));
+  }
+
+ private:
+  [[noreturn]] void fail() {
+    int code = Z_OK;
+    const std::string reason = gzerror(file_, &code);
+    throw failed(path_, ": cannot be written: ", code == Z_ERRNO ? std::strerror(errno) : reason);
+  }
+
+  const std::string& path_;
+  gzFile file_;
+};
+
+std::array<char, 8> hexadecimal(uint32_t word) {
+  std::array<char, 8> text;
+  for (int i = 7; i >= 0; --i, word >>= 4) {
+    text[static_cast<size_t>(i)] = "0123456789abcdef"[word & 15];
+  }
+  return text;
+}
+
+class ClicksSource final : public Source {
+ public:
+  ClicksSource(Clicks clicks, int64_t first, int64_t count)
+      : clicks_(std::move(clicks)), first_(first), count_(count) {}
+  ElementSpec spec() const override { return click_spec(); }
+  int64_t size() const override { return count_; }
+  void read(int64_t index, std::span<const RowView> out) const override {
+    write_click(clicks_.draw(first_ + index), clicks_.keys_per_category(), out);
+  }
+
+ private:
+  const Clicks clicks_;
+  const int64_t first_, count_;
+};
+
+}  // namespace
+
+// An example with what stands in the log and what the label was drawn from.
+struct Clicks::Drawn {
+  Click click;
+  double logit = 0, probability = 0;
+  std::array<int64_t, kClickNumbers> numbers;               // -1: missing
+  std::array<std::array<char, 8>, kClickCategories> words;  // hexadecimal
+  std::array<bool, kClickCategories> word_is_missing;
+
+  std::string_view word(size_t column) const {
+    return {words[column].data(), word_is_missing[column] ? 0 : words[column].size()};
+  }
+  void append_line(std::string& text) const {
+    text += static_cast<char>('0' + click.label);
+    for (const int64_t number : numbers) {
+      text += '\t';
+      std::array<char, 20> digits;
+      if (number >= 0)
+        text.append(digits.data(), std::to_chars(digits.begin(), digits.end(), number).ptr);
+    }
+    for (size_t column = 0; column < words.size(); ++column) {
+      text += '\t';
+      text += word(column);
+    }
+    text += '\n';
+  }
+};
+
+Clicks::Clicks(const ClicksOptions& options)
+    : seed_(options.seed), keys_per_category_(data::keys_per_category(options.keys)) {
+  if (!(options.zipf >= 0 && options.zipf <= 10)) {
+    throw invalid_argument("clicks: expected a zipf from 0 to 10, found ", options.zipf);
+  }
+  const size_t n = keys_per_category_;
+  std::vector<double> share(n);
+  double sum = 0;
+  for (size_t r = 0; r < n; ++r) {
+    sum += share[r] = std::pow(static_cast<double>(r + 1), -options.zipf);
+  }
+  // Each cell holds a part of its own rank and, above that, a part of one that has too much.
+  auto cells = std::make_shared<std::vector<Cell>>(n);
+  std::vector<uint32_t> small, large;
+  for (size_t r = n; r-- > 0;) {
+    share[r] *= static_cast<double>(n) / sum;
+    (share[r] < 1 ? small : large).push_back(static_cast<uint32_t>(r));
+  }
+  while (!small.empty() && !large.empty()) {
+    const uint32_t poor = small.back(), rich = large.back();
+    small.pop_back();
+    (*cells)[poor] = {static_cast<float>(share[poor]), rich};
+    share[rich] -= 1 - share[poor];
+    if (share[rich] < 1) {
+      large.pop_back();
+      small.push_back(rich);
+    }
+  }
+  for (const auto& rest : {small, large}) {
+    for (const uint32_t r : rest) (*cells)[r] = {1, r};
+  }
+  ranks_ = std::move(cells);
+
+  PhiloxGenerator random(key_of(seed_, "columns"));
+  for (Column& column : columns_) {
+    column.location = random.uniform(0, 4);
+    column.scale = random.uniform(0.5f, 1.5f);
+    column.weight = 0.3f * random.normal() / column.scale;
+  }
+  double logits = 0;
+  for (int64_t i = 0; i < kBiasExamples; ++i) logits += draw_all(i).logit;
+  bias_ = kMeanLogit - logits / static_cast<double>(kBiasExamples);
+}
+
+float Clicks::word_weight(int column, uint64_t rank) const {
+  // Four uniform numbers make a good enough normal one.
+  const PhiloxBlock bits = philox(key_of(seed_, "weights"), static_cast<uint64_t>(column), rank);
+  float sum = -2;
+  for (const uint32_t b : bits) sum += uniform_float(b);
+  const float deviation = kWordDeviation / std::sqrt(1 + static_cast<float>(rank) / kRareRank);
+  return sum * std::sqrt(3.f) * deviation;
+}
+
+Clicks::Drawn Clicks::draw_all(int64_t index) const {
+  PhiloxGenerator random(key_of(seed_, "examples"), static_cast<uint64_t>(index));
+  Drawn drawn;
+  drawn.logit = bias_;
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const Column& column = columns_[i];
+    const bool is_missing = random.uniform() < kMissingNumber;
+    const float size = std::exp(column.location + column.scale * random.normal());
+    const auto number = static_cast<int64_t>(size);
+    drawn.numbers[i] = is_missing ? -1 : number;
+    drawn.click.numbers[i] = is_missing ? 0.f : click_number(number);
+    drawn.logit += column.weight * (drawn.click.numbers[i] - column.location);
+  }
+  const uint64_t words = key_of(seed_, "words");
+  for (int column = 0; column < kClickCategories; ++column) {
+    const auto i = static_cast<size_t>(column);
+    const uint64_t cell = (uint64_t{random.next()} * keys_per_category_) >> 32;
+    const uint32_t fraction = random.next();
+    const Cell& choice = (*ranks_)[cell];
+    const uint64_t rank = uniform_float(fraction) < choice.keep ? cell : choice.other;
+    drawn.words[i] = hexadecimal(philox(words, static_cast<uint64_t>(column), rank)[0]);
+    drawn.word_is_missing[i] = (fraction & 0xff) < kMissingWord;
+    drawn.click.keys[i] = click_key(column, drawn.word(i), keys_per_category_);
+    if (!drawn.word_is_missing[i]) drawn.logit += word_weight(column, rank);
+  }
+  drawn.probability = 1 / (1 + std::exp(-drawn.logit));
+  drawn.click.label = random.uniform() < drawn.probability ? 1 : 0;
+  return drawn;
+}
+
+double Clicks::probability(int64_t index) const { return draw_all(index).probability; }
+Click Clicks::draw(int64_t index) const { return draw_all(index).click; }
+
+Dataset Clicks::dataset(int64_t first, int64_t count) const {
+  return from_source(std::make_shared<ClicksSource>(*this, first, count));
+}
+
+double Clicks::bayes_auc(int64_t first, int64_t count) const {
+  ScoreHistogram histogram;
+  for (int64_t i = first; i < first + count; ++i) {
+    const Drawn drawn = draw_all(i);
+    histogram.add(drawn.probability, drawn.click.label == 1);
+  }
+  return histogram.auc();
+}
+
+Clicks::Written Clicks::write(const std::string& path, int64_t first, int64_t count) const {
+  constexpr size_t kPiece = 1 << 18;
+  TextWriter file(path);
+  ScoreHistogram histogram;
+  Written written;
+  std::string text;
+  for (int64_t i = first; i < first + count; ++i) {
+    const Drawn drawn = draw_all(i);
+    drawn.append_line(text);
+    if (text.size() >= kPiece) {
+      file.write(text);
+      text.clear();
+    }
+    histogram.add(drawn.probability, drawn.click.label == 1);
+    written.clicks += drawn.click.label;
+  }
+  if (!text.empty()) file.write(text);
+  file.close();
+  written.examples = count;
+  written.bayes_auc = histogram.auc();
+  return written;
+}
+
+}  // namespace trireme::data
