@@ -1,6 +1,8 @@
 #include "ps/table/row_index.h"
 
-#include <cstring>
+#include <sys/mman.h>
+
+#include <utility>
 
 #include "core/base/error.h"
 
@@ -8,6 +10,25 @@ namespace trireme::ps {
 namespace {
 
 constexpr unsigned kFirstBits = 4;
+// Places that one new entry moves. Twice as many places take at least 3/4 · 2^bits new entries
+// before they are full in turn, so that this is ready long before.
+constexpr uint64_t kMovesPerAdd = 16;
+
+// Zeroes that cost nothing until they are touched, where they are many.
+uint64_t* zeroes(size_t count) {
+  const size_t bytes = count * sizeof(uint64_t);
+  auto* const data = static_cast<uint64_t*>(std::calloc(count, sizeof(uint64_t)));
+  if (data == nullptr) {
+    throw Error(ErrorCode::kResourceExhausted,
+                str_cat("out of memory: asked for ", bytes, " bytes for the index of a table"));
+  }
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  const auto begin = (reinterpret_cast<uintptr_t>(data) + kHugePage - 1) / kHugePage * kHugePage;
+  const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / kHugePage * kHugePage;
+  // A hint, as in allocate_host(): a search that jumps about misses the address cache less.
+  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  return data;
+}
 
 }  // namespace
 
@@ -22,70 +43,95 @@ uint32_t RowIndex::hash(int64_t key) {
       (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) >> 32);
 }
 
-RowIndex::RowIndex() { allocate(kFirstBits); }
+RowIndex::Places::Places(unsigned bits)
+    : entries(zeroes(size_t{1} << bits)),
+      shift(32 - bits),
+      mask(static_cast<uint32_t>((uint64_t{1} << bits) - 1)) {}
 
-void RowIndex::allocate(unsigned bits) {
-  const size_t places = size_t{1} << bits;
-  std::shared_ptr<Buffer> buffer = allocate_host(places * sizeof(uint64_t));
-  std::memset(buffer->data(), 0, buffer->bytes());
-  buffer_ = std::move(buffer);
-  entries_ = static_cast<uint64_t*>(buffer_->data());
-  shift_ = 32 - bits;
-  mask_ = static_cast<uint32_t>(places - 1);
-}
-
-void RowIndex::place(uint64_t entry) {
-  uint32_t at = static_cast<uint32_t>(entry >> 32) >> shift_;
-  while (entries_[at] != 0) at = (at + 1) & mask_;
-  entries_[at] = entry;
-}
-
-uint32_t RowIndex::find(int64_t key, uint32_t hash, const RowStore& store) const {
-  for (uint32_t at = hash >> shift_;; at = (at + 1) & mask_) {
-    const uint64_t entry = entries_[at];
+uint32_t RowIndex::Places::find(int64_t key, uint32_t hash, const RowStore& store) const {
+  for (uint32_t place = home(hash);; place = (place + 1) & mask) {
+    const uint64_t entry = entries[place];
     if (entry == 0) return kNoRow;
     const uint32_t row = static_cast<uint32_t>(entry) - 1;
     if (entry >> 32 == hash && store.header(row).key == key) return row;
   }
 }
 
+void RowIndex::Places::add(uint64_t entry) {
+  uint32_t place = home(entry >> 32);
+  while (entries[place] != 0) place = (place + 1) & mask;
+  entries[place] = entry;
+}
+
+bool RowIndex::Places::remove(uint64_t entry) {
+  uint32_t hole = home(entry >> 32);
+  while (entries[hole] != entry) {
+    if (entries[hole] == 0) return false;
+    hole = (hole + 1) & mask;
+  }
+  // No marks of what was removed: later entries move up where their search would meet the hole.
+  for (uint32_t place = (hole + 1) & mask; entries[place] != 0; place = (place + 1) & mask) {
+    const uint32_t from_home = (place - home(entries[place] >> 32)) & mask;
+    if (from_home >= ((place - hole) & mask)) {
+      entries[hole] = entries[place];
+      hole = place;
+    }
+  }
+  entries[hole] = 0;
+  return true;
+}
+
+RowIndex::RowIndex() : now_(kFirstBits) {}
+
+uint32_t RowIndex::find(int64_t key, uint32_t hash, const RowStore& store) const {
+  const uint32_t row = now_.find(key, hash, store);
+  return row != kNoRow || before_.entries == nullptr ? row : before_.find(key, hash, store);
+}
+
 void RowIndex::reserve(int64_t more) {
-  const uint64_t places = uint64_t{mask_} + 1;
-  if (has_room(places, count_ + more)) return;
-  unsigned bits = 32 - shift_;
+  if (has_room(now_.count(), count_ + more)) return;
+  unsigned bits = 32 - now_.shift;
   while (bits < 32 && !has_room(uint64_t{1} << bits, count_ + more)) ++bits;
   TRIREME_CHECK(has_room(uint64_t{1} << bits, count_ + more), count_, " rows in an index");
-  const std::shared_ptr<Buffer> old = buffer_;
-  const uint64_t* const entries = entries_;
-  allocate(bits);
-  for (uint64_t i = 0; i < places; ++i) {
-    if (entries[i] != 0) place(entries[i]);
+  Places larger(bits);
+  move(left_);
+  before_ = std::exchange(now_, std::move(larger));
+  left_ = before_.count();
+  next_move_ = 0;
+  // Not from within a run of entries that goes over the end: runs are moved as a whole.
+  while (before_.entries[next_move_] != 0) ++next_move_;
+}
+
+// Whole runs of entries: a search among those that are left meets an empty place where it would
+// have met one before.
+void RowIndex::move(uint64_t places) {
+  for (uint64_t moved = 0; left_ > 0; ++moved) {
+    uint64_t& entry = before_.entries[next_move_];
+    if (entry == 0 && moved >= places) return;
+    if (entry != 0) now_.add(std::exchange(entry, 0));
+    next_move_ = (next_move_ + 1) & before_.mask;
+    --left_;
   }
+  before_ = Places();
 }
 
 void RowIndex::add(uint32_t hash, uint32_t row) {
-  place(uint64_t{hash} << 32 | (row + 1));
+  if (left_ > 0) move(kMovesPerAdd);
+  now_.add(uint64_t{hash} << 32 | (row + 1));
   ++count_;
 }
 
 void RowIndex::remove(uint32_t hash, uint32_t row) {
   const uint64_t entry = uint64_t{hash} << 32 | (row + 1);
-  uint32_t hole = hash >> shift_;
-  while (entries_[hole] != entry) hole = (hole + 1) & mask_;
-  // No marks of what was removed: later entries move up where their search would meet the hole.
-  for (uint32_t at = (hole + 1) & mask_; entries_[at] != 0; at = (at + 1) & mask_) {
-    const uint32_t home = static_cast<uint32_t>(entries_[at] >> 32) >> shift_;
-    if (((at - home) & mask_) >= ((at - hole) & mask_)) {
-      entries_[hole] = entries_[at];
-      hole = at;
-    }
+  if (!now_.remove(entry)) {
+    TRIREME_CHECK(before_.entries != nullptr && before_.remove(entry), "row ", row,
+                  " is not in the index");
   }
-  entries_[hole] = 0;
   --count_;
 }
 
 int64_t RowIndex::growth(int64_t more) const {
-  uint64_t places = uint64_t{mask_} + 1;
+  uint64_t places = now_.count();
   if (has_room(places, count_ + more)) return 0;
   while (!has_room(places, count_ + more)) places *= 2;
   return static_cast<int64_t>(places * sizeof(uint64_t));  // beside the old one, for a while

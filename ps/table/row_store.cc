@@ -100,14 +100,14 @@ void RowStore::save(size_t chunk) {
   std::memcpy(copy.get(), chunks_[chunk], chunk_bytes());
   saved_[chunk] = {copy.get(), cut_id_};
   cut_->copies.push_back(std::move(copy));
-  cut_->bytes.fetch_add(static_cast<int64_t>(chunk_bytes()), std::memory_order_relaxed);
+  cut_->copied.fetch_add(static_cast<int64_t>(chunk_bytes()), std::memory_order_relaxed);
 }
 
 int64_t RowStore::bytes() const {
   const size_t lists = chunks_.capacity() * sizeof(void*) + saved_.capacity() * sizeof(Saved);
-  const int64_t copies =
-      cut_ && !cut_->closed.load(std::memory_order_relaxed) ? cut_->bytes.load() : 0;
-  return slab_bytes_ + static_cast<int64_t>(lists) + copies;
+  const Cut* const cut = current_cut();
+  return slab_bytes_ + static_cast<int64_t>(lists) +
+         (cut == nullptr ? 0 : cut->copied.load() + cut->listed.load());
 }
 
 int64_t RowStore::growth(int64_t more, int64_t changed) const {
@@ -123,9 +123,9 @@ int64_t RowStore::growth(int64_t more, int64_t changed) const {
     bytes += (chunks + all / 4 + 1) * chunk;
     bytes += 2 * (all + all / 4 + 1) * static_cast<int64_t>(sizeof(void*) + sizeof(Saved));
   }
-  if (cut_ && !cut_->closed.load(std::memory_order_relaxed)) {
+  if (const Cut* const cut = current_cut(); cut != nullptr) {
     const auto chunk = static_cast<int64_t>(chunk_bytes());
-    const int64_t unsaved = static_cast<int64_t>(chunks_.size()) - cut_->bytes.load() / chunk;
+    const int64_t unsaved = static_cast<int64_t>(chunks_.size()) - cut->copied.load() / chunk;
     bytes += std::min(more + changed, unsaved) * chunk;
   }
   return bytes;
@@ -151,7 +151,6 @@ RowCut::~RowCut() {
     const MutexLock lock(shared_->mutex);
     copies.swap(shared_->copies);
   }
-  shared_->bytes.store(0, std::memory_order_relaxed);
   shared_->closed.store(true, std::memory_order_release);
 }
 
@@ -177,6 +176,7 @@ std::vector<RowCut::Entry> RowCut::sorted() const {
   }
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.key < b.key; });
+  shared_->listed = static_cast<int64_t>(entries.capacity() * sizeof(Entry));
   return entries;
 }
 

@@ -78,7 +78,8 @@ class RowStore {
   // What owner and reader share.
   struct Cut {
     std::atomic<bool> closed{false};
-    std::atomic<int64_t> bytes{0};
+    std::atomic<int64_t> copied{0};  // bytes of chunks
+    std::atomic<int64_t> listed{0};  // bytes of what sorted() gave
     mutable Mutex mutex;
     std::vector<std::unique_ptr<std::byte[]>> copies GUARDED_BY(mutex);
   };
@@ -88,6 +89,7 @@ class RowStore {
   void add_slab();
   void add_chunk();
   void save(size_t chunk);
+  const Cut* current_cut() const { return cut_ && !cut_->closed ? cut_.get() : nullptr; }
 
   size_t stride_;
   unsigned shift_ = 0;  // rows of a chunk, as a power of two
@@ -120,7 +122,8 @@ class RowCut {
   RowCut(const RowCut&) = delete;
 
   int64_t rows() const { return rows_; }
-  // All rows by key. Takes the time of a pass over the rows.
+  // All rows by key; counted as memory of the store until the cut is closed. Takes the time of a
+  // pass over the rows.
   std::vector<Entry> sorted() const;
   // Copies rows, one behind the other, into `out`; those whose version is not greater than
   // `changed_since` are left out. Returns how many it copied. Owner and readers wait for each other

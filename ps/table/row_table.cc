@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/error.h"
+
 namespace trireme::ps {
 
 void RowTable::find(std::span<const int64_t> keys, uint32_t* rows) const {
@@ -29,6 +31,7 @@ void RowTable::find(std::span<const int64_t> keys, uint32_t* rows) const {
 }
 
 uint32_t RowTable::add(int64_t key) {
+  TRIREME_CHECK(key >= 0, "key ", key);
   index_.reserve(1);  // it may throw: first
   const uint32_t row = store_->add(key);
   index_.add(RowIndex::hash(key), row);

@@ -38,24 +38,25 @@ class TableShard::Impl {
         admission_(spec),
         table_(spec.dim * (1 + spec.slots())) {}
 
-  // Calls work(begin, rows) for each block of keys, in order; rows of keys that have none are
-  // kNoRow. `Resolve` may make them.
+  // For each block of keys, in order: finds their rows, kNoRow for keys that have none; calls
+  // resolve(keys, rows), which may find more of them or make them; and work(begin, rows).
   template <typename Resolve, typename Work>
   void for_each_block(std::span<const int64_t> keys, Resolution* resolution, Resolve resolve,
                       Work work) const {
     const bool known = is_good(keys, resolution);
     if (resolution != nullptr && !known) {
       resolution->rows.resize(keys.size());
-      resolution->epoch = epoch_;
+      resolution->epoch = 0;  // until all of them are known
     }
     std::array<uint32_t, kBlock> block;
     for (size_t begin = 0; begin < keys.size(); begin += kBlock) {
       const size_t n = std::min(kBlock, keys.size() - begin);
       uint32_t* const rows = resolution != nullptr ? resolution->rows.data() + begin : block.data();
       if (!known) table_.find(keys.subspan(begin, n), rows);
-      resolve(keys.subspan(begin, n), known, rows);
+      resolve(keys.subspan(begin, n), rows);
       work(begin, std::span<const uint32_t>(rows, n));
     }
+    if (resolution != nullptr) resolution->epoch = epoch_;
   }
 
   bool is_good(std::span<const int64_t> keys, const Resolution* resolution) const {
@@ -64,7 +65,8 @@ class TableShard::Impl {
   }
 
   void pull(std::span<const int64_t> keys, float* out, Resolution* resolution) const {
-    const auto resolve = [&](std::span<const int64_t> some, bool known, uint32_t* rows) {
+    const bool known = is_good(keys, resolution);
+    const auto resolve = [&](std::span<const int64_t> some, uint32_t* rows) {
       if (!known) return;
       // It had no row when the list was resolved; that may have changed since.
       for (size_t i = 0; i < some.size(); ++i) {
@@ -81,10 +83,10 @@ class TableShard::Impl {
     const bool has_cut = table_.store().has_cut();
     admission_.waiting().store().has_cut();
     int64_t refused = 0;
-    const auto resolve = [&](std::span<const int64_t> some, bool known, uint32_t* rows) {
+    const auto resolve = [&](std::span<const int64_t> some, uint32_t* rows) {
       for (size_t i = 0; i < some.size(); ++i) {
         if (rows[i] != kNoRow) continue;
-        if (known) rows[i] = table_.find(some[i]);
+        rows[i] = table_.find(some[i]);  // it may have come since the list was resolved
         if (rows[i] != kNoRow) continue;
         if (admission_.admit(some[i], context.step)) {
           rows[i] = add_row(some[i]);
@@ -209,6 +211,14 @@ class TableShard::Impl {
     table_.for_each([&](uint32_t row) { visit(view_of(spec_, table_.store().at(row))); });
   }
 
+  void for_each_waiting(const std::function<void(const WaitingKey&)>& visit) const {
+    const RowTable& waiting = admission_.waiting();
+    waiting.for_each([&](uint32_t row) {
+      const RowHeader& header = *reinterpret_cast<const RowHeader*>(waiting.store().at(row));
+      visit({header.key, header.version, header.frequency});
+    });
+  }
+
   ShardStatistics statistics() const {
     ShardStatistics out{.rows = table_.rows(),
                         .bytes = bytes(),
@@ -287,6 +297,9 @@ int64_t TableShard::evict(int64_t step, bool on_command) { return impl_->evict(s
 std::unique_ptr<TableShard::Snapshot> TableShard::open_snapshot() { return impl_->open_snapshot(); }
 void TableShard::for_each(const std::function<void(const RowView&)>& visit) const {
   impl_->for_each(visit);
+}
+void TableShard::for_each_waiting(const std::function<void(const WaitingKey&)>& visit) const {
+  impl_->for_each_waiting(visit);
 }
 ShardStatistics TableShard::statistics() const { return impl_->statistics(); }
 int64_t TableShard::rows() const { return impl_->rows(); }

@@ -113,6 +113,7 @@ class TableShard {
 
   // Calls `visit` for each row, in no order; the owner's thread.
   void for_each(const std::function<void(const RowView&)>& visit) const;
+  void for_each_waiting(const std::function<void(const WaitingKey&)>& visit) const;
   ShardStatistics statistics() const;
   // As statistics() says, without walking the rows.
   int64_t rows() const;

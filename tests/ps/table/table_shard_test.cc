@@ -50,6 +50,28 @@ TEST(TableShardTest, FindsAllRowsWhileItGrows) {
   }
 }
 
+// The index grows little by little: rows that go meanwhile may be in the old or the new part.
+TEST(TableShardTest, ForgetsRowsWhileItGrows) {
+  TableShard shard(sum_table(1), 0, 1);
+  constexpr int64_t kKeys = 40000;
+  for (int64_t key = 0; key < kKeys; key += 10) {
+    add(shard, range(key, key + 10), static_cast<float>(key + 1));
+    shard.erase(key);
+    shard.erase(key * 7919 % (key + 10));
+    shard.erase(key / 2 + 1);
+  }
+  const Floats rows = pull(shard, range(0, kKeys));
+  int64_t found = 0;
+  shard.for_each([&](const RowView& row) {
+    EXPECT_EQ(row.weight[0], static_cast<float>(row.key / 10 * 10 + 1));
+    EXPECT_EQ(rows[static_cast<size_t>(row.key)], row.weight[0]);
+    ++found;
+  });
+  EXPECT_EQ(found, shard.rows());
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), 0.0f), kKeys - found);
+  EXPECT_LE(found, kKeys * 8 / 10);
+}
+
 TEST(TableShardTest, AResolutionFindsRowsThatCameLater) {
   TableShard shard(sum_table(1), 0, 1);
   const Keys keys = range(0, 200);
