@@ -8,6 +8,8 @@ namespace {
 
 // Smaller ones come quickly from the heap.
 constexpr size_t kPooledBytes = size_t{64} << 10;
+// More than any machine has: not even tried.
+constexpr size_t kMostBytes = size_t{1} << 39;
 
 }  // namespace
 
@@ -16,6 +18,7 @@ std::shared_ptr<ReceiveBuffers> ReceiveBuffers::make(size_t keep_bytes) {
 }
 
 std::shared_ptr<std::byte> ReceiveBuffers::take(size_t bytes) {
+  if (bytes > kMostBytes) return nullptr;
   const size_t words = bytes / sizeof(uint64_t) + 1;
   if (bytes < kPooledBytes) {
     auto memory = std::make_shared_for_overwrite<uint64_t[]>(words);

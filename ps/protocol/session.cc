@@ -11,23 +11,27 @@ namespace {
 // A client's streams can be so far apart and no farther: more than any has under way.
 constexpr uint64_t kMostAhead = 1 << 16;
 
+// Does not keep the stream: what is left of a client goes when the client does.
 class FrameResponder final : public Responder {
  public:
-  FrameResponder(std::shared_ptr<FrameSink> to, uint64_t call) : to_(std::move(to)), call_(call) {}
+  FrameResponder(const std::shared_ptr<FrameSink>& to, uint64_t call) : to_(to), call_(call) {}
   ~FrameResponder() override {
-    if (to_ == nullptr) return;
-    send_refusal(*to_, call_, {ErrorCode::kInternal, "the server did not answer this request"});
+    const auto to = to_.lock();
+    if (to == nullptr) return;
+    send_refusal(*to, call_, {ErrorCode::kInternal, "the server did not answer this request"});
   }
 
   void answer(OutMessage message) override {
-    TRIREME_CHECK(to_ != nullptr, "a request is answered once");
-    std::exchange(to_, nullptr)
-        ->send({.kind = FrameKind::kAnswer, .call = call_}, std::move(message));
+    TRIREME_CHECK(!std::exchange(answered_, true), "a request is answered once");
+    if (const auto to = std::exchange(to_, {}).lock()) {
+      to->send({.kind = FrameKind::kAnswer, .call = call_}, std::move(message));
+    }
   }
 
  private:
-  std::shared_ptr<FrameSink> to_;
+  std::weak_ptr<FrameSink> to_;  // empty: answered
   const uint64_t call_;
+  bool answered_ = false;
 };
 
 }  // namespace
@@ -60,8 +64,7 @@ void Session::take(uint64_t call, Arrived arrived) {
     if (now.from != nullptr) {
       // An exception must not end the transport's thread; by then the responder has refused.
       try {
-        (*handler_)(std::move(now.request),
-                    std::make_unique<FrameResponder>(std::move(now.from), id));
+        (*handler_)(std::move(now.request), std::make_unique<FrameResponder>(now.from, id));
       } catch (const std::exception& error) {
         log_error(str_cat("a request's handler failed: ", error.what()));
       }
