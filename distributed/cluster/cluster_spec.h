@@ -24,8 +24,9 @@ struct ClusterSpec {
   int rank = 0;  // among the workers, or among the parameter servers
   int world_size = 1;
   int parameter_servers = 0;
-  int local_rank = 0;  // among the tasks of this host; -1: unknown
-  int local_size = 1;  // -1: unknown
+  int ps_replicas = 1;  // servers that hold each row: 1 or 2
+  int local_rank = 0;   // among the tasks of this host; -1: unknown
+  int local_size = 1;   // -1: unknown
 
   // Where the coordinator is: "host:port"; empty for a single process. "mpi": rank 0 opens a port
   // and tells the others by an MPI broadcast.
@@ -46,7 +47,10 @@ struct ClusterSpec {
 struct ClusterFlags {
   int rank = -1;
   int world_size = -1;
+  bool is_server = false;  // `rank` is among the parameter servers
+  // Where a launcher starts equal tasks (MPI, Slurm, torchrun), the last so many of them serve.
   int parameter_servers = -1;
+  int ps_replicas = -1;
   std::string coordinator;
   std::string listen;
 };

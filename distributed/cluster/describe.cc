@@ -20,7 +20,8 @@ std::string describe(const ClusterSpec& spec) {
   line("task", worker ? "worker " : "parameter server ", spec.rank, " of ",
        worker ? spec.world_size : spec.parameter_servers);
   line("workers", spec.world_size);
-  line("parameter servers", spec.parameter_servers);
+  line("parameter servers", spec.parameter_servers,
+       spec.ps_replicas > 1 ? str_cat(", each row on ", spec.ps_replicas) : "");
   line("on this host", "rank ", known(spec.local_rank), ", tasks ", known(spec.local_size));
   if (spec.is_single_process()) {
     line("coordinator", "none: a single process");

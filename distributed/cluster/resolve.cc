@@ -1,4 +1,5 @@
 // Which source wins, whether the others agree with it, and what the machine adds.
+#include <algorithm>
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -76,9 +77,59 @@ Claim choose(const ClusterFlags& flags, const Variables& variables,
   return {};
 }
 
+// The last of the tasks that a launcher started alike serve the others.
+void split_off_servers(int servers, Claim& claim) {
+  ClusterSpec& spec = claim.spec;
+  const int tasks = spec.world_size;
+  if (servers >= tasks) {
+    throw invalid_argument("--parameter-servers ", servers, ", but ", claim.size_text, ": of ",
+                           tasks, tasks == 1 ? " task" : " tasks",
+                           " at least one must train; start more of them");
+  }
+  spec.world_size = tasks - servers;
+  spec.parameter_servers = servers;
+  if (spec.rank < spec.world_size) return;
+  spec.rank -= spec.world_size;
+  spec.task_type = TaskType::kParameterServer;
+}
+
+void overlay_servers(const ClusterFlags& flags, const Variables& variables, Claim& claim) {
+  ClusterSpec& spec = claim.spec;
+  const bool alike = spec.source != "flags" && spec.source != "TRIREME_*" &&
+                     spec.source != "TF_CONFIG" && spec.source != "single process";
+  const int wanted = flags.parameter_servers;
+  if (wanted >= 0 && wanted != spec.parameter_servers) {
+    if (spec.parameter_servers > 0) {
+      throw invalid_argument("--parameter-servers ", wanted, ", but ", spec.source, " says ",
+                             spec.parameter_servers);
+    }
+    if (spec.source == "single process") {
+      throw invalid_argument("--parameter-servers ", wanted,
+                             ", but this is the only task: start it with trireme launch --ps ",
+                             wanted, ", mpirun or srun");
+    }
+    if (alike) {
+      split_off_servers(wanted, claim);
+    } else {
+      spec.parameter_servers = wanted;
+    }
+  }
+  const std::string name = "TRIREME_PS_REPLICAS";
+  const bool flag = flags.ps_replicas >= 0;
+  spec.ps_replicas =
+      flag ? flags.ps_replicas : static_cast<int>(variables.number(name, 1, 2).value_or(1));
+  if (spec.parameter_servers == 0 && !flag) spec.ps_replicas = 1;
+  if (spec.ps_replicas >= 1 && spec.ps_replicas <= std::max(1, std::min(2, spec.parameter_servers)))
+    return;
+  throw invalid_argument(
+      flag ? str_cat("--ps-replicas ", flags.ps_replicas) : variables.quote(name),
+      ": expected 1, or 2 with at least two parameter servers, found ", spec.parameter_servers);
+}
+
 // What may be said about any source's cluster: flags before TRIREME_*.
 void overlay(const ClusterFlags& flags, const Variables& variables, Claim& claim) {
   ClusterSpec& spec = claim.spec;
+  overlay_servers(flags, variables, claim);
   const bool flag = !flags.coordinator.empty();
   const bool variable = variables.has("TRIREME_COORDINATOR");
   const std::string where = flag ? "--coordinator" : "TRIREME_COORDINATOR";
@@ -96,13 +147,6 @@ void overlay(const ClusterFlags& flags, const Variables& variables, Claim& claim
     throw invalid_argument(claim.size_text,
                            ", but nothing says where they meet; give --coordinator ",
                            "HOST:PORT or set TRIREME_COORDINATOR");
-  }
-  if (flags.parameter_servers >= 0 && flags.parameter_servers != spec.parameter_servers) {
-    if (spec.parameter_servers > 0) {
-      throw invalid_argument("--parameter-servers ", flags.parameter_servers, ", but ", spec.source,
-                             " says ", spec.parameter_servers);
-    }
-    spec.parameter_servers = flags.parameter_servers;
   }
   // Who meets on loopback is on this host; the tasks are to share its cores.
   if (spec.local_size < 0 && !spec.coordinator.empty() && spec.coordinator != "mpi" &&

@@ -16,6 +16,7 @@ Environment to_environment(const ClusterSpec& spec) {
       {"TRIREME_LISTEN", spec.listen},
       {"TRIREME_TASK_TYPE", worker ? "worker" : "ps"},
       {"TRIREME_PARAMETER_SERVERS", std::to_string(spec.parameter_servers)},
+      {"TRIREME_PS_REPLICAS", std::to_string(spec.ps_replicas)},
       {"TRIREME_JOB_ID", spec.job_id},
       {"TRIREME_SECRET", spec.secret},
   };
@@ -28,24 +29,30 @@ namespace cluster {
 
 Reading read_flags(const ClusterFlags& flags) {
   if (flags.rank < 0 && flags.world_size < 0) return {std::nullopt, "not given"};
-  if (flags.world_size < 0) {
-    throw invalid_argument("--rank ", flags.rank, " needs --world-size: how many tasks there are");
+  const int count = flags.is_server ? flags.parameter_servers : flags.world_size;
+  const std::string name = flags.is_server ? "--parameter-servers" : "--world-size";
+  const std::string rank = flags.is_server ? "--index" : "--rank";
+  if (count < 0) {
+    throw invalid_argument(rank, " ", flags.rank, " needs ", name, ": how many tasks there are");
   }
-  if (flags.world_size < 1 || flags.world_size > kMaxTasks) {
-    throw invalid_argument("--world-size ", flags.world_size, ": expected a number from 1 to ",
-                           kMaxTasks);
+  if (count < 1 || count > kMaxTasks) {
+    throw invalid_argument(name, " ", count, ": expected a number from 1 to ", kMaxTasks);
   }
-  if (flags.rank < 0 && flags.world_size > 1) {
-    throw invalid_argument("--world-size ", flags.world_size,
-                           " needs --rank: which of these tasks this one is");
+  if (flags.rank < 0 && count > 1) {
+    throw invalid_argument(name, " ", count, " needs ", rank, ": which of these tasks this one is");
   }
   Claim claim;
   claim.spec.source = "flags";
   claim.spec.rank = std::max(flags.rank, 0);
-  claim.spec.world_size = flags.world_size;
+  // How many workers there are is nothing to a server.
+  claim.spec.world_size = std::max(flags.world_size, 1);
   claim.spec.local_rank = claim.spec.local_size = -1;
-  claim.rank_text = str_cat("--rank ", claim.spec.rank);
-  claim.size_text = str_cat("--world-size ", flags.world_size);
+  if (flags.is_server) {
+    claim.spec.task_type = TaskType::kParameterServer;
+    claim.spec.parameter_servers = count;
+  }
+  claim.rank_text = str_cat(rank, " ", claim.spec.rank);
+  claim.size_text = str_cat(name, " ", count);
   return {claim, ""};
 }
 

@@ -38,6 +38,7 @@ constexpr std::array kNames = {"RANK"sv,
                                "TRIREME_LISTEN"sv,
                                "TRIREME_TASK_TYPE"sv,
                                "TRIREME_PARAMETER_SERVERS"sv,
+                               "TRIREME_PS_REPLICAS"sv,
                                "TRIREME_JOB_ID"sv,
                                "TRIREME_SECRET"sv,
                                "TRIREME_INCARNATION"sv};

@@ -20,7 +20,6 @@ constexpr milliseconds kTick{50};
 constexpr milliseconds kPause{5};
 // Longer each time, so that one that has died meanwhile is not waited for.
 constexpr milliseconds kFirstConnectTimeout{300}, kLongestConnectTimeout{5'000};
-constexpr milliseconds kSetupTimeout{10'000};
 // So often a slot may say that it knows nothing of what is asked for.
 constexpr int kMostNotFound = 3;
 
@@ -189,10 +188,10 @@ void Courier::connect(Link& link, const ServerEntry& server) {
   }
   std::shared_ptr<RpcConnection> data, control;
   try {
-    control = connect_rpc(options);
+    control = options_.connect(options);
     options.connections = options_.connections;
     options.shared_memory = options_.shared_memory;
-    data = connect_rpc(options);
+    data = options_.connect(options);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kInvalidArgument) {
       fail(error);
@@ -225,7 +224,7 @@ void Courier::set_up(Link& link, int slot) {
     destination = {.view = view_.number, .epoch = entry.epoch};
     link.asked[slot] = entry.epoch;
   }
-  control->call(options_.make_setup(slot, destination), kSetupTimeout,
+  control->call(options_.make_setup(slot, destination), options_.setup_timeout,
                 [this, &link, connection, slot, entry](RpcResult result) {
                   take_setup(link, connection, slot, entry, std::move(result));
                 });
@@ -234,10 +233,10 @@ void Courier::set_up(Link& link, int slot) {
 void Courier::take_setup(Link& link, uint64_t connection, int slot, const SlotEntry& entry,
                          RpcResult result) {
   std::unique_ptr<Error> error = std::move(result.error);
-  const bool is_broken = error != nullptr;
+  const bool is_broken = error != nullptr && error->code() == ErrorCode::kUnavailable;
   bool accepted = false;
   try {
-    if (!is_broken) {
+    if (error == nullptr) {
       const AnswerCode code = header_of(result.answer).code;
       accepted = code == AnswerCode::kOk;
       if (code == AnswerCode::kError) throw error_of(result.answer);

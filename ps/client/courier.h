@@ -47,6 +47,8 @@ struct CourierOptions {
   std::string secret, job_id;
   bool shared_memory = true;
   int connections = 2;
+  std::chrono::milliseconds setup_timeout{10'000};  // then it is sent again
+  std::function<std::shared_ptr<RpcConnection>(const ConnectOptions&)> connect = connect_rpc;
   // To a slot's primary, first of all, in each epoch; and what it answered.
   std::function<OutMessage(int slot, const Destination&)> make_setup;
   std::function<void(int slot, const SlotEntry& entry, const Message& answer)> on_setup;

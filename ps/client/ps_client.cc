@@ -26,6 +26,8 @@ using std::chrono::milliseconds;
 
 static_assert(kDirectoryShards == kVirtualShards, "the directory deals out all virtual shards");
 
+// A slot that begins from a snapshot may take a while.
+constexpr int kSetupPatience = 5;
 // A server says who keeps it waiting before this side's own patience ends.
 constexpr double kServerPatience = 0.9;
 
@@ -119,7 +121,9 @@ class PsClient::Impl {
     request.mutable_last_sequence()->set_worker(options_.worker);
     int64_t least = std::numeric_limits<int64_t>::max();
     for (const auto& answer : ask_all("asking for the last step", request, true)) {
-      least = std::min(least, static_cast<int64_t>(answer.last_sequence()) / parts);
+      // Sequences do not begin at 1 when a job was resumed; the step is known then.
+      const auto by_sequence = static_cast<int64_t>(answer.last_sequence()) / parts;
+      least = std::min(least, std::max(by_sequence, answer.step()));
     }
     return least;
   }
@@ -217,6 +221,8 @@ class PsClient::Impl {
     options.job_id = options_.job_id;
     options.shared_memory = options_.shared_memory;
     options.connections = options_.connections;
+    options.setup_timeout = kSetupPatience * options_.resend_after;
+    if (options_.connect) options.connect = options_.connect;
     options.make_setup = [this](int slot, const Destination& destination) {
       return control_message(options_, slot, destination, setup_);
     };

@@ -16,6 +16,7 @@ TEST(ResolveTest, GivesBackWhatItWasGiven) {
   spec.rank = 1;
   spec.world_size = 3;
   spec.parameter_servers = 2;
+  spec.ps_replicas = 2;
   spec.local_rank = 4;
   spec.local_size = 5;
   spec.coordinator = "[fd00::1]:4000";
@@ -29,6 +30,7 @@ TEST(ResolveTest, GivesBackWhatItWasGiven) {
   EXPECT_EQ(again.rank, spec.rank);
   EXPECT_EQ(again.world_size, spec.world_size);
   EXPECT_EQ(again.parameter_servers, spec.parameter_servers);
+  EXPECT_EQ(again.ps_replicas, spec.ps_replicas);
   EXPECT_EQ(again.local_rank, spec.local_rank);
   EXPECT_EQ(again.local_size, spec.local_size);
   EXPECT_EQ(again.coordinator, spec.coordinator);
@@ -66,7 +68,40 @@ TEST(ResolveTest, FlagsMayAddAnAddressToAnySource) {
   EXPECT_EQ(spec.listen, "n2");
   EXPECT_TRUE(spec.hosts_coordinator);
   EXPECT_THAT(refusal({}, {.listen = "0.0.0.0"}), HasSubstr("--listen 0.0.0.0"));
-  EXPECT_EQ(resolve(open_mpi(0, 2, 0, 1), {.parameter_servers = 2}).parameter_servers, 2);
+}
+
+// mpirun and srun start equal tasks: the last ones serve.
+TEST(ResolveTest, TheLastTasksServeWhenALauncherStartsThemAlike) {
+  ClusterSpec spec = resolve(open_mpi(1, 5, 1, 5), {.parameter_servers = 2, .ps_replicas = 2});
+  EXPECT_EQ(spec.task_type, TaskType::kWorker);
+  EXPECT_EQ(spec.rank, 1);
+  EXPECT_EQ(spec.world_size, 3);
+  EXPECT_EQ(spec.parameter_servers, 2);
+  EXPECT_EQ(spec.ps_replicas, 2);
+  spec = resolve(open_mpi(4, 5, 4, 5), {.parameter_servers = 2});
+  EXPECT_EQ(spec.task_type, TaskType::kParameterServer);
+  EXPECT_EQ(spec.rank, 1);
+  EXPECT_EQ(spec.world_size, 3);
+  EXPECT_EQ(spec.local_size, 5);
+  EXPECT_FALSE(spec.hosts_coordinator);
+  spec = resolve(open_mpi(1, 2, 1, 2), {.parameter_servers = 1});
+  EXPECT_EQ(spec.task_type, TaskType::kParameterServer);
+  EXPECT_EQ(spec.coordinator, "mpi");
+  EXPECT_THAT(refusal(open_mpi(0, 2, 0, 2), {.parameter_servers = 2}),
+              HasSubstr("at least one must train"));
+  EXPECT_THAT(refusal({}, {.parameter_servers = 2}), HasSubstr("trireme launch --ps 2"));
+  EXPECT_THAT(refusal(open_mpi(0, 2, 0, 2), {.parameter_servers = 1, .ps_replicas = 2}),
+              HasSubstr("--ps-replicas 2: expected 1, or 2 with at least two"));
+}
+
+// A server by hand says which of how many servers it is.
+TEST(ResolveTest, FlagsMayNameAServer) {
+  const ClusterSpec spec = resolve(
+      {}, {.rank = 1, .is_server = true, .parameter_servers = 2, .coordinator = "127.0.0.1:9"});
+  EXPECT_EQ(spec.task_type, TaskType::kParameterServer);
+  EXPECT_EQ(spec.rank, 1);
+  EXPECT_EQ(spec.parameter_servers, 2);
+  EXPECT_EQ(spec.coordinator, "127.0.0.1:9");
 }
 
 TEST(ResolveTest, TheFirstHostsOwnAddressIsTheOneThatItsNameResolvesTo) {
