@@ -1,0 +1,175 @@
+#include "ps/server/control.h"
+
+#include <cmath>
+
+#include "core/base/logging.h"
+#include "proto/ps.pb.h"
+#include "ps/server/restore.h"
+#include "ps/server/snapshot_file.h"
+
+namespace trireme::ps {
+namespace {
+
+// Answers one request, whoever comes to it. Does not own the slot: a slot must not end on one of
+// its threads, whose queue it would wait for.
+class Reply {
+ public:
+  Reply(const ControlContext& context, std::unique_ptr<Responder> responder)
+      : index_(context.slot->index()), view_(context.view), responder_(std::move(responder)) {}
+
+  void answer(const proto::ControlAnswer& answer) {
+    responder_->answer(body_answer(answer.SerializeAsString(), view_.load(), answer.step()));
+  }
+  void refuse(const Error& error) {
+    log_warning(str_cat("slot ", index_, " refuses a request: ", error.what()));
+    responder_->answer(error_answer(error, view_.load()));
+  }
+  void not_here() { responder_->answer(plain_answer(AnswerCode::kWrongView, view_.load())); }
+  std::unique_ptr<Responder> give_back() { return std::move(responder_); }
+
+ private:
+  const int index_;
+  const std::atomic<int64_t>& view_;
+  std::unique_ptr<Responder> responder_;
+};
+
+// When the slot has acknowledged it.
+Slot::Done when_done(Slot& slot, const std::shared_ptr<Reply>& reply) {
+  return [&slot, reply](bool ok) {
+    if (!ok) return reply->not_here();
+    proto::ControlAnswer answer;
+    answer.set_step(slot.finished_step());
+    reply->answer(answer);
+  };
+}
+
+// On the background thread, where the errors of files come up.
+template <typename Work>
+void in_background(const ControlContext& context, const std::shared_ptr<Reply>& reply, Work work) {
+  context.background([reply, slot = context.slot, slots = context.slots, work] {
+    try {
+      work(*slot, slots, *reply);
+    } catch (const Error& error) {
+      reply->refuse(error);
+    } catch (const std::exception& error) {
+      reply->refuse(Error(ErrorCode::kResourceExhausted, error.what()));
+    }
+  });
+}
+
+void open_snapshot(const ControlContext& context, const std::shared_ptr<Reply>& reply) {
+  context.slot->open_cut([reply](const std::shared_ptr<const Cut>& cut) {
+    proto::ControlAnswer answer;
+    answer.set_snapshot(cut->id);
+    answer.set_step(cut->step);
+    reply->answer(answer);
+  });
+}
+
+void save_snapshot(const ControlContext& context, const proto::SaveSnapshot& request,
+                   const std::shared_ptr<Reply>& reply) {
+  const auto cut = context.slot->use_cut(request.snapshot());
+  in_background(context, reply, [cut, request](Slot& slot, int slots, Reply& to) {
+    struct EndUse {
+      Slot& slot;
+      ~EndUse() { slot.end_use(); }
+    } end{slot};
+    proto::ControlAnswer answer;
+    answer.set_rows_written(write_snapshot(
+        *cut, snapshot_part(request.prefix(), slot.index(), slots), request.changed_since()));
+    answer.set_step(cut->step);
+    to.answer(answer);
+  });
+}
+
+void restore_snapshot(const ControlContext& context, const proto::RestoreSnapshot& request,
+                      const std::shared_ptr<Reply>& reply) {
+  in_background(context, reply, [request](Slot& slot, int, Reply& to) {
+    proto::ControlAnswer answer;
+    answer.set_step(restore_checkpoint(slot, request.prefix()));
+    answer.set_restored(true);
+    to.answer(answer);
+  });
+}
+
+void status(const ControlContext& context, const std::shared_ptr<Reply>& reply) {
+  const auto setup = context.slot->setup();
+  context.slot->statistics([reply, setup, metrics = context.metrics, &slot = *context.slot,
+                            background = context.background](const SlotStatistics& statistics) {
+    proto::ControlAnswer answer;
+    answer.set_step(slot.finished_step());
+    for (size_t i = 0; i < statistics.tables.size(); ++i) {
+      const ShardStatistics& from = statistics.tables[i];
+      proto::TableStatus& table = *answer.add_tables();
+      table.set_name(setup->tables[i].name);
+      table.set_rows(from.rows);
+      table.set_bytes(from.bytes);
+      table.set_waiting(from.waiting);
+      table.set_evicted(from.evicted);
+      table.set_oldest(from.oldest);
+      table.set_norm(std::sqrt(from.squares));
+    }
+    // It waits for the threads of the shards, one of which this is.
+    background([reply, answer, metrics]() mutable {
+      answer.set_metrics(metrics());
+      reply->answer(answer);
+    });
+  });
+}
+
+void last_sequence(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
+  context.slot->last_push(worker, [reply](bool ok, uint64_t sequence, int64_t step) {
+    if (!ok) return reply->not_here();
+    proto::ControlAnswer answer;
+    answer.set_last_sequence(sequence);
+    answer.set_step(step);
+    reply->answer(answer);
+  });
+}
+
+}  // namespace
+
+void control(const ControlContext& context, const Request& request,
+             std::unique_ptr<Responder>& responder) {
+  if (!context.slot->is_primary()) {
+    return responder->answer(plain_answer(AnswerCode::kWrongView, context.view.load()));
+  }
+  proto::ControlRequest message;
+  if (!message.ParseFromArray(request.body.data(), static_cast<int>(request.body.size()))) {
+    throw invalid_argument("a control request of ", request.body.size(),
+                           " bytes: it is no message of that kind");
+  }
+  const auto reply = std::make_shared<Reply>(context, std::move(responder));
+  Slot& slot = *context.slot;
+  try {
+    switch (message.request_case()) {
+      case proto::ControlRequest::kSetup:
+        return slot.set_up(message.setup().SerializeAsString(), when_done(slot, reply));
+      case proto::ControlRequest::kOpenSnapshot:
+        return open_snapshot(context, reply);
+      case proto::ControlRequest::kCloseSnapshot:
+        slot.close_cut(message.close_snapshot().snapshot());
+        return reply->answer({});
+      case proto::ControlRequest::kSaveSnapshot:
+        return save_snapshot(context, message.save_snapshot(), reply);
+      case proto::ControlRequest::kRestoreSnapshot:
+        return restore_snapshot(context, message.restore_snapshot(), reply);
+      case proto::ControlRequest::kStatus:
+        return status(context, reply);
+      case proto::ControlRequest::kLastSequence:
+        return last_sequence(context, message.last_sequence().worker(), reply);
+      case proto::ControlRequest::kEvict:
+        return slot.evict(when_done(slot, reply));
+      case proto::ControlRequest::kAssign:
+        return slot.assign(message.assign().SerializeAsString(), when_done(slot, reply));
+      case proto::ControlRequest::REQUEST_NOT_SET:
+        break;
+    }
+    throw invalid_argument("a control request that asks for nothing this server knows");
+  } catch (const Error&) {
+    responder = reply->give_back();
+    throw;
+  }
+}
+
+}  // namespace trireme::ps

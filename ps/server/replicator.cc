@@ -1,0 +1,226 @@
+#include "ps/server/replicator.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/logging.h"
+
+namespace trireme::ps {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kConnectTimeout{500}, kCallTimeout{1'000}, kTick{50};
+// Before the backup is asked again, that has not heard of its slot yet or has missed something.
+constexpr milliseconds kPause{10};
+// On the way at a time.
+constexpr size_t kWindowBytes = size_t{32} << 20;
+constexpr size_t kWindowEntries = 256;
+// The next shard's rows are copied when so little is left to be sent.
+constexpr size_t kCatchUpBytes = size_t{16} << 20;
+// A backup that falls behind so far slows the workers down.
+constexpr size_t kMostQueuedBytes = size_t{512} << 20;
+
+}  // namespace
+
+Replicator::Replicator(Slot& slot, ReplicatorOptions options)
+    : slot_(slot), options_(std::move(options)) {
+  for (int shard = kVirtualShards - 1; shard >= 0; --shard) {
+    if (slot.shard_set()[static_cast<size_t>(shard)]) shards_left_.push_back(shard);
+  }
+  slot.attach(*this);
+  thread_ = std::thread([this] { run(); });
+  ::pthread_setname_np(thread_.native_handle(), str_cat("replica ", slot.index()).c_str());
+}
+
+Replicator::~Replicator() {
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+int64_t Replicator::queued() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(queue_.size());
+}
+
+void Replicator::send(LogEntry entry) {
+  MutexLock lock(mutex_);
+  if (closing_) return;
+  entry.header.epoch = options_.epoch;
+  entry.header.attempt = options_.attempt;
+  entry.header.position = ++last_position_;
+  const size_t bytes = entry.bytes();
+  queue_bytes_ += bytes;
+  queue_.push_back({std::move(entry), bytes});
+  changed_.notify_all();
+}
+
+void Replicator::run() {
+  for (;;) {
+    bool broken = false;
+    {
+      MutexLock lock(mutex_);
+      if (closing_) break;
+      broken = std::exchange(broken_, false);
+    }
+    if (broken) connection_.reset();
+    if (connection_ == nullptr) {
+      connect_to_backup();
+      continue;
+    }
+    send_some();
+    report_taken();
+    catch_up();
+  }
+  connection_.reset();
+  // A copy of rows that is under way ends by itself, and soon.
+  MutexLock lock(mutex_);
+  while (exporting_) changed_.wait(mutex_);
+}
+
+void Replicator::connect_to_backup() {
+  ConnectOptions connect = options_.connect;
+  connect.connect_timeout = kConnectTimeout;
+  try {
+    connection_ = connect_rpc(connect);
+    MutexLock lock(mutex_);
+    ++connections_;
+    begin_again();
+  } catch (const Error& error) {
+    options_.suspect();
+    MutexLock lock(mutex_);
+    if (!closing_) changed_.wait_until(mutex_, Clock::now() + kTick);
+  }
+}
+
+void Replicator::begin_again() {
+  sent_ = 0;
+  sent_bytes_ = 0;
+}
+
+// Waits for something to do, and sends what may be sent.
+void Replicator::send_some() {
+  std::vector<std::pair<int64_t, OutMessage>> messages;
+  uint64_t connection = 0;
+  {
+    MutexLock lock(mutex_);
+    const auto has_work = [&]() REQUIRES(mutex_) {
+      const bool may_send = sent_ < queue_.size() && sent_ < kWindowEntries &&
+                            (sent_ == 0 || sent_bytes_ < kWindowBytes) && Clock::now() >= pause_;
+      const bool copies = !exporting_ && !shards_left_.empty() && queue_bytes_ < kCatchUpBytes;
+      return closing_ || broken_ || may_send || copies || reported_ != taken_position_;
+    };
+    if (!has_work()) {
+      changed_.wait_until(mutex_, Clock::now() + (Clock::now() < pause_ ? kPause : kTick));
+    }
+    connection = connections_;
+    if (Clock::now() < pause_) return;
+    while (sent_ < queue_.size() && sent_ < kWindowEntries &&
+           (sent_ == 0 || sent_bytes_ < kWindowBytes)) {
+      const Outstanding& next = queue_[sent_];
+      messages.emplace_back(next.entry.header.position,
+                            entry_request(next.entry, slot_.index(), options_.view.load()));
+      ++sent_;
+      sent_bytes_ += next.bytes;
+    }
+  }
+  for (auto& [position, message] : messages) {
+    connection_->call(std::move(message), kCallTimeout,
+                      [this, position = position, connection](const RpcResult& result) {
+                        take(position, connection, result);
+                      });
+  }
+}
+
+// An answer, on a thread of the transport.
+void Replicator::take(int64_t position, uint64_t connection, const RpcResult& result) {
+  AnswerHeader header{.code = AnswerCode::kError};
+  if (result.error == nullptr && result.answer.bytes.size() >= sizeof(header)) {
+    std::memcpy(&header, result.answer.bytes.data(), sizeof(header));
+  }
+  MutexLock lock(mutex_);
+  if (header.code == AnswerCode::kOk) {
+    room_ = header.step;
+    while (taken_position_ < position && !queue_.empty()) {
+      Outstanding& front = queue_.front();
+      taken_position_ = front.entry.header.position;
+      if (front.entry.header.kind < EntryKind::kState) {
+        taken_index_ = front.entry.header.index;
+      }
+      queue_bytes_ -= front.bytes;
+      if (sent_ > 0) {
+        --sent_;
+        sent_bytes_ -= front.bytes;
+      }
+      queue_.pop_front();
+    }
+  } else if (connection == connections_ && position > taken_position_) {
+    if (result.error != nullptr) {
+      broken_ = true;
+    } else {
+      // It does not know its slot yet, has missed something, or is busy being somebody else.
+      pause_ = Clock::now() + kPause;
+      begin_again();
+    }
+  }
+  changed_.notify_all();
+}
+
+void Replicator::report_taken() {
+  int64_t index = 0, room = 0;
+  {
+    MutexLock lock(mutex_);
+    if (reported_ == taken_position_) return;
+    reported_ = taken_position_;
+    index = taken_index_;
+    room = room_;
+  }
+  slot_.set_backup_room(room);
+  slot_.backup_has(index);
+}
+
+void Replicator::catch_up() {
+  if (in_sync_) return;
+  bool exports = false, all_exported = false, far_behind = false;
+  int64_t taken = 0;
+  {
+    MutexLock lock(mutex_);
+    exports = !exporting_ && !shards_left_.empty() && queue_bytes_ < kCatchUpBytes;
+    exporting_ = exporting_ || exports;
+    all_exported = !exporting_ && shards_left_.empty();
+    far_behind = queue_bytes_ > kMostQueuedBytes;
+    taken = taken_position_;
+  }
+  if (exports) {
+    const int shard = shards_left_.back();
+    shards_left_.pop_back();
+    slot_.export_shard(shard, [this](std::vector<LogEntry> entries) {
+      for (LogEntry& entry : entries) send(std::move(entry));
+      MutexLock lock(mutex_);
+      exporting_ = false;
+      changed_.notify_all();
+    });
+    return;
+  }
+  if (!waits_ && (all_exported || far_behind)) {
+    slot_.wait_for_backup();
+    waits_ = true;
+  }
+  if (waits_ && all_exported && sync_position_ == 0) {
+    // All that was acknowledged without the backup is in the queue by now.
+    MutexLock lock(mutex_);
+    sync_position_ = last_position_;
+  }
+  if (sync_position_ > 0 && taken >= sync_position_) {
+    in_sync_ = true;
+    options_.in_sync();
+  }
+}
+
+}  // namespace trireme::ps

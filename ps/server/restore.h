@@ -1,0 +1,21 @@
+// Brings the rows of a checkpoint into a slot, by way of its log.
+//
+// Any thread that may wait: it reads files and goes no faster than the slot.
+#pragma once
+
+#include <string>
+
+#include "ps/server/slot.h"
+
+namespace trireme::ps {
+
+// All parts of PREFIX, written by any number of slots. What the slot has goes first, unless the
+// checkpoint is incremental. Returns its step. Throws as snapshot_file.h says; kUnavailable when
+// the slot is not the primary any more.
+int64_t restore_checkpoint(Slot& slot, const std::string& prefix);
+
+// Of a slot that begins anew, after promote() or before: its newest snapshot in `directory`, state
+// and all. False: there is none, or the directory's name is empty; the log says so.
+bool restore_newest(Slot& slot, const std::string& directory);
+
+}  // namespace trireme::ps

@@ -1,0 +1,237 @@
+#include "ps/server/slot.h"
+
+#include <algorithm>
+
+#include "core/base/logging.h"
+
+namespace trireme::ps {
+namespace {
+
+constexpr size_t kKeyCacheBytes = size_t{256} << 20;
+
+}  // namespace
+
+Slot::Slot(SlotOptions options)
+    : options_(std::move(options)),
+      shards_(options_.shards, options_.servers, options_.threads, options_.budget,
+              options_.failed),
+      lists_(kKeyCacheBytes),
+      epoch_(options_.epoch),
+      unloaded_(options_.shards) {}
+
+Slot::~Slot() {
+  resign();
+  shards_.drain();
+}
+
+std::shared_ptr<const JobSetup> Slot::setup() const {
+  MutexLock lock(mutex_);
+  return setup_;
+}
+
+std::shared_ptr<const JobSetup> Slot::require_setup() const {
+  auto found = setup();
+  if (found == nullptr) {
+    throw not_found("slot ", options_.index, " of the parameter servers has not been told the ",
+                    "job's tables: expected a setup first");
+  }
+  return found;
+}
+
+void Slot::promote(int64_t epoch) {
+  MutexLock lock(mutex_);
+  epoch_ = epoch;
+  primary_ = true;
+  restoring_ = false;
+  // Whatever a former primary still sends is refused.
+  attempt_ = std::numeric_limits<int64_t>::max();
+}
+
+void Slot::resign() {
+  std::vector<std::shared_ptr<Ack>> acks;
+  std::list<WaitingPull> pulls;
+  {
+    MutexLock lock(mutex_);
+    primary_ = false;
+    sink_ = nullptr;
+    for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
+    unacknowledged_.clear();
+    pulls.swap(waiting_);
+  }
+  for (const auto& ack : acks) ack->give_up();
+  for (const WaitingPull& waiting : pulls) waiting.pull->responder->answer(wrong_view());
+}
+
+OutMessage Slot::wrong_view() const {
+  return plain_answer(AnswerCode::kWrongView, options_.view.load());
+}
+
+int64_t Slot::finished() const {
+  if (setup_ == nullptr) return 0;
+  return setup_->any_sync ? gate_.done().value_or(0) : ledger_.slowest(0);
+}
+
+AnswerHeader Slot::answer_header() const {
+  return {.view = options_.view.load(), .step = finished()};
+}
+
+// ---- the log
+
+void Slot::replicate(LogEntry entry) {
+  if (sink_ != nullptr) sink_->send(std::move(entry));
+}
+
+void Slot::acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) {
+  if (ack == nullptr || !waits_for_backup_ || backup_index_ >= index) return;
+  ack->expect();
+  unacknowledged_.emplace_back(index, ack);
+}
+
+void Slot::enter(LogEntry entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  entry.header.index = ++index_;
+  do_entry(entry, ack, dispatch);
+  replicate(std::move(entry));
+  acknowledge_after(index_, ack);
+}
+
+void Slot::append(LogEntry entry, Done done) {
+  const auto ack = std::make_shared<Ack>(std::move(done));
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_ && !restoring_) {
+    dispatch.then([ack] { ack->give_up(); });
+    return;
+  }
+  enter(std::move(entry), ack, dispatch);
+  serve_waiting(dispatch);
+  dispatch.then([ack] { ack->arrive(); });
+  dispatch.post();
+}
+
+void Slot::set_up(std::string_view serialized_setup, Done done) {
+  const JobSetup wanted(serialized_setup);
+  // What a table cannot be is found here, not on a shard's thread.
+  for (const TableSpec& spec : wanted.tables) TableShard(spec, 0, kVirtualShards);
+  const auto ack = std::make_shared<Ack>(std::move(done));
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_) {
+    dispatch.then([ack] { ack->give_up(); });
+    return;
+  }
+  if (setup_ == nullptr) {
+    enter({.header = {.kind = EntryKind::kSetup}, .body = bytes_of(serialized_setup)}, ack,
+          dispatch);
+  } else {
+    setup_->require_same(serialized_setup);
+    acknowledge_after(index_, ack);
+  }
+  dispatch.then([ack] { ack->arrive(); });
+  dispatch.post();
+}
+
+void Slot::evict(Done done) {
+  append({.header = {.kind = EntryKind::kEvict}, .body = bytes_of(Step{newest_step(), -1, 1})},
+         std::move(done));
+}
+
+void Slot::clear(int64_t step, bool keep_rows, Done done) {
+  append(
+      {.header = {.kind = EntryKind::kClear}, .body = bytes_of(Step{step, -1, keep_rows ? 1 : 0})},
+      std::move(done));
+}
+
+void Slot::load_rows(EntryKind kind, int shard, int table, Message batch, Done done) {
+  append({.header = {.kind = kind, .shard = shard, .table = table}, .body = std::move(batch)},
+         std::move(done));
+}
+
+void Slot::last_push(int worker, std::function<void(bool, uint64_t, int64_t)> done) {
+  std::shared_ptr<Ack> ack;
+  {
+    MutexLock lock(mutex_);
+    const uint64_t sequence = ledger_.last_sequence(worker);
+    const int64_t step =
+        worker >= 0 && worker < ledger_.workers() ? ledger_.clock(worker).value_or(0) : 0;
+    ack = std::make_shared<Ack>(
+        [done = std::move(done), sequence, step](bool ok) { done(ok, sequence, step); });
+    if (primary_) acknowledge_after(index_, ack);
+  }
+  if (is_primary()) {
+    ack->arrive();
+  } else {
+    ack->give_up();
+  }
+}
+
+void Slot::tick(Clock::time_point now) {
+  std::vector<std::pair<std::unique_ptr<Pull>, Error>> late;
+  Dispatch dispatch(shards_);
+  {
+    MutexLock lock(mutex_);
+    if (!primary_ || setup_ == nullptr) return;
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      if (it->deadline > now) {
+        ++it;
+        continue;
+      }
+      const RequestHeader& header = it->pull->header;
+      const auto seconds = static_cast<double>(setup_->timeout.count()) / 1000;
+      Error error(
+          ErrorCode::kDeadlineExceeded,
+          str_cat("slot ", options_.index, ": the pull of worker ", header.worker, " for step ",
+                  header.step, " has waited ", seconds, " s for ", waits_for(*it->pull)));
+      late.emplace_back(std::move(it->pull), std::move(error));
+      it = waiting_.erase(it);
+    }
+    const bool idle = cut_ != nullptr && cut_users_ == 0 && !cut_queue_.empty() &&
+                      now - cut_used_ > options_.snapshot_idle;
+    if (idle) finish_cut(dispatch);
+    const bool evicts = std::ranges::any_of(setup_->tables, [](const TableSpec& table) {
+      return table.eviction.max_age > 0 || table.eviction.max_rows > 0;
+    });
+    if (evicts && index_ != evicted_at_) {
+      enter({.header = {.kind = EntryKind::kEvict}, .body = bytes_of(Step{newest_step_})}, nullptr,
+            dispatch);
+      evicted_at_ = index_;
+    }
+    dispatch.post();
+  }
+  for (auto& [pull, error] : late) {
+    log_warning(error.what());
+    pull->responder->answer(error_answer(error, options_.view.load()));
+  }
+}
+
+// ---- what others ask
+
+int64_t Slot::finished_step() const {
+  MutexLock lock(mutex_);
+  return finished();
+}
+int64_t Slot::newest_step() const {
+  MutexLock lock(mutex_);
+  return newest_step_;
+}
+int64_t Slot::last_index() const {
+  MutexLock lock(mutex_);
+  return index_;
+}
+int64_t Slot::waiting_pulls() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(waiting_.size());
+}
+int64_t Slot::staleness() const {
+  MutexLock lock(mutex_);
+  return setup_ == nullptr ? 0 : std::max<int64_t>(0, newest_step_ - ledger_.slowest(newest_step_));
+}
+bool Slot::is_primary() const {
+  MutexLock lock(mutex_);
+  return primary_;
+}
+bool Slot::is_complete() const {
+  MutexLock lock(mutex_);
+  return unloaded_.none();
+}
+
+}  // namespace trireme::ps

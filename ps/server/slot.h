@@ -1,0 +1,238 @@
+// A slot: a set of virtual shards and the ordered log of what happens to them; a state machine that
+// two servers can run and stay equal.
+//
+// The primary decides what enters the log, under one lock that is held for short; each entry then
+// becomes work for the threads that own its shards, which do it in the log's order. What an entry
+// does depends on the log only, so a backup that applies the same entries has the same rows, knows
+// the same pushes and holds the same ones back.
+//
+// All methods may be called from any thread, those that are told of are told so; callbacks come
+// on any thread, without the lock. The slot does not know of networks or disks.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/thread_annotations.h"
+#include "ps/server/ack.h"
+#include "ps/server/buffer_pool.h"
+#include "ps/server/gate.h"
+#include "ps/server/job_setup.h"
+#include "ps/server/key_cache.h"
+#include "ps/server/log_entry.h"
+#include "ps/server/slot_jobs.h"
+#include "ps/server/slot_shards.h"
+#include "ps/server/worker_ledger.h"
+
+namespace trireme::ps {
+
+struct SlotOptions {
+  int index = 0;
+  int64_t epoch = 0;
+  ShardSet shards;
+  int servers = 1;
+  ShardThreads& threads;
+  MemoryBudget& budget;
+  BufferPool& buffers;
+  const std::atomic<int64_t>& view;                 // for answers
+  std::function<void(const Error&)> failed;         // the slot's rows are not what the log says
+  std::chrono::milliseconds snapshot_idle{60'000};  // then an open snapshot may be taken away
+};
+
+// Takes the log's entries in their order, under the slot's lock; must not block.
+class LogSink {
+ public:
+  virtual ~LogSink() = default;
+  virtual void send(LogEntry entry) = 0;
+};
+
+// The rows of all shards at one place of the log. `tables[shard][table]`; null: not this slot's.
+struct Cut {
+  int64_t id = 0;
+  int64_t step = 0;
+  std::string state;  // a proto::SlotState
+  std::shared_ptr<const JobSetup> setup;
+  std::vector<std::vector<const TableShard::Snapshot*>> tables;
+};
+
+struct SlotStatistics {
+  std::vector<ShardStatistics> tables;  // of each table, over all shards
+};
+
+class Slot {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Slot(SlotOptions options);
+  ~Slot();  // gives up what waits
+  Slot(const Slot&) = delete;
+
+  int index() const { return options_.index; }
+  const ShardSet& shard_set() const { return options_.shards; }
+  std::shared_ptr<const JobSetup> setup() const EXCLUDES(mutex_);  // null: none yet
+  const ShardLoad& load(int shard) const { return shards_.load(shard); }
+
+  // From now on it answers workers; until then, and after resign(), they get kWrongView.
+  void promote(int64_t epoch) EXCLUDES(mutex_);
+  void resign() EXCLUDES(mutex_);
+
+  // ---- of the primary. Errors in the message are thrown before anything has changed.
+  void pull(const Message& message, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
+  void push(const Message& message, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
+  // Each puts one entry into the log; `done` is told when it is acknowledged (true), or that this
+  // is not the primary any more.
+  using Done = std::function<void(bool)>;
+  void set_up(std::string_view serialized_setup, Done done) EXCLUDES(mutex_);
+  void assign(std::string_view serialized_assign, Done done) EXCLUDES(mutex_);
+  void evict(Done done) EXCLUDES(mutex_);
+  void clear(int64_t step, bool keep_rows, Done done) EXCLUDES(mutex_);
+  // `kind`: kRows or kWaiting.
+  void load_rows(EntryKind kind, int shard, int table, Message batch, Done done) EXCLUDES(mutex_);
+  // Enters nothing; `done` comes when all that is in the log is acknowledged.
+  void last_push(int worker, std::function<void(bool, uint64_t sequence, int64_t step)> done)
+      EXCLUDES(mutex_);
+  // Pulls that waited too long get their error; snapshots that nobody uses go; rows that should go
+  // do.
+  void tick(Clock::time_point now) EXCLUDES(mutex_);
+
+  // A cut of the log, as soon as the one before is closed: one at a time.
+  void open_cut(std::function<void(std::shared_ptr<const Cut>)> opened) EXCLUDES(mutex_);
+  void close_cut(int64_t id) EXCLUDES(mutex_);
+  // The open one with this id, which stays open until end_use(). Throws Error{kNotFound}.
+  std::shared_ptr<const Cut> use_cut(int64_t id) EXCLUDES(mutex_);
+  void end_use() EXCLUDES(mutex_);
+  void statistics(std::function<void(SlotStatistics)> done) EXCLUDES(mutex_);
+
+  // ---- of the primary with a backup.
+  // Sends the state, then all that enters the log, to `sink`; one at a time. Acknowledges as if
+  // there were no backup until wait_for_backup().
+  void attach(LogSink& sink) EXCLUDES(mutex_);
+  // From now on nothing is acknowledged before backup_has() it. Returns the log's last index.
+  int64_t wait_for_backup() EXCLUDES(mutex_);
+  void backup_has(int64_t index) EXCLUDES(mutex_);
+  void set_backup_room(int64_t bytes) { backup_room_.store(bytes, std::memory_order_relaxed); }
+  // There is no backup any more: what waited for it is acknowledged.
+  void detach() EXCLUDES(mutex_);
+  // The rows of a shard, as kShardRows and kShardLoaded entries; on the shard's thread.
+  void export_shard(int shard, std::function<void(std::vector<LogEntry>)> done) EXCLUDES(mutex_);
+
+  // ---- of the backup: what the primary sends.
+  enum class Receipt {
+    kTaken,    // now or before
+    kMissing,  // something that was sent before it did not come
+    kOutdated  // its sender is not the primary any more, or has begun anew
+  };
+  // `applied` is called when the shards have done it, also when that was before.
+  Receipt apply(const ReceivedEntry& entry, std::function<void()> applied) EXCLUDES(mutex_);
+  bool is_complete() const EXCLUDES(mutex_);  // all shards are loaded
+
+  // A snapshot's state, before promote(); then load_rows(). `found`: false when there was none.
+  void restore_state(std::string_view serialized_state, bool found) EXCLUDES(mutex_);
+
+  int64_t finished_step() const EXCLUDES(mutex_);
+  int64_t newest_step() const EXCLUDES(mutex_);
+  int64_t last_index() const EXCLUDES(mutex_);
+  int64_t waiting_pulls() const EXCLUDES(mutex_);
+  int64_t staleness() const EXCLUDES(mutex_);  // steps from the slowest worker to the fastest
+  bool is_primary() const EXCLUDES(mutex_);
+
+ private:
+  struct WaitingPull {
+    Clock::time_point deadline;
+    std::unique_ptr<Pull> pull;
+  };
+
+  std::shared_ptr<const JobSetup> require_setup() const EXCLUDES(mutex_);
+  OutMessage wrong_view() const;
+  AnswerHeader answer_header() const REQUIRES(mutex_);
+
+  // Requests.
+  std::shared_ptr<const ResolvedList> list_of(const Section& section, const JobSetup& setup);
+  std::shared_ptr<Push> make_push(const Message& message, const Request& request,
+                                  const JobSetup& setup, std::span<const int64_t> more_keys = {});
+  bool answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
+                    Dispatch& dispatch) REQUIRES(mutex_);
+  void order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
+  bool admit(const std::shared_ptr<Push>& push, std::unique_ptr<Responder>& responder);
+  bool is_ready(const Pull& pull) const REQUIRES(mutex_);
+  void serve_waiting(Dispatch& dispatch) REQUIRES(mutex_);
+  std::string waits_for(const Pull& pull) const REQUIRES(mutex_);
+  int64_t finished() const REQUIRES(mutex_);
+
+  // Entries. `ack`: null on a backup.
+  void enter(LogEntry entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) REQUIRES(mutex_);
+  void enter_push(std::shared_ptr<Push> push, int64_t index, const std::shared_ptr<Ack>& ack,
+                  Dispatch& dispatch) REQUIRES(mutex_);
+  void do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void do_setup(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
+  void do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void add(std::shared_ptr<ShardJob> job, const std::shared_ptr<Ack>& ack, Dispatch& dispatch);
+  void do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void append(LogEntry entry, Done done) EXCLUDES(mutex_);
+  void replicate(LogEntry entry) REQUIRES(mutex_);
+  void acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) REQUIRES(mutex_);
+  LogEntry entry_of(EntryKind kind, const Push& push, int64_t index) const;
+  std::string save_state() const REQUIRES(mutex_);
+  void load_state(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
+  void note_lost_steps(int64_t step) REQUIRES(mutex_);
+
+  void start_cut(Dispatch& dispatch) REQUIRES(mutex_);
+  void finish_cut(Dispatch& dispatch) REQUIRES(mutex_);
+
+  const SlotOptions options_;
+  SlotShards shards_;
+  KeyCache lists_;
+  std::atomic<int64_t> backup_room_{std::numeric_limits<int64_t>::max()};
+
+  mutable Mutex mutex_;
+  bool primary_ GUARDED_BY(mutex_) = false;
+  bool restoring_ GUARDED_BY(mutex_) = false;  // on the way to be
+  int64_t epoch_ GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<const JobSetup> setup_ GUARDED_BY(mutex_);
+
+  // The replicated state.
+  int64_t index_ GUARDED_BY(mutex_) = 0;
+  WorkerLedger ledger_ GUARDED_BY(mutex_);
+  Gate gate_ GUARDED_BY(mutex_);
+  int64_t newest_step_ GUARDED_BY(mutex_) = 0;
+
+  // Of the primary only.
+  std::list<WaitingPull> waiting_ GUARDED_BY(mutex_);
+  // What comes before the first step that was pulled, while nothing was pushed.
+  std::optional<int64_t> first_pulled_ GUARDED_BY(mutex_);
+  std::optional<int64_t> restored_step_ GUARDED_BY(mutex_);  // until the job's step is known
+  int64_t evicted_at_ GUARDED_BY(mutex_) = 0;                // the log's index then
+  LogSink* sink_ GUARDED_BY(mutex_) = nullptr;
+  bool waits_for_backup_ GUARDED_BY(mutex_) = false;
+  int64_t backup_index_ GUARDED_BY(mutex_) = 0;
+  std::deque<std::pair<int64_t, std::shared_ptr<Ack>>> unacknowledged_ GUARDED_BY(mutex_);
+
+  // The open cut.
+  std::shared_ptr<Cut> cut_ GUARDED_BY(mutex_);
+  bool cut_opening_ GUARDED_BY(mutex_) = false, cut_closing_ GUARDED_BY(mutex_) = false;
+  int cut_users_ GUARDED_BY(mutex_) = 0;
+  int64_t cuts_ GUARDED_BY(mutex_) = 0;
+  Clock::time_point cut_used_ GUARDED_BY(mutex_);
+  std::deque<std::function<void(std::shared_ptr<const Cut>)>> cut_queue_ GUARDED_BY(mutex_);
+
+  // Of a backup.
+  int64_t attempt_ GUARDED_BY(mutex_) = 0;
+  int64_t position_ GUARDED_BY(mutex_) = 0;
+  ShardSet unloaded_ GUARDED_BY(mutex_);
+};
+
+}  // namespace trireme::ps

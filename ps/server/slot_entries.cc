@@ -1,0 +1,171 @@
+// What the entries of a slot's log do, on the primary and on the backup.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "proto/ps.pb.h"
+#include "ps/server/row_batch.h"
+#include "ps/server/slot.h"
+
+namespace trireme::ps {
+namespace {
+
+void make_tables(Shard& shard, int number, const JobSetup& setup) {
+  for (const TableSpec& spec : setup.tables) {
+    shard.tables.push_back(std::make_unique<TableShard>(spec, number, kVirtualShards));
+  }
+}
+
+ShardSet only(int shard) {
+  ShardSet set;
+  if (shard >= 0 && shard < kVirtualShards) set.set(static_cast<size_t>(shard));
+  return set;
+}
+
+}  // namespace
+
+void Slot::add(std::shared_ptr<ShardJob> job, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  if (ack != nullptr) ack->expect();
+  dispatch.add(std::move(job));
+}
+
+void Slot::advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  gate_.advance(ledger_, [&](std::vector<std::shared_ptr<const Push>> contributions) {
+    add(merge_job(shards_, setup_, std::move(contributions), index, arrival(ack)), ack, dispatch);
+  });
+}
+
+void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shared_ptr<Ack>& ack,
+                      Dispatch& dispatch) {
+  const RequestHeader& header = push->header;
+  ledger_.record(header);
+  newest_step_ = std::max(newest_step_, header.step);
+  if (setup_->any_sync) {
+    const bool held = gate_.hold(push);
+    const bool has_sync = std::ranges::any_of(push->sections, [&](const Push::Section& section) {
+      return setup_->mode(section.list->table) == Mode::kSync;
+    });
+    // What has no rows is not missed by anybody.
+    if (!held && has_sync) ledger_.mark_dropped(header);
+    advance_gate(index, ack, dispatch);
+  }
+  if (auto job = push_job(shards_, setup_, std::move(push), index, arrival(ack))) {
+    add(std::move(job), ack, dispatch);
+  }
+}
+
+void Slot::do_setup(std::string_view bytes, Dispatch& dispatch) {
+  setup_ = std::make_shared<const JobSetup>(bytes);
+  ledger_ = WorkerLedger(setup_->workers);
+  gate_ = Gate(setup_->required());
+  // Not an entry's work: rows that a catching-up backup gets need the tables at once.
+  dispatch.add(make_job(shards_, options_.shards, 0, [setup = setup_](Shard& shard, int number) {
+    if (shard.tables.empty()) make_tables(shard, number, *setup);
+  }));
+}
+
+void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  const EntryHeader& header = entry.header;
+  const auto job = [&](ShardSet shards, std::function<void(Shard&, int)> apply) {
+    add(make_job(shards_, shards, header.index, std::move(apply), arrival(ack)), ack, dispatch);
+  };
+  switch (header.kind) {
+    case EntryKind::kSetup:
+      return do_setup(text_of(entry.body), dispatch);
+    case EntryKind::kEvict:
+      return job(options_.shards, [evict = step_of(entry.body)](Shard& shard, int) {
+        for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
+      });
+    case EntryKind::kClock: {
+      const Step clock = step_of(entry.body);
+      ledger_.raise(static_cast<int>(clock.worker), clock.step);
+      return advance_gate(header.index, ack, dispatch);
+    }
+    case EntryKind::kClear: {
+      const Step clear = step_of(entry.body);
+      ledger_.restart(clear.step);
+      gate_.restart(clear.step);
+      newest_step_ = clear.step;
+      if (clear.flag != 0) return;
+      return job(options_.shards, [](Shard& shard, int) {
+        for (const auto& table : shard.tables) table->clear();
+      });
+    }
+    case EntryKind::kRows:
+      return job(only(header.shard),
+                 [body = entry.body, table = static_cast<size_t>(header.table)](Shard& shard, int) {
+                   TableShard& rows = *shard.tables.at(table);
+                   for_each_row(body, rows.spec(), [&](const RowView& row) { rows.assign(row); });
+                 });
+    case EntryKind::kWaiting:
+      return job(only(header.shard),
+                 [body = entry.body, table = static_cast<size_t>(header.table)](Shard& shard, int) {
+                   TableShard& rows = *shard.tables.at(table);
+                   for (const WaitingKey& key : waiting_keys_of(body)) rows.assign_waiting(key);
+                 });
+    case EntryKind::kAssign:
+      return do_assign(entry, ack, dispatch);
+    default:
+      throw invalid_argument("an entry of a log: kind ", static_cast<uint32_t>(header.kind),
+                             " is not known; use the same version of Trireme everywhere");
+  }
+}
+
+void Slot::assign(std::string_view serialized_assign, Done done) {
+  const auto setup = require_setup();
+  proto::Assign assign;
+  if (!assign.ParseFromArray(serialized_assign.data(),
+                             static_cast<int>(serialized_assign.size()))) {
+    throw invalid_argument("an assignment of ", serialized_assign.size(), " bytes: cut short");
+  }
+  if (assign.table() < 0 || assign.table() >= static_cast<int>(setup->tables.size())) {
+    throw invalid_argument("an assignment to table ", assign.table(), ": the job has ",
+                           setup->tables.size(), " tables, counted from 0");
+  }
+  const TableSpec& spec = setup->tables[static_cast<size_t>(assign.table())];
+  const size_t expected =
+      static_cast<size_t>(assign.keys_size()) * static_cast<size_t>(spec.dim) * sizeof(float);
+  if (assign.rows().size() != expected) {
+    throw invalid_argument("table \"", spec.name, "\": expected ", expected, " bytes for ",
+                           assign.keys_size(), " rows of dimension ", spec.dim, ", found ",
+                           assign.rows().size());
+  }
+  for (const int64_t key : assign.keys()) {
+    if (key < 0 || (spec.is_dense() && key >= spec.rows)) {
+      throw invalid_argument("table \"", spec.name, "\": there is no key ", key);
+    }
+    const int shard = setup->shards.shard_of(assign.table(), key);
+    if (!options_.shards[static_cast<size_t>(shard)]) {
+      throw invalid_argument("table \"", spec.name, "\": key ", key, " belongs to virtual shard ",
+                             shard, ", which is not in slot ", options_.index);
+    }
+  }
+  append({.header = {.kind = EntryKind::kAssign}, .body = bytes_of(serialized_assign)},
+         std::move(done));
+}
+
+void Slot::do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  const auto assign = std::make_shared<proto::Assign>();
+  const std::string_view bytes = text_of(entry.body);
+  assign->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  const auto places = std::make_shared<std::array<std::vector<int>, kVirtualShards>>();
+  ShardSet shards;
+  for (int i = 0; i < assign->keys_size(); ++i) {
+    const int shard = setup_->shards.shard_of(assign->table(), assign->keys(i));
+    shards.set(static_cast<size_t>(shard));
+    (*places)[static_cast<size_t>(shard)].push_back(i);
+  }
+  const auto apply = [assign, places, step = newest_step_](Shard& shard, int number) {
+    TableShard& table = *shard.tables.at(static_cast<size_t>(assign->table()));
+    const auto dim = static_cast<size_t>(table.spec().dim);
+    std::vector<float> row(dim);
+    for (const int i : (*places)[static_cast<size_t>(number)]) {
+      const char* const from = assign->rows().data() + static_cast<size_t>(i) * dim * sizeof(float);
+      std::memcpy(row.data(), from, dim * sizeof(float));
+      table.assign({.key = assign->keys(i), .version = step, .weight = row}, !assign->replace());
+    }
+  };
+  add(make_job(shards_, shards, entry.header.index, apply, arrival(ack)), ack, dispatch);
+}
+
+}  // namespace trireme::ps

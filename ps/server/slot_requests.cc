@@ -1,0 +1,270 @@
+// What workers ask of a slot: rows to be pulled, gradients to be pushed.
+#include <cstring>
+
+#include "ps/server/slot.h"
+
+namespace trireme::ps {
+namespace {
+
+// Upper bound of what a row adds to a table before the table grows as a whole: with its key,
+// version, frequency and its place in the index.
+int64_t row_cost(const TableSpec& spec) {
+  return 64 + spec.dim * static_cast<int64_t>(sizeof(float)) * (1 + spec.slots());
+}
+
+struct PushAnswer {
+  std::shared_ptr<Responder> responder;
+  AnswerCode code = AnswerCode::kOk;
+  int64_t step = 0;
+};
+
+std::shared_ptr<Ack> ack_of(const std::shared_ptr<PushAnswer>& answer,
+                            const std::atomic<int64_t>& view) {
+  return std::make_shared<Ack>([answer, &view](bool acknowledged) {
+    answer->responder->answer(acknowledged ? plain_answer(answer->code, view.load(), answer->step)
+                                           : plain_answer(AnswerCode::kWrongView, view.load()));
+  });
+}
+
+}  // namespace
+
+std::shared_ptr<const ResolvedList> Slot::list_of(const Section& section, const JobSetup& setup) {
+  const SectionHeader& header = section.header;
+  if (header.count == 0) {
+    auto empty = std::make_shared<ResolvedList>();
+    empty->table = static_cast<int>(header.table);
+    return empty;
+  }
+  if (header.has_keys == 1) return lists_.add(header, section.keys, setup.shards);
+  auto list = lists_.find(header.list_id);
+  if (list == nullptr) return nullptr;
+  if (list->table != static_cast<int>(header.table) ||
+      list->keys.size() != static_cast<size_t>(header.count)) {
+    throw invalid_argument("table \"", setup.tables[header.table].name, "\": expected the ",
+                           list->keys.size(), " keys of table ", list->table,
+                           " that this list's id was given for, found ", header.count,
+                           " keys of table ", header.table);
+  }
+  return list;
+}
+
+void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
+  const auto setup = require_setup();
+  const Request request = parse_request(message, setup->tables, setup->shards);
+  auto pull = std::make_unique<Pull>();
+  pull->header = request.header;
+  if (request.header.worker >= setup->workers) {
+    throw invalid_argument("a pull of worker ", request.header.worker, ": the job has ",
+                           setup->workers, " workers, counted from 0");
+  }
+  for (const Section& section : request.sections) {
+    auto list = list_of(section, *setup);
+    if (list == nullptr) {
+      return responder->answer(plain_answer(AnswerCode::kNeedKeys, options_.view.load()));
+    }
+    pull->shards |= list->shards;
+    pull->lists.push_back(std::move(list));
+  }
+  if ((pull->shards & ~options_.shards).any()) return responder->answer(wrong_view());
+
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  const RequestHeader& header = pull->header;
+  if (!primary_) {
+    return dispatch.then(
+        [this, r = std::shared_ptr<Responder>(std::move(responder))] { r->answer(wrong_view()); });
+  }
+  if (header.snapshot != 0) {
+    if (cut_ == nullptr || cut_->id != header.snapshot) {
+      throw not_found("slot ", options_.index, ": snapshot ", header.snapshot,
+                      " is not open (any more): open another one");
+    }
+    cut_used_ = Clock::now();
+  }
+  // What was acknowledged to a worker and is not here was lost with an earlier server.
+  if (header.acknowledged_step > ledger_.clock(header.worker).value_or(0)) {
+    note_lost_steps(header.acknowledged_step);
+    enter({.header = {.kind = EntryKind::kClock},
+           .body = bytes_of(Step{header.acknowledged_step, header.worker})},
+          nullptr, dispatch);
+    serve_waiting(dispatch);
+  }
+  pull->responder = std::move(responder);
+  if (!first_pulled_ && header.step > 0) first_pulled_ = before_first_step(header.step);
+  if (is_ready(*pull)) {
+    dispatch.add(pull_job(shards_, setup, std::move(pull), answer_header(), options_.buffers));
+  } else {
+    waiting_.push_back({Clock::now() + setup->timeout, std::move(pull)});
+  }
+  dispatch.post();
+}
+
+bool Slot::is_ready(const Pull& pull) const {
+  const RequestHeader& header = pull.header;
+  if (header.step == 0 || header.snapshot != 0) return true;
+  bool sync = false, bounded = false;
+  for (const auto& list : pull.lists) {
+    const Mode mode = setup_->mode(list->table);
+    sync = sync || mode == Mode::kSync;
+    bounded = bounded || mode == Mode::kBounded;
+  }
+  const int64_t first = first_pulled_.value_or(0);
+  if (sync && gate_.done().value_or(first) < header.step - 1) return false;
+  return !bounded || ledger_.slowest(first) >= header.step - 1 - setup_->staleness;
+}
+
+std::string Slot::waits_for(const Pull& pull) const {
+  const int64_t first = first_pulled_.value_or(0);
+  const int64_t step = pull.header.step - 1;
+  if (gate_.done().value_or(first) < step && setup_->any_sync) {
+    return str_cat("the pushes of ", gate_.missing(step, ledger_));
+  }
+  return str_cat("the pushes up to step ", step - setup_->staleness, " of ",
+                 ledger_.behind(step - setup_->staleness, first));
+}
+
+void Slot::serve_waiting(Dispatch& dispatch) {
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if (!is_ready(*it->pull)) {
+      ++it;
+      continue;
+    }
+    dispatch.add(pull_job(shards_, setup_, std::move(it->pull), answer_header(), options_.buffers));
+    it = waiting_.erase(it);
+  }
+}
+
+std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& request,
+                                      const JobSetup& setup, std::span<const int64_t> more_keys) {
+  auto push = std::make_shared<Push>();
+  push->header = request.header;
+  push->message = message;
+  for (const Section& section : request.sections) {
+    if (section.header.count == 0) continue;
+    if (section.header.has_keys == 0 && !more_keys.empty()) {
+      const auto count = static_cast<size_t>(section.header.count);
+      if (more_keys.size() < count) {
+        throw invalid_argument("an entry of a log: expected ", count, " keys, found ",
+                               more_keys.size());
+      }
+      lists_.add(section.header, more_keys.first(count), setup.shards);
+      more_keys = more_keys.subspan(count);
+    }
+    auto list = list_of(section, setup);
+    if (list == nullptr) return nullptr;
+    push->sections.push_back({std::move(list), section.rows.data(), section.header.has_keys == 1});
+  }
+  return push;
+}
+
+bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
+                        Dispatch& dispatch) {
+  const WorkerLedger::Known known = ledger_.knows(header);
+  if (known == WorkerLedger::Known::kNo) return false;
+  const bool dropped = known == WorkerLedger::Known::kDropped;
+  const auto ack = ack_of(
+      std::make_shared<PushAnswer>(PushAnswer{
+          std::move(responder), dropped ? AnswerCode::kDropped : AnswerCode::kOk, finished()}),
+      options_.view);
+  // It may be on its way to the backup still.
+  acknowledge_after(index_, ack);
+  dispatch.then([ack] { ack->arrive(); });
+  return true;
+}
+
+void Slot::push(const Message& message, std::unique_ptr<Responder>& responder) {
+  const auto setup = require_setup();
+  RequestHeader header;
+  if (message.bytes.size() >= sizeof(header)) {
+    std::memcpy(&header, message.bytes.data(), sizeof(header));
+    Dispatch dispatch(shards_);
+    MutexLock lock(mutex_);
+    if (primary_ && answer_known(header, responder, dispatch)) return;
+  }
+  const Request request = parse_request(message, setup->tables, setup->shards);
+  auto push = make_push(message, request, *setup);
+  if (push == nullptr) {
+    return responder->answer(plain_answer(AnswerCode::kNeedKeys, options_.view.load()));
+  }
+  for (const Push::Section& section : push->sections) {
+    if ((section.list->shards & ~options_.shards).any()) return responder->answer(wrong_view());
+  }
+  if (admit(push, responder)) order(std::move(push), responder);
+}
+
+// False: it answers itself, later.
+bool Slot::admit(const std::shared_ptr<Push>& push, std::unique_ptr<Responder>& responder) {
+  MemoryBudget& budget = options_.budget;
+  const auto setup = require_setup();
+  const auto own_bytes = static_cast<int64_t>(push->message.bytes.size());
+  int64_t bound = own_bytes;
+  const Push::Section* largest = nullptr;
+  for (const Push::Section& section : push->sections) {
+    const TableSpec& spec = setup->tables[static_cast<size_t>(section.list->table)];
+    bound += static_cast<int64_t>(section.list->keys.size()) * row_cost(spec);
+    if (largest == nullptr || section.list->keys.size() > largest->list->keys.size()) {
+      largest = &section;
+    }
+  }
+  if (largest == nullptr) return true;
+  const auto room = [this, &budget] {
+    return std::min(budget.limit() - budget.used() - budget.reserved(),
+                    backup_room_.load(std::memory_order_relaxed));
+  };
+  // A table that grows may take as much again for a moment: far from the limit nobody looks closer.
+  if (budget.used() + bound <= room()) {
+    push->memory = MemoryBudget::Reservation(budget, bound);
+    return true;
+  }
+  const std::string& name = setup->tables[static_cast<size_t>(largest->list->table)].name;
+  auto later = std::make_shared<std::unique_ptr<Responder>>(std::move(responder));
+  Dispatch dispatch(shards_);
+  dispatch.add(growth_job(
+      shards_, push, [this, push, later, room, own_bytes, name, &budget](int64_t growth) {
+        try {
+          if (growth > 0 && growth > room()) {
+            throw Error(
+                ErrorCode::kResourceExhausted,
+                str_cat("table \"", name, "\": a push would add up to ", growth,
+                        " bytes of rows; the tables of this server have ", budget.used(), " of ",
+                        budget.limit(), " bytes",
+                        backup_room_.load() < budget.limit() ? ", or its backup has no more" : "",
+                        "; raise the memory limit, add servers, or let the table evict rows"));
+          }
+          push->memory = MemoryBudget::Reservation(budget, growth + own_bytes);
+          order(push, *later);
+        } catch (const Error& error) {
+          (*later)->answer(error_answer(error, options_.view.load()));
+        }
+      }));
+  dispatch.post();
+  return false;
+}
+
+void Slot::order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& responder) {
+  const RequestHeader header = push->header;
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_) {
+    return dispatch.then(
+        [this, r = std::shared_ptr<Responder>(std::move(responder))] { r->answer(wrong_view()); });
+  }
+  if (answer_known(header, responder, dispatch)) return;
+  ledger_.check(header);
+  if (setup_->any_sync) gate_.check(header);
+  note_lost_steps(header.step - 1);
+
+  const auto answer = std::make_shared<PushAnswer>(PushAnswer{std::move(responder)});
+  const auto ack = ack_of(answer, options_.view);
+  const int64_t index = ++index_;
+  if (sink_ != nullptr) replicate(entry_of(EntryKind::kPush, *push, index));
+  enter_push(std::move(push), index, ack, dispatch);
+  if (ledger_.knows(header) == WorkerLedger::Known::kDropped) answer->code = AnswerCode::kDropped;
+  answer->step = finished();
+  acknowledge_after(index, ack);
+  serve_waiting(dispatch);
+  dispatch.then([ack] { ack->arrive(); });
+  dispatch.post();
+}
+
+}  // namespace trireme::ps

@@ -1,0 +1,143 @@
+#include "ps/server/slot_shards.h"
+
+#include <new>
+#include <thread>
+#include <utility>
+
+namespace trireme::ps {
+namespace {
+
+// What is done sooner than a thread is woken.
+constexpr size_t kLittle = size_t{256} << 10;
+
+class FunctionJob final : public ShardJob {
+ public:
+  FunctionJob(SlotShards& slot, ShardSet shards, int64_t index,
+              std::function<void(Shard&, int)> apply, std::function<void()> finish)
+      : ShardJob(slot, shards, index, 2 * kLittle),
+        apply_(std::move(apply)),
+        finish_(std::move(finish)) {}
+
+ private:
+  void apply(Shard& shard, int number) override { apply_(shard, number); }
+  void finish() override {
+    if (finish_) finish_();
+  }
+  std::function<void(Shard&, int)> apply_;
+  std::function<void()> finish_;
+};
+
+}  // namespace
+
+SlotShards::SlotShards(ShardSet shards, int servers, ShardThreads& threads, MemoryBudget& budget,
+                       std::function<void(const Error&)> failed)
+    : shards_(shards),
+      threads_(threads),
+      of_thread_(static_cast<size_t>(threads.size())),
+      budget_(budget),
+      failed_(std::move(failed)) {
+  for (int shard = 0; shard < kVirtualShards; ++shard) {
+    const int thread = (shard / servers) % threads.size();
+    if (shards[static_cast<size_t>(shard)]) {
+      of_thread_[static_cast<size_t>(thread)].set(static_cast<size_t>(shard));
+    }
+  }
+}
+
+// The threads outlive all slots, and every job comes to its end.
+void SlotShards::drain() {
+  while (running_.load() > 0) std::this_thread::yield();
+}
+
+SlotShards::~SlotShards() {
+  drain();
+  for (const Shard& shard : states_) budget_.change_used(-shard.accounted_bytes);
+}
+
+void SlotShards::account(Shard& shard) {
+  int64_t bytes = 0;
+  for (const auto& table : shard.tables) bytes += table->bytes();
+  budget_.change_used(bytes - shard.accounted_bytes);
+  shard.accounted_bytes = bytes;
+}
+
+void ShardJob::run_shard(int number) {
+  Shard& shard = slot_.states_[static_cast<size_t>(number)];
+  if (index_ > 0) {
+    if (!shard.loaded) return shard.deferred.push_back(shared_from_this());
+    if (index_ <= shard.cut) return;
+  }
+  try {
+    apply(shard, number);
+    // Work of the log that waited while this job loaded the shard.
+    while (shard.loaded && !shard.deferred.empty()) {
+      const auto deferred = std::move(shard.deferred);
+      shard.deferred.clear();
+      for (const auto& job : deferred) job->run_shard(number);
+    }
+    if (index_ != kReads) slot_.account(shard);
+  } catch (const Error& error) {
+    slot_.failed_(Error(error.code(), str_cat("virtual shard ", number, ": ", error.what())));
+  } catch (const std::bad_alloc&) {
+    slot_.failed_(Error(ErrorCode::kResourceExhausted,
+                        str_cat("virtual shard ", number, ": the system has no memory left, with ",
+                                slot_.budget_.used(), " bytes in tables; lower the memory limit")));
+  }
+}
+
+void ShardJob::run(int thread) {
+  const ShardSet mine = shards_ & slot_.of_thread_[static_cast<size_t>(thread)];
+  for (int number = 0; number < kVirtualShards; ++number) {
+    if (mine[static_cast<size_t>(number)]) run_shard(number);
+  }
+  if (threads_left_.fetch_sub(1) == 1) finish();
+  slot_.running_.fetch_sub(1);
+}
+
+std::shared_ptr<ShardJob> make_job(SlotShards& slot, ShardSet shards, int64_t index,
+                                   std::function<void(Shard&, int)> apply,
+                                   std::function<void()> finish) {
+  return std::make_shared<FunctionJob>(slot, shards, index, std::move(apply), std::move(finish));
+}
+
+void Dispatch::for_each_thread(const ShardJob& job, FunctionRef<void(int)> visit) const {
+  for (int thread = 0; thread < slot_.threads_.size(); ++thread) {
+    if ((job.shards_ & slot_.of_thread_[static_cast<size_t>(thread)]).any()) visit(thread);
+  }
+}
+
+void Dispatch::post() {
+  posted_ = true;
+  size_t cost = 0;
+  int runs = 0;
+  for (const auto& job : jobs_) {
+    int threads = 0;
+    for_each_thread(*job, [&](int) { ++threads; });
+    job->threads_left_ = threads;
+    runs += threads;
+    cost += job->cost_;
+  }
+  slot_.running_.fetch_add(runs);
+  seized_ = runs > 0 && cost <= kLittle && slot_.threads_.try_seize();
+  if (seized_) return;
+  for (auto& job : jobs_) {
+    if (job->shards_.none()) continue;
+    for_each_thread(*job, [&](int thread) { slot_.threads_.post(thread, job); });
+    job.reset();
+  }
+}
+
+void Dispatch::run() {
+  const auto jobs = std::exchange(jobs_, {});
+  const auto later = std::exchange(later_, {});
+  for (const auto& job : jobs) {
+    if (job == nullptr || !posted_) continue;
+    // What touches nothing still finishes.
+    if (job->shards_.none()) job->finish();
+    for_each_thread(*job, [&](int thread) { job->run(thread); });
+  }
+  if (std::exchange(seized_, false)) slot_.threads_.release();
+  for (const auto& answer : later) answer();
+}
+
+}  // namespace trireme::ps

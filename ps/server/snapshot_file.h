@@ -1,0 +1,49 @@
+// A cut of a slot as files: a tensor bundle with, for each table,
+//   ps/TABLE/keys i64[n], weights f32[n, dim], slot/NAME f32[n, dim], frequency i64[n],
+//   version i64[n]; waiting i64[k, 3] (key, version, sightings) where admission counts some
+// and ps/step, ps/changed_since (i64) and ps/state (a proto::SlotState, u8). A checkpoint PREFIX
+// has one such bundle for each slot, PREFIX.ps-0000I-of-0000N, and is read by any number of slots.
+//
+// Any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ps/server/slot.h"
+
+namespace trireme::ps {
+
+std::string snapshot_part(const std::string& prefix, int slot, int slots);
+// All parts of a checkpoint. Throws Error{kNotFound} naming the parts that are not there.
+std::vector<std::string> snapshot_parts(const std::string& prefix);
+
+// `changed_since`: only rows with a later version; −1: all. Returns the rows written. Throws what
+// BundleWriter throws.
+int64_t write_snapshot(const Cut& cut, const std::string& bundle, int64_t changed_since);
+
+struct SnapshotHead {
+  int64_t step = 0;
+  int64_t changed_since = -1;  // of an incremental one; −1: it has all rows
+  std::string state;
+};
+// Throws Error{kNotFound}, Error{kDataLoss} as BundleReader does.
+SnapshotHead read_snapshot_head(const std::string& bundle);
+
+using VisitBatch = std::function<void(EntryKind kind, int shard, int table, Message batch)>;
+// Calls `visit` with batches of the rows (kRows), and of waiting keys (kWaiting), in `shards`.
+// Tables that `setup` does not have are left out, and named in the log. Throws
+// Error{kInvalidArgument} when a table has another dim or other slots there.
+void read_snapshot_rows(const std::string& bundle, const JobSetup& setup, const ShardSet& shards,
+                        const VisitBatch& visit);
+
+// The newest complete bundle of this slot in a directory where slots are written again and again;
+// empty: none. And the name of the next one.
+std::string newest_snapshot(const std::string& directory, int slot);
+std::string next_snapshot(const std::string& directory, int slot);
+// Removes those of this slot but `bundle` and the one before it.
+void remove_old_snapshots(const std::string& directory, int slot, const std::string& bundle);
+
+}  // namespace trireme::ps

@@ -1,0 +1,202 @@
+#include "ps/server/worker_ledger.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/base/error.h"
+#include "proto/ps_state.pb.h"
+
+namespace trireme::ps {
+namespace {
+
+// More than a worker has under way at a time: an older gap is of pushes that were lost with the
+// rows of a server that came back from a snapshot.
+constexpr size_t kMostAbove = 4096;
+constexpr size_t kMostSteps = 4096;
+constexpr size_t kMostRetired = 256;
+constexpr size_t kMostDropped = 4096;
+constexpr int kMostParts = 1 << 16;
+
+}  // namespace
+
+void WorkerLedger::Worker::advance() {
+  while (above.size() > kMostAbove) {
+    floor = *above.begin();
+    above.erase(above.begin());
+  }
+  while (!above.empty() && *above.begin() <= floor + 1) {
+    floor = std::max(floor, *above.begin());
+    above.erase(above.begin());
+  }
+  if (steps.size() > kMostSteps) clock = std::max(*clock, steps.begin()->first - 1);
+  while (!steps.empty()) {
+    const auto& [step, parts] = *steps.begin();
+    const bool complete = static_cast<int>(parts.here.size()) == parts.parts;
+    if (step > *clock && (step != *clock + 1 || !complete)) break;
+    clock = std::max(*clock, step);
+    steps.erase(steps.begin());
+  }
+}
+
+WorkerLedger::Known WorkerLedger::knows(const RequestHeader& push) const {
+  if (push.worker >= workers()) return Known::kNo;
+  const Worker& worker = at(push.worker);
+  if (worker.dropped.contains(push.sequence)) return Known::kDropped;
+  const bool known = push.sequence <= worker.floor || worker.above.contains(push.sequence);
+  return known ? Known::kYes : Known::kNo;
+}
+
+void WorkerLedger::check(const RequestHeader& push) const {
+  if (push.worker >= workers()) {
+    throw invalid_argument("a push of worker ", push.worker, ": the job has ", workers(),
+                           " workers, counted from 0");
+  }
+  if (push.parts > kMostParts) {
+    throw invalid_argument("worker ", push.worker, ", step ", push.step, ": expected at most ",
+                           kMostParts, " parts, found ", push.parts);
+  }
+  const Worker& worker = at(push.worker);
+  if (std::ranges::find(worker.retired, push.incarnation) != worker.retired.end()) {
+    throw Error(ErrorCode::kCancelled,
+                str_cat("worker ", push.worker, " was started again: a push of its earlier ",
+                        "incarnation ", push.incarnation, " counts no more"));
+  }
+  const auto it = worker.steps.find(push.step);
+  if (it != worker.steps.end() && it->second.parts != push.parts) {
+    throw invalid_argument("worker ", push.worker, ", step ", push.step, ": it was in ",
+                           it->second.parts, " parts before, found ", push.parts);
+  }
+}
+
+void WorkerLedger::record(const RequestHeader& push) {
+  Worker& worker = workers_[static_cast<size_t>(push.worker)];
+  if (worker.incarnation != push.incarnation) {
+    if (worker.incarnation != 0) worker.retired.push_back(worker.incarnation);
+    if (worker.retired.size() > kMostRetired) worker.retired.erase(worker.retired.begin());
+    worker.incarnation = push.incarnation;
+  }
+  worker.above.insert(push.sequence);
+  // Sequences count on through steps of as many parts: those of steps that were before the first
+  // one here, or are lost, will never come.
+  const bool is_first = worker.floor == 0 && worker.above.size() == 1;
+  const int64_t passed =
+      std::max(push.acknowledged_step, is_first ? before_first_step(push.step) : 0);
+  const int64_t behind =
+      static_cast<int64_t>(push.sequence) - 1 - push.part - (push.step - 1 - passed) * push.parts;
+  if (passed > 0 && passed < push.step && behind > 0) {
+    worker.floor = std::max(worker.floor, static_cast<uint64_t>(behind));
+  }
+  if (!worker.clock) worker.clock = before_first_step(push.step);
+  if (!first_) first_ = before_first_step(push.step);
+  worker.clock = std::max(*worker.clock, push.acknowledged_step);
+  if (push.step > *worker.clock) {
+    Step& step = worker.steps[push.step];
+    step.parts = push.parts;
+    step.here.insert(push.part);
+  }
+  worker.advance();
+}
+
+void WorkerLedger::mark_dropped(const RequestHeader& push) {
+  std::set<uint64_t>& dropped = workers_[static_cast<size_t>(push.worker)].dropped;
+  dropped.insert(push.sequence);
+  if (dropped.size() > kMostDropped) dropped.erase(dropped.begin());
+}
+
+void WorkerLedger::raise(int worker, int64_t step) {
+  Worker& w = workers_[static_cast<size_t>(worker)];
+  w.clock = std::max(w.clock.value_or(step), step);
+  w.advance();
+}
+
+void WorkerLedger::restart(int64_t step) {
+  for (Worker& worker : workers_) {
+    worker.steps.clear();
+    worker.clock = step;
+  }
+  first_ = step;
+}
+
+std::optional<int64_t> WorkerLedger::clock(int worker) const { return at(worker).clock; }
+
+bool WorkerLedger::has(int worker, int64_t step, int part) const {
+  const Worker& w = at(worker);
+  if (!w.clock) return false;
+  if (step <= *w.clock) return true;
+  const auto it = w.steps.find(step);
+  return it != w.steps.end() && it->second.here.contains(part);
+}
+
+uint64_t WorkerLedger::last_sequence(int worker) const {
+  return worker < 0 || worker >= workers() ? 0 : at(worker).floor;
+}
+
+std::optional<int64_t> WorkerLedger::nth_clock(int nth) const {
+  std::vector<int64_t> clocks;
+  for (const Worker& worker : workers_) {
+    if (worker.clock) clocks.push_back(*worker.clock);
+  }
+  if (nth < 1 || static_cast<int>(clocks.size()) < nth) return std::nullopt;
+  std::ranges::sort(clocks, std::greater());
+  return clocks[static_cast<size_t>(nth - 1)];
+}
+
+int64_t WorkerLedger::slowest(int64_t otherwise) const {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (const Worker& worker : workers_) {
+    least = std::min(least, worker.clock.value_or(first_.value_or(otherwise)));
+  }
+  return least;
+}
+
+std::string WorkerLedger::behind(int64_t step, int64_t otherwise) const {
+  std::string list;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const int64_t clock = workers_[i].clock.value_or(first_.value_or(otherwise));
+    if (clock >= step) continue;
+    list += str_cat(list.empty() ? "" : ", ", "worker ", i, " (step ", clock, ")");
+  }
+  return list;
+}
+
+void WorkerLedger::save(proto::SlotState& state) const {
+  state.set_has_first(first_.has_value());
+  state.set_first(first_.value_or(0));
+  for (const Worker& worker : workers_) {
+    proto::WorkerState& to = *state.add_workers();
+    to.set_incarnation(worker.incarnation);
+    to.mutable_retired()->Add(worker.retired.begin(), worker.retired.end());
+    to.set_floor(worker.floor);
+    to.mutable_above()->Add(worker.above.begin(), worker.above.end());
+    to.mutable_dropped()->Add(worker.dropped.begin(), worker.dropped.end());
+    to.set_has_clock(worker.clock.has_value());
+    to.set_clock(worker.clock.value_or(0));
+    for (const auto& [number, step] : worker.steps) {
+      proto::WorkerState::Step& s = *to.add_steps();
+      s.set_step(number);
+      s.set_parts(step.parts);
+      s.mutable_here()->Add(step.here.begin(), step.here.end());
+    }
+  }
+}
+
+void WorkerLedger::load(const proto::SlotState& state) {
+  workers_.assign(static_cast<size_t>(state.workers_size()), {});
+  first_.reset();
+  if (state.has_first()) first_ = state.first();
+  for (int i = 0; i < state.workers_size(); ++i) {
+    const proto::WorkerState& from = state.workers(i);
+    Worker& worker = workers_[static_cast<size_t>(i)];
+    worker.incarnation = from.incarnation();
+    worker.retired.assign(from.retired().begin(), from.retired().end());
+    worker.floor = from.floor();
+    worker.above.insert(from.above().begin(), from.above().end());
+    worker.dropped.insert(from.dropped().begin(), from.dropped().end());
+    if (from.has_clock()) worker.clock = from.clock();
+    for (const auto& step : from.steps()) {
+      worker.steps[step.step()] = {step.parts(), {step.here().begin(), step.here().end()}};
+    }
+  }
+}
+
+}  // namespace trireme::ps
