@@ -59,27 +59,29 @@ struct ClusterRuntime::Watcher {
   }
 };
 
+std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
+                                              const ClusterOptions& options) {
+  CoordinatorOptions coordinator{
+      .listen = spec.listen,
+      .secret = spec.secret,
+      .job_id = spec.job_id,
+      .world_size = spec.world_size,
+      .min_workers = options.min_workers,
+      .join_timeout = options.join_timeout,
+      .stall_warning = options.stall_warning,
+      .collective_timeout = options.collective_timeout,
+      .log = [](const std::string& line) { std::fprintf(stderr, "trireme: %s\n", line.c_str()); }};
+  if (spec.coordinator != "mpi") coordinator.port = split_address(spec.coordinator).second;
+  return std::make_unique<Coordinator>(std::move(coordinator));
+}
+
 ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& options,
                                std::shared_ptr<CommunicatorSlots> slots)
     : spec_(spec), options_(options), slots_(std::move(slots)) {
   const bool through_mpi = spec_.coordinator == "mpi";
   endpoint_ =
       make_endpoint({.backend = options_.backend, .listen = spec_.listen, .secret = spec_.secret});
-  if (spec_.hosts_coordinator) {
-    CoordinatorOptions coordinator{.listen = spec_.listen,
-                                   .secret = spec_.secret,
-                                   .job_id = spec_.job_id,
-                                   .world_size = spec_.world_size,
-                                   .min_workers = options_.min_workers,
-                                   .join_timeout = options_.join_timeout,
-                                   .stall_warning = options_.stall_warning,
-                                   .collective_timeout = options_.collective_timeout,
-                                   .log = [](const std::string& line) {
-                                     std::fprintf(stderr, "trireme: %s\n", line.c_str());
-                                   }};
-    if (!through_mpi) coordinator.port = split_address(spec_.coordinator).second;
-    coordinator_ = std::make_unique<Coordinator>(std::move(coordinator));
-  }
+  if (spec_.hosts_coordinator) coordinator_ = host_coordinator(spec_, options_);
   std::string address = spec_.coordinator;
   if (through_mpi) {
     address = mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");

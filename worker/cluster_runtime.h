@@ -32,6 +32,10 @@ struct ClusterOptions {
   const std::atomic<bool>* stop = nullptr;  // ends waits for the others with Error{kCancelled}
 };
 
+// The coordinator of a job, in this task.
+std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
+                                              const ClusterOptions& options);
+
 class ClusterRuntime {
  public:
   // Opens what peers connect to and finds the coordinator; hosts it when the spec says so. Throws

@@ -10,17 +10,40 @@
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/collective/make_communicator.h"
 #include "proto/job.pb.h"
+#include "ps/ops/ps_ops.h"
 #include "worker/build_model.h"
 
 namespace trireme {
 namespace {
 
-StrategyKind resolve_kind(const job::Job& job, const ClusterSpec& cluster, int devices,
-                          const std::string& path) {
+StrategyKind resolve_kind(const JobFile& file, const ClusterSpec& cluster, int devices) {
+  const job::Job& job = file.job();
   const bool alone = cluster.is_single_process();
   const auto refuse = [&](std::string_view why) {
-    throw invalid_argument(path, ": strategy ", job::Strategy_Name(job.strategy()), ": ", why);
+    throw invalid_argument(file.where("strategy"), "strategy ", job::Strategy_Name(job.strategy()),
+                           ": ", why);
   };
+  const bool for_servers = job.strategy() == job::PARAMETER_SERVER ||
+                           job.strategy() == job::HYBRID || job.strategy() == job::AUTO;
+  if (cluster.parameter_servers > 0 && !for_servers) {
+    refuse(str_cat("the job's ", cluster.parameter_servers,
+                   " parameter servers would have nothing to do; use parameter_server or hybrid"));
+  }
+  if (cluster.parameter_servers == 0 && for_servers && job.strategy() != job::AUTO) {
+    refuse(
+        "there are no parameter servers; start some, e.g. with trireme launch --workers 2 --ps 2");
+  }
+  if (cluster.parameter_servers > 0 && job.early_stopping().restore_best()) {
+    throw invalid_argument(file.where("early_stopping.restore_best"),
+                           "early_stopping.restore_best: the best weights would have to be kept on "
+                           "parameter servers, which they are not");
+  }
+  if (job.strategy() == job::HYBRID && job.distributed().min_workers() > 0) {
+    throw invalid_argument(
+        file.where("distributed.min_workers"),
+        "distributed.min_workers: parameter servers wait for all workers; a lost "
+        "one must come back");
+  }
   switch (job.strategy()) {
     case job::ONE_DEVICE:
       if (!alone) {
@@ -35,7 +58,12 @@ StrategyKind resolve_kind(const job::Job& job, const ClusterSpec& cluster, int d
                                              : StrategyKind::kCentralStorage;
     case job::MULTI_WORKER:
       return StrategyKind::kMultiWorker;
+    case job::PARAMETER_SERVER:
+      return StrategyKind::kParameterServer;
+    case job::HYBRID:
+      return StrategyKind::kHybrid;
     default:
+      if (cluster.parameter_servers > 0) return StrategyKind::kParameterServer;
       if (!alone) return StrategyKind::kMultiWorker;
       return devices > 1 ? StrategyKind::kMirrored : StrategyKind::kOneDevice;
   }
@@ -46,7 +74,7 @@ StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster
   const job::Job& job = file.job();
   const job::Distributed& distributed = job.distributed();
   StrategyOptions options{
-      .kind = resolve_kind(job, cluster, static_cast<int>(devices.all().size()), file.path()),
+      .kind = resolve_kind(file, cluster, static_cast<int>(devices.all().size())),
       .micro_batches = std::max(1, distributed.micro_batches()),
       .deterministic = distributed.deterministic(),
       .sync_batch_norm = distributed.sync_batch_norm()};
@@ -109,10 +137,20 @@ JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec&
   return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
 }
 
-std::shared_ptr<const KernelTable> kernels_with(const std::shared_ptr<CommunicatorSlots>& slots) {
+std::shared_ptr<const KernelTable> kernels_with(const std::shared_ptr<CommunicatorSlots>& slots,
+                                                const std::shared_ptr<ps::TableStoreSlot>& tables) {
   auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
   register_collective_kernels(*kernels, slots);
+  ps::register_ps_kernels(*kernels, tables);
   return kernels;
+}
+
+std::shared_ptr<const OpTable> all_ops() {
+  auto table = std::make_shared<OpTable>();
+  register_core_ops(*table);
+  register_collective_ops(*table);
+  ps::register_ps_ops(*table);
+  return table;
 }
 
 }  // namespace
@@ -140,8 +178,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, bool with_s
     strategy_kind = spread.kind;
     if (needs_strategy(spread)) {
       strategy.emplace(std::move(spread));
-      model_options.session.kernels = kernels_with(slots);
-      model_options.ops = distributed_op_table();
+      model_options.session.kernels = kernels_with(slots, tables);
+      model_options.ops = all_ops();
+      if (strategy->uses_servers()) model_options.embedding_lookup = training_tables.lookup();
       compile.build_gradients = [this](nn::TrainGraph& graph) { strategy->build_gradients(graph); };
       compile.rewrite_updates = [this](nn::TrainGraph& graph) { strategy->rewrite_updates(graph); };
       if (cluster.is_single_process()) slots->set(make_local_group(strategy->ranks()));

@@ -10,6 +10,8 @@
 #include "core/runtime/tracer.h"
 #include "distributed/strategy/collective_ops.h"
 #include "distributed/strategy/strategy.h"
+#include "ps/ops/table_store.h"
+#include "ps/ops/training_tables.h"
 #include "worker/build_data.h"
 #include "worker/job_file.h"
 #include "worker/train_task.h"
@@ -24,6 +26,9 @@ struct Task {
   const TaskOptions& options;
   ClusterSpec cluster;
   std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
+  // With parameter servers: where rows are pulled from, and which tables the model has.
+  std::shared_ptr<ps::TableStoreSlot> tables = std::make_shared<ps::TableStoreSlot>();
+  ps::TrainingTables training_tables;
   std::optional<Strategy> strategy;  // nothing: one device does the whole batch
   StrategyKind strategy_kind = StrategyKind::kOneDevice;
   JobData data;
@@ -43,7 +48,11 @@ struct Task {
   int64_t train_examples() const { return data.train.cardinality() * data.parts; }
   // Examples of the global batch at this position of train_batches().
   int64_t global_rows(int64_t batch) const;
-  bool communicates() const { return strategy && !cluster.is_single_process(); }
+  // With other workers, by collectives.
+  bool communicates() const {
+    return strategy && strategy->communicates() && !cluster.is_single_process();
+  }
+  bool uses_servers() const { return strategy && strategy->uses_servers(); }
 };
 
 }  // namespace trireme

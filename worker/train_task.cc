@@ -12,11 +12,13 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
+#include "distributed/coordination/coordinator.h"
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
 #include "worker/rank_zero.h"
 #include "worker/result_line.h"
+#include "worker/server_training.h"
 #include "worker/share_state.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
@@ -72,6 +74,12 @@ std::map<std::string, std::string> handshake_of(const Task& task) {
           {"collectives", hex(hash_name(collectives))}};
 }
 
+uint64_t fingerprint_of(const std::map<std::string, std::string>& handshake) {
+  std::string text;
+  for (const auto& [name, value] : handshake) text += str_cat(name, "=", value, "\n");
+  return hash_name(text);
+}
+
 // Tells the tracer which step its spans belong to.
 class TraceSteps : public nn::Callback {
  public:
@@ -118,7 +126,9 @@ class TrainRun {
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
     fit.resume = load_newest();
+    if (distributed()) log_to_own_file();
     if (task_.communicates()) join_cluster(fit);
+    if (task_.uses_servers()) begin_with_servers(fit);
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
@@ -131,17 +141,21 @@ class TrainRun {
     if (runtime_) fit.callbacks.push_back(make_farewell());
     const nn::History history = task_.model->fit(batches(), std::move(fit));
     TaskResult result = describe(history, start);
-    if (task_.tracer && (!runtime_ || runtime_->connected())) {
+    if (task_.tracer && (runtime_ ? runtime_->connected() : speaks())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime_ ? &runtime_->communicator() : nullptr);
     }
+    if (servers_ && !runtime_) servers_->finish();
+    servers_.reset();
     if (runtime_) runtime_->leave();
     return result;
   }
 
   bool stopping() const { return options_.stop != nullptr && *options_.stop; }
-  int rank() const { return runtime_ ? runtime_->rank() : 0; }
-  int workers() const { return runtime_ ? runtime_->workers() : 1; }
+  // Of several workers, whatever holds them together.
+  bool distributed() const { return task_.communicates() || task_.uses_servers(); }
+  int rank() const { return runtime_ ? runtime_->rank() : task_.cluster.rank; }
+  int workers() const { return runtime_ ? runtime_->workers() : task_.cluster.world_size; }
   bool speaks() const { return rank() == 0; }
   void say(const std::string& text) const {
     if (!options_.quiet && speaks()) std::cerr << text << std::flush;
@@ -152,16 +166,17 @@ class TrainRun {
   // The state to begin with. With --resume: that of the newest checkpoint; several workers may find
   // it on one host only. A task that was started again takes what this job has saved, which counts
   // when no living worker is ahead of it.
-  std::optional<nn::StateMap> load_newest() const {
+  std::optional<nn::StateMap> load_newest() {
     if (!options_.resume && incarnation() == 0) return std::nullopt;
     const std::string checkpoints = checkpoint_directory(job_);
     if (io::list_checkpoints(checkpoints).empty()) {
-      if (options_.resume && !task_.communicates()) throw no_checkpoint();
+      if (options_.resume && !task_.communicates() && rank() == 0) throw no_checkpoint();
       return std::nullopt;
     }
     const std::string prefix = io::resolve_checkpoint(checkpoints);
     nn::StateMap state = io::load_checkpoint(prefix);
     if (!options_.resume && !RunMark::is_of(state, task_.cluster.job_id)) return std::nullopt;
+    if (options_.resume) resumed_ = prefix;
     const std::string line = "going on from " + prefix;
     log_info(line);
     if (task_.cluster.rank == 0 && !options_.quiet) std::cerr << line << "\n";
@@ -174,18 +189,55 @@ class TrainRun {
                      "; train without --resume first");
   }
 
+  // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
+  void log_to_own_file() const {
+    if (std::getenv("TRIREME_INCARNATION") != nullptr) return;
+    const fs::path logs = fs::path(job_.output_dir()) / "logs";
+    fs::create_directories(logs);
+    log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
+  }
+
+  // The servers' part. With a group its state is shared already; a member that is lost before the
+  // group begins costs a restart.
+  void begin_with_servers(nn::FitOptions& fit) {
+    if (!runtime_) {
+      handshake_ = handshake_of(task_);
+      ClusterOptions options = cluster_options(job_.distributed());
+      if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
+    }
+    servers_ = std::make_unique<ServerTraining>(
+        task_, ServerTrainingOptions{.incarnation = incarnation(),
+                                     .fingerprint = fingerprint_of(handshake_),
+                                     .checkpoints = checkpoint_directory(job_),
+                                     .resumed = resumed_});
+    if (!runtime_) return servers_->begin(fit);
+    const int64_t done = fit.resume ? nn::load_progress(*fit.resume).step : 0;
+    const bool restores = options_.resume && rank() == 0 && !resumed_.empty();
+    servers_->begin_hybrid(done, restores, [this] {
+      static const std::string kWhat = "the beginning of the tables";
+      meet(kWhat);
+    });
+    fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
+      static const std::string kWhat = "the end of an epoch";
+      return meet(kWhat, stopping);
+    };
+  }
+
+  // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
+  // it is in messages about who is late.
+  bool meet(const std::string& what, bool yes = false) {
+    float said = yes ? 1 : 0;
+    runtime_->communicator().set_label(what, task_.slots->step());
+    runtime_->communicator().all_reduce({&said, 1, DType::kFloat32}, ReduceOp::kSum);
+    return said > 0;
+  }
+
   // The first generation: whoever has finished the most steps gives its state to the others.
   void join_cluster(nn::FitOptions& fit) {
     ClusterOptions options = cluster_options(job_.distributed());
     options.stop = options_.stop;
     runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
     handshake_ = handshake_of(task_);
-    // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
-    if (std::getenv("TRIREME_INCARNATION") == nullptr) {
-      const fs::path logs = fs::path(job_.output_dir()) / "logs";
-      fs::create_directories(logs);
-      log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
-    }
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
         progress, [&] { return *fit.resume; },
@@ -199,6 +251,8 @@ class TrainRun {
           Summation::kTree);
     };
     fit.recover = [this](nn::Training& training, const Error& error) {
+      // A group can get over the loss of a member, not over that of its servers.
+      if (servers_ && servers_->fault()) throw Error(*servers_->fault());
       recover(training, error, training.step());
       return nn::FitData{batches(), validation()};
     };
@@ -226,6 +280,7 @@ class TrainRun {
       training.request_stop(nn::kStoppedBySignal);
       return false;
     }
+    if (servers_) servers_->catch_up(training.step());
     tell_generation();
     return true;
   }
@@ -277,7 +332,7 @@ class TrainRun {
   std::vector<std::shared_ptr<nn::Callback>> make_callbacks() const {
     std::vector<std::shared_ptr<nn::Callback>> callbacks;
     const auto of_rank_zero = [&](std::shared_ptr<nn::Callback> callback) {
-      if (!runtime_) return callback;
+      if (!distributed()) return callback;
       return std::shared_ptr<nn::Callback>(
           std::make_shared<RankZero>(std::move(callback), [this] { return rank(); }));
     };
@@ -287,7 +342,7 @@ class TrainRun {
     }
     callbacks.push_back(std::make_shared<nn::CsvLog>(
         (fs::path(job_.output_dir()) / "log.csv").string(), [this] { return speaks(); }));
-    if (runtime_) callbacks.push_back(std::make_shared<RunMark>(task_.cluster.job_id));
+    if (distributed()) callbacks.push_back(std::make_shared<RunMark>(task_.cluster.job_id));
     if (job_.early_stopping().patience() > 0) {
       const std::string monitor =
           job_.early_stopping().monitor().empty() ? "val_loss" : job_.early_stopping().monitor();
@@ -301,10 +356,15 @@ class TrainRun {
     }
     // Last, so that it saves what the others remember of this step.
     if (!job_.checkpoint().off()) {
-      callbacks.push_back(of_rank_zero(std::make_shared<nn::CheckpointCallback>(
-          nn::CheckpointCallbackOptions{.directory = checkpoint_directory(job_),
-                                        .every_steps = job_.checkpoint().every_steps(),
-                                        .keep_last = job_.checkpoint().keep()})));
+      nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job_),
+                                               .every_steps = job_.checkpoint().every_steps(),
+                                               .keep_last = job_.checkpoint().keep()};
+      if (servers_) {
+        checkpoint.before = [this](int64_t step) { servers_->save(step); };
+        checkpoint.after = [this](auto kept) { servers_->forget(kept); };
+      }
+      callbacks.push_back(
+          of_rank_zero(std::make_shared<nn::CheckpointCallback>(std::move(checkpoint))));
     }
     return callbacks;
   }
@@ -350,7 +410,10 @@ class TrainRun {
   const job::Job& job_;
   const TaskOptions& options_;
   Task task_;
-  std::unique_ptr<ClusterRuntime> runtime_;
+  std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
+  std::unique_ptr<ClusterRuntime> runtime_;   // of a group
+  std::unique_ptr<ServerTraining> servers_;
+  std::string resumed_;  // the checkpoint that --resume found here
   std::map<std::string, std::string> handshake_;
 };
 

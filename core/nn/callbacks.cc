@@ -42,7 +42,9 @@ void CheckpointCallback::on_train_begin(Training& training) {
 void CheckpointCallback::save_now(Training& training) {
   // The same step counts again when its epoch has ended meanwhile: the progress in it differs.
   if (saved_step_ == training.step() && saved_epoch_ == training.epoch()) return;
+  if (options_.before) options_.before(training.step());
   manager_.save(training.step(), training.state());
+  if (options_.after) options_.after(manager_.list());
   saved_step_ = training.step();
   saved_epoch_ = training.epoch();
 }

@@ -62,6 +62,10 @@ struct CheckpointCallbackOptions {
   int64_t every_steps = 0;  // 0: only at the end of epochs
   bool every_epoch = true;
   int keep_last = 5;
+  // What is saved beside, under the same step: before the checkpoint is there, and after it is and
+  // older ones are gone.
+  std::function<void(int64_t step)> before = {};
+  std::function<void(std::span<const io::CheckpointInfo> kept)> after = {};
 };
 // Saves Training::state(), also when training ends early.
 class CheckpointCallback : public Callback {

@@ -54,6 +54,13 @@ struct StepShare {
   float vote = 0;                  // summed over the workers; more than 0 ends the training
 };
 
+// How far a training is.
+struct TrainPlace {
+  int64_t step = 0;
+  int64_t epoch = 0;       // that is under way
+  int64_t epoch_step = 0;  // steps taken in it; when these are all, it is still to be left
+};
+
 struct FitData {
   data::Dataset train;
   std::optional<data::Dataset> validation = {};
@@ -81,10 +88,12 @@ struct FitOptions {
   // Of workers that see the loss of their own examples: adds the epoch's sums up over all of them
   // when it ends, early too when `stopping`. Returns whether any of them stops here.
   std::function<bool(int64_t epoch, bool stopping, std::span<double> sums)> leave_epoch = {};
-  // Steps that this worker had taken when it was lost, though `resume` may not know of them. It
-  // goes on behind them in the data set; their losses are in no mean. REQUIRES: epochs of known
-  // length.
-  int64_t first_step = 0;
+  // Steps that are still taken after votes to stop were seen, for workers that see them at
+  // different steps and wait for each other.
+  int64_t steps_after_vote = 0;
+  // Where this worker goes on when `resume` is not there or not as far: at that place of the data
+  // set. What came before in its epoch is in no mean. REQUIRES: epochs of known length.
+  std::optional<TrainPlace> place = {};
   // Called when a step or a validation failed because a peer was lost; no variable was changed by
   // it. Returns the data to go on with, after Training::restore() where others were ahead; or
   // throws.

@@ -1,0 +1,83 @@
+// A worker's part in a training whose tables are on parameter servers: meets the servers, gives the
+// tables their first values or a checkpoint's, brings variables back to be read, agrees with the
+// other workers, and saves the rows beside checkpoints.
+//
+// With the strategy parameter_server the workers have no group: whoever dies and comes back goes on
+// behind its own last push, and the others hear nothing of it. With hybrid they have one, and what
+// they agree on goes through its collectives.
+//
+// Owned by the task; used by its main thread between steps.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/io/checkpoint.h"
+#include "ps/ops/client_store.h"
+#include "worker/task.h"
+
+namespace trireme {
+
+struct ServerTrainingOptions {
+  uint64_t incarnation = 0;  // how often this task was started again
+  uint64_t fingerprint = 0;  // of job and graph: must be equal on all workers
+  std::string checkpoints;   // folder
+  // The checkpoint that rank 0 begins with; empty: none. Its rows lie beside it.
+  std::string resumed;
+};
+
+class ServerTraining {
+ public:
+  // Throws what PsClient throws, and Error{kInvalidArgument} when the job makes no tables.
+  ServerTraining(Task& task, ServerTrainingOptions options);
+  ~ServerTraining();
+  ServerTraining(const ServerTraining&) = delete;
+
+  // Strategy parameter_server: returns when all workers are there and the tables have their values.
+  // `fit` may have a state to go on from; it gets the hooks, and the place of this worker.
+  void begin(nn::FitOptions& fit);
+  // Strategy hybrid, `done` steps after the beginning; `all_here` returns when all workers call it.
+  void begin_hybrid(int64_t done, bool restores, const std::function<void()>& all_here);
+  // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
+  // without gradients: the servers wait for them.
+  void catch_up(int64_t done);
+
+  // Rows and slots of all tables as a checkpoint of that step; forgets those of steps that are not
+  // among `kept`.
+  void save(int64_t step);
+  void forget(std::span<const io::CheckpointInfo> kept) const;
+
+  // The servers' error that ended a step; nothing: it was another one.
+  const std::optional<Error>& fault() const { return store_->fault(); }
+  // Returns when all workers call it.
+  void finish();
+  std::string describe() const;  // tables and where they are, for the log
+
+ private:
+  std::vector<ps::TableSpec> make_tables() const;
+  void compare_jobs();
+  nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
+  nn::TrainPlace place_behind(int64_t step) const;
+  void restore();
+  void assign_variables();
+  void refresh();
+  bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
+  // Over all workers; returns when all have called it with this name.
+  void sum(const std::string& name, std::span<double> values);
+  void meet(const std::string& name);
+  std::string rows_of(const std::string& checkpoint) const;
+
+  Task& task_;
+  const ServerTrainingOptions options_;
+  int parts_ = 0;  // pushes of a step
+  std::shared_ptr<ps::PsClient> client_;
+  std::shared_ptr<ps::ClientStore> store_;
+  int64_t epoch_ = 0;  // that was left last
+};
+
+}  // namespace trireme
