@@ -28,8 +28,10 @@ class PullJob final : public ShardJob {
         pull_(std::move(pull)),
         buffer_(buffers.take(bytes)),
         bytes_(bytes) {
-    std::memcpy(buffer_.get(), &header, sizeof(header));
-    size_t at = sizeof(header);
+    AnswerHeader head = header;
+    head.section_count = static_cast<uint32_t>(pull_->lists.size());
+    std::memcpy(buffer_.get(), &head, sizeof(head));
+    size_t at = sizeof(head);
     for (const auto& list : pull_->lists) {
       places_.push_back(at);
       const size_t size =
