@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <future>
 #include <map>
 #include <optional>
@@ -55,6 +56,8 @@ proto::ControlRequest setup_request(const PsClientOptions& options) {
   setup->set_timeout_s(std::chrono::duration<double>(options.timeout).count() * kServerPatience);
   return request;
 }
+
+std::string manifest_of(const std::string& prefix) { return prefix + ".ps"; }
 
 // Waits for what a function with a callback does.
 template <typename Start>
@@ -163,12 +166,17 @@ class PsClient::Impl {
     int64_t rows = 0;
     for (const auto& answer : answers) rows += answer.rows_written();
     // Last of all: without it the rest is no checkpoint.
-    io::write_file_atomically(prefix + ".ps", str_cat("slots ", slots(), "\nrows ", rows,
-                                                      "\nchanged_since ", changed_since, "\n"));
+    io::write_file_atomically(
+        manifest_of(prefix),
+        str_cat("slots ", slots(), "\nrows ", rows, "\nchanged_since ", changed_since, "\n"));
     return rows;
   }
 
   void restore_snapshot(const std::string& prefix) {
+    if (!is_snapshot(prefix)) {
+      throw not_found(prefix, " has no rows of parameter servers: expected ", manifest_of(prefix),
+                      ", which is written when all of them are there");
+    }
     proto::ControlRequest request;
     request.mutable_restore_snapshot()->set_prefix(prefix);
     ask_all("restoring a snapshot", request, false);
@@ -297,7 +305,8 @@ void PsClient::Impl::assign(int table, std::span<const float> values, bool repla
   constexpr int64_t kMostBytes = 16 << 20;  // a message
   const std::shared_ptr<const KeySet> set = all_keys(table);
   const TableSpec& table_spec = spec(table);
-  if (static_cast<int64_t>(values.size()) != table_spec.elements) {
+  const auto given = static_cast<int64_t>(values.size());
+  if (given != table_spec.elements && given != table_spec.rows * table_spec.dim) {
     throw invalid_argument("table \"", table_spec.name, "\": expected ", table_spec.elements,
                            " values, found ", values.size());
   }
@@ -398,6 +407,9 @@ void PsClient::close_snapshot(int64_t snapshot) { impl_->close_snapshot(snapshot
 int64_t PsClient::save_snapshot(int64_t snapshot, const std::string& prefix,
                                 int64_t changed_since) {
   return impl_->save_snapshot(snapshot, prefix, changed_since);
+}
+bool PsClient::is_snapshot(const std::string& prefix) {
+  return std::filesystem::exists(manifest_of(prefix));
 }
 void PsClient::restore_snapshot(const std::string& prefix) { impl_->restore_snapshot(prefix); }
 void PsClient::evict() { impl_->evict(); }

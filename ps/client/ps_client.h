@@ -104,15 +104,19 @@ class PsClient {
   // Steps of this worker that every slot has: where one that was started again goes on.
   int64_t last_step(int parts);
 
-  // First values of a dense table; rows that are there stay unless `replace`.
+  // First values of a dense table, with or without the padding of its last row; rows that are
+  // there stay unless `replace`.
   void assign(int table, std::span<const float> values, bool replace = false);
 
   // One cut for each slot, all after what this worker has been acknowledged. One at a time.
   int64_t open_snapshot();
   void close_snapshot(int64_t snapshot);
-  // Every slot writes its rows to the checkpoint PREFIX; committed when all have. `changed_since`:
-  // only rows pushed after this step; −1: all. Returns the rows written.
+  // Every slot writes its rows to the checkpoint PREFIX, on its host, in files
+  // PREFIX.ps-0000I-of-0000N; committed by PREFIX.ps when all have. `changed_since`: only rows
+  // pushed after this step; −1: all. Returns the rows written.
   int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since = -1);
+  static bool is_snapshot(const std::string& prefix);  // a complete one
+  // Throws Error{kNotFound} when it is none. Slots may be more or fewer than when it was saved.
   void restore_snapshot(const std::string& prefix);
   void evict();
 

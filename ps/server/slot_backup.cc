@@ -75,7 +75,8 @@ void Slot::attach(LogSink& sink) {
   TRIREME_CHECK(sink_ == nullptr, "slot ", options_.index, " has a backup");
   sink_ = &sink;
   waits_for_backup_ = false;
-  backup_index_ = 0;
+  // What came before was acknowledged without this backup, and is in its state when it counts.
+  backup_index_ = index_;
   replicate(
       {.header = {.kind = EntryKind::kState, .index = index_}, .body = bytes_of(save_state())});
   gate_.for_each_held([&](const std::shared_ptr<const Push>& push) {
