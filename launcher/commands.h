@@ -20,6 +20,7 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program);
 void add_evaluate_command(CLI::App& app);
 void add_predict_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
+void add_generate_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
 void add_cluster_command(CLI::App& app);
 void add_bench_command(CLI::App& app);

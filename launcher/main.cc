@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   trireme::add_evaluate_command(app);
   trireme::add_predict_command(app);
   trireme::add_inspect_command(app);
+  trireme::add_generate_command(app);
   trireme::add_devices_command(app);
   trireme::add_cluster_command(app);
   trireme::add_bench_command(app);

@@ -2,11 +2,12 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "core/base/area_under_curve.h"
 #include "core/base/error.h"
@@ -21,6 +22,7 @@ constexpr float kRareRank = 100;        // from which on they become smaller
 constexpr float kMissingNumber = 0.05f;
 constexpr uint32_t kMissingWord = 8;  // of 256
 constexpr int64_t kBiasExamples = 4096;
+constexpr int64_t kMaxKeys = 500'000'000;
 
 // Random numbers of their own for each purpose.
 uint64_t key_of(uint64_t seed, std::string_view purpose) {
@@ -53,7 +55,7 @@ class TextWriter {
   ~TextWriter() {
     if (file_ == nullptr) return;
     gzclose(file_);
-    std::remove(path_.c_str());
+    remove();
   }
   TextWriter(const TextWriter&) = delete;
 
@@ -66,11 +68,17 @@ class TextWriter {
     const int code = gzclose(file_);
     file_ = nullptr;
     if (code == Z_OK) return;
-    std::remove(path_.c_str());
+    remove();
     throw failed(path_, ": cannot be written: ", std::strerror(errno));
   }
 
  private:
+  // Half a log; but no pipe and no device that somebody named.
+  void remove() const {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(path_, ignored)) std::filesystem::remove(path_, ignored);
+  }
+
   [[noreturn]] void fail() {
     int code = Z_OK;
     const std::string reason = gzerror(file_, &code);
@@ -87,6 +95,38 @@ std::array<char, 8> hexadecimal(uint32_t word) {
     text[static_cast<size_t>(i)] = "0123456789abcdef"[word & 15];
   }
   return text;
+}
+
+// Walker's alias method (1977): the cells of a table from which one random cell and one random
+// fraction choose a rank.
+std::shared_ptr<const std::vector<Clicks::Cell>> zipf_cells(size_t n, double zipf) {
+  std::vector<double> share(n);
+  double sum = 0;
+  for (size_t r = 0; r < n; ++r) {
+    share[r] = std::pow(static_cast<double>(r + 1), -zipf);
+    sum += share[r];
+  }
+  // Each cell holds a part of its own rank and, above that, a part of one that has too much.
+  auto cells = std::make_shared<std::vector<Clicks::Cell>>(n);
+  std::vector<uint32_t> small, large;
+  for (size_t r = n; r-- > 0;) {
+    share[r] *= static_cast<double>(n) / sum;
+    (share[r] < 1 ? small : large).push_back(static_cast<uint32_t>(r));
+  }
+  while (!small.empty() && !large.empty()) {
+    const uint32_t poor = small.back(), rich = large.back();
+    small.pop_back();
+    (*cells)[poor] = {static_cast<float>(share[poor]), rich};
+    share[rich] -= 1 - share[poor];
+    if (share[rich] < 1) {
+      large.pop_back();
+      small.push_back(rich);
+    }
+  }
+  for (const auto& rest : {small, large}) {
+    for (const uint32_t r : rest) (*cells)[r] = {1, r};
+  }
+  return cells;
 }
 
 class ClicksSource final : public Source {
@@ -138,33 +178,12 @@ Clicks::Clicks(const ClicksOptions& options)
   if (!(options.zipf >= 0 && options.zipf <= 10)) {
     throw invalid_argument("clicks: expected a zipf from 0 to 10, found ", options.zipf);
   }
-  const size_t n = keys_per_category_;
-  std::vector<double> share(n);
-  double sum = 0;
-  for (size_t r = 0; r < n; ++r) {
-    sum += share[r] = std::pow(static_cast<double>(r + 1), -options.zipf);
+  if (options.keys > kMaxKeys) {
+    throw invalid_argument("clicks: expected at most ", kMaxKeys,
+                           " keys, because their words are kept in memory; found ", options.keys);
   }
-  // Each cell holds a part of its own rank and, above that, a part of one that has too much.
-  auto cells = std::make_shared<std::vector<Cell>>(n);
-  std::vector<uint32_t> small, large;
-  for (size_t r = n; r-- > 0;) {
-    share[r] *= static_cast<double>(n) / sum;
-    (share[r] < 1 ? small : large).push_back(static_cast<uint32_t>(r));
-  }
-  while (!small.empty() && !large.empty()) {
-    const uint32_t poor = small.back(), rich = large.back();
-    small.pop_back();
-    (*cells)[poor] = {static_cast<float>(share[poor]), rich};
-    share[rich] -= 1 - share[poor];
-    if (share[rich] < 1) {
-      large.pop_back();
-      small.push_back(rich);
-    }
-  }
-  for (const auto& rest : {small, large}) {
-    for (const uint32_t r : rest) (*cells)[r] = {1, r};
-  }
-  ranks_ = std::move(cells);
+  ranks_ = zipf_cells(words_per_category(), options.zipf);
+  words_ = find_words();
 
   PhiloxGenerator random(key_of(seed_, "columns"));
   for (Column& column : columns_) {
@@ -175,6 +194,37 @@ Clicks::Clicks(const ClicksOptions& options)
   double logits = 0;
   for (int64_t i = 0; i < kBiasExamples; ++i) logits += draw_all(i).logit;
   bias_ = kMeanLogit - logits / static_cast<double>(kBiasExamples);
+}
+
+// Words whose keys differ, so that what tells words apart tells keys apart. The last free keys
+// would take long to find.
+size_t Clicks::words_per_category() const {
+  const uint64_t keys = keys_per_category_;
+  return static_cast<size_t>(std::max<uint64_t>(1, keys * 19 / 20));
+}
+
+std::shared_ptr<const std::vector<uint32_t>> Clicks::find_words() const {
+  const size_t count = words_per_category();
+  auto words = std::make_shared<std::vector<uint32_t>>();
+  words->reserve(count * kClickCategories);
+  const uint64_t key = key_of(seed_, "words");
+  std::vector<bool> taken(keys_per_category_);
+  for (int column = 0; column < kClickCategories; ++column) {
+    taken.assign(taken.size(), false);
+    if (count < taken.size()) taken[click_key(column, "", keys_per_category_)] = true;
+    size_t found = 0;
+    for (uint64_t i = 0; found < count; ++i) {
+      for (const uint32_t word : philox(key, static_cast<uint64_t>(column), i)) {
+        const auto text = hexadecimal(word);
+        const uint32_t at = click_key(column, {text.data(), text.size()}, keys_per_category_);
+        if (taken[at] || found == count) continue;
+        taken[at] = true;
+        words->push_back(word);
+        ++found;
+      }
+    }
+  }
+  return words;
 }
 
 float Clicks::word_weight(int column, uint64_t rank) const {
@@ -199,14 +249,13 @@ Clicks::Drawn Clicks::draw_all(int64_t index) const {
     drawn.click.numbers[i] = is_missing ? 0.f : click_number(number);
     drawn.logit += column.weight * (drawn.click.numbers[i] - column.location);
   }
-  const uint64_t words = key_of(seed_, "words");
   for (int column = 0; column < kClickCategories; ++column) {
     const auto i = static_cast<size_t>(column);
-    const uint64_t cell = (uint64_t{random.next()} * keys_per_category_) >> 32;
+    const uint64_t cell = (uint64_t{random.next()} * ranks_->size()) >> 32;
     const uint32_t fraction = random.next();
     const Cell& choice = (*ranks_)[cell];
     const uint64_t rank = uniform_float(fraction) < choice.keep ? cell : choice.other;
-    drawn.words[i] = hexadecimal(philox(words, static_cast<uint64_t>(column), rank)[0]);
+    drawn.words[i] = hexadecimal((*words_)[i * ranks_->size() + rank]);
     drawn.word_is_missing[i] = (fraction & 0xff) < kMissingWord;
     drawn.click.keys[i] = click_key(column, drawn.word(i), keys_per_category_);
     if (!drawn.word_is_missing[i]) drawn.logit += word_weight(column, rank);

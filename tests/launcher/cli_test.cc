@@ -42,6 +42,7 @@ TEST(CliTest, EveryCommandHasHelpWithAnExample) {
                                              {"predict"},
                                              {"inspect"},
                                              {"devices"},
+                                             {"generate", "clicks"},
                                              {"bench", "train"},
                                              {"bench", "ops"}}) {
     std::vector<std::string> arguments = command;
