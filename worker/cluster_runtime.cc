@@ -86,6 +86,7 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
   if (through_mpi) {
     address = mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
   }
+  spec_.coordinator = address;
   ClientOptions client{.address = address, .secret = spec_.secret, .job_id = spec_.job_id};
   if (options_.stop != nullptr) {
     client.give_up = [stop = options_.stop] { return stop->load(); };

@@ -46,6 +46,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .workers = task.cluster.world_size,
                              .incarnation = options.incarnation,
                              .servers = task.cluster.parameter_servers,
+                             .replicas = task.cluster.ps_replicas,
                              .dense = consistency(job.dense()),
                              .sparse = consistency(job.sparse()),
                              .staleness = job.staleness(),

@@ -12,6 +12,7 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
+#include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
@@ -204,6 +205,12 @@ class TrainRun {
       handshake_ = handshake_of(task_);
       ClusterOptions options = cluster_options(job_.distributed());
       if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
+      if (task_.cluster.coordinator == "mpi") {
+        task_.cluster.coordinator =
+            mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
+      }
+    } else {
+      task_.cluster.coordinator = runtime_->spec().coordinator;
     }
     servers_ = std::make_unique<ServerTraining>(
         task_, ServerTrainingOptions{.incarnation = incarnation(),
@@ -346,13 +353,12 @@ class TrainRun {
     if (job_.early_stopping().patience() > 0) {
       const std::string monitor =
           job_.early_stopping().monitor().empty() ? "val_loss" : job_.early_stopping().monitor();
-      callbacks.push_back(std::make_shared<nn::EarlyStopping>(
-          nn::EarlyStoppingOptions{.monitor = monitor,
-                                   .patience = job_.early_stopping().patience(),
-                                   .min_delta = job_.early_stopping().min_delta(),
-                                   .higher_is_better =
-                                       monitor.ends_with("accuracy") || monitor.ends_with("auc"),
-                                   .restore_best_weights = job_.early_stopping().restore_best()}));
+      callbacks.push_back(std::make_shared<nn::EarlyStopping>(nn::EarlyStoppingOptions{
+          .monitor = monitor,
+          .patience = job_.early_stopping().patience(),
+          .min_delta = job_.early_stopping().min_delta(),
+          .higher_is_better = monitor.ends_with("accuracy") || monitor.ends_with("auc"),
+          .restore_best_weights = job_.early_stopping().restore_best()}));
     }
     // Last, so that it saves what the others remember of this step.
     if (!job_.checkpoint().off()) {

@@ -78,7 +78,7 @@ class Run {
       wait();
       take_signals();
       take_ends();
-      if (!stopping_ && !working()) stop(SIGTERM);  // only servers are left
+      if ((!stopping_ || servers_wait_) && !working()) stop(SIGTERM);  // only servers are left
       if (kill_at_ && Clock::now() >= *kill_at_) kill_all();
     }
     summarize();
@@ -253,7 +253,13 @@ class Run {
       task->state = State::kFailed;
       if (stopped_by_) end_.exit_code = code_when_stopped();
     }
-    signal_all(number);
+    // What a user or a scheduler stops ends well, and for that the others may need their servers.
+    const bool spare_servers = stopped_by_ && working();
+    for (const auto& task : tasks_) {
+      if (task->state != State::kRunning || (spare_servers && task->plan.serves)) continue;
+      task->process->signal(number);
+    }
+    servers_wait_ = spare_servers;
     if (!stopping_) kill_at_ = Clock::now() + options_.grace;
     stopping_ = true;
   }
@@ -291,6 +297,7 @@ class Run {
   std::optional<int> stopped_by_;
   std::optional<Clock::time_point> kill_at_;
   bool stopping_ = false, interrupted_ = false, killed_ = false;
+  bool servers_wait_ = false;  // to be stopped when all others have ended
 };
 
 }  // namespace
