@@ -112,9 +112,9 @@ void GrpcStream::open() {
   bool cancelled = false;
   {
     MutexLock lock(mutex_);
-    cancelled = over_;
+    cancelled = why_.has_value();
   }
-  if (cancelled) start_cancel();  // end() came before there was anything to cancel
+  if (cancelled) start_cancel();  // end() came when there was nothing to cancel
   release();
 }
 

@@ -1,7 +1,7 @@
 // Ends of a connection in different processes, killed, stopped and fed with too much.
-#include <dirent.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -73,6 +73,17 @@ class RpcProcessTest : public ::testing::TestWithParam<bool> {
                         .max_message_bytes = most});
   }
 
+  // A signal reaches the threads one after the other.
+  void stop_server() {
+    server_.signal(SIGSTOP);
+    const std::string tasks = "/proc/" + std::to_string(server_.pid()) + "/task";
+    ASSERT_TRUE(eventually([&] {
+      return std::ranges::all_of(std::filesystem::directory_iterator(tasks), [](const auto& task) {
+        return file_holds(task.path() / "status", "State:\tT");
+      });
+    }));
+  }
+
   const int port_;
   testing::Process server_;
 };
@@ -99,7 +110,7 @@ TEST_P(RpcProcessTest, AKilledServerFailsAllCallsAtOnce) {
 TEST_P(RpcProcessTest, AServerKilledInTheMiddleOfALongRequestFailsIt) {
   const auto connection = connect();
   EXPECT_EQ(call(*connection, text_message("x")).get().error, nullptr);
-  server_.signal(SIGSTOP);
+  stop_server();
   const Message large = own(std::vector<std::byte>(size_t{64} << 20));
   auto result = call(*connection, {{large}});
   server_.signal(SIGKILL);
@@ -110,7 +121,7 @@ TEST_P(RpcProcessTest, AServerKilledInTheMiddleOfALongRequestFailsIt) {
 TEST_P(RpcProcessTest, AStoppedServerMeetsTheDeadlineAndGoesOnLater) {
   const auto connection = connect();
   EXPECT_EQ(call(*connection, text_message("x")).get().error, nullptr);
-  server_.signal(SIGSTOP);
+  stop_server();
   auto patient = call(*connection, text_message("patient"));
   EXPECT_EQ(code_of(call(*connection, text_message("x"), 100ms).get()),
             ErrorCode::kDeadlineExceeded);
