@@ -25,6 +25,8 @@ constexpr char kFooter[] =
     "Examples:\n"
     "  trireme launch --workers 2 examples/mnist_lenet.textproto\n"
     "  trireme launch --workers 4 --threads 1 examples/mnist_lenet.textproto --set epochs=1\n"
+    "  trireme launch --workers 2 --ps 2 --ps-replicas 2 --max-restarts 5 "
+    "examples/criteo_dlrm.textproto\n"
     "  trireme launch --workers 3 --max-restarts 5 --min-workers 2 job.textproto\n"
     "  trireme launch --workers 2 -- ./my_program --its-option 3\n"
     "On two machines, with one secret in a file that both have:\n"
@@ -66,6 +68,25 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
       ->capture_default_str();
   command->add_option("--ps", options->parameter_servers, "Parameter servers on this machine")
       ->check(CLI::Range(0, 1024));
+  command
+      ->add_option("--ps-replicas", options->ps_replicas,
+                   "Servers that hold each row: with 2, any one may die and nothing is lost")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
+  command
+      ->add_option("--ps-memory-gib", options->ps_memory_gib,
+                   "Memory of each server's tables (else its share of 80% of the machine's)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--ps-snapshot-interval", options->ps_snapshot_interval_s,
+                   "Seconds between the snapshots from which a server without a replica goes on "
+                   "after a restart; 0: none")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command
+      ->add_option("--ps-metrics-port", options->ps_metrics_port,
+                   "Port of the first server's /metrics, the next ones count on; 0: any")
+      ->check(CLI::Range(0, 65535));
   command
       ->add_option("--max-restarts", options->max_restarts,
                    "How often a task is started again that a signal ended or that exits with 75")

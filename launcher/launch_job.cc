@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr size_t kMaxSecret = 4096;
+constexpr double kServersShareOfMemory = 0.8;
 
 milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1000)); }
 
@@ -168,12 +169,27 @@ int threads_of_task(const LaunchOptions& options, const Environment& environment
   return std::max(1, static_cast<int>(usable_cores().size()) / tasks);
 }
 
+double memory_gib() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<double>(sysconf(_SC_PAGE_SIZE)) / (1 << 30);
+}
+
+// Where servers go on that have no replica. Of this job only: an earlier one's rows are not ours.
+std::string snapshot_directory(const LaunchOptions& options, const Job& job,
+                               const std::string& logs) {
+  const bool needed = options.parameter_servers > 0 && options.ps_replicas == 1 &&
+                      options.max_restarts > 0 && options.ps_snapshot_interval_s > 0;
+  return needed ? str_cat(logs, "/snapshots-", job.id) : "";
+}
+
 class TaskMaker {
  public:
-  TaskMaker(const LaunchOptions& options, const Job& job, std::string logs)
+  // `snapshots`: folder of the servers' snapshots; empty: they make none.
+  TaskMaker(const LaunchOptions& options, const Job& job, std::string logs, std::string snapshots)
       : options_(options),
         job_(job),
         logs_(std::move(logs)),
+        snapshots_(std::move(snapshots)),
         environment_(without_cluster(process_environment())),
         cores_(usable_cores()),
         tasks_(options.workers + options.parameter_servers),
@@ -208,7 +224,22 @@ class TaskMaker {
     spec.local_size = options_.parameter_servers;
     SupervisedTask task = make(spec, options_.workers + index, "ps");
     task.serves = true;
-    task.command.arguments = {"trireme", "ps"};
+    task.command.arguments = {"trireme", "ps", "--threads", std::to_string(threads_)};
+    const auto option = [&](const char* name, const auto& value) {
+      task.command.arguments.push_back(name);
+      task.command.arguments.push_back(str_cat(value));
+    };
+    option("--memory-gib", options_.ps_memory_gib > 0
+                               ? options_.ps_memory_gib
+                               : kServersShareOfMemory * memory_gib() / options_.parameter_servers);
+    if (!snapshots_.empty()) {
+      option("--snapshot-dir", snapshots_);
+      option("--snapshot-interval", options_.ps_snapshot_interval_s);
+    }
+    if (options_.ps_metrics_port >= 0) {
+      option("--metrics-port",
+             options_.ps_metrics_port == 0 ? 0 : options_.ps_metrics_port + index);
+    }
     return task;
   }
 
@@ -216,6 +247,7 @@ class TaskMaker {
   SupervisedTask make(ClusterSpec& spec, int share, const std::string& kind) const {
     spec.world_size = options_.nodes * options_.workers;
     spec.parameter_servers = options_.nodes * options_.parameter_servers;
+    spec.ps_replicas = options_.ps_replicas;
     spec.coordinator = job_.coordinator;
     spec.listen = job_.listen;
     spec.job_id = job_.id;
@@ -237,7 +269,7 @@ class TaskMaker {
 
   const LaunchOptions& options_;
   const Job& job_;
-  const std::string logs_;
+  const std::string logs_, snapshots_;
   const Environment environment_;
   const std::vector<int> cores_;
   const int tasks_;
@@ -263,6 +295,10 @@ void check(const LaunchOptions& options) {
   }
   if (!options.coordinator.empty() && options.port > 0)
     throw invalid_argument("--port and --coordinator both name the coordinator's port; give one");
+  if (options.ps_replicas > std::max(1, options.nodes * options.parameter_servers)) {
+    throw invalid_argument("--ps-replicas ", options.ps_replicas, " needs at least ",
+                           options.ps_replicas, " parameter servers: give --ps");
+  }
   if (options.min_workers > options.nodes * options.workers) {
     throw invalid_argument("--min-workers ", options.min_workers, ": the job has only ",
                            options.nodes * options.workers, " workers");
@@ -295,7 +331,8 @@ int launch(const LaunchOptions& options) {
     coordinator = std::make_unique<Coordinator>(coordinator_options(options, job));
     if (job.coordinator.empty()) job.coordinator = coordinator->address();
   }
-  const TaskMaker make(options, job, logs);
+  const std::string snapshots = snapshot_directory(options, job, logs);
+  const TaskMaker make(options, job, logs, snapshots);
   std::vector<SupervisedTask> tasks;
   for (int i = 0; i < options.parameter_servers; ++i) tasks.push_back(make.parameter_server(i));
   for (int i = 0; i < options.workers; ++i) tasks.push_back(make.worker(i));
@@ -307,6 +344,8 @@ int launch(const LaunchOptions& options) {
               " here", job.coordinator.empty() ? "" : ", coordinator " + job.coordinator,
               ", logs in ", logs));
   const JobEnd end = supervisor.run(tasks);
+  std::error_code ignored;
+  if (end.exit_code == 0 && !snapshots.empty()) fs::remove_all(snapshots, ignored);
   // The last workers of other nodes may still be saying goodbye.
   const auto deadline = std::chrono::steady_clock::now() + to_ms(options.grace_s);
   while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&

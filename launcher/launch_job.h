@@ -16,6 +16,10 @@ struct LaunchOptions {
 
   int workers = 1;  // on this machine
   int parameter_servers = 0;
+  int ps_replicas = 1;
+  double ps_memory_gib = 0;            // of each; 0: its share of 80% of the machine's
+  double ps_snapshot_interval_s = 60;  // where a server may have to go on from one; 0: none
+  int ps_metrics_port = -1;
   int max_restarts = 0;
   int min_workers = 0;
   std::string log_directory;  // empty: chosen

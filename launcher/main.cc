@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   app.parse_complete_callback([&] { trireme::init_logging(argv[0], {.verbose = verbose}); });
   trireme::add_train_command(app);
   trireme::add_launch_command(app, launched);
+  trireme::add_ps_command(app);
   trireme::add_evaluate_command(app);
   trireme::add_predict_command(app);
   trireme::add_inspect_command(app);

@@ -1,6 +1,5 @@
 // trireme train, evaluate and predict: one task over a job file.
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -9,31 +8,13 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/serve.h"
+#include "launcher/stop_signals.h"
 #include "worker/job_file.h"
 #include "worker/train_task.h"
 
 namespace trireme {
 namespace {
-
-std::atomic<bool> g_stop{false};
-std::atomic<int> g_signal{0};
-
-// The first signal asks the training to finish its step and save; the second ends the program at
-// once.
-void on_signal(int signal) {
-  g_signal = signal;
-  if (g_stop.exchange(true)) {
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
-  }
-}
-
-void handle_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 struct Options {
   std::string job;
@@ -95,10 +76,12 @@ void add_train_command(CLI::App& app) {
       "optimizer.learning_rate=0.05\n"
       "  trireme train examples/cifar10_cnn.textproto --resume\n"
       "  mpirun -np 2 trireme train examples/mnist_lenet.textproto\n"
-      "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto");
+      "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto\n"
+      "  mpirun -np 4 trireme train examples/mnist_lenet.textproto --ps 2");
   auto options = add_common(*command);
   command->add_option("--strategy", options->strategy,
-                      "auto, one_device, mirrored, multi_worker or central_storage");
+                      "auto, one_device, mirrored, multi_worker, central_storage, "
+                      "parameter_server or hybrid");
   command->add_flag("--resume", options->task.resume,
                     "Go on from the newest checkpoint in the output folder");
   command
@@ -111,6 +94,15 @@ void add_train_command(CLI::App& app) {
       ->add_option("--world-size", options->task.cluster.world_size, "How many workers there are")
       ->check(CLI::PositiveNumber);
   command
+      ->add_option("--parameter-servers,--ps", options->task.cluster.parameter_servers,
+                   "How many parameter servers the job has; under mpirun, srun and torchrun the "
+                   "last so many tasks serve")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--ps-replicas", options->task.cluster.ps_replicas,
+                   "Servers that hold each row: with 2, any one may die and nothing is lost")
+      ->check(CLI::Range(1, 2));
+  command
       ->add_option("--coordinator", options->task.cluster.coordinator,
                    "Where the workers meet, in rank 0 (else from the environment; see `trireme "
                    "cluster`)")
@@ -122,8 +114,12 @@ void add_train_command(CLI::App& app) {
   command->add_option("--save-graph", options->task.save_graph,
                       "Write the training graph to this file (*.graph)");
   command->callback([options] {
-    handle_signals();
-    options->task.stop = &g_stop;
+    options->task.stop = &take_stop_signals();
+    const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
+    if (spec.task_type == TaskType::kParameterServer) {
+      serve(spec, {.threads = options->task.threads}, *options->task.stop);
+      return;
+    }
     // `trireme launch` copies what rank 0 prints: it knows whether that ends on a terminal.
     if (const char* progress = std::getenv("TRIREME_PROGRESS")) {
       options->task.progress_bar = std::string_view(progress) == "bar";
@@ -134,7 +130,7 @@ void add_train_command(CLI::App& app) {
       // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
       // decision.
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
-      std::exit(g_signal == SIGTERM ? 75 : 130);
+      std::exit(stop_signal() == SIGTERM ? 75 : 130);
     }
   });
 }

@@ -13,10 +13,11 @@ constexpr std::chrono::milliseconds kPause{500};
 
 size_t at(int index) { return static_cast<size_t>(index); }
 
-std::string numbers(const std::vector<int>& all) {
+// "slots 0 and 2"
+std::string slots_text(const std::vector<int>& slots) {
   std::vector<std::string> words;
-  for (const int one : all) words.push_back(std::to_string(one));
-  return join_words(words);
+  for (const int slot : slots) words.push_back(std::to_string(slot));
+  return (slots.size() == 1 ? "slot " : "slots ") + join_words(words);
 }
 
 }  // namespace
@@ -127,7 +128,7 @@ void Directory::beat(int index, uint64_t incarnation, Time now) {
 
 void Directory::detach(int index, uint64_t incarnation, bool goodbye, Time now) {
   if (!is_alive(index, incarnation)) return;
-  lose(index, goodbye ? "has left" : "was lost: its connection ended", now);
+  lose(index, goodbye ? "has left" : "was lost: its connection ended", now, goodbye);
 }
 
 void Directory::suspect(int index, Time now) {
@@ -154,7 +155,7 @@ bool Directory::has_another_replica(int server) const {
   });
 }
 
-void Directory::lose(int index, const std::string& why, Time now) {
+void Directory::lose(int index, const std::string& why, Time now, bool goodbye) {
   const std::string who = name(index);
   view_.servers[at(index)].alive = false;
   vigils_[at(index)].suspected.reset();
@@ -168,11 +169,13 @@ void Directory::lose(int index, const std::string& why, Time now) {
   }
   std::string line = str_cat(who, " ", why);
   if (!moved.empty()) {
-    line += str_cat("; the backup of slot ", numbers(moved), " goes on in its place");
+    line += str_cat("; ", slots_text(moved), moved.size() == 1 ? " goes" : " go",
+                    " on with the backup");
   }
-  if (!waiting.empty()) {
-    line += str_cat("; slot ", numbers(waiting), moved.empty() ? "" : ", which had no other copy,",
-                    waiting.size() == 1 ? " waits" : " wait", " until it is started again");
+  // All servers leave at the end of a job.
+  if (!waiting.empty() && !goodbye) {
+    line += str_cat("; ", slots_text(waiting), waiting.size() == 1 ? " waits" : " wait",
+                    " until it is started again");
   }
   log_.push_back(line);
 }

@@ -82,7 +82,7 @@ class Directory {
   };
 
   void begin();
-  void lose(int index, const std::string& why, Time now);
+  void lose(int index, const std::string& why, Time now, bool goodbye = false);
   void lose_slot(int slot, int server, Time now);
   void take_waiting_slots(int server);
   void give_backups(int server);

@@ -28,7 +28,7 @@ using std::chrono::milliseconds;
 static_assert(kDirectoryShards == kVirtualShards, "the directory deals out all virtual shards");
 
 // A slot that begins from a snapshot may take a while.
-constexpr int kSetupPatience = 5;
+constexpr int kSetupPatience = 2;
 // A server says who keeps it waiting before this side's own patience ends.
 constexpr double kServerPatience = 0.9;
 

@@ -1,0 +1,74 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "core/base/error.h"
+#include "launcher/commands.h"
+#include "launcher/serve.h"
+#include "launcher/stop_signals.h"
+
+namespace trireme {
+
+void add_ps_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "ps", "Serve parameters to the workers of a job: one of its parameter servers");
+  command->footer(
+      "`trireme launch --ps N` starts these itself; mpirun and srun do with `trireme train JOB "
+      "--ps "
+      "N`. By hand, with one TRIREME_SECRET and TRIREME_JOB_ID for all tasks:\n"
+      "  trireme ps --index 0 --parameter-servers 2 --coordinator n1:2222\n"
+      "  trireme ps --index 1 --parameter-servers 2 --coordinator n1:2222\n"
+      "  trireme train JOB --rank 0 --world-size 1 --ps 2 --coordinator n1:2222\n"
+      "It ends with the job, or when SIGTERM asks it to.");
+  auto flags = std::make_shared<ClusterFlags>();
+  auto options = std::make_shared<ServeOptions>();
+  command->add_option("--index", flags->rank, "Which parameter server this is, from 0")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--parameter-servers,--ps", flags->parameter_servers,
+                   "How many parameter servers the job has")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--ps-replicas", flags->ps_replicas,
+                   "Servers that hold each row: with 2, any one may die and nothing is lost")
+      ->check(CLI::Range(1, 2));
+  command->add_option("--coordinator", flags->coordinator, "Where the tasks of the job meet")
+      ->type_name("HOST:PORT");
+  command
+      ->add_option("--listen", flags->listen,
+                   "Address of this host that the server binds and workers connect to")
+      ->type_name("ADDRESS");
+  command->add_option("--threads", options->threads, "Threads that own rows; 0: all cores")
+      ->check(CLI::Range(0, 1024));
+  command
+      ->add_option("--memory-gib", options->memory_gib,
+                   "Memory of all tables; what would need more is refused; 0: 80% of the machine's")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--snapshot-dir", options->snapshot_directory,
+                      "Write all rows there every so often: where a server without a replica goes "
+                      "on after its death");
+  command
+      ->add_option("--snapshot-interval", options->snapshot_interval_s,
+                   "Seconds from one snapshot to the next")
+      ->check(CLI::Range(1.0, 1e6));
+  command
+      ->add_option("--metrics-port", options->metrics_port,
+                   "Port of Prometheus' /metrics; 0: any that is free")
+      ->check(CLI::Range(0, 65535));
+  command->add_flag_callback(
+      "--no-shared-memory", [options] { options->shared_memory = false; },
+      "Only the network, also for workers of this host");
+  command->callback([flags, options] {
+    const std::atomic<bool>& stop = take_stop_signals();
+    // A launcher's variables say which task this is, unless these options do.
+    flags->is_server = flags->rank >= 0;
+    const ClusterSpec spec = resolve_cluster(*flags, process_environment());
+    if (spec.task_type != TaskType::kParameterServer) {
+      throw invalid_argument(
+          "trireme ps: nothing says which parameter server this is; give --index, "
+          "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
+    }
+    serve(spec, *options, stop);
+  });
+}
+
+}  // namespace trireme

@@ -1,0 +1,69 @@
+#include "launcher/serve.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "distributed/collective/mpi_endpoint.h"
+#include "ps/server/ps_server.h"
+
+namespace trireme {
+namespace {
+
+// Greater at each start of the task: a launcher counts its restarts, else the clock does.
+uint64_t this_incarnation(const Environment& environment) {
+  const auto found = environment.find("TRIREME_INCARNATION");
+  uint64_t restarts = 0;
+  if (found != environment.end() && !found->second.empty()) {
+    const std::string& text = found->second;
+    std::from_chars(text.data(), text.data() + text.size(), restarts);
+    return restarts + 1;
+  }
+  return static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+}
+
+}  // namespace
+
+void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atomic<bool>& stop) {
+  TRIREME_CHECK(spec.task_type == TaskType::kParameterServer);
+  if (spec.is_single_process()) {
+    throw invalid_argument(
+        "a parameter server needs the coordinator of its job: give --coordinator HOST:PORT, or "
+        "start the whole job with trireme launch --ps N");
+  }
+  ps::PsServerOptions server;
+  server.coordinator = spec.coordinator == "mpi" ? mpi_broadcast_from_rank0("") : spec.coordinator;
+  server.secret = spec.secret;
+  server.job_id = spec.job_id;
+  server.index = spec.rank;
+  server.servers = spec.parameter_servers;
+  server.replicas = spec.ps_replicas;
+  server.incarnation = this_incarnation(process_environment());
+  server.listen = spec.listen;
+  server.host = spec.host;
+  server.threads = options.threads;
+  server.memory_limit = static_cast<int64_t>(options.memory_gib * (1 << 30));
+  server.shared_memory = options.shared_memory;
+  server.snapshot_directory = options.snapshot_directory;
+  server.snapshot_interval = std::max(
+      std::chrono::seconds(1), std::chrono::seconds(std::llround(options.snapshot_interval_s)));
+  server.metrics_port = options.metrics_port;
+  if (!server.snapshot_directory.empty()) {
+    std::filesystem::create_directories(server.snapshot_directory);
+  }
+  ps::PsServer running(server);
+  log_info(str_cat("parameter server ", spec.rank, " of ", spec.parameter_servers, " at ",
+                   running.address(),
+                   running.metrics_address().empty()
+                       ? ""
+                       : ", metrics at http://" + running.metrics_address() + "/metrics"));
+  running.run(stop);
+  log_info(str_cat("parameter server ", spec.rank, " ends\n", running.status()));
+}
+
+}  // namespace trireme

@@ -1,0 +1,24 @@
+// A parameter-server task: `trireme ps`, and those of `trireme train --ps N` that are to serve.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "distributed/cluster/cluster_spec.h"
+
+namespace trireme {
+
+struct ServeOptions {
+  int threads = 0;        // 0: one for each core
+  double memory_gib = 0;  // of all tables; 0: 80% of the machine's
+  bool shared_memory = true;
+  std::string snapshot_directory;  // empty: none
+  double snapshot_interval_s = 60;
+  int metrics_port = -1;
+};
+
+// Serves until the job is over or `stop` is set. REQUIRES: spec.task_type is kParameterServer.
+// Throws what ended it otherwise.
+void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atomic<bool>& stop);
+
+}  // namespace trireme
