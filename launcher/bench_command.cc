@@ -6,6 +6,7 @@
 
 #include "benchmarks/allreduce_bench.h"
 #include "benchmarks/ops_bench.h"
+#include "benchmarks/ps_bench.h"
 #include "benchmarks/train_bench.h"
 #include "core/base/error.h"
 #include "distributed/cluster/cluster_spec.h"
@@ -16,15 +17,22 @@
 namespace trireme {
 namespace {
 
-// The workers of `bench train` are this program again, as `trireme launch` would start it.
-void start_workers(const TrainBenchOptions& bench, bool pin) {
+// Starts the workers of a bench, which are this program again, as `trireme launch` would.
+void start(LaunchOptions options, const std::string& bench, std::vector<std::string> arguments) {
   char folder[] = "/tmp/trireme-bench-XXXXXX";
   if (mkdtemp(folder) == nullptr) throw failed("no folder for logs can be made in /tmp");
-  LaunchOptions options{
-      .workers = bench.workers, .log_directory = folder, .threads = bench.threads, .pin = pin};
-  options.program = {std::filesystem::read_symlink("/proc/self/exe").string(), "bench", "train"};
+  options.log_directory = folder;
+  options.program = {std::filesystem::read_symlink("/proc/self/exe").string(), "bench", bench};
+  options.program.insert(options.program.end(), arguments.begin(), arguments.end());
+  const int code = launch(options);
+  if (code != 0) throw failed("bench ", bench, ": the tasks failed; their logs are in ", folder);
+  std::filesystem::remove_all(folder);
+}
+
+void start_workers(const TrainBenchOptions& bench, bool pin) {
+  std::vector<std::string> arguments;
   const auto add = [&](const std::string& name, const auto& value) {
-    options.program.push_back(str_cat("--", name, "=", value));
+    arguments.push_back(str_cat("--", name, "=", value));
   };
   add("model", bench.model);
   add("batch", bench.batch);
@@ -36,12 +44,36 @@ void start_workers(const TrainBenchOptions& bench, bool pin) {
   add("backend", bench.backend);
   add("compression", bench.compression);
   add("bucket-mib", bench.bucket_mib);
-  if (!bench.overlap) options.program.emplace_back("--no-overlap");
+  if (!bench.overlap) arguments.emplace_back("--no-overlap");
   if (!bench.data_dir.empty()) add("data-dir", bench.data_dir);
-  if (bench.profile) options.program.emplace_back("--profile");
-  const int code = launch(options);
-  if (code != 0) throw failed("bench train: the workers failed; their logs are in ", folder);
-  std::filesystem::remove_all(folder);
+  if (bench.profile) arguments.emplace_back("--profile");
+  start({.workers = bench.workers, .threads = bench.threads, .pin = pin}, "train", arguments);
+}
+
+void start_workers(const PsBenchOptions& bench) {
+  std::vector<std::string> arguments;
+  const auto add = [&](const std::string& name, const auto& value) {
+    arguments.push_back(str_cat("--", name, "=", value));
+  };
+  add("servers", bench.servers);
+  add("workers", bench.workers);
+  add("replicas", bench.replicas);
+  add("keys", bench.keys);
+  add("dim", bench.dim);
+  add("optimizer", bench.optimizer);
+  add("transport", bench.transport);
+  add("distribution", bench.distribution);
+  add("rows", bench.rows);
+  add("row-type", bench.row_type);
+  add("reps", bench.reps);
+  add("blocks", bench.blocks);
+  add("in-flight", bench.in_flight);
+  // Servers and workers take turns: pinned, one's core would be idle while the other's works.
+  start({.workers = bench.workers,
+         .parameter_servers = bench.servers,
+         .ps_replicas = bench.replicas,
+         .pin = false},
+        "ps", arguments);
 }
 
 void add_train(CLI::App& bench) {
@@ -142,6 +174,50 @@ void add_allreduce(CLI::App& bench) {
   });
 }
 
+void add_ps(CLI::App& bench) {
+  auto options = std::make_shared<PsBenchOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "ps", "Rows a second pushed to and pulled from parameter servers, one JSON line");
+  command->footer(
+      "Example:\n  trireme bench ps --servers 1 --workers 1 --keys 100000 --dim 64 --optimizer sgd "
+      "--transport shm");
+  command->add_option("--servers", options->servers, "Processes that hold the table")
+      ->check(CLI::Range(1, 64));
+  command->add_option("--workers", options->workers, "Processes that push and pull")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--replicas", options->replicas, "Servers that have each row")
+      ->check(CLI::Range(1, 2));
+  command->add_option("--keys", options->keys, "Rows of the table")->check(CLI::PositiveNumber);
+  command->add_option("--dim", options->dim, "Floats of a row")->check(CLI::PositiveNumber);
+  command->add_option("--optimizer", options->optimizer, "What a push does to a row")
+      ->check(CLI::IsMember(ps_bench_optimizers()));
+  command->add_option("--transport", options->transport, "tcp or shm")
+      ->check(CLI::IsMember({"tcp", "shm"}));
+  command
+      ->add_option("--distribution", options->distribution,
+                   "all: a call names every key; uniform, zipf: it draws them anew")
+      ->check(CLI::IsMember(ps_bench_distributions()));
+  command
+      ->add_option("--rows", options->rows,
+                   "Keys that a call draws (uniform, zipf); 0: as many as there are")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--row-type", options->row_type, "What travels")
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}));
+  command->add_option("--reps", options->reps, "Calls of a timed block")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--blocks", options->blocks, "Timed blocks; the median counts")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--in-flight", options->in_flight, "Calls that are under way at a time")
+      ->check(CLI::Range(1, 64));
+  command->callback([options] {
+    if (process_environment().contains("TRIREME_RANK")) {
+      bench_ps(*options, std::cout);
+    } else {
+      start_workers(*options);
+    }
+  });
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -150,6 +226,7 @@ void add_bench_command(CLI::App& app) {
   add_train(*bench);
   add_ops(*bench);
   add_allreduce(*bench);
+  add_ps(*bench);
 }
 
 }  // namespace trireme
