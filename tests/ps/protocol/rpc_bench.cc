@@ -1,5 +1,5 @@
 // Round trips and throughput of the transports of parameter servers, between two processes:
-// rpc_bench [tcp|shm] prints one line a case.
+// rpc_bench [tcp|shm [CASE]] prints one line a case, or those whose name holds CASE.
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include <cstring>
 #include <future>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "ps/protocol/rpc.h"
@@ -18,6 +19,8 @@ namespace {
 
 using namespace trireme::ps;
 using Clock = std::chrono::steady_clock;
+
+std::string wanted;  // part of a case's name
 
 // Answers with as many bytes as the first word of the request says.
 void serve(int out) {
@@ -37,6 +40,7 @@ void serve(int out) {
 
 void measure(RpcConnection& connection, const char* name, size_t up, size_t down, int under_way,
              int calls) {
+  if (std::string_view(name).find(wanted) == std::string_view::npos) return;
   std::vector<std::byte> bytes(std::max<size_t>(up, 8));
   const uint64_t size = down;
   std::memcpy(bytes.data(), &size, sizeof(size));
@@ -73,6 +77,7 @@ int main(int argc, char** argv) {
   if (read(ends[0], address, sizeof(address) - 1) <= 0) return 1;
   address[std::strlen(address) - 1] = '\0';
   const bool shm = argc > 1 && std::string(argv[1]) == "shm";
+  if (argc > 2) wanted = argv[2];
   for (const int connections : {1, 2}) {
     const auto connection = connect_rpc({.address = address,
                                          .secret = "s",
