@@ -79,7 +79,7 @@ Message bytes_of(std::string_view text) {
   return own(std::vector<std::byte>(from, from + text.size()));
 }
 
-std::string_view text_of(const Message& body) {
+std::string_view body_text(const Message& body) {
   return {reinterpret_cast<const char*>(body.bytes.data()), body.bytes.size()};
 }
 

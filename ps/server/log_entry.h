@@ -70,6 +70,6 @@ ReceivedEntry parse_entry(const Message& message, std::span<const std::byte> req
 Message bytes_of(const Step& step);
 Step step_of(const Message& body);
 Message bytes_of(std::string_view text);
-std::string_view text_of(const Message& body);
+std::string_view body_text(const Message& body);
 
 }  // namespace trireme::ps

@@ -20,6 +20,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::array kKinds = {"pull", "push", "control", "entry"};
 
+constexpr int64_t kEnoughRows = 1'000;  // a shard
+
 // From 10 µs to about 80 s, each twice the one before.
 prometheus::Histogram::BucketBoundaries buckets() {
   prometheus::Histogram::BucketBoundaries bounds;
@@ -111,7 +113,8 @@ std::string describe_uneven(const ServerLoad& load) {
       }
     }
   }
-  if (count == 0 || most * count <= 2 * sum) return "";
+  // Few rows are never even.
+  if (sum < kEnoughRows * count || most * count <= 2 * sum) return "";
   const double share = 100.0 * static_cast<double>(most) / static_cast<double>(sum);
   const double times = static_cast<double>(most * count) / static_cast<double>(sum);
   return str_cat("virtual shard ", shard, " of slot ", slot, " has ", std::round(share * 10) / 10,

@@ -207,12 +207,12 @@ PsServer::Impl::~Impl() {
   if (!uneven.empty()) {
     log_info(str_cat("parameter server ", options_.index, ": ", uneven));
   }
-  directory_.reset();  // others hear of it first
-  rpc_.reset();
   for (auto& [index, hosted] : hosted_) {
     hosted.slot->resign();
-    hosted.replicator.reset();
+    hosted.replicator.reset();  // it calls the directory
   }
+  directory_.reset();
+  rpc_.reset();
   background_.reset();
   metrics_.reset();
   {

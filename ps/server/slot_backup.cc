@@ -216,7 +216,7 @@ void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, D
       shard.loaded = false;
       shard.cut = 0;
     });
-    return load_state(text_of(entry.body), dispatch);
+    return load_state(body_text(entry.body), dispatch);
   }
   if (header.shard < 0 || header.shard >= kVirtualShards) {
     throw invalid_argument("an entry of a log: there is no virtual shard ", header.shard);

@@ -71,7 +71,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
   };
   switch (header.kind) {
     case EntryKind::kSetup:
-      return do_setup(text_of(entry.body), dispatch);
+      return do_setup(body_text(entry.body), dispatch);
     case EntryKind::kEvict:
       return job(options_.shards, [evict = step_of(entry.body)](Shard& shard, int) {
         for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
@@ -146,7 +146,7 @@ void Slot::assign(std::string_view serialized_assign, Done done) {
 
 void Slot::do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
   const auto assign = std::make_shared<proto::Assign>();
-  const std::string_view bytes = text_of(entry.body);
+  const std::string_view bytes = body_text(entry.body);
   assign->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
   const auto places = std::make_shared<std::array<std::vector<int>, kVirtualShards>>();
   ShardSet shards;

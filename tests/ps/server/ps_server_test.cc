@@ -1,0 +1,298 @@
+// Parameter servers with a coordinator and workers, in one process over real sockets.
+#include "ps/server/ps_server.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "core/io/checkpoint.h"
+#include "distributed/coordination/coordinator.h"
+#include "distributed/coordination/directory_client.h"
+#include "ps/client/ps_client.h"
+#include "tests/ps/server/slot_rig.h"
+#include "tests/support/process.h"
+
+namespace trireme::ps::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using trireme::testing::TemporaryDirectory;
+
+constexpr char kSecret[] = "s3cret";
+
+class Server {
+ public:
+  explicit Server(PsServerOptions options) : server_(std::make_unique<PsServer>(options)) {}
+  ~Server() { stop(); }
+  void stop() { server_.reset(); }
+  PsServer* operator->() { return server_.get(); }
+
+ private:
+  std::unique_ptr<PsServer> server_;
+};
+
+class PsServerTest : public ::testing::Test {
+ protected:
+  PsServerTest()
+      : coordinator_({.secret = kSecret, .job_id = "job", .log = [](const std::string&) {}}) {}
+
+  PsServerOptions server_options(int index, int servers, int replicas = 1) {
+    PsServerOptions options;
+    options.coordinator = coordinator_.address();
+    options.secret = kSecret;
+    options.job_id = "job";
+    options.index = index;
+    options.servers = servers;
+    options.replicas = replicas;
+    options.incarnation = ++incarnations_;
+    options.host = "here";
+    options.threads = 2;
+    options.memory_limit = int64_t{1} << 30;
+    return options;
+  }
+  void start(int servers, int replicas = 1) {
+    for (int i = 0; i < servers; ++i) {
+      servers_.push_back(std::make_unique<Server>(server_options(i, servers, replicas)));
+    }
+    servers_count_ = servers;
+    replicas_ = replicas;
+  }
+  PsClientOptions client_options(int worker = 0, int workers = 1,
+                                 Consistency consistency = Consistency::kAsync) const {
+    PsClientOptions options;
+    options.coordinator = coordinator_.address();
+    options.secret = kSecret;
+    options.job_id = "job";
+    options.worker = worker;
+    options.workers = workers;
+    options.incarnation = 100 + static_cast<uint64_t>(worker);
+    options.servers = servers_count_;
+    options.replicas = replicas_;
+    options.tables = {{.name = "sparse", .dim = 4},
+                      {.name = "dense", .dim = 8, .rows = 16, .elements = 128}};
+    options.dense = options.sparse = consistency;
+    options.timeout = 30s;
+    return options;
+  }
+  static void push(PsClient& client, int64_t step, const std::vector<int64_t>& keys,
+                   float value = 1) {
+    const std::vector<float> gradients(keys.size() * 4, value);
+    const TableGradients pushed{
+        .table = 0, .keys = client.prepare(0, keys), .rows = gradients.data()};
+    client.push(step, 0, 1, 0.5, {&pushed, 1});
+  }
+  static std::vector<float> pull(PsClient& client, int64_t step, const std::vector<int64_t>& keys,
+                                 int64_t snapshot = 0) {
+    std::vector<float> rows(keys.size() * 4, -1);
+    const TableKeys pulled{.table = 0, .keys = client.prepare(0, keys)};
+    float* const target = rows.data();
+    client.pull(step, {&pulled, 1}, {&target, 1}, snapshot);
+    return rows;
+  }
+  static std::vector<int64_t> keys_up_to(int64_t count) {
+    std::vector<int64_t> keys(static_cast<size_t>(count));
+    for (int64_t i = 0; i < count; ++i) keys[static_cast<size_t>(i)] = i;
+    return keys;
+  }
+
+  Coordinator coordinator_;
+  TemporaryDirectory folder_;
+  uint64_t incarnations_ = 0;
+  int servers_count_ = 1, replicas_ = 1;
+  std::vector<std::unique_ptr<Server>> servers_;
+};
+
+TEST_F(PsServerTest, KeepsRowsOnTwoServers) {
+  start(2);
+  PsClient client(client_options());
+  const auto keys = keys_up_to(1000);
+  push(client, 1, keys);
+  push(client, 2, keys, 2);
+  EXPECT_THAT(pull(client, 3, keys), Each(3.0F));
+  EXPECT_THAT((*servers_[0])->status(), HasSubstr("table \"sparse\""));
+}
+
+TEST_F(PsServerTest, RunsASynchronousStepOfThreeWorkers) {
+  start(2);
+  std::vector<std::thread> workers;
+  for (int w = 0; w < 3; ++w) {
+    workers.emplace_back([&, w] {
+      PsClient client(client_options(w, 3, Consistency::kSync));
+      for (int step = 1; step <= 20; ++step) {
+        EXPECT_THAT(pull(client, step, {1, 2, 3}), Each(static_cast<float>(6 * (step - 1))));
+        push(client, step, {1, 2, 3}, static_cast<float>(w + 1));
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+}
+
+TEST_F(PsServerTest, LosesNothingWhenAPrimaryDies) {
+  start(2, 2);
+  PsClient client(client_options());
+  const auto keys = keys_up_to(200);
+  float pushed = 0;
+  for (int step = 1; step <= 200; ++step) {
+    push(client, step, keys);
+    pushed += 1;
+    if (step == 60) servers_[0]->stop();
+    if (step == 120) {
+      servers_[0] = std::make_unique<Server>(server_options(0, 2, 2));
+    }
+  }
+  EXPECT_THAT(pull(client, 201, keys), Each(pushed));
+}
+
+TEST_F(PsServerTest, SurvivesTheDeathOfEachServerInTurn) {
+  start(2, 2);
+  PsClient client(client_options());
+  const auto keys = keys_up_to(200);
+  int step = 0;
+  const auto push_until_safe = [&] {
+    // Both slots have a backup in sync again.
+    DirectoryClient directory({.address = coordinator_.address(),
+                               .secret = kSecret,
+                               .job_id = "job",
+                               .index = 99,
+                               .servers = 2,
+                               .replicas = 2});
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    for (;;) {
+      push(client, ++step, keys);
+      const ServerView view = directory.view();
+      const bool safe = std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
+        return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
+      });
+      if (safe) return;
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << describe(view);
+    }
+  };
+  for (int round = 0; round < 4; ++round) {
+    push_until_safe();
+    const auto victim = static_cast<size_t>(round % 2);
+    servers_[victim]->stop();
+    push(client, ++step, keys);
+    servers_[victim] = std::make_unique<Server>(server_options(round % 2, 2, 2));
+  }
+  EXPECT_THAT(pull(client, step + 1, keys), Each(static_cast<float>(step)));
+}
+
+TEST_F(PsServerTest, GoesOnFromItsLastSnapshotWithoutABackup) {
+  auto options = server_options(0, 1);
+  options.snapshot_directory = folder_ / "snapshots";
+  options.snapshot_interval = 0s;
+  servers_.push_back(std::make_unique<Server>(options));
+  PsClient client(client_options(0, 1, Consistency::kSync));
+  for (int step = 1; step <= 20; ++step) {
+    pull(client, step, {1});
+    push(client, step, {1, 2});
+  }
+  // Until a snapshot is there; rows are at least those of it.
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (io::list_checkpoints(options.snapshot_directory).empty()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::sleep_for(10ms);
+  }
+  servers_[0]->stop();
+  options.incarnation = ++incarnations_;
+  servers_[0] = std::make_unique<Server>(options);
+  const auto rows = pull(client, 21, {1, 2});
+  EXPECT_GT(rows[0], 0);
+  EXPECT_LE(rows[0], 20);
+  EXPECT_EQ(rows[0], rows[4]);
+  push(client, 21, {1, 2});
+  EXPECT_EQ(pull(client, 22, {1})[0], rows[0] + 1);
+}
+
+// Rows of a table with slots, under full load, into 1, 2 and 3 servers.
+TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
+  start(2);
+  auto options = client_options(0, 2);
+  TableSpec& table = options.tables[0];
+  table.update = {.op = "ApplyAdagrad",
+                  .attributes = {{"epsilon", 1e-7}},
+                  .slot_names = {"accumulator"},
+                  .slot_initials = {0.1}};
+  table.initializer = {.kind = RowInitializer::Kind::kNormal, .b = 1, .key = 3};
+  PsClient client(options);
+  std::atomic<bool> stop = false;
+  std::thread load([&, options]() mutable {
+    options.worker = 1;
+    PsClient other(options);
+    // New rows all the time: what is not in all tensors would show.
+    for (int64_t step = 1; !stop; ++step) {
+      std::vector<int64_t> keys;
+      for (int64_t i = 0; i < 300; ++i) keys.push_back(step * 100 + i);
+      push(other, step, keys, 0.5F);
+    }
+  });
+  push(client, 1, keys_up_to(3000));
+  while (client.status().find("sparse") == std::string::npos) std::this_thread::yield();
+  const std::string prefix = folder_ / "saved";
+  const int64_t snapshot = client.open_snapshot();
+  const int64_t written = client.save_snapshot(snapshot, prefix);
+  EXPECT_GE(written, 3000);
+  // What was open stays open.
+  std::vector<int64_t> keys;
+  std::vector<float> saved;
+  for (int part = 0; part < 2; ++part) {
+    const auto bundle = io::load_checkpoint(str_cat(prefix, ".ps-0000", part, "-of-00002"));
+    const auto rows = bundle.at("ps/sparse/keys").flat<int64_t>();
+    const auto count = bundle.at("ps/sparse/keys").shape();
+    EXPECT_EQ(bundle.at("ps/sparse/frequency").shape(), count);
+    EXPECT_EQ(bundle.at("ps/sparse/version").shape(), count);
+    for (const char* name : {"ps/sparse/weights", "ps/sparse/slot/accumulator"}) {
+      EXPECT_EQ(bundle.at(name).shape(), Shape({count[0], 4})) << name;
+    }
+    keys.insert(keys.end(), rows.begin(), rows.end());
+  }
+  EXPECT_EQ(static_cast<int64_t>(keys.size()), written);
+  saved = pull(client, 0, keys, snapshot);
+  client.close_snapshot(snapshot);
+  stop = true;
+  load.join();
+
+  for (int servers = 1; servers <= 3; ++servers) {
+    const Coordinator coordinator(
+        {.secret = kSecret, .job_id = "job", .log = [](const std::string&) {}});
+    std::vector<std::unique_ptr<Server>> others;
+    for (int i = 0; i < servers; ++i) {
+      PsServerOptions other = server_options(i, servers);
+      other.coordinator = coordinator.address();
+      others.push_back(std::make_unique<Server>(other));
+    }
+    PsClientOptions reader = options;
+    reader.coordinator = coordinator.address();
+    reader.servers = servers;
+    PsClient restored(reader);
+    push(restored, 1, {7});  // goes
+    restored.restore_snapshot(prefix);
+    EXPECT_EQ(pull(restored, 0, keys), saved) << servers << " servers";
+  }
+}
+
+TEST_F(PsServerTest, ServesMetrics) {
+  auto options = server_options(0, 1);
+  options.metrics_port = 0;
+  servers_.push_back(std::make_unique<Server>(options));
+  PsClient client(client_options());
+  push(client, 1, {1, 2, 3});
+  pull(client, 2, {1, 2, 3});
+  const auto fetched =
+      trireme::testing::run({"/usr/bin/env", "bash", "-c",
+                             str_cat("exec 3<>/dev/tcp/127.0.0.1/",
+                                     (*servers_[0])
+                                         ->metrics_address()
+                                         .substr((*servers_[0])->metrics_address().find(':') + 1),
+                                     "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")});
+  EXPECT_THAT(fetched.out,
+              AllOf(HasSubstr("trireme_ps_requests_total"), HasSubstr("trireme_ps_latency_seconds"),
+                    HasSubstr("trireme_ps_table_rows"), HasSubstr("kind=\"push\"")));
+}
+
+}  // namespace
+}  // namespace trireme::ps::testing
