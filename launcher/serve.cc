@@ -5,10 +5,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 
 #include "core/base/error.h"
-#include "core/base/logging.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "ps/server/ps_server.h"
 
@@ -57,13 +57,12 @@ void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atom
     std::filesystem::create_directories(server.snapshot_directory);
   }
   ps::PsServer running(server);
-  log_info(str_cat("parameter server ", spec.rank, " of ", spec.parameter_servers, " at ",
-                   running.address(),
-                   running.metrics_address().empty()
-                       ? ""
-                       : ", metrics at http://" + running.metrics_address() + "/metrics"));
+  const std::string metrics = running.metrics_address();
+  std::fprintf(stderr, "parameter server %d of %d at %s%s\n", spec.rank, spec.parameter_servers,
+               running.address().c_str(),
+               metrics.empty() ? "" : (", metrics at http://" + metrics + "/metrics").c_str());
   running.run(stop);
-  log_info(str_cat("parameter server ", spec.rank, " ends\n", running.status()));
+  std::fprintf(stderr, "%s", running.status().c_str());
 }
 
 }  // namespace trireme

@@ -147,6 +147,9 @@ void Directory::backup_is_in_sync(int index, uint64_t incarnation, int slot, int
   }
   entry.backup_in_sync = true;
   changed();
+  const bool all = std::ranges::all_of(
+      view_.slots, [](const SlotEntry& one) { return one.backup >= 0 && one.backup_in_sync; });
+  if (all) log_.push_back("every slot is on two parameter servers");
 }
 
 bool Directory::has_another_replica(int server) const {

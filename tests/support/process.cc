@@ -81,9 +81,18 @@ bool Process::pump(int timeout_ms) {
   return true;
 }
 
-bool Process::wait_for_error_output(const std::string& text, std::chrono::seconds deadline) {
+bool Process::wait_for_error_output(const std::string& text, std::chrono::seconds deadline,
+                                    int times) {
   const auto end = Clock::now() + deadline;
-  while (result_.err.find(text) == std::string::npos) {
+  const auto printed = [&] {
+    size_t at = 0;
+    for (int i = 0; i < times; ++i, at += text.size()) {
+      at = result_.err.find(text, at);
+      if (at == std::string::npos) return false;
+    }
+    return true;
+  };
+  while (!printed()) {
     if (Clock::now() > end || !pump(50)) return false;
   }
   return true;

@@ -24,9 +24,9 @@ class Process {
 
   pid_t pid() const { return pid_; }
   void signal(int number);
-  // Waits until `text` was printed to standard error. False when the program ends or the deadline
-  // passes first.
-  bool wait_for_error_output(const std::string& text, std::chrono::seconds deadline);
+  // Waits until `text` was printed to standard error so many times. False when the program ends or
+  // the deadline passes first.
+  bool wait_for_error_output(const std::string& text, std::chrono::seconds deadline, int times = 1);
   // Kills the program when it does not end by the deadline.
   ProcessResult wait(std::chrono::seconds deadline = std::chrono::seconds(120));
 
