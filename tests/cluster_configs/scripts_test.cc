@@ -44,6 +44,24 @@ TEST_F(ScriptsTest, Mpirun) {
   expect_trained(result, "out", 2);
 }
 
+TEST_F(ScriptsTest, ParameterServersOfThisMachine) {
+  const auto result =
+      Process(script("one_machine/run", {"2"}, "out", kServed), environment({"SERVERS=2"}))
+          .wait(60s);
+  expect_trained(result, "out", 2);
+}
+
+// The last two of mpirun's four tasks serve.
+TEST_F(ScriptsTest, ParameterServersUnderMpirun) {
+  Words more = kServed;
+  more.insert(more.end(), {"--ps", "2"});
+  const auto result =
+      Process(script("mpirun/run", {"4", kScripts + "mpirun/hosts"}, "out", more),
+              environment({"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}))
+          .wait(60s);
+  expect_trained(result, "out", 2);
+}
+
 TEST_F(ScriptsTest, TfConfig) {
   const std::string port = std::to_string(free_ports(2));
   const auto result =

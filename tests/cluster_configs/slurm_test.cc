@@ -91,6 +91,16 @@ TEST_F(SlurmTest, TheBatchScriptForCpuNodes) {
   expect_losses_of_one_process("out");
 }
 
+TEST_F(SlurmTest, TheBatchScriptWithParameterServers) {
+  Words more = kServed;
+  more.insert(more.end(), {"--ps", "2"});
+  const auto result =
+      Process(sbatch({"--wait"}, "cpu.sbatch", "out", more), with_slurm()).wait(60s);
+  EXPECT_EQ(result.exit_code, 0) << result.err << read_text(printed());
+  EXPECT_THAT(read_text(printed()), HasSubstr("\"workers\":2"));
+  expect_losses_of_one_process("out");
+}
+
 TEST_F(SlurmTest, AFailedTrainingFailsItsBatchJob) {
   for (const char* file : {"cpu.sbatch", "gpu.sbatch"}) {
     const Words options = {"--wait", "--ntasks-per-node=1", "--cpus-per-task=1"};

@@ -16,6 +16,9 @@ using Words = std::vector<std::string>;
 
 inline const std::string kScripts = TRIREME_SOURCE_DIR "/cluster_configs/";
 
+// What makes it a job with parameter servers.
+inline const Words kServed = {"--strategy", "parameter_server"};
+
 class SmallJob : public ::testing::Test {
  protected:
   void SetUp() override { job_ = folder_.write("small.textproto", kWorkersJob); }
