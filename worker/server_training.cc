@@ -152,12 +152,17 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   };
 }
 
-void ServerTraining::begin_hybrid(int64_t done, bool restores,
-                                  const std::function<void()>& all_here) {
-  const int64_t last = client_->last_step(parts_);
-  if (restores && last < done) restore();
-  all_here();
-  catch_up(done);
+void ServerTraining::begin_rows(const nn::FitOptions& fit) {
+  std::vector<double> steps(static_cast<size_t>(task_.cluster.world_size), 0.0);
+  const auto mine = static_cast<size_t>(task_.cluster.rank);
+  if (!options_.resumed.empty() && fit.resume) {
+    steps[mine] = static_cast<double>(nn::load_progress(*fit.resume).step);
+  }
+  sum("the steps of the checkpoints", steps);
+  const auto most = std::ranges::max_element(steps);
+  const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
+  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) restore();
+  meet("the tables are ready");
 }
 
 void ServerTraining::catch_up(int64_t done) {

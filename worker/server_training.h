@@ -41,8 +41,9 @@ class ServerTraining {
   // Strategy parameter_server: returns when all workers are there and the tables have their values.
   // `fit` may have a state to go on from; it gets the hooks, and the place of this worker.
   void begin(nn::FitOptions& fit);
-  // Strategy hybrid, `done` steps after the beginning; `all_here` returns when all workers call it.
-  void begin_hybrid(int64_t done, bool restores, const std::function<void()>& all_here);
+  // Strategy hybrid, before the group forms: returns when the tables have the rows of the
+  // checkpoint that `fit` goes on from, on whichever worker it is there.
+  void begin_rows(const nn::FitOptions& fit);
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);

@@ -128,8 +128,14 @@ class TrainRun {
                        .allow_nan = job_.allow_nan()};
     fit.resume = load_newest();
     if (distributed()) log_to_own_file();
-    if (task_.communicates()) join_cluster(fit);
-    if (task_.uses_servers()) begin_with_servers(fit);
+    if (distributed()) handshake_ = handshake_of(task_);
+    if (task_.communicates()) {
+      ClusterOptions options = cluster_options(job_.distributed());
+      options.stop = options_.stop;
+      runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
+    }
+    if (task_.uses_servers()) meet_servers(fit);
+    if (runtime_) join_cluster(fit);
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
@@ -198,36 +204,25 @@ class TrainRun {
     log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
   }
 
-  // The servers' part. With a group its state is shared already; a member that is lost before the
-  // group begins costs a restart.
-  void begin_with_servers(nn::FitOptions& fit) {
-    if (!runtime_) {
-      handshake_ = handshake_of(task_);
-      ClusterOptions options = cluster_options(job_.distributed());
-      if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
+  // Before the group forms: a worker that is lost here comes back and does the same again.
+  void meet_servers(nn::FitOptions& fit) {
+    if (runtime_) {
+      task_.cluster.coordinator = runtime_->spec().coordinator;
+    } else {
+      if (task_.cluster.hosts_coordinator) {
+        coordinator_ = host_coordinator(task_.cluster, cluster_options(job_.distributed()));
+      }
       if (task_.cluster.coordinator == "mpi") {
         task_.cluster.coordinator =
             mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
       }
-    } else {
-      task_.cluster.coordinator = runtime_->spec().coordinator;
     }
     servers_ = std::make_unique<ServerTraining>(
         task_, ServerTrainingOptions{.incarnation = incarnation(),
                                      .fingerprint = fingerprint_of(handshake_),
                                      .checkpoints = checkpoint_directory(job_),
                                      .resumed = resumed_});
-    if (!runtime_) return servers_->begin(fit);
-    const int64_t done = fit.resume ? nn::load_progress(*fit.resume).step : 0;
-    const bool restores = options_.resume && rank() == 0 && !resumed_.empty();
-    servers_->begin_hybrid(done, restores, [this] {
-      static const std::string kWhat = "the beginning of the tables";
-      meet(kWhat);
-    });
-    fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
-      static const std::string kWhat = "the end of an epoch";
-      return meet(kWhat, stopping);
-    };
+    runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -241,15 +236,18 @@ class TrainRun {
 
   // The first generation: whoever has finished the most steps gives its state to the others.
   void join_cluster(nn::FitOptions& fit) {
-    ClusterOptions options = cluster_options(job_.distributed());
-    options.stop = options_.stop;
-    runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
-    handshake_ = handshake_of(task_);
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
         progress, [&] { return *fit.resume; },
         [&](nn::StateMap state) { fit.resume = std::move(state); });
     if (options_.resume && !fit.resume) throw no_checkpoint();
+    if (servers_) {
+      servers_->catch_up(runtime_->membership().progress);
+      fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
+        static const std::string kWhat = "the end of an epoch";
+        return meet(kWhat, stopping);
+      };
+    }
     fit.reduce_sums = [this](std::span<double> sums) {
       static const std::string kWhat = "the sums of the validation";
       runtime_->communicator().set_label(kWhat, task_.slots->step());
