@@ -1,10 +1,16 @@
 // The built program and a small job for it, for tests of the command line.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdlib>
+#include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "tests/support/process.h"
+#include "tests/support/training_log.h"
 
 namespace trireme::testing {
 
@@ -14,6 +20,24 @@ inline const std::string kProgram = TRIREME_PROGRAM;
 inline ProcessResult trireme_run(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), kProgram);
   return run(arguments, {"OMP_NUM_THREADS=1"});
+}
+
+// The processes that a launcher started, but for its guard: of one kind, by rank.
+inline std::map<int, pid_t> tasks_of(pid_t launcher, const std::string& type = "worker") {
+  std::map<int, pid_t> tasks;
+  const std::string of = std::to_string(launcher);
+  std::stringstream children(read_text("/proc/" + of + "/task/" + of + "/children"));
+  for (pid_t child = 0; children >> child;) {
+    const std::string environment = '\0' + read_text("/proc/" + std::to_string(child) + "/environ");
+    const auto value = [&](const std::string& name) {
+      const std::string key = std::string(1, '\0') + name + "=";
+      const size_t at = environment.find(key);
+      return at == std::string::npos ? std::string() : environment.c_str() + at + key.size();
+    };
+    if (value("TRIREME_TASK_TYPE") != type || value("TRIREME_RANK").empty()) continue;
+    tasks[std::atoi(value("TRIREME_RANK").c_str())] = child;
+  }
+  return tasks;
 }
 
 // A perceptron on some of the program's own digits; ten steps an epoch.

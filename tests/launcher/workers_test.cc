@@ -34,22 +34,9 @@ using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
 using testing::read_text;
+using testing::tasks_of;
 using testing::TemporaryDirectory;
 using Words = std::vector<std::string>;
-
-// The processes that the launcher started, but for its guard.
-std::map<int, pid_t> workers_of(pid_t launcher) {
-  std::map<int, pid_t> workers;
-  const std::string of = std::to_string(launcher);
-  std::stringstream children(read_text("/proc/" + of + "/task/" + of + "/children"));
-  for (pid_t child = 0; children >> child;) {
-    const std::string environment = read_text("/proc/" + std::to_string(child) + "/environ");
-    const size_t at = environment.find(std::string(1, '\0') + "TRIREME_RANK=");
-    if (at == std::string::npos) continue;
-    workers[std::atoi(environment.c_str() + at + 14)] = child;
-  }
-  return workers;
-}
 
 class WorkersTest : public ::testing::Test {
  protected:
@@ -246,7 +233,7 @@ TEST_F(WorkersTest, KilledWorkersCostNothing) {
         job.wait_for_error_output("generation " + std::to_string(kill_number + 1) + " begins", 30s))
         << kill_number;
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 800));
-    const auto workers = workers_of(job.pid());
+    const auto workers = tasks_of(job.pid());
     ASSERT_EQ(workers.size(), 3u);
     kill(workers.at(static_cast<int>(random() % 3)), SIGKILL);
   }
@@ -261,7 +248,7 @@ TEST_F(WorkersTest, SurvivorsGoOnWithFewer) {
   Process job(launch("fewer", 3, {"--min-workers", "2"}, set));
   ASSERT_TRUE(job.wait_for_error_output("generation 1 begins", 30s));
   // While they connect: what the coordinator knows must end that wait.
-  kill(workers_of(job.pid()).at(2), SIGKILL);
+  kill(tasks_of(job.pid()).at(2), SIGKILL);
   const ProcessResult result = job.wait(15s);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("\"workers\":2"));
@@ -291,7 +278,7 @@ TEST_F(WorkersTest, AStoppedWorkerIsNamed) {
                      {"--grace", "1", "--stall-warning", "1", "--collective-timeout", "3"},
                      {"--set", "epochs=5000", "--set", "checkpoint.off=true"}));
   ASSERT_TRUE(job.wait_for_error_output("Epoch 2/", 30s));
-  const pid_t stopped = workers_of(job.pid()).at(1);
+  const pid_t stopped = tasks_of(job.pid()).at(1);
   kill(stopped, SIGSTOP);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_TRUE(job.wait_for_error_output("rank 1 (host", 30s));
