@@ -18,12 +18,6 @@ void append(std::vector<std::byte>& bytes, const Header& header) {
   std::memcpy(bytes.data() + at, &header, sizeof(header));
 }
 
-// `size` bytes that nobody has written yet.
-struct Buffer {
-  explicit Buffer(size_t size) : bytes(std::make_unique_for_overwrite<std::byte[]>(size)) {}
-  std::unique_ptr<std::byte[]> bytes;
-};
-
 void add_padding(OutMessage& message, size_t bytes) {
   const size_t missing = (kAlignment - bytes % kAlignment) % kAlignment;
   if (missing > 0) message.pieces.push_back({nullptr, std::span(kPadding, missing)});
@@ -179,10 +173,10 @@ Message Transfers::encode(const SlotKeys& keys, const KeySet& set, const float* 
   const int64_t dim = set.dim();
   const auto elements = static_cast<size_t>(keys.count() * dim);
   std::span<const float> ordered(rows + keys.first * dim, elements);
-  std::shared_ptr<Buffer> buffer;
+  std::shared_ptr<std::byte> buffer;
   if (!keys.is_contiguous()) {
-    buffer = std::make_shared<Buffer>(elements * sizeof(float));
-    auto* const gathered = reinterpret_cast<float*>(buffer->bytes.get());
+    buffer = buffers_.take(elements * sizeof(float));
+    auto* const gathered = reinterpret_cast<float*>(buffer.get());
     set.gather(keys, rows, gathered);
     ordered = {gathered, elements};
   }
@@ -191,14 +185,14 @@ Message Transfers::encode(const SlotKeys& keys, const KeySet& set, const float* 
     return {buffer, std::as_bytes(ordered)};
   }
   const size_t size = static_cast<size_t>(keys.count()) * row_bytes(options_.push_type, dim);
-  const auto wire = std::make_shared<Buffer>(size);
+  const auto wire = buffers_.take(size);
   float* const residual = this->residual(keys, set);
   if (residual != nullptr) {
-    encode_rows(options_.push_type, dim, ordered, residual, wire->bytes.get());
+    encode_rows(options_.push_type, dim, ordered, residual, wire.get());
   } else {
-    encode_rows(options_.push_type, dim, ordered, wire->bytes.get());
+    encode_rows(options_.push_type, dim, ordered, wire.get());
   }
-  return {wire, {wire->bytes.get(), size}};
+  return {wire, {wire.get(), size}};
 }
 
 void Transfers::push(int64_t step, int part, int parts, double learning_rate,

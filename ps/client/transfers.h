@@ -18,6 +18,7 @@
 #include "ps/client/operation.h"
 #include "ps/client/ps_client.h"
 #include "ps/client/slot_memory.h"
+#include "ps/protocol/buffer_pool.h"
 
 namespace trireme::ps {
 
@@ -71,6 +72,7 @@ class Transfers {
   Courier& courier_;
   std::vector<SlotMemory> memories_;  // by slot
   std::atomic<int64_t> dropped_{0};
+  BufferPool buffers_;
   // Of dense tables, when rows are rounded: what rounding lost so far. Used by push() alone.
   std::map<int, std::vector<float>> residuals_;
 };

@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "core/base/thread_annotations.h"
+#include "ps/protocol/buffer_pool.h"
 #include "ps/server/ack.h"
-#include "ps/server/buffer_pool.h"
 #include "ps/server/gate.h"
 #include "ps/server/job_setup.h"
 #include "ps/server/key_cache.h"

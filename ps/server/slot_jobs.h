@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "ps/server/buffer_pool.h"
+#include "ps/protocol/buffer_pool.h"
 #include "ps/server/job_setup.h"
 #include "ps/server/push.h"
 #include "ps/server/slot_shards.h"

@@ -1,4 +1,4 @@
-#include "ps/server/buffer_pool.h"
+#include "ps/protocol/buffer_pool.h"
 
 #include <map>
 #include <new>

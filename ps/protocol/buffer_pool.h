@@ -1,4 +1,4 @@
-// Memory for answers, used again: a fresh one of many megabytes costs more in page faults than in
+// Memory for messages, used again: a fresh one of many megabytes costs more in page faults than in
 // copying rows into it.
 //
 // Any thread. Buffers may outlive the pool.
