@@ -4,7 +4,6 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <map>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/heap.h"
 #include "core/base/local_process.h"
 #include "core/base/logging.h"
 #include "distributed/collective/grpc_streams.h"
@@ -24,13 +24,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-// gRPC allocates what it reads into. By default glibc returns such memory to the kernel as soon as
-// it is freed, and gets it back page by page: a quarter of the time of a large all-reduce.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
 
 constexpr size_t kMostWaiting = 4096;  // streams whose generation has not begun here
 // How long streams that were cancelled may take to end.
@@ -336,7 +329,7 @@ class GrpcEndpoint final : public CollectiveEndpoint {
 }  // namespace
 
 std::unique_ptr<CollectiveEndpoint> make_grpc_endpoint(const EndpointOptions& options) {
-  keep_freed_memory();
+  keep_freed_memory();  // gRPC allocates what it reads into
   return std::make_unique<GrpcEndpoint>(options);
 }
 
