@@ -9,6 +9,17 @@ namespace trireme::ps {
 namespace {
 
 constexpr size_t kMostText = 4096;
+// More than any machine has: not even tried.
+constexpr uint64_t kMostBytes = uint64_t{1} << 39;
+
+// Null when there is no memory. What is not filled costs none.
+std::shared_ptr<std::byte> allocate(BufferPool& buffers, uint64_t bytes) {
+  try {
+    return bytes > kMostBytes ? nullptr : buffers.take(static_cast<size_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 
 // Text of a peer, fit for one line of a log.
 std::string printable(const Message& message) {
@@ -67,7 +78,7 @@ Error refusal_in(const FrameHeader& header, const Message& message) {
   return {code, printable(message)};
 }
 
-FrameReader::FrameReader(std::shared_ptr<ReceiveBuffers> buffers, size_t most, OnFrame on_frame,
+FrameReader::FrameReader(std::shared_ptr<BufferPool> buffers, size_t most, OnFrame on_frame,
                          OnTooLong on_too_long)
     : buffers_(std::move(buffers)),
       most_(most),
@@ -82,7 +93,7 @@ void FrameReader::begin() {
     throw data_loss("expected a kind of frame from 1 to 5, found ", static_cast<int>(header_.kind));
   }
   have_ = 0;
-  if (header_.bytes <= most_) buffer_ = buffers_->take(static_cast<size_t>(header_.bytes));
+  if (header_.bytes <= most_) buffer_ = allocate(*buffers_, header_.bytes);
   if (buffer_ == nullptr) on_too_long_(header_);
 }
 

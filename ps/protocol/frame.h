@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "ps/protocol/receive_buffers.h"
+#include "ps/protocol/buffer_pool.h"
 #include "ps/protocol/rpc.h"
 
 namespace trireme::ps {
@@ -69,14 +69,17 @@ void send_refusal(FrameSink& sink, uint64_t call, const Error& error);
 // The Error that a refusal's frame stands for.
 Error refusal_in(const FrameHeader& header, const Message& message);
 
+// What a pool for messages that arrive keeps for the next ones.
+inline constexpr size_t kKeptBytes = size_t{64} << 20;
+
 // Puts frames together again. One thread at a time.
 class FrameReader {
  public:
   using OnFrame = std::function<void(const FrameHeader& header, Message message)>;
-  // A frame longer than `most`: its bytes are skipped as they come.
+  // A frame longer than `most`, or than memory: its bytes are skipped as they come.
   using OnTooLong = std::function<void(const FrameHeader& header)>;
 
-  FrameReader(std::shared_ptr<ReceiveBuffers> buffers, size_t most, OnFrame on_frame,
+  FrameReader(std::shared_ptr<BufferPool> buffers, size_t most, OnFrame on_frame,
               OnTooLong on_too_long);
 
   // Calls on_frame for each frame that these bytes complete. Throws Error{kDataLoss} for bytes that
@@ -86,7 +89,7 @@ class FrameReader {
  private:
   void begin();  // the header is complete
 
-  const std::shared_ptr<ReceiveBuffers> buffers_;
+  const std::shared_ptr<BufferPool> buffers_;
   const size_t most_;
   const OnFrame on_frame_;
   const OnTooLong on_too_long_;

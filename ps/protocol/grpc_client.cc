@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/heap.h"
 #include "core/base/logging.h"
 
 namespace trireme::ps {
@@ -134,7 +135,7 @@ class Core : public std::enable_shared_from_this<Core> {
       : options_(options),
         peer_(str_cat(options.name, " (", options.address, ")")),
         pending_(peer_),
-        buffers_(ReceiveBuffers::make()) {}
+        buffers_(std::make_shared<BufferPool>(kKeptBytes)) {}
 
   void connect() EXCLUDES(mutex_) {
     const auto deadline = steady_clock::now() + options_.connect_timeout;
@@ -244,7 +245,11 @@ class Core : public std::enable_shared_from_this<Core> {
     const auto stream = std::make_shared<ShmStream>(std::move(ring));
     auto reader = make_reader();
     stream->start(
-        "ps client shm", [reader](std::span<const std::byte> bytes) { reader->feed(bytes); },
+        "ps client shm",
+        // Until the stream stops it keeps all this: a callback may drop the connection.
+        [self = shared_from_this(), reader](std::span<const std::byte> bytes) {
+          reader->feed(bytes);
+        },
         [self = weak_from_this()](const Error& why) {
           if (const auto core = self.lock()) core->streams_[0]->end(why);
         });
@@ -338,7 +343,7 @@ class Core : public std::enable_shared_from_this<Core> {
   const ConnectOptions options_;
   const std::string peer_;
   PendingCalls pending_;
-  const std::shared_ptr<ReceiveBuffers> buffers_;
+  const std::shared_ptr<BufferPool> buffers_;
   grpc::CompletionQueue queue_;
   std::vector<std::shared_ptr<DialledStream>> streams_;  // does not change once they are dialled
   std::shared_ptr<ShmStream> ring_;  // does not change once connected; null: not used
@@ -377,6 +382,7 @@ class GrpcClient final : public RpcConnection {
 }  // namespace
 
 std::shared_ptr<RpcConnection> connect_grpc(const ConnectOptions& options) {
+  keep_freed_memory();  // gRPC allocates what it reads into
   return std::make_shared<GrpcClient>(options);
 }
 

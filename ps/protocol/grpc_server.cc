@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/heap.h"
 #include "core/base/logging.h"
 
 namespace trireme::ps {
@@ -90,7 +91,7 @@ class GrpcServer final : public RpcServer {
   GrpcServer(const RpcServerOptions& options, RequestHandler handler)
       : options_(options),
         handler_(std::make_shared<const RequestHandler>(std::move(handler))),
-        buffers_(ReceiveBuffers::make()) {
+        buffers_(std::make_shared<BufferPool>(kKeptBytes)) {
     const bool bare_v6 =
         options_.listen.find(':') != std::string::npos && options_.listen.front() != '[';
     const std::string host = bare_v6 ? "[" + options_.listen + "]" : options_.listen;
@@ -251,7 +252,7 @@ class GrpcServer final : public RpcServer {
 
   const RpcServerOptions options_;
   const std::shared_ptr<const RequestHandler> handler_;
-  const std::shared_ptr<ReceiveBuffers> buffers_;
+  const std::shared_ptr<BufferPool> buffers_;
   grpc::AsyncGenericService service_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::unique_ptr<grpc::Server> server_;
@@ -270,6 +271,7 @@ class GrpcServer final : public RpcServer {
 
 std::unique_ptr<RpcServer> make_grpc_server(const RpcServerOptions& options,
                                             RequestHandler handler) {
+  keep_freed_memory();  // gRPC allocates what it reads into
   return std::make_unique<GrpcServer>(options, std::move(handler));
 }
 

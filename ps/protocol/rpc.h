@@ -69,7 +69,9 @@ struct RpcResult {
 
 class RpcConnection {
  public:
-  virtual ~RpcConnection() = default;  // fails what is under way
+  // Fails what is under way. Waits until nothing more is called, unless a `done` drops it: hold no
+  // lock that a `done` takes.
+  virtual ~RpcConnection() = default;
   // `done` is called once, on a thread of the transport, or at once when the connection is dead.
   virtual void call(OutMessage request, std::chrono::milliseconds timeout,
                     std::function<void(RpcResult)> done) = 0;
@@ -82,7 +84,7 @@ struct ConnectOptions {
   std::string job_id;
   std::string name = "ps";  // for messages
   bool shared_memory = false;
-  int connections = 1;  // TCP connections side by side
+  int connections = 1;  // TCP connections side by side; the order of requests is kept over all
   std::chrono::milliseconds connect_timeout{10'000};
   size_t max_message_bytes = size_t{1} << 30;
 };

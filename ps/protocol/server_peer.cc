@@ -8,7 +8,7 @@
 namespace trireme::ps {
 
 ServerPeer::ServerPeer(Options options, std::shared_ptr<Session> session,
-                       std::shared_ptr<ReceiveBuffers> buffers, std::shared_ptr<FrameSink> stream,
+                       std::shared_ptr<BufferPool> buffers, std::shared_ptr<FrameSink> stream,
                        End end)
     : options_(std::move(options)),
       session_(std::move(session)),

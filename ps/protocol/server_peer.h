@@ -26,8 +26,8 @@ class ServerPeer {
   using End = std::function<void(const Error& why)>;
 
   // `stream` carries answers, and lives at least until close() returns.
-  ServerPeer(Options options, std::shared_ptr<Session> session,
-             std::shared_ptr<ReceiveBuffers> buffers, std::shared_ptr<FrameSink> stream, End end);
+  ServerPeer(Options options, std::shared_ptr<Session> session, std::shared_ptr<BufferPool> buffers,
+             std::shared_ptr<FrameSink> stream, End end);
 
   // Throws Error{kDataLoss} for bytes that cannot be believed, and logs it.
   void feed(std::span<const std::byte> bytes);
@@ -42,7 +42,7 @@ class ServerPeer {
 
   const Options options_;
   const std::shared_ptr<Session> session_;
-  const std::shared_ptr<ReceiveBuffers> buffers_;
+  const std::shared_ptr<BufferPool> buffers_;
   const std::weak_ptr<FrameSink> stream_;
   const End end_;
   const std::shared_ptr<FrameReader> reader_;

@@ -9,7 +9,7 @@ namespace trireme::ps {
 namespace {
 
 // A client's streams can be so far apart and no farther: more than any has under way.
-constexpr uint64_t kMostAhead = 1 << 16;
+constexpr uint64_t kMostAhead = 1 << 20;
 
 // Does not keep the stream: what is left of a client goes when the client does.
 class FrameResponder final : public Responder {

@@ -14,7 +14,7 @@ constexpr size_t kMost = 64;
 
 std::vector<std::string> read(std::span<const std::byte> bytes, size_t at_a_time) {
   using namespace trireme::ps;
-  static const auto buffers = ReceiveBuffers::make();
+  static const auto buffers = std::make_shared<BufferPool>(kKeptBytes);
   std::vector<std::string> came;
   FrameReader reader(
       buffers, kMost,

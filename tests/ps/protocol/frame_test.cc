@@ -34,7 +34,7 @@ class FrameTest : public ::testing::Test {
  protected:
   std::unique_ptr<FrameReader> reader(size_t most = 1000) {
     return std::make_unique<FrameReader>(
-        ReceiveBuffers::make(), most,
+        std::make_shared<BufferPool>(kKeptBytes), most,
         [this](const FrameHeader& header, const Message& message) {
           came_.push_back(std::to_string(header.call) + ":" + text_of(message));
         },
@@ -83,8 +83,8 @@ TEST_F(FrameTest, RefusesWhatNoMemoryCouldHold) {
   EXPECT_THAT(came_, ElementsAre("5 of 18446744073709551615", "5 of 1152921504606846976"));
 }
 
-TEST(ReceiveBuffersTest, UsesLargeMemoryAgainEvenAfterItsOwnEnd) {
-  auto buffers = ReceiveBuffers::make(size_t{1} << 20);
+TEST(BufferPoolTest, UsesLargeMemoryAgainEvenAfterItsOwnEnd) {
+  auto buffers = std::make_unique<BufferPool>(size_t{1} << 20);
   auto first = buffers->take(300'000);
   const void* const where = first.get();
   first.reset();
@@ -123,7 +123,7 @@ TEST(SessionTest, WaitsForTheRequestsThatAnotherStreamBrings) {
   arrive(4);
   EXPECT_THAT(order, ElementsAre("1", "2", "4", "5"));
   EXPECT_THROW(arrive(4), Error);
-  EXPECT_THROW(arrive(1 << 20), Error);
+  EXPECT_THROW(arrive(1 << 22), Error);
   EXPECT_THAT(sink->sent, ElementsAre("2:1:1", "2:2:2", "2:4:4", "2:5:5"));
 }
 
