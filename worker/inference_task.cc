@@ -7,15 +7,35 @@
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
 #include "worker/result_line.h"
+#include "worker/rows_checkpoint.h"
 #include "worker/task.h"
 
 namespace trireme {
+namespace {
+
+// Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
+TaskUse use_of(const std::string& prefix) {
+  return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer;
+}
+
+void load(const std::string& prefix, Task& task) {
+  task.model->set_weights(io::load_checkpoint(prefix));
+  if (!has_rows(prefix)) return;
+  const nn::Model& model = *task.model;
+  auto store = std::make_shared<ps::LocalStore>(
+      task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
+  load_rows(prefix, *store);
+  task.tables->set(std::move(store));
+}
+
+}  // namespace
 
 TaskResult evaluate(const JobFile& file, const TaskOptions& options,
                     const std::string& checkpoint) {
   const auto start = std::chrono::steady_clock::now();
-  Task task(file, options, false);
-  task.model->set_weights(io::load_checkpoint(checkpoint));
+  const std::string prefix = io::resolve_checkpoint(checkpoint);
+  Task task(file, options, use_of(prefix));
+  load(prefix, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
     line["val_" + name] = rounded(value);
@@ -27,8 +47,9 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options,
 
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
              int64_t limit, std::ostream& out) {
-  Task task(file, options, false);
-  task.model->set_weights(io::load_checkpoint(checkpoint));
+  const std::string prefix = io::resolve_checkpoint(checkpoint);
+  Task task(file, options, use_of(prefix));
+  load(prefix, task);
   data::Dataset examples = task.data.validation;
   if (limit > 0) examples = examples.take(limit);
   const Tensor predictions = task.model->predict(examples.batch(kEvaluationBatch));

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "proto/job.pb.h"
+#include "worker/rows_checkpoint.h"
 
 namespace trireme {
 namespace {
@@ -209,8 +210,8 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
 }
 
 void ServerTraining::restore() {
-  const std::string rows = rows_of(options_.resumed);
-  if (!fs::exists(rows + ".ps")) {
+  const std::string rows = rows_prefix(options_.resumed);
+  if (!has_rows(options_.resumed)) {
     throw not_found("--resume: ", options_.resumed,
                     " was saved without parameter servers: there is no ", rows,
                     ".ps with the rows of its tables");
@@ -260,16 +261,11 @@ bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double>
   return values.back() > 0;
 }
 
-std::string ServerTraining::rows_of(const std::string& checkpoint) const {
-  const fs::path path(checkpoint);
-  return (path.parent_path() / "rows" / path.filename()).string();
-}
-
 void ServerTraining::save(int64_t step) {
-  const fs::path rows = fs::absolute(options_.checkpoints) / "rows";
-  fs::create_directories(rows);
+  const std::string prefix =
+      rows_prefix((fs::absolute(options_.checkpoints) / str_cat("ckpt-", step)).string());
+  fs::create_directories(fs::path(prefix).parent_path());
   const int64_t snapshot = client_->open_snapshot();
-  const std::string prefix = (rows / str_cat("ckpt-", step)).string();
   const int64_t written = client_->save_snapshot(snapshot, prefix);
   client_->close_snapshot(snapshot);
   log_info(str_cat("saved ", written, " rows in ", prefix));
@@ -277,7 +273,8 @@ void ServerTraining::save(int64_t step) {
 
 void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fs::path(options_.checkpoints) / "rows", error)) {
+  const fs::path folder = fs::path(rows_prefix(options_.checkpoints + "/")).parent_path();
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename();
     const bool wanted = std::ranges::any_of(kept, [&](const io::CheckpointInfo& info) {
       return name.starts_with(fs::path(info.prefix).filename().string() + ".");

@@ -71,7 +71,6 @@ class ServerTraining {
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
   void meet(const std::string& name);
-  std::string rows_of(const std::string& checkpoint) const;
 
   Task& task_;
   const ServerTrainingOptions options_;

@@ -155,11 +155,11 @@ std::shared_ptr<const OpTable> all_ops() {
 
 }  // namespace
 
-Task::Task(const JobFile& job_file, const TaskOptions& task_options, bool with_strategy)
+Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use)
     : file(job_file),
       options(task_options),
-      cluster(with_strategy ? resolve_cluster(options.cluster, process_environment())
-                            : ClusterSpec{}),
+      cluster(use == TaskUse::kTrain ? resolve_cluster(options.cluster, process_environment())
+                                     : ClusterSpec{}),
       data(load(file.job(), options, cluster)) {
   const job::Job& job = file.job();
   const auto devices = make_device_set(options.device, options.cpu_devices);
@@ -173,19 +173,23 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, bool with_s
                                              .log_device_placement = options.log_device_placement,
                                              .tracer = tracer}};
   nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
-  if (with_strategy) {
+  bool rows_apart = use == TaskUse::kInferFromTables;
+  if (use == TaskUse::kTrain) {
     StrategyOptions spread = strategy_options(file, cluster, *devices);
     strategy_kind = spread.kind;
     if (needs_strategy(spread)) {
       strategy.emplace(std::move(spread));
-      model_options.session.kernels = kernels_with(slots, tables);
-      model_options.ops = all_ops();
-      if (strategy->uses_servers()) model_options.embedding_lookup = training_tables.lookup();
+      rows_apart = strategy->uses_servers();
       compile.build_gradients = [this](nn::TrainGraph& graph) { strategy->build_gradients(graph); };
       compile.rewrite_updates = [this](nn::TrainGraph& graph) { strategy->rewrite_updates(graph); };
       if (cluster.is_single_process()) slots->set(make_local_group(strategy->ranks()));
     }
   }
+  if (strategy || rows_apart) {
+    model_options.session.kernels = kernels_with(slots, tables);
+    model_options.ops = all_ops();
+  }
+  if (rows_apart) model_options.embedding_lookup = training_tables.lookup();
   model = std::make_unique<nn::Model>(std::move(model_options));
   build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
   model->compile(std::move(compile));

@@ -21,6 +21,12 @@ namespace trireme {
 // Validation runs without gradients, so a larger batch costs no more memory than a training step.
 inline constexpr int64_t kEvaluationBatch = 256;
 
+enum class TaskUse {
+  kTrain,
+  kInfer,            // evaluation and prediction: one device, and nobody else
+  kInferFromTables,  // the same, where the rows of embeddings are in Task::tables
+};
+
 struct Task {
   const JobFile& file;
   const TaskOptions& options;
@@ -36,9 +42,8 @@ struct Task {
   std::shared_ptr<Tracer> tracer;  // null without --timeline
   std::unique_ptr<nn::Model> model;
 
-  // `with_strategy`: false for evaluation and prediction, which one device does. Throws
-  // Error{kInvalidArgument} when strategy and cluster do not fit.
-  Task(const JobFile& job_file, const TaskOptions& task_options, bool with_strategy);
+  // Throws Error{kInvalidArgument} when strategy and cluster do not fit.
+  Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use);
   Task(const Task&) = delete;
 
   // The part of worker `rank` of `workers` of each batch, for as many epochs as one likes.

@@ -98,7 +98,7 @@ class TraceSteps : public nn::Callback {
 class TrainRun {
  public:
   TrainRun(const JobFile& file, const TaskOptions& options)
-      : file_(file), job_(file.job()), options_(options), task_(file, options, true) {}
+      : file_(file), job_(file.job()), options_(options), task_(file, options, TaskUse::kTrain) {}
 
   TaskResult run() {
     try {
