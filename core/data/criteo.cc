@@ -88,7 +88,8 @@ class LineParser {
   LineParser(std::string_view line, std::string_view path, int64_t number)
       : line_(line), at_(line.data()), end_(at_ + line.size()), path_(path), number_(number) {}
 
-  void parse(uint32_t keys_per_category, Click& click) {
+  Click parse(uint32_t keys_per_category) {
+    Click click;
     if (at_ == end_ || (*at_ != '0' && *at_ != '1')) fail("the label 0 or 1");
     click.label = static_cast<uint8_t>(*at_++ - '0');
     for (float& number : click.numbers) {
@@ -100,6 +101,7 @@ class LineParser {
       click.keys[static_cast<size_t>(column)] = click_key(column, word(), keys_per_category);
     }
     if (at_ != end_) fail("the end of the line");
+    return click;
   }
 
  private:
@@ -190,6 +192,11 @@ uint32_t click_key(int column, std::string_view word, uint32_t keys_per_category
   return static_cast<uint32_t>((hash ^ (hash >> 32)) % keys_per_category);
 }
 
+Click parse_click(std::string_view line, uint32_t keys_per_category, std::string_view path,
+                  int64_t number) {
+  return LineParser(line, path, number).parse(keys_per_category);
+}
+
 void write_click(const Click& click, uint32_t keys_per_category, std::span<const RowView> out) {
   std::ranges::copy(click.numbers, out[0].as<float>().begin());
   const auto keys = out[1].as<int64_t>();
@@ -209,17 +216,17 @@ uint32_t keys_per_category(int64_t keys) {
   return static_cast<uint32_t>(each);
 }
 
-Click& ClickLog::add() {
+void ClickLog::add(const Click& click) {
   const int64_t at = size_ % kBlock;
   if (at == 0) blocks_.push_back(std::make_shared<Block>());
+  (*blocks_.back())[static_cast<size_t>(at)] = click;
   ++size_;
-  return (*blocks_.back())[static_cast<size_t>(at)];
 }
 
 void ClickLog::read(const std::string& path, int64_t limit) {
   LineReader lines(path);
   for (std::string_view line; (limit < 0 || size_ < limit) && lines.next(line);) {
-    LineParser(line, path, lines.number()).parse(keys_per_category_, add());
+    add(parse_click(line, keys_per_category_, path, lines.number()));
   }
 }
 

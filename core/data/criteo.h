@@ -40,6 +40,9 @@ struct Click {
   std::array<uint32_t, kClickCategories> keys;  // without the columns' offsets
   uint8_t label;
 };
+// Of a line without its end; `path` and `number`, from 1, are for messages.
+Click parse_click(std::string_view line, uint32_t keys_per_category, std::string_view path,
+                  int64_t number);
 // Fills the views of click_spec().
 void write_click(const Click& click, uint32_t keys_per_category, std::span<const RowView> out);
 
@@ -66,7 +69,7 @@ class ClickLog {
  private:
   static constexpr int64_t kBlock = 4096;  // examples that are allocated together
   using Block = std::array<Click, kBlock>;
-  Click& add();
+  void add(const Click& click);
 
   uint32_t keys_per_category_;
   int64_t size_ = 0;
