@@ -90,6 +90,15 @@ TEST_F(ParameterServerTest, RowsAndVariablesFollowOneProcess) {
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_THAT(result.out, HasSubstr("\"workers\":2"));
     expect_close(log(strategy), expected);
+    // The checkpoint has the rows, for one process without any server.
+    const ProcessResult evaluated = Process({kProgram, "evaluate", clicks_, "--threads", "1",
+                                             "--checkpoint", out(strategy) + "/checkpoints"})
+                                        .wait(60s);
+    ASSERT_EQ(evaluated.exit_code, 0) << evaluated.err;
+    const std::string key = "\"val_loss\":";
+    const size_t at = evaluated.out.find(key);
+    ASSERT_NE(at, std::string::npos) << evaluated.out;
+    EXPECT_NEAR(std::stod(evaluated.out.substr(at + key.size())), numbers(log(strategy))[8], 1e-5);
   }
 }
 
@@ -133,6 +142,25 @@ TEST_F(ParameterServerTest, KilledWorkersComeBack) {
                                                          << log("hit") << expected;
     }
   }
+}
+
+// With two replicas nothing is lost: the log is that of a job that was left alone.
+TEST_F(ParameterServerTest, KilledServersCostNothing) {
+  const Words set = {"--set", "data.clicks.examples=60000", "--set", "epochs=3"};
+  const std::string expected = alone(clicks_, set);
+  Words options = kTwoAndTwo, more = kParameterServer;
+  options.insert(options.end(), {"--ps-replicas", "2", "--max-restarts", "10"});
+  more.insert(more.end(), set.begin(), set.end());
+  Process job(launch("hit", clicks_, options, more));
+  ASSERT_TRUE(job.wait_for_error_output("every slot is on two", 60s));
+  ASSERT_TRUE(job.wait_for_error_output("Epoch 2/", 60s));
+  const auto servers = tasks_of(job.pid(), "ps");
+  ASSERT_EQ(servers.size(), 2u);
+  kill(servers.at(1), SIGKILL);
+  const ProcessResult result = job.wait(100s);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("goes on with the backup"));
+  expect_close(log("hit"), expected);
 }
 
 // What Slurm does to a job whose time is up: all stop after the same step, the servers last, and
