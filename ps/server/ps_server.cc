@@ -110,11 +110,19 @@ class PsServer::Impl {
     Clock::time_point snapshot_due;
     int64_t snapshot_index = 0;  // of the log, when the last one was begun
     std::shared_ptr<std::atomic<bool>> saving = std::make_shared<std::atomic<bool>>(false);
+    // The backup has forgotten what it was sent.
+    std::shared_ptr<std::atomic<bool>> forgotten = std::make_shared<std::atomic<bool>>(false);
+  };
+  // What is not needed any more and takes a moment to end.
+  struct Retired {
+    std::shared_ptr<Slot> slot;
+    std::unique_ptr<Replicator> replicator;
   };
 
   void handle(Message message, std::unique_ptr<Responder> responder);
   void handle_entry(const Message& message, const Request& request,
-                    const std::shared_ptr<Slot>& slot, std::shared_ptr<Responder> responder);
+                    const std::shared_ptr<Slot>& slot, const std::shared_ptr<Responder>& responder);
+  void refuse(const Error& error, const RequestHeader& header, Responder* responder) const;
   std::shared_ptr<Slot> find(int slot) const EXCLUDES(mutex_);
 
   void manage() EXCLUDES(mutex_);  // thread
@@ -123,6 +131,7 @@ class PsServer::Impl {
   void lead(const ServerView& view, int index, const SlotEntry& entry) EXCLUDES(mutex_);
   void set_backup(const ServerView& view, Hosted& hosted, int index, const SlotEntry& entry);
   void drop(int index) EXCLUDES(mutex_);
+  void retire(Hosted& hosted);
   Hosted& host(const ServerView& view, int index, int64_t epoch) EXCLUDES(mutex_);
   void tick() EXCLUDES(mutex_);
   void save(int index, Hosted& hosted);
@@ -145,6 +154,7 @@ class PsServer::Impl {
   bool closing_ GUARDED_BY(mutex_) = false;
 
   std::map<int, Hosted> hosted_;  // the manager's
+  std::vector<Retired> retired_;  // the manager's
 
   // In the order in which they may end, from the last.
   std::unique_ptr<ShardThreads> threads_;
@@ -211,6 +221,7 @@ PsServer::Impl::~Impl() {
     hosted.slot->resign();
     hosted.replicator.reset();  // it calls the directory
   }
+  retired_.clear();
   directory_.reset();
   rpc_.reset();
   background_.reset();
@@ -249,7 +260,12 @@ void PsServer::Impl::handle(Message message, std::unique_ptr<Responder> responde
     if (!rows || !is_request) request = parse_request(message, {}, ShardMap({}));
     const auto slot = find(header.slot);
     if (header.kind == RequestKind::kEntry) {
-      return handle_entry(message, *request, slot, std::move(responder));
+      const std::shared_ptr<Responder> shared(std::move(responder));
+      try {
+        return handle_entry(message, *request, slot, shared);
+      } catch (const Error& error) {
+        return refuse(error, header, shared.get());
+      }
     }
     // One that knows more than this server may know of another primary.
     if (slot == nullptr || header.view > view_number_.load()) {
@@ -271,21 +287,25 @@ void PsServer::Impl::handle(Message message, std::unique_ptr<Responder> responde
             *request, responder);
     }
   } catch (const Error& error) {
-    log_warning(str_cat("parameter server ", options_.index, " refuses a request of worker ",
-                        header.worker, ": ", error.what()));
-    if (responder != nullptr) responder->answer(error_answer(error, view_number_.load()));
+    refuse(error, header, responder.get());
   } catch (const std::bad_alloc&) {
-    const Error error(ErrorCode::kResourceExhausted,
-                      str_cat("parameter server ", options_.index, " has no memory for a request ",
-                              "of ", message.bytes.size(), " bytes"));
-    log_error(error.what());
-    if (responder != nullptr) responder->answer(error_answer(error, view_number_.load()));
+    refuse(
+        Error(ErrorCode::kResourceExhausted, str_cat("the system has no memory for a request of ",
+                                                     message.bytes.size(), " bytes")),
+        header, responder.get());
   }
+}
+
+void PsServer::Impl::refuse(const Error& error, const RequestHeader& header,
+                            Responder* responder) const {
+  log_warning(str_cat("parameter server ", options_.index, " refuses a request of worker ",
+                      header.worker, ": ", error.what()));
+  if (responder != nullptr) responder->answer(error_answer(error, view_number_.load()));
 }
 
 void PsServer::Impl::handle_entry(const Message& message, const Request& request,
                                   const std::shared_ptr<Slot>& slot,
-                                  std::shared_ptr<Responder> responder) {
+                                  const std::shared_ptr<Responder>& responder) {
   const int64_t view = view_number_.load();
   // The primary may hear of this backup before the backup does: it sends again.
   if (slot == nullptr) return responder->answer(plain_answer(AnswerCode::kNeedKeys, view));
@@ -388,7 +408,16 @@ void PsServer::Impl::drop(int index) {
     lags_.erase(index);
   }
   hosted.slot->resign();
-  hosted.replicator.reset();
+  retire(hosted);
+  // Its last work is waited for elsewhere.
+  background_->post([slot = std::move(hosted.slot)] {});
+}
+
+// Its thread may be on the way to a server that does not answer: nobody waits for that.
+void PsServer::Impl::retire(Hosted& hosted) {
+  if (hosted.replicator == nullptr) return;
+  hosted.replicator->end();
+  retired_.push_back({hosted.slot, std::move(hosted.replicator)});
 }
 
 void PsServer::Impl::lead(const ServerView& view, int index, const SlotEntry& entry) {
@@ -429,13 +458,19 @@ void PsServer::Impl::set_backup(const ServerView& view, Hosted& hosted, int inde
                                 const SlotEntry& entry) {
   const uint64_t incarnation =
       entry.backup < 0 ? 0 : view.servers[static_cast<size_t>(entry.backup)].incarnation;
-  if (hosted.replicator != nullptr && hosted.backup == entry.backup &&
-      hosted.backup_incarnation == incarnation) {
+  const bool same = hosted.replicator != nullptr && hosted.backup == entry.backup &&
+                    hosted.backup_incarnation == incarnation;
+  const bool again = same && hosted.forgotten->exchange(false);
+  if (same && !again) {
+    // A view in which it was not the backup may have been left out.
+    if (!entry.backup_in_sync && hosted.replicator->is_in_sync()) {
+      directory_->backup_is_in_sync(index, entry.epoch, incarnation);
+    }
     return;
   }
   if (hosted.replicator != nullptr) {
-    hosted.slot->detach();
-    hosted.replicator.reset();
+    hosted.slot->detach(again);
+    retire(hosted);
   }
   hosted.backup = entry.backup;
   hosted.backup_incarnation = incarnation;
@@ -451,12 +486,14 @@ void PsServer::Impl::set_backup(const ServerView& view, Hosted& hosted, int inde
       // Greater than that of any primary before, on whatever server.
       .attempt = (entry.epoch << 20) + ++attempts_,
       .view = view_number_,
+      .hold = again,
       .in_sync =
           [this, index, epoch = entry.epoch, incarnation] {
             log_info(str_cat("slot ", index, ": the backup has all rows"));
             directory_->backup_is_in_sync(index, epoch, incarnation);
           },
       .suspect = [this, server = server.index] { directory_->suspect(server); },
+      .forgotten = [forgotten = hosted.forgotten] { forgotten->store(true); },
   };
   hosted.replicator = std::make_unique<Replicator>(*hosted.slot, std::move(options));
 }
@@ -465,10 +502,11 @@ void PsServer::Impl::tick() {
   const auto now = Clock::now();
   const bool saves = !options_.snapshot_directory.empty();
   std::optional<ServerView> view;
+  std::erase_if(retired_, [](const Retired& retired) { return retired.replicator->has_ended(); });
   for (auto& [index, hosted] : hosted_) {
     hosted.slot->tick(now);
-    if (hosted.primary && hosted.backup >= 0 && hosted.replicator == nullptr &&
-        hosted.slot->is_primary()) {
+    const bool wants_backup = hosted.replicator == nullptr || hosted.forgotten->load();
+    if (hosted.primary && hosted.backup >= 0 && wants_backup && hosted.slot->is_primary()) {
       view = directory_->view();
       if (view->number == view_number_.load()) {
         set_backup(*view, hosted, index, view->slots[static_cast<size_t>(index)]);

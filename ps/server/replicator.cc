@@ -13,8 +13,10 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kConnectTimeout{500}, kCallTimeout{1'000}, kTick{50};
+constexpr size_t kSlowBytesPerMs = 10'000;  // what any network carries
 // Before the backup is asked again, that has not heard of its slot yet or has missed something.
 constexpr milliseconds kPause{10};
+constexpr int kManyRefusals = 50;
 // On the way at a time.
 constexpr size_t kWindowBytes = size_t{32} << 20;
 constexpr size_t kWindowEntries = 256;
@@ -36,12 +38,14 @@ Replicator::Replicator(Slot& slot, ReplicatorOptions options)
 }
 
 Replicator::~Replicator() {
-  {
-    MutexLock lock(mutex_);
-    closing_ = true;
-    changed_.notify_all();
-  }
+  end();
   thread_.join();
+}
+
+void Replicator::end() {
+  MutexLock lock(mutex_);
+  closing_ = true;
+  changed_.notify_all();
 }
 
 int64_t Replicator::queued() const {
@@ -80,8 +84,11 @@ void Replicator::run() {
   }
   connection_.reset();
   // A copy of rows that is under way ends by itself, and soon.
-  MutexLock lock(mutex_);
-  while (exporting_) changed_.wait(mutex_);
+  {
+    MutexLock lock(mutex_);
+    while (exporting_) changed_.wait(mutex_);
+  }
+  ended_ = true;
 }
 
 void Replicator::connect_to_backup() {
@@ -93,6 +100,10 @@ void Replicator::connect_to_backup() {
     ++connections_;
     begin_again();
   } catch (const Error& error) {
+    {
+      MutexLock lock(mutex_);
+      if (closing_) return;
+    }
     options_.suspect();
     MutexLock lock(mutex_);
     if (!closing_) changed_.wait_until(mutex_, Clock::now() + kTick);
@@ -108,6 +119,8 @@ void Replicator::begin_again() {
 void Replicator::send_some() {
   std::vector<std::pair<int64_t, OutMessage>> messages;
   uint64_t connection = 0;
+  milliseconds timeout = kCallTimeout;
+  bool forgotten = false;
   {
     MutexLock lock(mutex_);
     const auto has_work = [&]() REQUIRES(mutex_) {
@@ -129,9 +142,15 @@ void Replicator::send_some() {
       ++sent_;
       sent_bytes_ += next.bytes;
     }
+    timeout += milliseconds(static_cast<int64_t>(sent_bytes_ / kSlowBytesPerMs));
+    if (refusals_ > kManyRefusals && taken_position_ > 0) {
+      refusals_ = 0;
+      forgotten = true;
+    }
   }
+  if (forgotten) options_.forgotten();
   for (auto& [position, message] : messages) {
-    connection_->call(std::move(message), kCallTimeout,
+    connection_->call(std::move(message), timeout,
                       [this, position = position, connection](const RpcResult& result) {
                         take(position, connection, result);
                       });
@@ -150,7 +169,7 @@ void Replicator::take(int64_t position, uint64_t connection, const RpcResult& re
     while (taken_position_ < position && !queue_.empty()) {
       Outstanding& front = queue_.front();
       taken_position_ = front.entry.header.position;
-      if (front.entry.header.kind < EntryKind::kState) {
+      if (front.entry.header.kind <= EntryKind::kState) {
         taken_index_ = front.entry.header.index;
       }
       queue_bytes_ -= front.bytes;
@@ -159,12 +178,14 @@ void Replicator::take(int64_t position, uint64_t connection, const RpcResult& re
         sent_bytes_ -= front.bytes;
       }
       queue_.pop_front();
+      refusals_ = 0;
     }
   } else if (connection == connections_ && position > taken_position_) {
     if (result.error != nullptr) {
       broken_ = true;
     } else {
       // It does not know its slot yet, has missed something, or is busy being somebody else.
+      if (Clock::now() >= pause_) ++refusals_;
       pause_ = Clock::now() + kPause;
       begin_again();
     }
@@ -182,7 +203,7 @@ void Replicator::report_taken() {
     room = room_;
   }
   slot_.set_backup_room(room);
-  slot_.backup_has(index);
+  if (!options_.hold || in_sync_) slot_.backup_has(index, this);
 }
 
 void Replicator::catch_up() {
@@ -209,7 +230,7 @@ void Replicator::catch_up() {
     return;
   }
   if (!waits_ && (all_exported || far_behind)) {
-    slot_.wait_for_backup();
+    slot_.wait_for_backup(this);
     waits_ = true;
   }
   if (waits_ && all_exported && sync_position_ == 0) {
@@ -217,10 +238,16 @@ void Replicator::catch_up() {
     MutexLock lock(mutex_);
     sync_position_ = last_position_;
   }
-  if (sync_position_ > 0 && taken >= sync_position_) {
-    in_sync_ = true;
-    options_.in_sync();
+  if (sync_position_ == 0 || taken < sync_position_) return;
+  int64_t index = 0;
+  {
+    MutexLock lock(mutex_);
+    if (closing_) return;
+    index = taken_index_;
   }
+  in_sync_ = true;
+  options_.in_sync();
+  slot_.backup_has(index, this);
 }
 
 }  // namespace trireme::ps

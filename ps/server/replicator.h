@@ -29,16 +29,21 @@ struct ReplicatorOptions {
   int64_t epoch = 0;
   int64_t attempt = 0;  // greater than of any attempt before
   const std::atomic<int64_t>& view;
-  std::function<void()> in_sync;  // once, on the replicator's thread
-  std::function<void()> suspect;  // the backup does not answer; again and again
+  // The slot waits for its backup already: nothing is acknowledged before it is in sync.
+  bool hold = false;
+  // On the replicator's thread. The first once; the others again and again: the backup does not
+  // answer, or it has forgotten what it was sent.
+  std::function<void()> in_sync, suspect, forgotten;
 };
 
 class Replicator final : public LogSink {
  public:
   // Attaches itself to the slot, which must live longer.
   Replicator(Slot& slot, ReplicatorOptions options);
-  // REQUIRES: Slot::detach() or resign() came before.
+  // REQUIRES: Slot::detach() or resign() came before. Waits until it has ended.
   ~Replicator() override;
+  void end();  // without waiting
+  bool has_ended() const { return ended_.load(); }
   Replicator(const Replicator&) = delete;
 
   void send(LogEntry entry) override EXCLUDES(mutex_);
@@ -80,12 +85,13 @@ class Replicator final : public LogSink {
   bool broken_ GUARDED_BY(mutex_) = false;
   Clock::time_point pause_ GUARDED_BY(mutex_){};  // nothing is sent before
   bool exporting_ GUARDED_BY(mutex_) = false;
+  int refusals_ GUARDED_BY(mutex_) = 0;  // since the backup took something
 
   // The thread's.
   std::vector<int> shards_left_;
   bool waits_ = false;         // the slot waits for the backup
   int64_t sync_position_ = 0;  // what must be taken to be in sync; 0: not known yet
-  std::atomic<bool> in_sync_{false};
+  std::atomic<bool> in_sync_{false}, ended_{false};
   std::thread thread_;
 };
 

@@ -8,6 +8,8 @@ namespace trireme::ps {
 namespace {
 
 constexpr size_t kKeyCacheBytes = size_t{256} << 20;
+// It walks over all rows.
+constexpr std::chrono::seconds kEvictInterval{5};
 
 }  // namespace
 
@@ -190,10 +192,11 @@ void Slot::tick(Clock::time_point now) {
     const bool evicts = std::ranges::any_of(setup_->tables, [](const TableSpec& table) {
       return table.eviction.max_age > 0 || table.eviction.max_rows > 0;
     });
-    if (evicts && index_ != evicted_at_) {
+    if (evicts && index_ != evicted_at_ && now >= evict_due_) {
       enter({.header = {.kind = EntryKind::kEvict}, .body = bytes_of(Step{newest_step_})}, nullptr,
             dispatch);
       evicted_at_ = index_;
+      evict_due_ = now + kEvictInterval;
     }
     dispatch.post();
   }

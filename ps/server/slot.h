@@ -116,12 +116,14 @@ class Slot {
   // Sends the state, then all that enters the log, to `sink`; one at a time. Acknowledges as if
   // there were no backup until wait_for_backup().
   void attach(LogSink& sink) EXCLUDES(mutex_);
-  // From now on nothing is acknowledged before backup_has() it. Returns the log's last index.
-  int64_t wait_for_backup() EXCLUDES(mutex_);
-  void backup_has(int64_t index) EXCLUDES(mutex_);
+  // From now on nothing is acknowledged before backup_has() it.
+  // `sink`: which of them says it; one that was detached is not heard.
+  void wait_for_backup(const LogSink* sink) EXCLUDES(mutex_);
+  void backup_has(int64_t index, const LogSink* sink) EXCLUDES(mutex_);
   void set_backup_room(int64_t bytes) { backup_room_.store(bytes, std::memory_order_relaxed); }
-  // There is no backup any more: what waited for it is acknowledged.
-  void detach() EXCLUDES(mutex_);
+  // There is no backup any more: what waited for it is acknowledged. `hold`: it waits on, for the
+  // sink that is attached next.
+  void detach(bool hold = false) EXCLUDES(mutex_);
   // The rows of a shard, as kShardRows and kShardLoaded entries; on the shard's thread.
   void export_shard(int shard, std::function<void(std::vector<LogEntry>)> done) EXCLUDES(mutex_);
 
@@ -216,6 +218,7 @@ class Slot {
   std::optional<int64_t> first_pulled_ GUARDED_BY(mutex_);
   std::optional<int64_t> restored_step_ GUARDED_BY(mutex_);  // until the job's step is known
   int64_t evicted_at_ GUARDED_BY(mutex_) = 0;                // the log's index then
+  Clock::time_point evict_due_ GUARDED_BY(mutex_){};
   LogSink* sink_ GUARDED_BY(mutex_) = nullptr;
   bool waits_for_backup_ GUARDED_BY(mutex_) = false;
   int64_t backup_index_ GUARDED_BY(mutex_) = 0;

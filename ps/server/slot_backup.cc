@@ -74,9 +74,9 @@ void Slot::attach(LogSink& sink) {
   MutexLock lock(mutex_);
   TRIREME_CHECK(sink_ == nullptr, "slot ", options_.index, " has a backup");
   sink_ = &sink;
-  waits_for_backup_ = false;
-  // What came before was acknowledged without this backup, and is in its state when it counts.
-  backup_index_ = index_;
+  // What came before was acknowledged without this backup, and is in its state when it counts;
+  // unless it waits already, for this one as for the one before.
+  backup_index_ = waits_for_backup_ ? 0 : index_;
   replicate(
       {.header = {.kind = EntryKind::kState, .index = index_}, .body = bytes_of(save_state())});
   gate_.for_each_held([&](const std::shared_ptr<const Push>& push) {
@@ -84,16 +84,16 @@ void Slot::attach(LogSink& sink) {
   });
 }
 
-int64_t Slot::wait_for_backup() {
+void Slot::wait_for_backup(const LogSink* sink) {
   MutexLock lock(mutex_);
-  waits_for_backup_ = true;
-  return index_;
+  if (sink == sink_) waits_for_backup_ = true;
 }
 
-void Slot::backup_has(int64_t index) {
+void Slot::backup_has(int64_t index, const LogSink* sink) {
   std::vector<std::shared_ptr<Ack>> acks;
   {
     MutexLock lock(mutex_);
+    if (sink != sink_) return;
     backup_index_ = std::max(backup_index_, index);
     while (!unacknowledged_.empty() && unacknowledged_.front().first <= backup_index_) {
       acks.push_back(std::move(unacknowledged_.front().second));
@@ -103,11 +103,12 @@ void Slot::backup_has(int64_t index) {
   for (const auto& ack : acks) ack->arrive();
 }
 
-void Slot::detach() {
+void Slot::detach(bool hold) {
   std::vector<std::shared_ptr<Ack>> acks;
   {
     MutexLock lock(mutex_);
     sink_ = nullptr;
+    if (hold) return;
     waits_for_backup_ = false;
     for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
     unacknowledged_.clear();
@@ -148,7 +149,7 @@ void Slot::export_shard(int shard, std::function<void(std::vector<LogEntry>)> do
     entries->push_back(
         {.header = {.kind = EntryKind::kShardLoaded, .shard = number, .index = index}});
   };
-  dispatch.add(make_job(shards_, set, ShardJob::kReads, copy,
+  dispatch.add(make_job(shards_, set, kReads, copy,
                         [entries, done = std::move(done)] { done(std::move(*entries)); }));
   dispatch.post();
 }

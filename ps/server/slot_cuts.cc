@@ -97,7 +97,7 @@ void Slot::statistics(std::function<void(SlotStatistics)> done) {
     }
   };
   Dispatch dispatch(shards_);
-  dispatch.add(make_job(shards_, options_.shards, ShardJob::kReads, gather,
+  dispatch.add(make_job(shards_, options_.shards, kReads, gather,
                         [sums, done = std::move(done)] { done(std::move(sums->statistics)); }));
   MutexLock lock(mutex_);
   dispatch.post();

@@ -23,7 +23,7 @@ class PullJob final : public ShardJob {
  public:
   PullJob(SlotShards& slot, std::shared_ptr<const JobSetup> setup, std::unique_ptr<Pull> pull,
           const AnswerHeader& header, BufferPool& buffers, size_t bytes)
-      : ShardJob(slot, pull->shards, kReads, bytes),
+      : ShardJob(slot, pull->shards, 0, bytes),
         setup_(std::move(setup)),
         pull_(std::move(pull)),
         buffer_(buffers.take(bytes)),
@@ -124,6 +124,7 @@ class PushJob final : public ShardJob {
       const ResolvedList::Range* const range = section.list->range_of(number);
       if (range == nullptr) continue;
       apply_section(shard, *setup_, push_->header, section, *range);
+      account(shard, section.list->table);
       rows += static_cast<int64_t>(range->count());
     }
     slot_.load(number).rows_pushed.fetch_add(rows, std::memory_order_relaxed);
@@ -175,6 +176,7 @@ class MergeJob final : public ShardJob {
       const int table = streams[begin].section->list->table;
       while (end < streams.size() && streams[end].section->list->table == table) ++end;
       apply_table(shard, std::span(streams).subspan(begin, end - begin));
+      account(shard, table);
       begin = end;
     }
     slot_.load(number).rows_pushed.fetch_add(rows, std::memory_order_relaxed);
@@ -309,7 +311,7 @@ std::shared_ptr<ShardJob> growth_job(SlotShards& slot, std::shared_ptr<const Pus
   for (const Push::Section& section : push->sections) shards |= section.list->shards;
   auto sum = std::make_shared<std::atomic<int64_t>>(0);
   return make_job(
-      slot, shards, ShardJob::kReads,
+      slot, shards, kReads,
       [push, sum](Shard& shard, int number) {
         for (const Push::Section& section : push->sections) {
           const ResolvedList::Range* const range = section.list->range_of(number);

@@ -1,5 +1,6 @@
 #include "ps/server/slot_shards.h"
 
+#include <algorithm>
 #include <new>
 #include <thread>
 #include <utility>
@@ -14,15 +15,20 @@ class FunctionJob final : public ShardJob {
  public:
   FunctionJob(SlotShards& slot, ShardSet shards, int64_t index,
               std::function<void(Shard&, int)> apply, std::function<void()> finish)
-      : ShardJob(slot, shards, index, 2 * kLittle),
+      : ShardJob(slot, shards, std::max<int64_t>(index, 0), 2 * kLittle),
+        reads_(index == kReads),
         apply_(std::move(apply)),
         finish_(std::move(finish)) {}
 
  private:
-  void apply(Shard& shard, int number) override { apply_(shard, number); }
+  void apply(Shard& shard, int number) override {
+    apply_(shard, number);
+    if (!reads_) account(shard);
+  }
   void finish() override {
     if (finish_) finish_();
   }
+  const bool reads_;
   std::function<void(Shard&, int)> apply_;
   std::function<void()> finish_;
 };
@@ -51,14 +57,21 @@ void SlotShards::drain() {
 
 SlotShards::~SlotShards() {
   drain();
-  for (const Shard& shard : states_) budget_.change_used(-shard.accounted_bytes);
+  for (const Shard& shard : states_) {
+    for (const int64_t bytes : shard.accounted) budget_.change_used(-bytes);
+  }
 }
 
-void SlotShards::account(Shard& shard) {
-  int64_t bytes = 0;
-  for (const auto& table : shard.tables) bytes += table->bytes();
-  budget_.change_used(bytes - shard.accounted_bytes);
-  shard.accounted_bytes = bytes;
+void SlotShards::account(Shard& shard, size_t table) {
+  shard.accounted.resize(std::max(shard.accounted.size(), table + 1));
+  const int64_t bytes = table < shard.tables.size() ? shard.tables[table]->bytes() : 0;
+  budget_.change_used(bytes - shard.accounted[table]);
+  shard.accounted[table] = bytes;
+}
+
+void ShardJob::account(Shard& shard) {
+  const size_t count = std::max(shard.tables.size(), shard.accounted.size());
+  for (size_t table = 0; table < count; ++table) slot_.account(shard, table);
 }
 
 void ShardJob::run_shard(int number) {
@@ -75,7 +88,6 @@ void ShardJob::run_shard(int number) {
       shard.deferred.clear();
       for (const auto& job : deferred) job->run_shard(number);
     }
-    if (index_ != kReads) slot_.account(shard);
   } catch (const Error& error) {
     slot_.failed_(Error(error.code(), str_cat("virtual shard ", number, ": ", error.what())));
   } catch (const std::bad_alloc&) {

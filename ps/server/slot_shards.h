@@ -30,7 +30,7 @@ struct Shard {
   bool loaded = true;
   int64_t cut = 0;
   std::vector<std::shared_ptr<ShardJob>> deferred;
-  int64_t accounted_bytes = 0;
+  std::vector<int64_t> accounted;  // bytes of each table that the budget was told of
 };
 
 // How busy a shard was; read by any thread.
@@ -60,7 +60,7 @@ class SlotShards {
   friend class ShardJob;
   friend class Dispatch;
 
-  void account(Shard& shard);
+  void account(Shard& shard, size_t table);
 
   const ShardSet shards_;
   ShardThreads& threads_;
@@ -75,8 +75,7 @@ class SlotShards {
 // What one message does to the shards. Made by whoever got it, then in the hands of the threads.
 class ShardJob : public ShardWork, public std::enable_shared_from_this<ShardJob> {
  public:
-  // `index`: of the entry of the log that this is; 0: of none; kReads: rows stay as they are.
-  static constexpr int64_t kReads = -1;
+  // `index`: of the entry of the log that this is; 0: of none.
   ShardJob(SlotShards& slot, ShardSet shards, int64_t index, size_t cost)
       : slot_(slot), shards_(shards & slot.shards()), index_(index), cost_(cost) {}
   void run(int thread) final;
@@ -84,6 +83,9 @@ class ShardJob : public ShardWork, public std::enable_shared_from_this<ShardJob>
  protected:
   // On the shard's thread. An Error that is thrown here fails the slot.
   virtual void apply(Shard& shard, int number) = 0;
+  // Tells the budget what a table takes now. For whoever changes rows.
+  void account(Shard& shard, int table) { slot_.account(shard, static_cast<size_t>(table)); }
+  void account(Shard& shard);
   // Once, on the last thread, or at once when no shard is touched.
   virtual void finish() {}
 
@@ -100,7 +102,8 @@ class ShardJob : public ShardWork, public std::enable_shared_from_this<ShardJob>
   std::atomic<int> threads_left_{0};
 };
 
-// A job of two functions.
+// A job of two functions. `index`: also kReads: rows stay as they are.
+inline constexpr int64_t kReads = -1;
 std::shared_ptr<ShardJob> make_job(SlotShards& slot, ShardSet shards, int64_t index,
                                    std::function<void(Shard&, int)> apply,
                                    std::function<void()> finish = nullptr);

@@ -275,6 +275,71 @@ TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
   }
 }
 
+// What no worker of ours would send: refused with one line, and the server goes on.
+TEST_F(PsServerTest, RefusesBadInputAndLives) {
+  start(1);
+  PsClient client(client_options());
+  push(client, 1, {1, 2, 3});
+  const auto connection = connect_rpc(
+      {.address = (*servers_[0])->address(), .secret = kSecret, .job_id = "job", .name = "ps"});
+  const auto call = [&](const Message& request) {
+    std::promise<RpcResult> promise;
+    OutMessage message;
+    message.pieces.push_back(request);
+    connection->call(message, 20s, [&](RpcResult result) { promise.set_value(std::move(result)); });
+    RpcResult result = promise.get_future().get();
+    if (result.error != nullptr) throw Error(*result.error);
+    return result.answer;
+  };
+  const auto refusal = [&](const MessageBytes& request) -> std::string {
+    try {
+      parse_answer(call(request.message()), RowType::kFloat32, {});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "taken";
+  };
+  const RequestHeader push_header{
+      .kind = RequestKind::kPush, .section_count = 1, .incarnation = 100, .sequence = 2, .step = 2};
+  EXPECT_THAT(refusal(MessageBytes().add(std::vector<std::byte>(16))), HasSubstr("88 bytes"));
+  RequestHeader header = push_header;
+  header.magic = 1;
+  EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("magic"));
+  header = push_header;
+  header.version = 9;
+  EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("version"));
+  header = push_header;
+  header.kind = static_cast<RequestKind>(77);
+  EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("kind"));
+  EXPECT_THAT(refusal(MessageBytes().add(push_header)), HasSubstr("section"));
+  EXPECT_THAT(refusal(MessageBytes()
+                          .add(push_header)
+                          .add(SectionHeader{
+                              .table = 0, .has_keys = 1, .count = int64_t{1} << 39, .dim = 4})),
+              HasSubstr("cut short"));
+  header = push_header;
+  header.kind = RequestKind::kControl;
+  EXPECT_THAT(refusal(MessageBytes().add(header).add(std::vector<int64_t>{-1, -1, -1})),
+              HasSubstr("control request"));
+  EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("control request"));
+  // A slot that is not here is somewhere else, for all that this server knows.
+  header.slot = 1 << 20;
+  EXPECT_EQ(refusal(MessageBytes().add(header)), "taken");
+  header = push_header;
+  header.kind = RequestKind::kEntry;
+  EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("entry of a log"));
+  EXPECT_EQ(refusal(MessageBytes().add(header).add(EntryHeader{
+                .kind = EntryKind::kClear, .epoch = 99, .attempt = 99, .position = 1, .index = 1})),
+            "taken");  // it says that this is the primary
+  EXPECT_THAT(pull(client, 2, {1, 2, 3, 4}),
+              ElementsAre(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0));
+  EXPECT_THROW(connect_rpc({.address = (*servers_[0])->address(),
+                            .secret = "guessed",
+                            .job_id = "job",
+                            .name = "ps"}),
+               Error);
+}
+
 TEST_F(PsServerTest, ServesMetrics) {
   auto options = server_options(0, 1);
   options.metrics_port = 0;

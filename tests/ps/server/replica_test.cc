@@ -199,13 +199,13 @@ TEST(Replica, AcknowledgesOnlyWhatTheBackupHas) {
   primary.set_up(setup_of({sum_table()}, 1, proto::Setup::ASYNC));
   primary->attach(wire);
   EXPECT_EQ(primary.push(0, 1, {{1, {1, 1}}}).code(), AnswerCode::kOk);  // it is not in sync yet
-  primary->wait_for_backup();
+  primary->wait_for_backup(&wire);
   const Reply second = primary.push(0, 2, {{1, {1, 1}}});
   const Reply again = primary.push(0, 2, {{1, {1, 1}}});  // known is not acknowledged
   const Reply third = primary.push(0, 3, {{1, {1, 1}}});
   EXPECT_THAT(primary.rows({1}).at(1), ElementsAre(3, 3));  // applied, and all work is done
   EXPECT_FALSE(second.is_there() || again.is_there() || third.is_there());
-  primary->backup_has(3);  // setup, 1, 2
+  primary->backup_has(3, &wire);  // setup, 1, 2
   EXPECT_EQ(second.code(), AnswerCode::kOk);
   EXPECT_FALSE(third.is_there());
   primary->detach();
@@ -218,7 +218,7 @@ TEST(Replica, TellsWhoWaitsThatItIsNotThePrimaryAnyMore) {
   Wire wire(backup, 1);
   primary.set_up(setup_of({sum_table()}, 1, proto::Setup::SYNC));
   primary->attach(wire);
-  primary->wait_for_backup();
+  primary->wait_for_backup(&wire);
   const Reply pushed = primary.push(0, 1, {{1, {1, 1}}});
   const Reply pulled = primary.ask(0, 5, {1});
   primary->resign();
