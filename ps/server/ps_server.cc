@@ -50,13 +50,15 @@ class Background {
   Background() : thread_([this] { run(); }) {
     ::pthread_setname_np(thread_.native_handle(), "ps files");
   }
-  ~Background() {
+  ~Background() { close(); }
+  // Ends when all is done; what is posted later is not.
+  void close() EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
       closing_ = true;
       changed_.notify_all();
     }
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   void post(std::function<void()> work) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
@@ -159,7 +161,7 @@ class PsServer::Impl {
   // In the order in which they may end, from the last.
   std::unique_ptr<ShardThreads> threads_;
   std::unique_ptr<Metrics> metrics_;
-  std::unique_ptr<Background> background_;
+  Background background_;
   std::unique_ptr<RpcServer> rpc_;
   std::unique_ptr<DirectoryClient> directory_;
   std::thread manager_;
@@ -168,8 +170,7 @@ class PsServer::Impl {
 PsServer::Impl::Impl(PsServerOptions options)
     : options_(std::move(options)),
       budget_(memory_limit(options_)),
-      threads_(std::make_unique<ShardThreads>(thread_count(options_))),
-      background_(std::make_unique<Background>()) {
+      threads_(std::make_unique<ShardThreads>(thread_count(options_))) {
   metrics_ = std::make_unique<Metrics>(options_.index, options_.listen, options_.metrics_port,
                                        [this] { return load(true); });
   RpcServerOptions rpc{.listen = options_.listen,
@@ -224,13 +225,13 @@ PsServer::Impl::~Impl() {
   retired_.clear();
   directory_.reset();
   rpc_.reset();
-  background_.reset();
-  metrics_.reset();
   {
     MutexLock lock(mutex_);
     slots_.clear();
   }
-  hosted_.clear();
+  hosted_.clear();  // their last work may still give some to the background
+  background_.close();
+  metrics_.reset();
 }
 
 // ---- requests, on the transport's threads
@@ -282,7 +283,7 @@ void PsServer::Impl::handle(Message message, std::unique_ptr<Responder> responde
              .slots = options_.servers,
              .view = view_number_,
              .background =
-                 [this](std::function<void()> work) { background_->post(std::move(work)); },
+                 [this](std::function<void()> work) { background_.post(std::move(work)); },
              .metrics = [this] { return metrics_->text(); }},
             *request, responder);
     }
@@ -410,7 +411,7 @@ void PsServer::Impl::drop(int index) {
   hosted.slot->resign();
   retire(hosted);
   // Its last work is waited for elsewhere.
-  background_->post([slot = std::move(hosted.slot)] {});
+  background_.post([slot = std::move(hosted.slot)] {});
 }
 
 // Its thread may be on the way to a server that does not answer: nobody waits for that.
@@ -432,7 +433,7 @@ void PsServer::Impl::lead(const ServerView& view, int index, const SlotEntry& en
   Hosted& hosted = host(view, index, entry.epoch);
   if (is_new && restore) {
     hosted.primary = true;
-    background_->post([this, slot = hosted.slot, epoch = entry.epoch] {
+    background_.post([this, slot = hosted.slot, epoch = entry.epoch] {
       try {
         restore_newest(*slot, options_.snapshot_directory);
         slot->promote(epoch);
@@ -533,7 +534,7 @@ void PsServer::Impl::save(int index, Hosted& hosted) {
       [this, slot, weak, index, saving = hosted.saving](const std::shared_ptr<const Cut>& cut) {
         slot->use_cut(cut->id);
         slot->close_cut(cut->id);  // when it is used no more
-        background_->post([this, weak, index, saving, cut] {
+        background_.post([this, weak, index, saving, cut] {
           const auto owner = weak.lock();
           if (owner == nullptr) return;
           try {

@@ -208,6 +208,34 @@ TEST_F(PsServerTest, GoesOnFromItsLastSnapshotWithoutABackup) {
   EXPECT_EQ(pull(client, 22, {1})[0], rows[0] + 1);
 }
 
+// Nothing is left of the rows, but nobody has to start again, and nobody waits for what was lost.
+TEST_F(PsServerTest, GoesOnWithoutAnySnapshot) {
+  start(1);
+  constexpr int kWorkers = 3, kSteps = 300;
+  std::atomic<int> slowest_step{0};
+  std::vector<std::thread> workers;
+  for (int w = 0; w < kWorkers; ++w) {
+    workers.emplace_back([&, w] {
+      PsClient client(client_options(w, kWorkers, Consistency::kSync));
+      for (int step = 1; step <= kSteps; ++step) {
+        pull(client, step, {1, 2, 3});
+        push(client, step, {1, 2, 3});
+        if (w == 0) slowest_step = step;
+      }
+    });
+  }
+  for (const int step : {50, 150}) {
+    while (slowest_step < step) std::this_thread::yield();
+    servers_[0]->stop();
+    servers_[0] = std::make_unique<Server>(server_options(0, 1));
+  }
+  for (std::thread& worker : workers) worker.join();
+  PsClientOptions options = client_options(0, kWorkers, Consistency::kSync);
+  options.incarnation = 200;
+  PsClient client(options);
+  EXPECT_EQ(client.last_step(1), kSteps);
+}
+
 // Rows of a table with slots, under full load, into 1, 2 and 3 servers.
 TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
   start(2);
