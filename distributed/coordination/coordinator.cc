@@ -211,7 +211,9 @@ class Coordinator::Impl {
       : host_(options.listen),
         switchboard_(std::move(options)),
         service_(switchboard_),
-        board_({.silence = switchboard_.options().heartbeat_timeout}, switchboard_.options().log),
+        board_({.silence = switchboard_.options().heartbeat_timeout,
+                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2},
+               switchboard_.options().log),
         directory_service_(make_directory_service(board_, switchboard_)) {
     check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;

@@ -323,6 +323,7 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
   int server = 0;
   uint64_t number = 0;
   milliseconds left{0};
+  bool is_silent = false;
   std::unique_ptr<Error> error;
   {
     MutexLock lock(mutex_);
@@ -347,6 +348,7 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
                      .epoch = view_.slots[static_cast<size_t>(slot)].epoch,
                      .needs_keys = sending->needs_keys};
       left = std::chrono::ceil<milliseconds>(sending->parcel.deadline - now);
+      is_silent = sending->under_way && sending->epoch == destination.epoch;
       // An answer to any of the attempts counts; a server that merely waits is not asked too often.
       sending->next = now + sending->parcel.resend_after * (1 << std::min(sending->attempts, 16));
       sending->under_way = true;
@@ -358,6 +360,8 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
     finish(sending, {}, std::move(error));
     return;
   }
+  // It may only be waiting for other workers: the directory hears whether it lives.
+  if (is_silent) options_.suspect(server);
   OutMessage message = sending->parcel.make(destination);
   if (message.pieces.empty()) return;
   connection->call(std::move(message), left, [this, sending, server, number](RpcResult result) {

@@ -364,7 +364,14 @@ std::string PsClient::Impl::status() {
   return out.str();
 }
 
-PsClient::PsClient(PsClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+PsClient::PsClient(PsClientOptions options) {
+  if (options.cache_staleness > 0 && options.sparse == Consistency::kSync) {
+    throw invalid_argument(
+        "cached rows would be older than sync consistency allows: use bounded or "
+        "async, or no cache");
+  }
+  impl_ = std::make_unique<Impl>(std::move(options));
+}
 PsClient::~PsClient() = default;
 
 const PsClientOptions& PsClient::options() const { return impl_->options(); }

@@ -1,5 +1,6 @@
 #include "ps/client/transfers.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -26,7 +27,9 @@ void add_padding(OutMessage& message, size_t bytes) {
 }  // namespace
 
 Transfers::Transfers(const PsClientOptions& options, Courier& courier, int slots)
-    : options_(options), courier_(courier), memories_(static_cast<size_t>(slots)) {}
+    : options_(options), courier_(courier), memories_(static_cast<size_t>(slots)) {
+  if (options.cache_staleness > 0) cache_.emplace(options.cache_staleness);
+}
 
 Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle, std::string what) const {
   return {.slot = bundle->header.slot,
@@ -58,7 +61,9 @@ OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const
                                 .dim = part.set->dim()});
     if (has_keys) {
       message.pieces.push_back(own(std::exchange(bytes, {})));
-      message.pieces.push_back({part.set, std::as_bytes(std::span(part.keys->keys))});
+      const auto owner = part.staged != nullptr ? std::shared_ptr<const void>(part.staged)
+                                                : std::shared_ptr<const void>(part.set);
+      message.pieces.push_back({owner, std::as_bytes(std::span(part.keys->keys))});
     }
     if (part.rows.bytes.empty()) continue;
     if (!bytes.empty()) message.pieces.push_back(own(std::exchange(bytes, {})));
@@ -104,19 +109,45 @@ void Transfers::finish(const std::shared_ptr<Bundle>& bundle, const Message& mes
   bundle->operation->finish_part(std::move(error));
 }
 
-void Transfers::receive(const Bundle& bundle, const Answer& answer) const {
+void Transfers::receive(const Bundle& bundle, const Answer& answer) {
+  const RowType type = bundle.header.row_type;
   std::vector<float> decoded;
   for (size_t i = 0; i < bundle.parts.size(); ++i) {
     const Part& part = bundle.parts[i];
-    const std::span<const std::byte> wire = answer.rows[i];
-    if (bundle.header.row_type == RowType::kFloat32) {
-      part.set->scatter(*part.keys, reinterpret_cast<const float*>(wire.data()), part.target);
+    const int64_t dim = part.set->dim();
+    const float* rows = reinterpret_cast<const float*>(answer.rows[i].data());
+    if (type != RowType::kFloat32) {
+      decoded.resize(static_cast<size_t>(part.keys->count() * dim));
+      decode_rows(type, dim, answer.rows[i], decoded.data());
+      rows = decoded.data();
+    }
+    if (part.staged == nullptr) {
+      part.set->scatter(*part.keys, rows, part.target);
       continue;
     }
-    decoded.resize(static_cast<size_t>(part.keys->count() * part.set->dim()));
-    decode_rows(bundle.header.row_type, part.set->dim(), wire, decoded.data());
-    part.set->scatter(*part.keys, decoded.data(), part.target);
+    const Staged& staged = *part.staged;
+    auto* const all = reinterpret_cast<float*>(staged.rows.get());
+    for (size_t j = 0; j < staged.places.size(); ++j) {
+      std::copy_n(rows + static_cast<int64_t>(j) * dim, dim, all + staged.places[j] * dim);
+    }
+    part.set->scatter(*staged.keys, all, part.target);
+    cache_->add(part.set->table(), dim, staged.keys->keys, staged.places, bundle.header.step, all);
   }
+}
+
+// What of these rows the cache has, and a list of the others.
+std::shared_ptr<const Transfers::Staged> Transfers::stage(const KeySet& set, const SlotKeys& keys,
+                                                          int64_t step) {
+  const int64_t dim = set.dim();
+  auto staged = std::make_shared<Staged>();
+  staged->keys = &keys;
+  staged->rows = buffers_.take(static_cast<size_t>(keys.count() * dim) * sizeof(float));
+  staged->places =
+      cache_->find(set.table(), dim, keys.keys, step, reinterpret_cast<float*>(staged->rows.get()));
+  staged->missing.slot = keys.slot;
+  for (const uint32_t place : staged->places) staged->missing.keys.push_back(keys.keys[place]);
+  staged->missing.list_id = key_list_id(set.table(), staged->missing.keys);
+  return staged;
 }
 
 void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
@@ -124,10 +155,22 @@ void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<
   TRIREME_CHECK(tables.size() == rows.size(), tables.size(), " tables, ", rows.size(), " targets");
   std::map<int, std::shared_ptr<Bundle>> bundles;
   for (size_t i = 0; i < tables.size(); ++i) {
-    for (const SlotKeys& keys : tables[i].keys->slots()) {
+    const KeySet& set = *tables[i].keys;
+    const bool is_cached = cache_.has_value() && step > 0 && snapshots.empty() &&
+                           !options_.tables[static_cast<size_t>(set.table())].is_dense();
+    for (const SlotKeys& keys : set.slots()) {
+      Part part{.set = tables[i].keys, .keys = &keys, .target = rows[i]};
+      if (is_cached) {
+        part.staged = stage(set, keys, step);
+        part.keys = &part.staged->missing;
+      }
+      if (part.keys->keys.empty()) {
+        set.scatter(keys, reinterpret_cast<const float*>(part.staged->rows.get()), part.target);
+        continue;
+      }
       auto& bundle = bundles[keys.slot];
       if (bundle == nullptr) bundle = std::make_shared<Bundle>();
-      bundle->parts.push_back({.set = tables[i].keys, .keys = &keys, .target = rows[i]});
+      bundle->parts.push_back(std::move(part));
     }
   }
   if (bundles.empty()) {

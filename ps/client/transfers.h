@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "ps/client/key_set.h"
 #include "ps/client/operation.h"
 #include "ps/client/ps_client.h"
+#include "ps/client/row_cache.h"
 #include "ps/client/slot_memory.h"
 #include "ps/protocol/buffer_pool.h"
 
@@ -39,12 +41,20 @@ class Transfers {
   }
 
  private:
+  // Of a pull: the rows that this worker had, and where those belong that it asks for.
+  struct Staged {
+    std::shared_ptr<std::byte> rows;  // of all keys, f32
+    const SlotKeys* keys = nullptr;   // all of them
+    std::vector<uint32_t> places;
+    SlotKeys missing;  // the keys at these places: what is sent
+  };
   // One table's share in a message.
   struct Part {
     std::shared_ptr<const KeySet> set;
-    const SlotKeys* keys = nullptr;
-    float* target = nullptr;  // of a pull: the rows of the whole set
-    Message rows;             // of a push
+    const SlotKeys* keys = nullptr;  // in `set`, or in `staged`
+    float* target = nullptr;         // of a pull: the rows of the whole set
+    std::shared_ptr<const Staged> staged;
+    Message rows;  // of a push
   };
   // The message to one slot.
   struct Bundle {
@@ -63,7 +73,8 @@ class Transfers {
   OutMessage make(Bundle& bundle, const Destination& destination) const;
   void finish(const std::shared_ptr<Bundle>& bundle, const Message& message,
               std::unique_ptr<Error> error);
-  void receive(const Bundle& bundle, const Answer& answer) const;
+  void receive(const Bundle& bundle, const Answer& answer);
+  std::shared_ptr<const Staged> stage(const KeySet& set, const SlotKeys& keys, int64_t step);
   Message encode(const SlotKeys& keys, const KeySet& set, const float* rows,
                  const std::shared_ptr<Operation>& operation);
   float* residual(const SlotKeys& keys, const KeySet& set);
@@ -73,6 +84,7 @@ class Transfers {
   std::vector<SlotMemory> memories_;  // by slot
   std::atomic<int64_t> dropped_{0};
   BufferPool buffers_;
+  std::optional<RowCache> cache_;
   // Of dense tables, when rows are rounded: what rounding lost so far. Used by push() alone.
   std::map<int, std::vector<float>> residuals_;
 };

@@ -237,6 +237,30 @@ TEST_F(PsClientTest, RoundsOnTheWireWithErrorFeedbackForDenseTables) {
   }
 }
 
+// Rows that were pulled are used again, until they are too old; new ones are asked for.
+TEST_F(PsClientTest, UsesHotRowsAgainWithinTheirStaleness) {
+  auto cached = options();
+  cached.dense = cached.sparse = Consistency::kAsync;
+  cached.cache_staleness = 2;
+  PsClient client(cached), other(options());
+  push(other, 1, {1, 2, 3, 4, 5, 6});
+  EXPECT_THAT(pull(client, 1, {5, 1, 2, 1, 6}), Each(1));
+  push(other, 2, {1, 2, 3, 4, 5, 6});
+  const auto rows = pull(client, 3, {3, 1, 1, 5, 4});
+  EXPECT_THAT(std::vector(rows.begin(), rows.begin() + kDim), Each(2));
+  EXPECT_THAT(std::vector(rows.begin() + kDim, rows.begin() + 4 * kDim), Each(1));
+  EXPECT_THAT(std::vector(rows.begin() + 4 * kDim, rows.end()), Each(2));
+  // All of these are there: no server is asked.
+  server(0).behave({.is_hanging = true});
+  server(1).behave({.is_hanging = true});
+  EXPECT_THAT(pull(client, 3, {2, 1, 6}), Each(1));
+  server(0).behave({});
+  server(1).behave({});
+  EXPECT_THAT(pull(client, 4, {1, 2, 3, 4, 5, 6}), Each(2));
+  cached.sparse = Consistency::kSync;
+  EXPECT_THAT(error_of([&] { PsClient refused(cached); }).what(), HasSubstr("cached rows"));
+}
+
 TEST_F(PsClientTest, KeepsManyCallsUnderWay) {
   PsClient client(options());
   const auto keys = client.prepare(0, many_keys());
