@@ -91,7 +91,7 @@ model {
                                       "job.textproto");
   nn::Model model;
   try {
-    build_layers(model, file, {DType::kFloat32, {-1, 28, 28, 1}});
+    build_layers(model, file, {{DType::kFloat32, {-1, 28, 28, 1}}});
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), StartsWith("job.textproto:4:"));
@@ -110,12 +110,16 @@ TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
     if (file.job().data().has_cifar10()) shape = {-1, 32, 32, 3};
     if (file.job().data().has_csv()) shape = {-1, 13};
     if (file.job().data().has_reviews()) shape = {-1, 10000};
+    std::vector<TensorType> features = {{DType::kFloat32, shape}};
+    if (file.job().data().has_clicks()) {
+      features = {{DType::kFloat32, {-1, 13}}, {DType::kInt64, {-1, 26}}};
+    }
     nn::Model model;
-    build_layers(model, file, {DType::kFloat32, shape});
+    build_layers(model, file, features);
     EXPECT_NO_THROW(compile_options(file, 100));
     ++count;
   }
-  EXPECT_GE(count, 6);
+  EXPECT_GE(count, 8);
 }
 
 TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
