@@ -1,10 +1,11 @@
 // A task of the chaos test, to be killed at any moment.
 //
 //   chaos_program server COORDINATOR INDEX INCARNATION LOG
-//   chaos_program worker COORDINATOR RANK INCARNATION LOG JOURNAL
+//   chaos_program worker COORDINATOR RANK INCARNATION LOG JOURNAL CONSISTENCY LAST
 //
 // A worker pushes over a bad network, one step behind the other from where its slots say that it
-// was, and notes each acknowledged step in its journal; SIGTERM ends it behind a step.
+// was, and notes each acknowledged step in its journal. SIGTERM ends it behind a step; with
+// consistency "sync", where none can end alone, it goes on to the step that is in the file LAST.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
+#include <limits>
 #include <string>
 
 #include "core/base/error.h"
@@ -47,7 +50,15 @@ void serve(char** argv) {
   server.run(g_stop);
 }
 
+// No step is the last as long as there is no such file.
+int64_t last_step(const std::string& path) {
+  std::ifstream in(path);
+  int64_t step = 0;
+  return in >> step ? step : std::numeric_limits<int64_t>::max();
+}
+
 void work(char** argv) {
+  const bool is_sync = std::string(argv[7]) == "sync";
   const int rank = std::stoi(argv[3]);
   const uint64_t incarnation = std::stoull(argv[4]);
   PsClientOptions options;
@@ -60,7 +71,7 @@ void work(char** argv) {
   options.servers = kChaosServers;
   options.replicas = 2;
   options.tables = chaos_tables();
-  options.dense = options.sparse = Consistency::kAsync;
+  options.dense = options.sparse = is_sync ? Consistency::kSync : Consistency::kAsync;
   options.shared_memory = rank != 0;  // one of them through TCP
   options.timeout = 30s;
   options.resend_after = 100ms;
@@ -81,7 +92,7 @@ void work(char** argv) {
   const int journal = open(argv[6], O_WRONLY | O_CREAT | O_APPEND, 0644);
   PsClient client(options);
   int64_t step = client.last_step(1) + 1;
-  for (; !g_stop; ++step) {
+  for (; is_sync ? step <= last_step(argv[8]) : !g_stop; ++step) {
     ChaosRecord record{.step = step, .begun_ns = now_ns()};
     const ChaosPush push = chaos_push(rank, step);
     const std::vector<TableGradients> gradients = {
