@@ -27,6 +27,13 @@ class Operation {
         state_.get(), [state = state_](const void*) { state->done(std::move(state->error)); });
   }
 
+  // One that nobody will finish any more has failed.
+  ~Operation() {
+    finish_part(std::make_unique<Error>(ErrorCode::kCancelled,
+                                        "the client of the parameter servers has ended"));
+  }
+  Operation(const Operation&) = delete;
+
   // As long as it is held the caller's memory stays. Null: it may not be touched any more.
   std::shared_ptr<const void> borrow() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);

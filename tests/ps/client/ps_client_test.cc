@@ -281,6 +281,19 @@ TEST_F(PsClientTest, KeepsManyCallsUnderWay) {
   EXPECT_EQ(client.last_step(4), 10);
 }
 
+TEST_F(PsClientTest, EndsWhatIsUnderWayWithItself) {
+  auto client = std::make_unique<PsClient>(options());
+  server(0).behave({.is_hanging = true});
+  const std::vector<float> gradients(kDim, 1);
+  const TableGradients pushed{0, client->prepare(0, std::vector<int64_t>{1}), gradients.data()};
+  std::promise<std::string> ended;
+  client->push_async(1, 0, 1, 0.5, {&pushed, 1}, [&ended](std::unique_ptr<Error> error) {
+    ended.set_value(error == nullptr ? "done" : error->what());
+  });
+  client.reset();
+  EXPECT_THAT(ended.get_future().get(), HasSubstr("has ended"));
+}
+
 TEST_F(PsClientTest, NamesTheServersThatDoNotCome) {
   auto three = options();
   Coordinator other({.secret = kSecret, .job_id = "job", .log = [](const std::string&) {}});
