@@ -211,29 +211,30 @@ TEST_F(PsServerTest, GoesOnFromItsLastSnapshotWithoutABackup) {
 // Nothing is left of the rows, but nobody has to start again, and nobody waits for what was lost.
 TEST_F(PsServerTest, GoesOnWithoutAnySnapshot) {
   start(1);
-  constexpr int kWorkers = 3, kSteps = 300;
-  std::atomic<int> slowest_step{0};
+  constexpr int kWorkers = 3;
+  std::atomic<int> reached{0}, last{1 << 30};
   std::vector<std::thread> workers;
   for (int w = 0; w < kWorkers; ++w) {
     workers.emplace_back([&, w] {
       PsClient client(client_options(w, kWorkers, Consistency::kSync));
-      for (int step = 1; step <= kSteps; ++step) {
+      for (int step = 1; step <= last; ++step) {
         pull(client, step, {1, 2, 3});
         push(client, step, {1, 2, 3});
-        if (w == 0) slowest_step = step;
+        if (w == 0) reached = step;
       }
     });
   }
   for (const int step : {50, 150}) {
-    while (slowest_step < step) std::this_thread::yield();
+    while (reached < step) std::this_thread::yield();
     servers_[0]->stop();
     servers_[0] = std::make_unique<Server>(server_options(0, 1));
   }
+  last = reached + 50;  // nobody is more than a step ahead
   for (std::thread& worker : workers) worker.join();
   PsClientOptions options = client_options(0, kWorkers, Consistency::kSync);
   options.incarnation = 200;
   PsClient client(options);
-  EXPECT_EQ(client.last_step(1), kSteps);
+  EXPECT_EQ(client.last_step(1), last);
 }
 
 // Rows of a table with slots, under full load, into 1, 2 and 3 servers.
@@ -366,6 +367,30 @@ TEST_F(PsServerTest, RefusesBadInputAndLives) {
                             .job_id = "job",
                             .name = "ps"}),
                Error);
+}
+
+// A full snapshot and one of what came later are together what an incremental checkpoint is.
+TEST_F(PsServerTest, RestoresAnIncrementalSnapshotUponAFullOne) {
+  start(2);
+  PsClient client(client_options());
+  const auto save = [&](const std::string& name, int64_t changed_since) {
+    const int64_t snapshot = client.open_snapshot();
+    const int64_t rows = client.save_snapshot(snapshot, folder_ / name, changed_since);
+    client.close_snapshot(snapshot);
+    return rows;
+  };
+  push(client, 1, keys_up_to(100));
+  EXPECT_EQ(save("full", -1), 100);
+  push(client, 2, {5, 6, 200});
+  EXPECT_EQ(save("later", 1), 3);
+  push(client, 3, keys_up_to(300));
+  client.restore_snapshot(folder_ / "full");
+  EXPECT_THAT(pull(client, 0, {5}), Each(1.0F));
+  EXPECT_THAT(pull(client, 0, {200}), Each(0.0F));
+  client.restore_snapshot(folder_ / "later");
+  EXPECT_THAT(pull(client, 0, {5, 6}), Each(2.0F));
+  EXPECT_THAT(pull(client, 0, {99, 200}), Each(1.0F));
+  EXPECT_THROW(client.restore_snapshot(folder_ / "nothing"), Error);
 }
 
 TEST_F(PsServerTest, ServesMetrics) {

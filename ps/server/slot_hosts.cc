@@ -1,0 +1,241 @@
+#include "ps/server/slot_hosts.h"
+
+#include "core/base/logging.h"
+#include "ps/server/restore.h"
+#include "ps/server/snapshot_file.h"
+
+namespace trireme::ps {
+
+std::shared_ptr<Slot> SlotHosts::find(int slot) const {
+  MutexLock lock(mutex_);
+  const auto it = present_.find(slot);
+  return it == present_.end() ? nullptr : it->second.slot;
+}
+
+std::map<int, SlotHosts::Present> SlotHosts::all() const {
+  MutexLock lock(mutex_);
+  return present_;
+}
+
+// ---- views
+
+void SlotHosts::follow(const ServerView& view) {
+  if (view.number <= view_number_.load()) return;
+  const auto me = static_cast<size_t>(options_.server);
+  // A view of the time before this start of the task.
+  if (me >= view.servers.size() || view.servers[me].incarnation != options_.incarnation) return;
+  view_ = view;
+  for (int slot = 0; slot < static_cast<int>(view.slots.size()); ++slot) follow_slot(slot);
+  // Last, so that nobody who knows of the view is answered before it is followed.
+  view_number_ = view.number;
+}
+
+void SlotHosts::follow_slot(int index) {
+  const SlotEntry& entry = view_.slots[static_cast<size_t>(index)];
+  if (entry.primary == options_.server) return lead(index, entry);
+  const auto it = hosts_.find(index);
+  // Who was the primary may have entries that the next one never got.
+  if (it != hosts_.end() && (it->second.primary || entry.backup != options_.server)) drop(index);
+  if (entry.backup == options_.server) host(index, entry.epoch).epoch = entry.epoch;
+}
+
+SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
+  Host& host = hosts_[index];
+  if (host.slot != nullptr) return host;
+  ShardSet shards;
+  for (size_t shard = 0; shard < view_.slot_of_shard.size() && shard < shards.size(); ++shard) {
+    if (view_.slot_of_shard[shard] == index) shards.set(shard);
+  }
+  host.slot = std::make_shared<Slot>(
+      SlotOptions{.index = index,
+                  .epoch = epoch,
+                  .shards = shards,
+                  .servers = static_cast<int>(view_.slots.size()),
+                  .threads = options_.threads,
+                  .budget = options_.budget,
+                  .buffers = options_.buffers,
+                  .view = view_number_,
+                  .failed = [failed = options_.failed, index](const Error& error) {
+                    failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
+                  }});
+  host.epoch = epoch;
+  host.snapshot_due = Clock::now() + options_.snapshot_interval;
+  MutexLock lock(mutex_);
+  present_[index] = {host.slot, 0};
+  return host;
+}
+
+void SlotHosts::drop(int index) {
+  Host host = std::move(hosts_.at(index));
+  hosts_.erase(index);
+  {
+    MutexLock lock(mutex_);
+    present_.erase(index);
+  }
+  host.slot->resign();
+  retire(host);
+  // Its last work is waited for elsewhere.
+  options_.background.post([slot = std::move(host.slot)] {});
+}
+
+// Its thread may be on the way to a server that does not answer: nobody waits for that.
+void SlotHosts::retire(Host& host) {
+  if (host.replicator == nullptr) return;
+  host.replicator->end();
+  retired_.push_back({host.slot, std::move(host.replicator)});
+}
+
+void SlotHosts::lead(int index, const SlotEntry& entry) {
+  const auto it = hosts_.find(index);
+  SlotEntry now = entry;
+  if (it != hosts_.end()) {
+    const bool partial = !it->second.primary && !it->second.slot->is_complete();
+    // Somebody else was the primary meanwhile, in a view that was left out.
+    const bool outdated = it->second.primary && it->second.epoch != entry.epoch;
+    if (partial || outdated) {
+      log_error(str_cat("slot ", index, ": parameter server ", options_.server,
+                        " is to be its primary and has ",
+                        partial ? "not all of its rows" : "rows of an earlier time"));
+      drop(index);
+      now.restore = true;
+    }
+  }
+  const bool is_new = !hosts_.contains(index);
+  Host& host = this->host(index, entry.epoch);
+  if (is_new) {
+    begin(index, host, now);
+  } else if (!host.primary) {
+    // What this backup has is all that is left, if not all that was acknowledged.
+    if (entry.restore) host.slot->restore_state("", false);
+    host.slot->promote(entry.epoch);
+    log_info(str_cat("parameter server ", options_.server, " is the primary of slot ", index,
+                     " now, at entry ", host.slot->last_index(), " of its log"));
+  }
+  host.primary = true;
+  host.epoch = entry.epoch;
+  set_backup(index, host, entry);
+}
+
+void SlotHosts::begin(int index, Host& host, const SlotEntry& entry) {
+  if (!entry.restore) return host.slot->promote(entry.epoch);
+  options_.background.post([slot = host.slot, epoch = entry.epoch, failed = options_.failed, index,
+                            directory = options_.snapshot_directory] {
+    try {
+      restore_newest(*slot, directory);
+      slot->promote(epoch);
+    } catch (const Error& error) {
+      failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
+    }
+  });
+}
+
+void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
+  const uint64_t incarnation =
+      entry.backup < 0 ? 0 : view_.servers[static_cast<size_t>(entry.backup)].incarnation;
+  const bool same = host.replicator != nullptr && host.backup == entry.backup &&
+                    host.backup_incarnation == incarnation;
+  const bool again = same && host.forgotten->exchange(false);
+  if (same && !again) {
+    // A view in which it was not the backup may have been left out.
+    if (!entry.backup_in_sync && host.replicator->is_in_sync()) {
+      options_.in_sync(index, entry.epoch, incarnation);
+    }
+    return;
+  }
+  if (host.replicator != nullptr) {
+    host.slot->detach(again);
+    retire(host);
+  }
+  host.backup = entry.backup;
+  host.backup_incarnation = incarnation;
+  // A primary that is still being restored gets its backup when it is through: see tick().
+  if (entry.backup < 0 || !host.slot->is_primary()) return;
+  const ServerEntry& server = view_.servers[static_cast<size_t>(entry.backup)];
+  ReplicatorOptions options{
+      .connect = {.address = server.address,
+                  .secret = options_.secret,
+                  .job_id = options_.job_id,
+                  .name = str_cat("ps ", server.index)},
+      .epoch = entry.epoch,
+      // Greater than that of any primary before, on whatever server.
+      .attempt = (entry.epoch << 20) + ++attempts_,
+      .view = view_number_,
+      .hold = again,
+      .in_sync =
+          [in_sync = options_.in_sync, index, epoch = entry.epoch, incarnation] {
+            log_info(str_cat("slot ", index, ": the backup has all rows"));
+            in_sync(index, epoch, incarnation);
+          },
+      .suspect = [suspect = options_.suspect, server = server.index] { suspect(server); },
+      .forgotten = [forgotten = host.forgotten] { forgotten->store(true); },
+  };
+  host.replicator = std::make_unique<Replicator>(*host.slot, std::move(options));
+}
+
+// ---- time
+
+void SlotHosts::tick() {
+  const auto now = Clock::now();
+  std::erase_if(retired_, [](const Retired& retired) { return retired.replicator->has_ended(); });
+  for (auto& [index, host] : hosts_) {
+    host.slot->tick(now);
+    const bool is_primary = host.slot->is_primary();
+    const bool wants_backup = host.replicator == nullptr || host.forgotten->load();
+    if (is_primary && host.backup >= 0 && wants_backup) {
+      set_backup(index, host, view_.slots[static_cast<size_t>(index)]);
+    }
+    const int64_t lag = host.replicator == nullptr ? 0 : host.replicator->queued();
+    const bool saves = !options_.snapshot_directory.empty();
+    if (saves && is_primary && now >= host.snapshot_due) save(index, host);
+    MutexLock lock(mutex_);
+    present_[index].backup_lag = lag;
+  }
+}
+
+void SlotHosts::save(int index, Host& host) {
+  const int64_t last = host.slot->last_index();
+  if (host.saving->load() || last == host.snapshot_index) return;
+  host.saving->store(true);
+  host.snapshot_index = last;
+  host.snapshot_due = Clock::now() + options_.snapshot_interval;
+  Slot& slot = *host.slot;
+  const auto write = [weak = std::weak_ptr<Slot>(host.slot), index, saving = host.saving,
+                      directory =
+                          options_.snapshot_directory](const std::shared_ptr<const Cut>& cut) {
+    const auto owner = weak.lock();
+    if (owner == nullptr) return;
+    try {
+      const std::string bundle = next_snapshot(directory, index);
+      write_snapshot(*cut, bundle, -1);
+      remove_old_snapshots(directory, index, bundle);
+    } catch (const Error& error) {
+      log_error(str_cat("slot ", index, " could not be written: ", error.what()));
+    }
+    owner->end_use();
+    saving->store(false);
+  };
+  slot.open_cut(
+      [&slot, &background = options_.background, write](const std::shared_ptr<const Cut>& cut) {
+        slot.use_cut(cut->id);
+        slot.close_cut(cut->id);  // as soon as nobody uses it
+        background.post([write, cut] { write(cut); });
+      });
+}
+
+void SlotHosts::resign() {
+  for (auto& [index, host] : hosts_) {
+    host.slot->resign();
+    host.replicator.reset();
+  }
+  retired_.clear();
+}
+
+void SlotHosts::clear() {
+  {
+    MutexLock lock(mutex_);
+    present_.clear();
+  }
+  hosts_.clear();
+}
+
+}  // namespace trireme::ps
