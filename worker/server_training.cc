@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
 
@@ -45,7 +47,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .job_id = task.cluster.job_id,
                              .worker = task.cluster.rank,
                              .workers = task.cluster.world_size,
-                             .incarnation = options.incarnation,
+                             .incarnation = options.incarnation + 1,
                              .servers = task.cluster.parameter_servers,
                              .replicas = task.cluster.ps_replicas,
                              .dense = consistency(job.dense()),
@@ -99,6 +101,34 @@ ServerTraining::ServerTraining(Task& task, ServerTrainingOptions options)
   task_.tables->set(store_);
 }
 
+// Where rows may be a step old, those of the next batch come while this one is computed.
+void ServerTraining::prefetch_rows(nn::FitOptions& fit) {
+  const job::ParameterServers& job = task_.file.job().parameter_servers();
+  if (job.sparse() == job::SYNC || job.no_prefetch()) return;
+  Node* pull = nullptr;
+  for (const auto& node : task_.model->graph().nodes()) {
+    if (node->op().name == "PsPull") pull = node.get();
+  }
+  if (pull == nullptr || pull->attribute<Ints>("dims").empty()) return;
+  const size_t lists = pull->attribute<Ints>("dims").size();
+  std::istringstream names(pull->attribute<std::string>("tables"));
+  std::vector<Value> keys;
+  for (std::string name; key_tables_.size() < lists && std::getline(names, name);) {
+    key_tables_.push_back(ps::table_index(store_->tables(), name));
+    keys.push_back(ops::cast(pull->input(static_cast<int>(keys.size()) + 1), DType::kInt64));
+  }
+  const auto& features = task_.model->train_graph().forward.features;
+  next_keys_ = task_.model->session().function(features, std::move(keys));
+  fit.peek = [this, count = features.size()](int64_t step, const data::Element& batch) {
+    next_keys_->run(std::span(batch).first(count), keys_);
+    std::vector<ps::ClientStore::KeyList> wanted;
+    for (size_t i = 0; i < keys_.size(); ++i) {
+      wanted.push_back({key_tables_[i], keys_[i].flat<int64_t>()});
+    }
+    store_->prefetch(step, wanted);
+  };
+}
+
 ServerTraining::~ServerTraining() { task_.tables->set(nullptr); }
 
 std::vector<ps::TableSpec> ServerTraining::make_tables() const {
@@ -144,6 +174,7 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   if (task_.file.job().parameter_servers().dense() == job::BOUNDED) {
     fit.steps_after_vote = task_.file.job().parameter_servers().staleness() + 1;
   }
+  prefetch_rows(fit);
   fit.refresh = [this] { refresh(); };
   fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
     return leave_epoch(epoch, stopping, sums);
@@ -153,7 +184,7 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   };
 }
 
-void ServerTraining::begin_rows(const nn::FitOptions& fit) {
+void ServerTraining::begin_rows(nn::FitOptions& fit) {
   std::vector<double> steps(static_cast<size_t>(task_.cluster.world_size), 0.0);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
   if (!options_.resumed.empty() && fit.resume) {
@@ -164,6 +195,7 @@ void ServerTraining::begin_rows(const nn::FitOptions& fit) {
   const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
   if (restores && static_cast<double>(client_->last_step(parts_)) < *most) restore();
   meet("the tables are ready");
+  prefetch_rows(fit);
 }
 
 void ServerTraining::catch_up(int64_t done) {

@@ -43,7 +43,7 @@ class ServerTraining {
   void begin(nn::FitOptions& fit);
   // Strategy hybrid, before the group forms: returns when the tables have the rows of the
   // checkpoint that `fit` goes on from, on whichever worker it is there.
-  void begin_rows(const nn::FitOptions& fit);
+  void begin_rows(nn::FitOptions& fit);
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
@@ -67,6 +67,7 @@ class ServerTraining {
   void restore();
   void assign_variables();
   void refresh();
+  void prefetch_rows(nn::FitOptions& fit);
   bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
@@ -78,6 +79,10 @@ class ServerTraining {
   std::shared_ptr<ps::PsClient> client_;
   std::shared_ptr<ps::ClientStore> store_;
   int64_t epoch_ = 0;  // that was left last
+  // From a batch to the keys that its step looks up: lists, and the table of each.
+  std::unique_ptr<Function> next_keys_;
+  std::vector<Tensor> keys_;
+  std::vector<int> key_tables_;
 };
 
 }  // namespace trireme

@@ -88,6 +88,9 @@ struct FitOptions {
   // Of workers that see the loss of their own examples: adds the epoch's sums up over all of them
   // when it ends, early too when `stopping`. Returns whether any of them stops here.
   std::function<bool(int64_t epoch, bool stopping, std::span<double> sums)> leave_epoch = {};
+  // Called before a step with the batch that comes after it, where that is known: to have ready
+  // what it needs. Null: batches are read when their step comes.
+  std::function<void(int64_t step, const data::Element& batch)> peek = {};
   // Steps that are still taken after votes to stop were seen, for workers that see them at
   // different steps and wait for each other.
   int64_t steps_after_vote = 0;

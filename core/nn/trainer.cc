@@ -56,6 +56,7 @@ void Trainer::go_to(const TrainPlace& place) {
   progress_.epoch = place.epoch;
   progress_.epoch_step = place.epoch_step;
   means_.reset();
+  has_ahead_ = false;
   iterator_->seek(place.step);
   next_batch_ = iterator_->position();
 }
@@ -93,6 +94,7 @@ void Trainer::restore(const StateMap& state) {
                            progress_.epoch_sums.size(), " numbers for ", sums.size());
   }
   std::ranges::copy(progress_.epoch_sums, sums.begin());
+  has_ahead_ = false;
   iterator_->restore(progress_.dataset_state);
   next_batch_ = iterator_->position();
   for (const auto& callback : options_.callbacks) callback->restore(state);
@@ -112,6 +114,7 @@ StateMap Trainer::state() {
   }
   const auto sums = means_.sums();
   progress_.epoch_sums.assign(sums.begin(), sums.end());
+  go_back_to_next_batch();
   progress_.dataset_state = iterator_->state();
   save_progress(progress_, state);
   for (const auto& callback : options_.callbacks) callback->save(state);
@@ -155,7 +158,7 @@ void Trainer::run_epoch() {
   if (stop_) return;
   if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
   while (steps_ < 0 || progress_.epoch_step < steps_) {
-    if (!iterator_->next(batch_)) {
+    if (!read_batch()) {
       if (!restart_iterator_) throw invalid_argument("fit: the data set ended within an epoch");
       break;
     }
@@ -179,6 +182,7 @@ void Trainer::leave_epoch() {
 
 void Trainer::recover(const Error& error) {
   // The step that failed may have taken a batch; it changed nothing else.
+  has_ahead_ = false;
   iterator_->seek(next_batch_);
   progress_.dataset_state = iterator_->state();
   FitData data = options_.recover(*this, error);
@@ -186,6 +190,28 @@ void Trainer::recover(const Error& error) {
   read_from(data.train);
   iterator_->restore(progress_.dataset_state);
   next_batch_ = iterator_->position();
+}
+
+// Where an epoch ends by the end of its data there is no batch after the last.
+bool Trainer::read_batch() {
+  if (has_ahead_) {
+    std::swap(batch_, ahead_);
+    has_ahead_ = false;
+  } else if (!iterator_->next(batch_)) {
+    return false;
+  }
+  const bool is_last = steps_ < 0 || progress_.step + 1 >= options_.epochs * steps_;
+  if (!options_.peek || is_last) return true;
+  has_ahead_ = iterator_->next(ahead_);
+  if (has_ahead_) options_.peek(progress_.step + 2, ahead_);
+  return true;
+}
+
+// What was read ahead is read again.
+void Trainer::go_back_to_next_batch() {
+  if (!has_ahead_) return;
+  has_ahead_ = false;
+  iterator_->seek(next_batch_);
 }
 
 void Trainer::run_step() {
@@ -207,7 +233,7 @@ void Trainer::run_step() {
   }
   ++progress_.step;
   ++progress_.epoch_step;
-  next_batch_ = iterator_->position();
+  next_batch_ = iterator_->position() - (has_ahead_ ? 1 : 0);
   if (bar_) bar_->update(progress_.epoch_step, running_logs());
   notify(&Callback::on_batch_end, batch_logs());
 }

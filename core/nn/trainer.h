@@ -29,6 +29,8 @@ class Trainer : public Training {
   void leave_epoch();
   void recover(const Error& error);
   void run_epoch();
+  bool read_batch();
+  void go_back_to_next_batch();
   void run_step();
   void end_epoch();
   template <typename Method, typename... Args>
@@ -47,7 +49,8 @@ class Trainer : public Training {
   int64_t first_epoch_ = 0;  // of this fit()
   std::unique_ptr<StepFunction> step_function_;
   std::unique_ptr<data::Iterator> iterator_;
-  data::Element batch_;
+  data::Element batch_, ahead_;  // of this step, and the one after it
+  bool has_ahead_ = false;
   TrainProgress progress_;
   RunningMeans means_{0}, batch_means_{0};  // of the epoch, of the last batch
   std::vector<std::string> names_;          // loss, metrics, then the same of the validation

@@ -17,12 +17,22 @@ class ClientStore : public TableStore {
  public:
   // `pushed`: steps that this worker pushed before.
   explicit ClientStore(std::shared_ptr<PsClient> client, int64_t pushed = 0);
+  ~ClientStore() override;  // waits for what is on its way
 
   const std::vector<TableSpec>& tables() const override { return client_->tables(); }
   void pull(int64_t step, std::span<const TableRows<float>> rows) override;
   void push(int64_t step, int part, int parts, double learning_rate,
             std::span<const TableRows<const float>> gradients) override;
   int64_t dropped_pushes() const override { return client_->dropped_pushes(); }
+
+  // Begins to pull rows for `step`, the one after that which is about to run: its pull takes them
+  // when it comes. Rows that others, or this worker's own next push, change meanwhile are taken as
+  // they were: not for sync consistency. Between steps.
+  struct KeyList {
+    int table = 0;
+    std::span<const int64_t> keys;
+  };
+  void prefetch(int64_t step, std::span<const KeyList> lists);
 
   PsClient& client() { return *client_; }
   int64_t pushed() const { return pushed_; }
@@ -43,8 +53,12 @@ class ClientStore : public TableStore {
     std::vector<float> padded;
   };
 
+  // Rows that are on their way.
+  struct Ahead;
+
   std::shared_ptr<const KeySet> key_set(int table, std::span<const int64_t> keys);
   Dense& dense(int table);
+  int64_t reading_step(std::span<const TableRows<float>> rows) const;
   template <typename Call>
   void guarded(Call call);
 
@@ -54,6 +68,7 @@ class ClientStore : public TableStore {
   std::vector<Prepared> prepared_;
   std::vector<Dense> dense_;
   std::optional<Error> fault_;
+  std::shared_ptr<Ahead> ahead_;  // of the next step, or null
   // Kept from call to call, so that a step allocates nothing here.
   std::vector<TableKeys> pulled_;
   std::vector<float*> targets_;

@@ -116,6 +116,25 @@ TEST_F(ParameterServerTest, LooseConsistencyLearnsToo) {
   }
 }
 
+// Rows of the next batch come while a step is computed, and those that were just here are used
+// again.
+TEST_F(ParameterServerTest, RowsMayBeOldWhereTheJobSaysSo) {
+  const auto wanted = numbers(alone(clicks_));
+  for (const Words& set : {Words{"parameter_server",
+                                 "parameter_servers=dense: ASYNC sparse: ASYNC cache_staleness: 2"},
+                           Words{"hybrid", "parameter_servers=sparse: BOUNDED staleness: 3"},
+                           Words{"hybrid", "parameter_servers=sparse: ASYNC no_prefetch: true"}}) {
+    const ProcessResult result =
+        Process(launch("old", clicks_, kTwoAndTwo, {"--strategy", set[0], "--set", set[1]}))
+            .wait(60s);
+    ASSERT_EQ(result.exit_code, 0) << set[1] << "\n" << result.err;
+    const auto found = numbers(log("old"));
+    ASSERT_EQ(found.size(), wanted.size());
+    EXPECT_LT(found[8], wanted[3]) << "the second epoch must be better than the first alone";
+    EXPECT_GT(found[9], wanted[9] - 0.03) << set[1];
+  }
+}
+
 // Its pushes count once, and it goes on behind the last of them, so that nothing is to be seen of
 // its death but the losses of a few examples in the epoch's mean.
 TEST_F(ParameterServerTest, KilledWorkersComeBack) {

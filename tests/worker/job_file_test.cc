@@ -60,6 +60,21 @@ TEST(JobFileTest, WhatIsMissingIsSaidWithAnExample) {
   EXPECT_THAT(error_of(std::string(kJob) + "batch_size: -1"), HasSubstr("batch_size"));
 }
 
+TEST(JobFileTest, WhatParameterServersCannotDoIsNamedWithLineAndColumn) {
+  const auto error = [](const std::string& servers) {
+    return error_of(std::string(kJob) + "parameter_servers {\n  " + servers + "\n}");
+  };
+  EXPECT_THAT(error("sparse: BOUNDED"),
+              StartsWith("job.textproto:8:3: parameter_servers.sparse: BOUNDED needs a bound"));
+  EXPECT_THAT(error("dense: ASYNC staleness: 2"),
+              StartsWith("job.textproto:8:16: parameter_servers.staleness: "));
+  EXPECT_THAT(error("dense: ASYNC sparse: ASYNC backup_workers: 1"),
+              HasSubstr("parameter_servers.backup_workers: are of consistency SYNC"));
+  EXPECT_THAT(error_of(std::string(kJob) + "strategy: HYBRID parameter_servers { dense: ASYNC }"),
+              HasSubstr("strategy HYBRID all-reduces"));
+  EXPECT_EQ(error("dense: BOUNDED sparse: ASYNC staleness: 2"), "(no error)");
+}
+
 TEST(JobFileTest, OverridesReachEveryKindOfField) {
   const JobFile file =
       JobFile::parse(kJob, "job",
