@@ -28,7 +28,7 @@ enum class Consistency { kSync, kBounded, kAsync };
 struct PsClientOptions {
   std::string coordinator, secret, job_id;
   int worker = 0, workers = 1;
-  uint64_t incarnation = 0;
+  uint64_t incarnation = 1;  // from 1; grows with each start of this worker
   int servers = 1, replicas = 1;
   std::vector<TableSpec> tables;
   Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
