@@ -38,7 +38,7 @@ struct PsClientOptions {
   int connections = 2;                        // to each server
   std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
   // A push without an answer for so long is sent once more; a pull, which may wait for other
-  // workers, after five times that.
+  // workers, after twice that.
   std::chrono::milliseconds resend_after{2'000};
   // How a connection to a server is made; null: connect_rpc(). Tests put a faulty one in between.
   std::function<std::shared_ptr<RpcConnection>(const ConnectOptions&)> connect;

@@ -16,6 +16,9 @@
 
 namespace trireme::ps {
 
+// Of one request or answer.
+inline constexpr size_t kMaxMessageBytes = size_t{1} << 30;
+
 // Bytes somebody keeps alive. What was received is contiguous and aligned to 8.
 struct Message {
   std::shared_ptr<const void> owner;
@@ -46,8 +49,8 @@ struct RpcServerOptions {
   int port = 0;  // 0: any
   std::string secret;
   std::string job_id;
-  size_t max_message_bytes = size_t{1} << 30;  // a longer request is refused, the server lives
-  bool shared_memory = true;                   // answer connections of this host there too
+  size_t max_message_bytes = kMaxMessageBytes;  // a longer request is refused, the server lives
+  bool shared_memory = true;                    // answer connections of this host there too
 };
 
 class RpcServer {
@@ -86,7 +89,7 @@ struct ConnectOptions {
   bool shared_memory = false;
   int connections = 1;  // TCP connections side by side; the order of requests is kept over all
   std::chrono::milliseconds connect_timeout{10'000};
-  size_t max_message_bytes = size_t{1} << 30;
+  size_t max_message_bytes = kMaxMessageBytes;
 };
 // Throws Error{kUnavailable} when nobody answers in time, kInvalidArgument for a wrong secret.
 std::shared_ptr<RpcConnection> connect_rpc(const ConnectOptions& options);

@@ -105,25 +105,31 @@ void check_header(const Cursor& cursor, const RequestHeader& header) {
     cursor.fail(offsetof(RequestHeader, row_type), "expected a row type from 0 to 3, found ",
                 row_type);
   }
-  if (header.step < 0) {
-    cursor.fail(offsetof(RequestHeader, step), "expected a step from 0 on, found ", header.step);
+  if (header.step < 0 || header.step > kMostSteps) {
+    cursor.fail(offsetof(RequestHeader, step), "expected a step from 0 to ", kMostSteps, ", found ",
+                header.step);
   }
-  if (header.acknowledged_step < 0) {
-    cursor.fail(offsetof(RequestHeader, acknowledged_step), "expected a step from 0 on, found ",
-                header.acknowledged_step);
+  if (header.acknowledged_step < 0 || header.acknowledged_step > kMostSteps) {
+    cursor.fail(offsetof(RequestHeader, acknowledged_step), "expected a step from 0 to ",
+                kMostSteps, ", found ", header.acknowledged_step);
+  }
+  if (header.step > 0 && header.acknowledged_step > header.step) {
+    cursor.fail(offsetof(RequestHeader, acknowledged_step), "expected a step up to ", header.step,
+                ", which the request is for, found ", header.acknowledged_step);
   }
   if (header.kind != RequestKind::kPush) return;
-  if (header.sequence == 0) {
-    cursor.fail(offsetof(RequestHeader, sequence),
-                "expected the sequence of a push, which is from 1 on, found 0");
+  if (header.sequence == 0 || header.sequence > kMostSequences) {
+    cursor.fail(offsetof(RequestHeader, sequence), "expected the sequence of a push, from 1 to ",
+                kMostSequences, ", found ", header.sequence);
   }
   if (header.step == 0) {
     cursor.fail(offsetof(RequestHeader, step),
                 "expected the step of a push, which is from 1 on, found 0");
   }
-  if (header.parts < 1 || header.part < 0 || header.part >= header.parts) {
-    cursor.fail(offsetof(RequestHeader, part), "expected a part from 0 on of at least 1, found ",
-                header.part, " of ", header.parts);
+  if (header.parts < 1 || header.parts > kMostParts || header.part < 0 ||
+      header.part >= header.parts) {
+    cursor.fail(offsetof(RequestHeader, part), "expected a part from 0 on of 1 to ", kMostParts,
+                ", found ", header.part, " of ", header.parts);
   }
   if (!std::isfinite(header.learning_rate)) {
     cursor.fail(offsetof(RequestHeader, learning_rate), "expected a learning rate, found ",

@@ -24,6 +24,11 @@ namespace trireme::ps {
 inline constexpr uint32_t kWireMagic = 0x31535054;  // "TPS1"
 inline constexpr uint32_t kWireVersion = 1;
 
+// What a header may say at most, so that sums of it cannot overflow.
+inline constexpr int64_t kMostSteps = int64_t{1} << 40;
+inline constexpr int32_t kMostParts = 1 << 16;  // of a step
+inline constexpr uint64_t kMostSequences = uint64_t{1} << 57;
+
 enum class RequestKind : uint32_t {
   kPull = 1,     // rows for keys
   kPush = 2,     // gradients; applied once for each (worker, sequence)

@@ -59,6 +59,7 @@ void in_background(const ControlContext& context, const std::shared_ptr<Reply>& 
 
 void open_snapshot(const ControlContext& context, const std::shared_ptr<Reply>& reply) {
   context.slot->open_cut([reply](const std::shared_ptr<const Cut>& cut) {
+    if (cut == nullptr) return reply->not_here();
     proto::ControlAnswer answer;
     answer.set_snapshot(cut->id);
     answer.set_step(cut->step);

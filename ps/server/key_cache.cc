@@ -45,7 +45,14 @@ std::shared_ptr<const ResolvedList> KeyCache::find(uint64_t list_id) {
 std::shared_ptr<const ResolvedList> KeyCache::add(const SectionHeader& header,
                                                   std::span<const int64_t> keys,
                                                   const ShardMap& shards) {
-  if (auto known = find(header.list_id)) return known;
+  if (auto known = find(header.list_id)) {
+    if (known->table == static_cast<int>(header.table) && std::ranges::equal(known->keys, keys)) {
+      return known;
+    }
+    throw invalid_argument("table ", header.table, ": the id of this list of ", keys.size(),
+                           " keys is that of another one, of ", known->keys.size(),
+                           " keys of table ", known->table);
+  }
   auto list = resolve_list(static_cast<int>(header.table), header.list_id, keys, shards);
   Lists old;  // freed after the lock
   MutexLock lock(mutex_);

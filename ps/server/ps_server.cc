@@ -36,6 +36,14 @@ int thread_count(const PsServerOptions& options) {
                              : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// A folder that is used again must not give one job another's rows.
+std::string job_folder(const PsServerOptions& options) {
+  if (options.snapshot_directory.empty()) return "";
+  std::string job = options.job_id.empty() ? "job" : options.job_id;
+  std::ranges::replace(job, '/', '_');
+  return options.snapshot_directory + "/" + job;
+}
+
 int64_t memory_limit(const PsServerOptions& options) {
   return options.memory_limit > 0 ? options.memory_limit : machine_memory() / 10 * 8;
 }
@@ -92,7 +100,7 @@ PsServer::Impl::Impl(PsServerOptions options)
                        .incarnation = options_.incarnation,
                        .secret = options_.secret,
                        .job_id = options_.job_id,
-                       .snapshot_directory = options_.snapshot_directory,
+                       .snapshot_directory = job_folder(options_),
                        .snapshot_interval = options_.snapshot_interval,
                        .threads = *threads_,
                        .budget = budget_,
@@ -272,6 +280,8 @@ void PsServer::Impl::manage() {
       }
     } catch (const Error& error) {
       fail(error);
+    } catch (const std::exception& error) {
+      fail(Error(ErrorCode::kResourceExhausted, error.what()));
     }
   }
 }

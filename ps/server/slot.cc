@@ -52,6 +52,7 @@ void Slot::promote(int64_t epoch) {
 void Slot::resign() {
   std::vector<std::shared_ptr<Ack>> acks;
   std::list<WaitingPull> pulls;
+  std::deque<std::function<void(std::shared_ptr<const Cut>)>> cuts;
   {
     MutexLock lock(mutex_);
     primary_ = false;
@@ -59,9 +60,15 @@ void Slot::resign() {
     for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
     unacknowledged_.clear();
     pulls.swap(waiting_);
+    // One that is on its way takes the first.
+    while (cut_queue_.size() > (cut_opening_ ? 1U : 0U)) {
+      cuts.push_back(std::move(cut_queue_.back()));
+      cut_queue_.pop_back();
+    }
   }
   for (const auto& ack : acks) ack->give_up();
   for (const WaitingPull& waiting : pulls) waiting.pull->responder->answer(wrong_view());
+  for (const auto& opened : cuts) opened(nullptr);
 }
 
 OutMessage Slot::wrong_view() const {

@@ -104,7 +104,8 @@ class Slot {
   // do.
   void tick(Clock::time_point now) EXCLUDES(mutex_);
 
-  // A cut of the log, as soon as the one before is closed: one at a time.
+  // A cut of the log, as soon as the one before is closed: one at a time. Null: this is not the
+  // primary any more.
   void open_cut(std::function<void(std::shared_ptr<const Cut>)> opened) EXCLUDES(mutex_);
   void close_cut(int64_t id) EXCLUDES(mutex_);
   // The open one with this id, which stays open until end_use(). Throws Error{kNotFound}.

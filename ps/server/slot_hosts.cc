@@ -125,6 +125,8 @@ void SlotHosts::begin(int index, Host& host, const SlotEntry& entry) {
       slot->promote(epoch);
     } catch (const Error& error) {
       failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
+    } catch (const std::exception& error) {
+      failed(Error(ErrorCode::kResourceExhausted, str_cat("slot ", index, ": ", error.what())));
     }
   });
 }
@@ -208,18 +210,19 @@ void SlotHosts::save(int index, Host& host) {
       const std::string bundle = next_snapshot(directory, index);
       write_snapshot(*cut, bundle, -1);
       remove_old_snapshots(directory, index, bundle);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       log_error(str_cat("slot ", index, " could not be written: ", error.what()));
     }
     owner->end_use();
     saving->store(false);
   };
-  slot.open_cut(
-      [&slot, &background = options_.background, write](const std::shared_ptr<const Cut>& cut) {
-        slot.use_cut(cut->id);
-        slot.close_cut(cut->id);  // as soon as nobody uses it
-        background.post([write, cut] { write(cut); });
-      });
+  slot.open_cut([&slot, &background = options_.background, write,
+                 saving = host.saving](const std::shared_ptr<const Cut>& cut) {
+    if (cut == nullptr) return saving->store(false);
+    slot.use_cut(cut->id);
+    slot.close_cut(cut->id);  // as soon as nobody uses it
+    background.post([write, cut] { write(cut); });
+  });
 }
 
 void SlotHosts::resign() {

@@ -57,13 +57,20 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
     throw invalid_argument("a pull of worker ", request.header.worker, ": the job has ",
                            setup->workers, " workers, counted from 0");
   }
+  size_t bytes = 0;
   for (const Section& section : request.sections) {
     auto list = list_of(section, *setup);
     if (list == nullptr) {
       return responder->answer(plain_answer(AnswerCode::kNeedKeys, options_.view.load()));
     }
+    bytes += list->keys.size() * row_bytes(request.header.row_type, section.header.dim);
     pull->shards |= list->shards;
     pull->lists.push_back(std::move(list));
+  }
+  if (bytes > kMaxMessageBytes) {
+    throw invalid_argument("a pull of worker ", request.header.worker, ": its answer would have ",
+                           bytes, " bytes, a message has at most ", kMaxMessageBytes,
+                           "; pull fewer rows at a time");
   }
   if ((pull->shards & ~options_.shards).any()) return responder->answer(wrong_view());
 
@@ -82,7 +89,7 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
     cut_used_ = Clock::now();
   }
   // What was acknowledged to a worker and is not here was lost with an earlier server.
-  if (header.acknowledged_step > ledger_.clock(header.worker).value_or(0)) {
+  if (header.step > 0 && header.acknowledged_step > ledger_.clock(header.worker).value_or(0)) {
     note_lost_steps(header.acknowledged_step);
     enter({.header = {.kind = EntryKind::kClock},
            .body = bytes_of(Step{header.acknowledged_step, header.worker})},

@@ -12,10 +12,9 @@ namespace {
 // More than a worker has under way at a time: an older gap is of pushes that were lost with the
 // rows of a server that came back from a snapshot.
 constexpr size_t kMostAbove = 4096;
-constexpr size_t kMostSteps = 4096;
+constexpr size_t kMostOpenSteps = 4096;
 constexpr size_t kMostRetired = 256;
 constexpr size_t kMostDropped = 4096;
-constexpr int kMostParts = 1 << 16;
 
 }  // namespace
 
@@ -28,7 +27,7 @@ void WorkerLedger::Worker::advance() {
     floor = std::max(floor, *above.begin());
     above.erase(above.begin());
   }
-  if (steps.size() > kMostSteps) clock = std::max(*clock, steps.begin()->first - 1);
+  if (steps.size() > kMostOpenSteps) clock = std::max(*clock, steps.begin()->first - 1);
   while (!steps.empty()) {
     const auto& [step, parts] = *steps.begin();
     const bool complete = static_cast<int>(parts.here.size()) == parts.parts;
@@ -39,7 +38,7 @@ void WorkerLedger::Worker::advance() {
 }
 
 WorkerLedger::Known WorkerLedger::knows(const RequestHeader& push) const {
-  if (push.worker >= workers()) return Known::kNo;
+  if (push.worker < 0 || push.worker >= workers()) return Known::kNo;
   const Worker& worker = at(push.worker);
   if (worker.dropped.contains(push.sequence)) return Known::kDropped;
   const bool known = push.sequence <= worker.floor || worker.above.contains(push.sequence);
@@ -51,20 +50,15 @@ void WorkerLedger::check(const RequestHeader& push) const {
     throw invalid_argument("a push of worker ", push.worker, ": the job has ", workers(),
                            " workers, counted from 0");
   }
-  if (push.parts > kMostParts) {
-    throw invalid_argument("worker ", push.worker, ", step ", push.step, ": expected at most ",
-                           kMostParts, " parts, found ", push.parts);
-  }
   const Worker& worker = at(push.worker);
   if (std::ranges::find(worker.retired, push.incarnation) != worker.retired.end()) {
     throw Error(ErrorCode::kCancelled,
                 str_cat("worker ", push.worker, " was started again: a push of its earlier ",
                         "incarnation ", push.incarnation, " counts no more"));
   }
-  const auto it = worker.steps.find(push.step);
-  if (it != worker.steps.end() && it->second.parts != push.parts) {
-    throw invalid_argument("worker ", push.worker, ", step ", push.step, ": it was in ",
-                           it->second.parts, " parts before, found ", push.parts);
+  if (worker.parts != 0 && worker.parts != push.parts) {
+    throw invalid_argument("worker ", push.worker, ", step ", push.step, ": its steps were in ",
+                           worker.parts, " parts before, found ", push.parts);
   }
 }
 
@@ -75,6 +69,7 @@ void WorkerLedger::record(const RequestHeader& push) {
     if (worker.retired.size() > kMostRetired) worker.retired.erase(worker.retired.begin());
     worker.incarnation = push.incarnation;
   }
+  worker.parts = push.parts;
   worker.above.insert(push.sequence);
   // Sequences count on through steps of as many parts: those of steps that were before the first
   // one here, or are lost, will never come.
@@ -112,6 +107,10 @@ void WorkerLedger::raise(int worker, int64_t step) {
 void WorkerLedger::restart(int64_t step) {
   for (Worker& worker : workers_) {
     worker.steps.clear();
+    worker.above.clear();
+    worker.dropped.clear();
+    // Later ones are not in the rows any more: they count when they come again.
+    worker.floor = static_cast<uint64_t>(step * worker.parts);
     worker.clock = step;
   }
   first_ = step;
@@ -169,6 +168,7 @@ void WorkerLedger::save(proto::SlotState& state) const {
     to.set_floor(worker.floor);
     to.mutable_above()->Add(worker.above.begin(), worker.above.end());
     to.mutable_dropped()->Add(worker.dropped.begin(), worker.dropped.end());
+    to.set_parts(worker.parts);
     to.set_has_clock(worker.clock.has_value());
     to.set_clock(worker.clock.value_or(0));
     for (const auto& [number, step] : worker.steps) {
@@ -192,6 +192,7 @@ void WorkerLedger::load(const proto::SlotState& state) {
     worker.floor = from.floor();
     worker.above.insert(from.above().begin(), from.above().end());
     worker.dropped.insert(from.dropped().begin(), from.dropped().end());
+    worker.parts = from.parts();
     if (from.has_clock()) worker.clock = from.clock();
     for (const auto& step : from.steps()) {
       worker.steps[step.step()] = {step.parts(), {step.here().begin(), step.here().end()}};

@@ -67,6 +67,7 @@ class WorkerLedger {
     uint64_t floor = 0;
     std::set<uint64_t> above, dropped;
     std::optional<int64_t> clock;
+    int parts = 0;  // of each step: sequences count on through steps of as many; 0: none came yet
     std::map<int64_t, Step> steps;  // after the clock
 
     void advance();

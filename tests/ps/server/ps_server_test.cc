@@ -193,7 +193,7 @@ TEST_F(PsServerTest, GoesOnFromItsLastSnapshotWithoutABackup) {
   }
   // Until a snapshot is there; rows are at least those of it.
   const auto deadline = std::chrono::steady_clock::now() + 20s;
-  while (io::list_checkpoints(options.snapshot_directory).empty()) {
+  while (io::list_checkpoints(options.snapshot_directory + "/job").empty()) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     std::this_thread::sleep_for(10ms);
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -298,10 +299,43 @@ TEST(Slot, LeavesItsTablesAloneWhenARequestIsBad) {
   RequestHeader other = header;
   other.worker = 5;
   refused(push_message(other, {{.keys = {1}, .rows = {1, 1}}}), "worker 5");
+  other.worker = -1'000'000;
+  refused(push_message(other, {{.keys = {1}, .rows = {1, 1}}}), "worker from 0 on");
+  other = header;
+  other.parts = 2;
+  refused(push_message(other, {{.keys = {1}, .rows = {1, 1}}}), "in 1 parts before");
+  other = header;
+  other.step = int64_t{1} << 60;
+  refused(push_message(other, {{.keys = {1}, .rows = {1, 1}}}), "expected a step");
   EXPECT_THAT(slot.rows({1}).at(1), ElementsAre(1, 1));
   EXPECT_EQ(slot.statistics().tables[0].rows, 1);
   EXPECT_EQ(slot.push(push_message(header, {{.keys = {1}, .rows = {1, 1}}})).code(),
             AnswerCode::kOk);
+}
+
+// Sequences follow from steps: those behind the checkpoint come again, with other gradients.
+TEST(Slot, CountsPushesThatARestoredCheckpointDoesNotHave) {
+  SlotRig slot;
+  slot.set_up(setup_of({sum_table()}, 1, proto::Setup::SYNC));
+  for (int64_t step = 1; step <= 3; ++step) slot.push(0, step, {{1, {1, 1}}});
+  std::promise<bool> cleared;
+  slot->clear(1, false, [&](bool ok) { cleared.set_value(ok); });
+  ASSERT_TRUE(cleared.get_future().get());
+  EXPECT_EQ(slot.push(0, 1, {{1, {1, 1}}}).code(), AnswerCode::kOk);
+  EXPECT_THAT(slot.rows({1}).at(1), ElementsAre(0, 0)) << "step 1 is in the checkpoint";
+  slot.push(0, 2, {{1, {5, 5}}});
+  slot.push(0, 3, {{1, {6, 6}}});
+  EXPECT_THAT(slot.rows({1}).at(1), ElementsAre(11, 11));
+  EXPECT_EQ(slot->finished_step(), 3);
+}
+
+// Nothing forbids to name one list many times; its rows would be made for each.
+TEST(Slot, RefusesAPullWhoseAnswerIsTooLong) {
+  SlotRig slot;
+  slot.set_up(setup_of({sum_table("t", 1 << 20)}, 1, proto::Setup::ASYNC));
+  std::vector<int64_t> keys(300);
+  std::iota(keys.begin(), keys.end(), 0);
+  EXPECT_THAT(slot.ask(0, 0, keys).error().what(), HasSubstr("pull fewer rows"));
 }
 
 TEST(Slot, RefusesAJobThatDiffersFromTheFirst) {
