@@ -55,21 +55,23 @@ ClientStore::~ClientStore() {
 
 void ClientStore::prefetch(int64_t step, std::span<const KeyList> lists) {
   if (ahead_) ahead_->wait();  // of a step that never came
-  ahead_ = std::make_shared<Ahead>();
-  ahead_->step = step;
+  ahead_ = nullptr;
+  const auto ahead = std::make_shared<Ahead>();
+  ahead->step = step;
   guarded([&] {
     for (const KeyList& list : lists) {
-      ahead_->lists.push_back({list.table,
-                               {list.keys.begin(), list.keys.end()},
-                               client_->prepare(list.table, list.keys)});
+      ahead->lists.push_back({list.table,
+                              {list.keys.begin(), list.keys.end()},
+                              client_->prepare(list.table, list.keys)});
       const auto dim = static_cast<size_t>(tables()[static_cast<size_t>(list.table)].dim);
-      ahead_->rows.emplace_back(list.keys.size() * dim);
-      ahead_->tables.push_back({list.table, ahead_->lists.back().set});
-      ahead_->targets.push_back(ahead_->rows.back().data());
+      ahead->rows.emplace_back(list.keys.size() * dim);
+      ahead->tables.push_back({list.table, ahead->lists.back().set});
+      ahead->targets.push_back(ahead->rows.back().data());
     }
-    client_->pull_async(step, ahead_->tables, ahead_->targets,
-                        [ahead = ahead_](auto error) { ahead->finish(std::move(error)); });
+    client_->pull_async(step, ahead->tables, ahead->targets,
+                        [ahead](auto error) { ahead->finish(std::move(error)); });
   });
+  ahead_ = ahead;  // not before somebody will finish it
 }
 
 template <typename Call>
