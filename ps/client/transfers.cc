@@ -46,6 +46,10 @@ OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const
   RequestHeader header = bundle.header;
   header.view = destination.view;
   header.acknowledged_step = memory.acknowledged_step();
+  if (header.kind == RequestKind::kPull && header.step > 0) {
+    // Rows of a step that is over are no claim about later ones.
+    header.acknowledged_step = std::min(header.acknowledged_step, header.step - 1);
+  }
   std::vector<std::byte> bytes;
   append(bytes, header);
   OutMessage message;
@@ -191,7 +195,7 @@ void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<
                       .snapshot = snapshots.empty() ? 0 : snapshots[static_cast<size_t>(slot)]};
     Parcel parcel = this->parcel(bundle, str_cat("pull of step ", step));
     // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
-    parcel.resend_after *= 5;
+    parcel.resend_after *= 2;
     parcel.done = [this, bundle = bundle](const Message& answer, std::unique_ptr<Error> error) {
       finish(bundle, answer, std::move(error));
     };

@@ -77,7 +77,7 @@ TEST(KeySetTest, AddsRepeatedKeysAndFindsEachRowAgain) {
   std::mt19937_64 random(7);
   for (const int slots : {1, 2, 5}) {
     for (const int64_t dim : {1, 4}) {
-      for (const int64_t range : {3, 20'000, 1'000'000'000'000'000}) {
+      for (const int64_t range : {int64_t{3}, int64_t{20'000}, int64_t{1'000'000'000'000'000}}) {
         const auto tables = one_table(dim);
         std::vector<int64_t> keys(range == 3 ? 3000 : 40'000);
         for (int64_t& key : keys) key = static_cast<int64_t>(random() >> 1) % range;
