@@ -297,9 +297,15 @@ void ServerTraining::save(int64_t step) {
   const std::string prefix =
       rows_prefix((fs::absolute(options_.checkpoints) / str_cat("ckpt-", step)).string());
   fs::create_directories(fs::path(prefix).parent_path());
-  const int64_t snapshot = client_->open_snapshot();
-  const int64_t written = client_->save_snapshot(snapshot, prefix);
-  client_->close_snapshot(snapshot);
+  int64_t written = 0;
+  try {
+    const int64_t snapshot = client_->open_snapshot();
+    written = client_->save_snapshot(snapshot, prefix);
+    client_->close_snapshot(snapshot);
+  } catch (const Error& error) {
+    fault_ = error;
+    throw;
+  }
   log_info(str_cat("saved ", written, " rows in ", prefix));
 }
 

@@ -53,8 +53,8 @@ class ServerTraining {
   void save(int64_t step);
   void forget(std::span<const io::CheckpointInfo> kept) const;
 
-  // The servers' error that ended a step; nothing: it was another one.
-  const std::optional<Error>& fault() const { return store_->fault(); }
+  // The servers' error that ended a step or a checkpoint; nothing: it was another one.
+  const std::optional<Error>& fault() const { return fault_ ? fault_ : store_->fault(); }
   // Returns when all workers call it.
   void finish();
   std::string describe() const;  // tables and where they are, for the log
@@ -79,6 +79,7 @@ class ServerTraining {
   std::shared_ptr<ps::PsClient> client_;
   std::shared_ptr<ps::ClientStore> store_;
   int64_t epoch_ = 0;  // that was left last
+  std::optional<Error> fault_;
   // From a batch to the keys that its step looks up: lists, and the table of each.
   std::unique_ptr<Function> next_keys_;
   std::vector<Tensor> keys_;

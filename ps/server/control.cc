@@ -57,14 +57,16 @@ void in_background(const ControlContext& context, const std::shared_ptr<Reply>& 
   });
 }
 
-void open_snapshot(const ControlContext& context, const std::shared_ptr<Reply>& reply) {
-  context.slot->open_cut([reply](const std::shared_ptr<const Cut>& cut) {
-    if (cut == nullptr) return reply->not_here();
-    proto::ControlAnswer answer;
-    answer.set_snapshot(cut->id);
-    answer.set_step(cut->step);
-    reply->answer(answer);
-  });
+void open_snapshot(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
+  context.slot->open_cut(
+      [reply](const std::shared_ptr<const Cut>& cut) {
+        if (cut == nullptr) return reply->not_here();
+        proto::ControlAnswer answer;
+        answer.set_snapshot(cut->id);
+        answer.set_step(cut->step);
+        reply->answer(answer);
+      },
+      worker);
 }
 
 void save_snapshot(const ControlContext& context, const proto::SaveSnapshot& request,
@@ -147,7 +149,7 @@ void control(const ControlContext& context, const Request& request,
       case proto::ControlRequest::kSetup:
         return slot.set_up(message.setup().SerializeAsString(), when_done(slot, reply));
       case proto::ControlRequest::kOpenSnapshot:
-        return open_snapshot(context, reply);
+        return open_snapshot(context, request.header.worker, reply);
       case proto::ControlRequest::kCloseSnapshot:
         slot.close_cut(message.close_snapshot().snapshot());
         return reply->answer({});

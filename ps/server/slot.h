@@ -105,8 +105,10 @@ class Slot {
   void tick(Clock::time_point now) EXCLUDES(mutex_);
 
   // A cut of the log, as soon as the one before is closed: one at a time. Null: this is not the
-  // primary any more.
-  void open_cut(std::function<void(std::shared_ptr<const Cut>)> opened) EXCLUDES(mutex_);
+  // primary any more. `worker`: who asks; one that asks again was started again and will not close
+  // what it opened before. −1: this server.
+  void open_cut(std::function<void(std::shared_ptr<const Cut>)> opened, int worker = -1)
+      EXCLUDES(mutex_);
   void close_cut(int64_t id) EXCLUDES(mutex_);
   // The open one with this id, which stays open until end_use(). Throws Error{kNotFound}.
   std::shared_ptr<const Cut> use_cut(int64_t id) EXCLUDES(mutex_);
@@ -231,7 +233,12 @@ class Slot {
   int cut_users_ GUARDED_BY(mutex_) = 0;
   int64_t cuts_ GUARDED_BY(mutex_) = 0;
   Clock::time_point cut_used_ GUARDED_BY(mutex_);
-  std::deque<std::function<void(std::shared_ptr<const Cut>)>> cut_queue_ GUARDED_BY(mutex_);
+  struct WantedCut {
+    std::function<void(std::shared_ptr<const Cut>)> opened;
+    int worker = -1;
+  };
+  std::deque<WantedCut> cut_queue_ GUARDED_BY(mutex_);
+  int cut_worker_ GUARDED_BY(mutex_) = -1;  // who opened the one that is open
 
   // Of a backup.
   int64_t attempt_ GUARDED_BY(mutex_) = 0;

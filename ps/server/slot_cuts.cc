@@ -3,11 +3,16 @@
 
 namespace trireme::ps {
 
-void Slot::open_cut(std::function<void(std::shared_ptr<const Cut>)> opened) {
+void Slot::open_cut(std::function<void(std::shared_ptr<const Cut>)> opened, int worker) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  cut_queue_.push_back(std::move(opened));
-  if (cut_ == nullptr && !cut_opening_) start_cut(dispatch);
+  cut_queue_.push_back({std::move(opened), worker});
+  if (cut_ == nullptr && !cut_opening_) {
+    start_cut(dispatch);
+  } else if (cut_ != nullptr && !cut_closing_ && worker >= 0 && worker == cut_worker_) {
+    cut_closing_ = true;
+    if (cut_users_ == 0) finish_cut(dispatch);
+  }
   dispatch.post();
 }
 
@@ -28,15 +33,21 @@ void Slot::start_cut(Dispatch& dispatch) {
   };
   dispatch.add(make_job(shards_, options_.shards, 0, open, [this, cut] {
     std::function<void(std::shared_ptr<const Cut>)> opened;
+    bool is_forgotten = false;
     {
       MutexLock lock(mutex_);
       cut_ = cut;
       cut_opening_ = cut_closing_ = false;
       cut_used_ = Clock::now();
-      opened = std::move(cut_queue_.front());
+      opened = std::move(cut_queue_.front().opened);
+      cut_worker_ = cut_queue_.front().worker;
       cut_queue_.pop_front();
+      for (const WantedCut& next : cut_queue_) {
+        is_forgotten |= next.worker >= 0 && next.worker == cut_worker_;
+      }
     }
     opened(cut);
+    if (is_forgotten) close_cut(cut->id);
   }));
 }
 

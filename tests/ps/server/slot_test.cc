@@ -255,6 +255,20 @@ TEST(Slot, OpensASecondSnapshotWhenTheFirstIsClosed) {
   EXPECT_THAT(slot.rows({1}, future.get()->id).at(1), ElementsAre(2, 2));
 }
 
+// It was started again: nobody else would close what it opened before its death.
+TEST(Slot, AWorkerThatOpensAnotherSnapshotHasForgottenTheFirst) {
+  SlotRig slot;
+  slot.set_up(setup_of({sum_table()}, 1, proto::Setup::ASYNC));
+  slot.push(0, 1, {{1, {1, 1}}});
+  for (int again = 0; again < 3; ++again) {
+    std::promise<std::shared_ptr<const Cut>> opened;
+    auto future = opened.get_future();
+    slot->open_cut([&](std::shared_ptr<const Cut> cut) { opened.set_value(std::move(cut)); }, 0);
+    ASSERT_EQ(future.wait_for(20s), std::future_status::ready) << again;
+    EXPECT_THAT(slot.rows({1}, future.get()->id).at(1), ElementsAre(1, 1));
+  }
+}
+
 TEST(Slot, RefusesAPushThatWouldExceedItsMemory) {
   constexpr int64_t kLimit = int64_t{4} << 20;
   SlotRig slot(kLimit);
