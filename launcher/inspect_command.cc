@@ -8,6 +8,7 @@
 #include "core/io/inspect.h"
 #include "core/ops/ops.h"
 #include "launcher/commands.h"
+#include "ps/server/inspect_snapshot.h"
 
 namespace trireme {
 namespace {
@@ -34,16 +35,20 @@ void add_inspect_command(CLI::App& app) {
     bool dot = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("inspect", "Print a checkpoint or a graph as text");
-  command->footer("Example:\n  trireme inspect runs/digits_lenet/checkpoints");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Print a checkpoint, rows of parameter servers or a graph as text");
+  command->footer(
+      "Examples:\n  trireme inspect runs/digits_lenet/checkpoints\n"
+      "  trireme inspect runs/criteo_dlrm/checkpoints/rows/ckpt-977.ps");
   command
       ->add_option("PATH", options->path,
-                   "A checkpoint (prefix, .index file or folder) or a .graph file")
+                   "A checkpoint (prefix, .index file or folder), a .ps file or a .graph file")
       ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
   command->callback([options] {
     auto inspectors = io::checkpoint_inspectors();
-    inspectors.insert(inspectors.begin(), graph_inspector(options->dot));
+    inspectors.insert(inspectors.begin(),
+                      {graph_inspector(options->dot), ps::snapshot_inspector()});
     std::cout << io::inspect(options->path, inspectors);
   });
 }

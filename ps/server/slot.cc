@@ -62,7 +62,7 @@ void Slot::resign() {
     pulls.swap(waiting_);
     // One that is on its way takes the first.
     while (cut_queue_.size() > (cut_opening_ ? 1U : 0U)) {
-      cuts.push_back(std::move(cut_queue_.back()));
+      cuts.push_back(std::move(cut_queue_.back().opened));
       cut_queue_.pop_back();
     }
   }

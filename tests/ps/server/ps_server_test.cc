@@ -10,6 +10,7 @@
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/directory_client.h"
 #include "ps/client/ps_client.h"
+#include "ps/server/inspect_snapshot.h"
 #include "tests/ps/server/slot_rig.h"
 #include "tests/support/process.h"
 
@@ -280,6 +281,10 @@ TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
     keys.insert(keys.end(), rows.begin(), rows.end());
   }
   EXPECT_EQ(static_cast<int64_t>(keys.size()), written);
+  const io::Inspector inspector = snapshot_inspector();
+  EXPECT_TRUE(inspector.detect(prefix + ".ps"));
+  EXPECT_THAT(inspector.print(prefix + ".ps"),
+              HasSubstr(str_cat("sparse: ", written, " rows of 4")));
   saved = pull(client, 0, keys, snapshot);
   client.close_snapshot(snapshot);
   stop = true;
