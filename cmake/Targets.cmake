@@ -16,7 +16,7 @@ endfunction()
 # libraries that are not instrumented (gRPC, Open MPI) are left out, since how their threads synchronise is, too.
 set(TRIREME_TEST_ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(TRIREME_SANITIZER STREQUAL "thread")
-  list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1" "TSAN_OPTIONS=ignore_noninstrumented_modules=1")
+  list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1" "TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
 endif()
 
 # trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL]): one GoogleTest program. SERIAL: it

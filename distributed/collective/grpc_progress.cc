@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "core/base/hand_over.h"
+
 namespace trireme {
 namespace {
 
@@ -18,6 +20,7 @@ constexpr std::chrono::milliseconds kYield{10};
 class WakeUp final : public GrpcEvent {
  public:
   void set(grpc::CompletionQueue* queue) {
+    hand_over(static_cast<GrpcEvent*>(this));
     alarm_.Set(queue, gpr_now(GPR_CLOCK_MONOTONIC), static_cast<GrpcEvent*>(this));
   }
   void done(bool /*ok*/) override { delete this; }
@@ -46,7 +49,10 @@ bool GrpcProgress::run_one(TimePoint deadline) {
   void* tag = nullptr;
   bool ok = false;
   const auto status = queue_->AsyncNext(&tag, &ok, to_gpr(deadline));
-  if (status == grpc::CompletionQueue::GOT_EVENT) static_cast<GrpcEvent*>(tag)->done(ok);
+  if (status == grpc::CompletionQueue::GOT_EVENT) {
+    take_over(tag);
+    static_cast<GrpcEvent*>(tag)->done(ok);
+  }
   return status != grpc::CompletionQueue::SHUTDOWN;
 }
 

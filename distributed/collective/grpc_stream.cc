@@ -9,6 +9,8 @@
 #include <new>
 #include <utility>
 
+#include "core/base/hand_over.h"
+
 namespace trireme {
 namespace {
 
@@ -28,12 +30,15 @@ grpc::Slice copy_of(const SegmentHeader& header, const void* data, size_t bytes)
 
 grpc::Slice borrow(const void* data, size_t bytes, const GrpcBorrowed& borrowed) {
   borrowed->fetch_add(1, std::memory_order_relaxed);
+  // On any thread of gRPC.
   const auto give_back = [](void* counter) {
+    take_over(counter);
     const std::unique_ptr<GrpcBorrowed> one(static_cast<GrpcBorrowed*>(counter));
     (*one)->fetch_sub(1, std::memory_order_release);
   };
-  return {grpc_slice_new_with_user_data(const_cast<void*>(data), bytes, give_back,
-                                        new GrpcBorrowed(borrowed)),
+  auto* const counter = new GrpcBorrowed(borrowed);
+  hand_over(counter);
+  return {grpc_slice_new_with_user_data(const_cast<void*>(data), bytes, give_back, counter),
           grpc::Slice::STEAL_REF};
 }
 

@@ -11,6 +11,8 @@
 #include <climits>
 #include <utility>
 
+#include "core/base/hand_over.h"
+
 namespace trireme {
 namespace {
 
@@ -52,9 +54,13 @@ class Dialled final : public GrpcDialledStream {
         if (!read || metadata.find(kWelcomeKey) == metadata.end()) return end();
         state_.store(State::kWelcome, std::memory_order_release);
       });
-      call_->ReadInitialMetadata(&step_);
+      auto& call = *call_;  // read before another thread may have it
+      hand_over(&step_);
+      call.ReadInitialMetadata(&step_);
     });
-    call_->StartCall(&step_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&step_);
+    call.StartCall(&step_);
   }
 
   State state() const override { return state_.load(std::memory_order_acquire); }
@@ -73,15 +79,21 @@ class Dialled final : public GrpcDialledStream {
 
  protected:
   void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
-    call_->Read(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Read(buffer, event);
   }
   void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
-    call_->Write(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Write(buffer, event);
   }
   void start_cancel() override { context_.TryCancel(); }
   void start_end(std::function<void(const std::string&)> then) override {
     on_next([this, then = std::move(then)](bool) { then(status_.error_message()); });
-    call_->Finish(&status_, &step_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&step_);
+    call.Finish(&status_, &step_);
   }
 
  private:
@@ -99,7 +111,9 @@ class Dialled final : public GrpcDialledStream {
   }
   void end() {
     on_next([this](bool) { state_.store(State::kRefused, std::memory_order_release); });
-    call_->Finish(&status_, &step_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&step_);
+    call.Finish(&status_, &step_);
   }
 
   std::shared_ptr<grpc::Channel> channel_;
@@ -143,7 +157,9 @@ class Accepted final : public GrpcAcceptedStream {
   void welcome() override {
     context_->AddInitialMetadata(kWelcomeKey, "1");
     step_.keep = shared_from_this();
-    call_->SendInitialMetadata(&step_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&step_);
+    call.SendInitialMetadata(&step_);
   }
   void refuse(const Error& why) override {
     const auto code = [&] {
@@ -159,15 +175,21 @@ class Accepted final : public GrpcAcceptedStream {
       }
     }();
     step_.keep = shared_from_this();
-    call_->Finish({code, why.what()}, &step_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&step_);
+    call.Finish({code, why.what()}, &step_);
   }
 
  protected:
   void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
-    call_->Read(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Read(buffer, event);
   }
   void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
-    call_->Write(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Write(buffer, event);
   }
   void start_cancel() override { context_->TryCancel(); }
   void start_end(std::function<void(const std::string&)> then) override { then(""); }
@@ -229,6 +251,7 @@ std::shared_ptr<GrpcDialledStream> GrpcDialledStream::dial(int socket, const Grp
 void request_call(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue,
                   const GrpcListener& listener, OnGrpcCall on_call) {
   auto* pending = new PendingCall(listener, std::move(on_call));
+  hand_over(static_cast<GrpcEvent*>(pending));
   service.RequestCall(pending->context.get(), pending->call.get(), &queue, &queue,
                       static_cast<GrpcEvent*>(pending));
 }

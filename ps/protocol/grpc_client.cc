@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/hand_over.h"
 #include "core/base/heap.h"
 #include "core/base/logging.h"
 
@@ -71,10 +72,14 @@ class DialledStream final : public GrpcStream {
  protected:
   void start_opening(GrpcEvent* event) override {
     started_.then = [this, event](bool ok) {
-      if (ok) return call_->ReadInitialMetadata(event);
-      event->done(false);
+      if (!ok) return event->done(false);
+      auto& call = *call_;  // read before another thread may have it
+      hand_over(event);
+      call.ReadInitialMetadata(event);
     };
-    call_->StartCall(&started_);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(&started_);
+    call.StartCall(&started_);
   }
   void opened() override {
     const auto& metadata = context_->GetServerInitialMetadata();
@@ -85,13 +90,21 @@ class DialledStream final : public GrpcStream {
                                        : std::string(host->second.data(), host->second.size()));
   }
   void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
-    call_->Read(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Read(buffer, event);
   }
   void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
-    call_->Write(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Write(buffer, event);
   }
   void start_cancel() override { context_->TryCancel(); }
-  void start_finish(GrpcEvent* event) override { call_->Finish(&status_, event); }
+  void start_finish(GrpcEvent* event) override {
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Finish(&status_, event);
+  }
   Error finished() override {
     call_ = nullptr;
     context_ = nullptr;

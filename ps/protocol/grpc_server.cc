@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/hand_over.h"
 #include "core/base/heap.h"
 #include "core/base/logging.h"
 
@@ -39,6 +40,7 @@ class AcceptedStream final : public GrpcStream {
 
   void request(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue,
                GrpcEvent* event) {
+    hand_over(event);
     service.RequestCall(context_.get(), call_.get(), &queue, &queue, event);
   }
 
@@ -65,15 +67,27 @@ class AcceptedStream final : public GrpcStream {
   }
 
  protected:
-  void start_opening(GrpcEvent* event) override { call_->SendInitialMetadata(event); }
+  void start_opening(GrpcEvent* event) override {
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.SendInitialMetadata(event);
+  }
   void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
-    call_->Read(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Read(buffer, event);
   }
   void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
-    call_->Write(buffer, event);
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Write(buffer, event);
   }
   void start_cancel() override { context_->TryCancel(); }
-  void start_finish(GrpcEvent* event) override { call_->Finish(status_, event); }
+  void start_finish(GrpcEvent* event) override {
+    auto& call = *call_;  // read before another thread may have it
+    hand_over(event);
+    call.Finish(status_, event);
+  }
   Error finished() override {
     call_ = nullptr;
     context_ = nullptr;

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/hand_over.h"
+
 namespace trireme::ps {
 namespace {
 
@@ -23,9 +25,15 @@ constexpr int kWindowBytes = 8 << 20;
 
 // Refers to memory that `owner` keeps alive.
 grpc::Slice borrow(std::shared_ptr<const void> owner, std::span<const std::byte> bytes) {
-  const auto let_go = [](void* held) { delete static_cast<std::shared_ptr<const void>*>(held); };
+  // On any thread of gRPC.
+  const auto let_go = [](void* held) {
+    take_over(held);
+    delete static_cast<std::shared_ptr<const void>*>(held);
+  };
+  auto* const held = new std::shared_ptr<const void>(std::move(owner));
+  hand_over(held);
   return {grpc_slice_new_with_user_data(const_cast<std::byte*>(bytes.data()), bytes.size(), let_go,
-                                        new std::shared_ptr<const void>(std::move(owner))),
+                                        held),
           grpc::Slice::STEAL_REF};
 }
 
@@ -33,6 +41,7 @@ grpc::Slice borrow(std::shared_ptr<const void> owner, std::span<const std::byte>
 class WakeUp final : public GrpcEvent {
  public:
   void set(grpc::CompletionQueue& queue) {
+    hand_over(static_cast<GrpcEvent*>(this));
     alarm_.Set(&queue, gpr_now(GPR_CLOCK_MONOTONIC), static_cast<GrpcEvent*>(this));
   }
   void done(bool /*ok*/) override { delete this; }
@@ -72,7 +81,9 @@ void run_events(grpc::CompletionQueue& queue,
     const gpr_timespec until = tick ? to_gpr(tick()) : gpr_inf_future(GPR_CLOCK_MONOTONIC);
     const auto status = queue.AsyncNext(&tag, &ok, until);
     if (status == grpc::CompletionQueue::SHUTDOWN) return;
-    if (status == grpc::CompletionQueue::GOT_EVENT) static_cast<GrpcEvent*>(tag)->done(ok);
+    if (status != grpc::CompletionQueue::GOT_EVENT) continue;
+    take_over(tag);
+    static_cast<GrpcEvent*>(tag)->done(ok);
   }
 }
 

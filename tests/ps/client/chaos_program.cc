@@ -75,10 +75,12 @@ void work(char** argv) {
   options.shared_memory = rank != 0;  // one of them through TCP
   options.timeout = 30s;
   options.resend_after = 100ms;
-  options.connect = [seed = incarnation * 100 +
-                            static_cast<uint64_t>(rank)](const ConnectOptions& connect) mutable {
+  // Each connection has a thread that makes it.
+  const auto seed =
+      std::make_shared<std::atomic<uint64_t>>(incarnation * 100 + static_cast<uint64_t>(rank));
+  options.connect = [seed](const ConnectOptions& connect) {
     trireme::testing::RpcFaults faults;
-    faults.seed = seed += 1'000'003;
+    faults.seed = *seed += 1'000'003;
     faults.cut = 0.001;
     faults.lose_request = 0.01;
     faults.lose_answer = 0.01;

@@ -17,10 +17,10 @@ class Wire final : public LogSink {
   Wire(SlotRig& backup, int64_t attempt) : backup_(backup), attempt_(attempt) {}
 
   void send(LogEntry entry) override {
+    MutexLock lock(mutex_);  // rows come from the shards' threads
     entry.header.epoch = 1;
     entry.header.attempt = attempt_;
     entry.header.position = ++position_;
-    MutexLock lock(mutex_);
     entries_.push_back(joined(entry_request(entry, 0, 1)));
   }
   // Delivers what was sent so far, each `times` times.
