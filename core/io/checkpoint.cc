@@ -275,6 +275,7 @@ bool CheckpointManager::remove_old(std::vector<CheckpointInfo>& all) const {
   for (const std::string& name : names_with_index(directory_)) {
     if (is_own(name) && name.ends_with(kReplacedSuffix)) remove_bundle(join(directory_, name));
   }
+  remove_orphans();
   const auto keep = static_cast<size_t>(options_.keep_last);
   if (keep == 0 || all.size() <= keep) return false;
   const auto kept_best = best();
@@ -288,6 +289,24 @@ bool CheckpointManager::remove_old(std::vector<CheckpointInfo>& all) const {
   }
   all = std::move(kept);
   return true;
+}
+
+// Data without an index: a writer was killed while it removed a bundle, index first, or while it
+// protected one.
+void CheckpointManager::remove_orphans() const {
+  std::vector<std::string> orphans;
+  std::error_code error;
+  for (fs::directory_iterator it(directory_, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string file = it->path().filename().string();
+    const size_t end_of_name = file.find(".data-");
+    if (end_of_name == std::string::npos) continue;
+    const std::string name = file.substr(0, end_of_name);
+    if (is_own(name) && !fs::exists(index_path(join(directory_, name)))) {
+      orphans.push_back(it->path().string());
+    }
+  }
+  for (const std::string& orphan : orphans) remove_or_warn(orphan);
 }
 
 bool CheckpointManager::is_own(std::string_view name) const {

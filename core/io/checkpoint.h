@@ -79,6 +79,7 @@ class CheckpointManager {
   bool is_own(std::string_view name) const;
   void write_state(std::span<const CheckpointInfo> all) const;
   bool remove_old(std::vector<CheckpointInfo>& all) const;  // true when `all` is shorter now
+  void remove_orphans() const;
 
   std::string directory_;
   CheckpointOptions options_;

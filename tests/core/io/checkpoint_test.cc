@@ -250,7 +250,8 @@ TEST(Checkpoint, SurvivesBeingKilled) {
   }
   EXPECT_GT(last_told, 10) << "the child never got far: nothing was tested";
   reader.save(last_told + 100, state_at(last_told + 100));
-  EXPECT_EQ(files_in(dir.path()).size(), 3u) << "something of the killed writers is left";
+  EXPECT_THAT(files_in(dir.path()), ::testing::SizeIs(3))
+      << "something of the killed writers is left";
 }
 
 }  // namespace
