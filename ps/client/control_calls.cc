@@ -10,12 +10,13 @@
 namespace trireme::ps {
 
 OutMessage control_message(const PsClientOptions& options, int slot, const Destination& destination,
-                           const proto::ControlRequest& request) {
+                           const proto::ControlRequest& request, int64_t acknowledged_step) {
   const RequestHeader header{.kind = RequestKind::kControl,
                              .slot = slot,
                              .view = destination.view,
                              .worker = options.worker,
-                             .incarnation = options.incarnation};
+                             .incarnation = options.incarnation,
+                             .acknowledged_step = acknowledged_step};
   std::vector<std::byte> bytes(sizeof(header) + request.ByteSizeLong());
   std::memcpy(bytes.data(), &header, sizeof(header));
   request.SerializeToArray(bytes.data() + sizeof(header),

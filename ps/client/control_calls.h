@@ -18,7 +18,7 @@ class ControlRequest;
 }  // namespace proto
 
 OutMessage control_message(const PsClientOptions& options, int slot, const Destination& destination,
-                           const proto::ControlRequest& request);
+                           const proto::ControlRequest& request, int64_t acknowledged_step = 0);
 // Throws Error{kDataLoss} for an answer that is none.
 proto::ControlAnswer control_answer(const Message& message);
 

@@ -232,7 +232,10 @@ class PsClient::Impl {
     options.setup_timeout = kSetupPatience * options_.resend_after;
     if (options_.connect) options.connect = options_.connect;
     options.make_setup = [this](int slot, const Destination& destination) {
-      return control_message(options_, slot, destination, setup_);
+      // One that comes back from a snapshot hears at once for which pushes it need not wait: this
+      // worker may be waiting for the others, and have nothing to pull or push.
+      return control_message(options_, slot, destination, setup_,
+                             transfers_->acknowledged_step(slot));
     };
     options.on_setup = [this](int slot, const SlotEntry& entry, const Message& answer) {
       note_setup(slot, entry, answer);

@@ -147,7 +147,8 @@ void control(const ControlContext& context, const Request& request,
   try {
     switch (message.request_case()) {
       case proto::ControlRequest::kSetup:
-        return slot.set_up(message.setup().SerializeAsString(), when_done(slot, reply));
+        slot.set_up(message.setup().SerializeAsString(), when_done(slot, reply));
+        return slot.hear(request.header);
       case proto::ControlRequest::kOpenSnapshot:
         return open_snapshot(context, request.header.worker, reply);
       case proto::ControlRequest::kCloseSnapshot:

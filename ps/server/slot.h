@@ -92,6 +92,8 @@ class Slot {
   // is not the primary any more.
   using Done = std::function<void(bool)>;
   void set_up(std::string_view serialized_setup, Done done) EXCLUDES(mutex_);
+  // What a worker says that it was acknowledged, which may be lost here.
+  void hear(const RequestHeader& header) EXCLUDES(mutex_);
   void assign(std::string_view serialized_assign, Done done) EXCLUDES(mutex_);
   void evict(Done done) EXCLUDES(mutex_);
   void clear(int64_t step, bool keep_rows, Done done) EXCLUDES(mutex_);
@@ -168,6 +170,7 @@ class Slot {
                     Dispatch& dispatch) REQUIRES(mutex_);
   void order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
   bool admit(const std::shared_ptr<Push>& push, std::unique_ptr<Responder>& responder);
+  void pass_lost_steps(const RequestHeader& header, Dispatch& dispatch) REQUIRES(mutex_);
   bool is_ready(const Pull& pull) const REQUIRES(mutex_);
   void serve_waiting(Dispatch& dispatch) REQUIRES(mutex_);
   std::string waits_for(const Pull& pull) const REQUIRES(mutex_);

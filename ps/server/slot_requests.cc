@@ -88,14 +88,7 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
     }
     cut_used_ = Clock::now();
   }
-  // What was acknowledged to a worker and is not here was lost with an earlier server.
-  if (header.step > 0 && header.acknowledged_step > ledger_.clock(header.worker).value_or(0)) {
-    note_lost_steps(header.acknowledged_step);
-    enter({.header = {.kind = EntryKind::kClock},
-           .body = bytes_of(Step{header.acknowledged_step, header.worker})},
-          nullptr, dispatch);
-    serve_waiting(dispatch);
-  }
+  if (header.step > 0) pass_lost_steps(header, dispatch);
   pull->responder = std::move(responder);
   if (!first_pulled_ && header.step > 0) first_pulled_ = before_first_step(header.step);
   if (is_ready(*pull)) {
@@ -103,6 +96,24 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
   } else {
     waiting_.push_back({Clock::now() + setup->timeout, std::move(pull)});
   }
+  dispatch.post();
+}
+
+// What was acknowledged to a worker and is not here was lost with an earlier server.
+void Slot::pass_lost_steps(const RequestHeader& header, Dispatch& dispatch) {
+  if (header.acknowledged_step <= ledger_.clock(header.worker).value_or(0)) return;
+  note_lost_steps(header.acknowledged_step);
+  enter({.header = {.kind = EntryKind::kClock},
+         .body = bytes_of(Step{header.acknowledged_step, header.worker})},
+        nullptr, dispatch);
+  serve_waiting(dispatch);
+}
+
+void Slot::hear(const RequestHeader& header) {
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_ || setup_ == nullptr || header.worker >= setup_->workers) return;
+  pass_lost_steps(header, dispatch);
   dispatch.post();
 }
 

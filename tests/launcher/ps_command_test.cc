@@ -68,7 +68,7 @@ class PsCommandTest : public ::testing::Test {
 
 // With two replicas nobody notices that a server is killed: every number of the log is the same.
 TEST_F(PsCommandTest, BackupsTakeOverFromKilledServers) {
-  const Words set = {"--set", "epochs=40", "--set", "checkpoint.off=true"};
+  const Words set = {"--set", "epochs=200", "--set", "checkpoint.off=true"};
   const Words servers = {"--workers", "2", "--ps", "2", "--ps-replicas", "2"};
   const ProcessResult calm = Process(launch("calm", servers, set)).wait(120s);
   ASSERT_EQ(calm.exit_code, 0) << calm.err;
@@ -94,7 +94,7 @@ TEST_F(PsCommandTest, BackupsTakeOverFromKilledServers) {
 
 // With one replica the job goes on from the server's last snapshot, and says what was lost.
 TEST_F(PsCommandTest, AServerWithoutBackupGoesOnFromItsSnapshot) {
-  const Words set = {"--set", "epochs=60", "--set", "checkpoint.off=true"};
+  const Words set = {"--set", "epochs=300", "--set", "checkpoint.off=true"};
   Process job(launch(
       "alone",
       {"--workers", "2", "--ps", "2", "--max-restarts", "3", "--ps-snapshot-interval", "1"}, set));

@@ -327,6 +327,18 @@ TEST(Slot, LeavesItsTablesAloneWhenARequestIsBad) {
             AnswerCode::kOk);
 }
 
+// A worker that waits for the others sends nothing else.
+TEST(Slot, HearsWithASetUpForWhichPushesItNeedNotWait) {
+  SlotRig slot;
+  slot.set_up(setup_of({sum_table()}, 2, proto::Setup::SYNC));
+  slot.push(0, 1, {{1, {1, 1}}});
+  slot.push(1, 1, {{1, {1, 1}}});
+  const Reply pulled = slot.ask(0, 9, {1}, 0, 8);
+  EXPECT_FALSE(pulled.is_there());
+  slot->hear({.worker = 1, .acknowledged_step = 8});
+  EXPECT_THAT(pulled.rows(2), ElementsAre(2, 2));
+}
+
 // Sequences follow from steps: those behind the checkpoint come again, with other gradients.
 TEST(Slot, CountsPushesThatARestoredCheckpointDoesNotHave) {
   SlotRig slot;
