@@ -115,6 +115,11 @@ class Chaos {
   }
   // Asks the workers to end; all of them did, as they should.
   void end_workers() {
+    // One that was started a moment ago does not hear SIGTERM before it has begun.
+    const auto now = Clock::now();
+    for (int worker = 0; worker < kChaosWorkers; ++worker) {
+      EXPECT_TRUE(wait_for_push(worker, now, std::chrono::seconds(30))) << "worker " << worker;
+    }
     int64_t last = 0;
     for (int worker = 0; worker < kChaosWorkers; ++worker) {
       const auto records = journal(worker);
