@@ -1,4 +1,4 @@
-# Every library that Trireme uses, all from Debian 12 (scripts/install_dependencies installs them).
+# Every library that Trireme uses: all from Debian 12 (scripts/install_dependencies installs them), but for CUDA.
 
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
@@ -15,6 +15,20 @@ find_package(MPI REQUIRED COMPONENTS C)
 if(TRIREME_USE_OPENMP)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
 endif()
+
+# GPUs: built where the toolkit is found. AUTO, ON (an error when it is not there) or OFF.
+set(TRIREME_CUDA AUTO CACHE STRING "Build for NVIDIA GPUs: AUTO, ON or OFF")
+set_property(CACHE TRIREME_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(TRIREME_WITH_CUDA OFF)
+if(NOT TRIREME_CUDA STREQUAL "OFF")
+  if(TRIREME_CUDA STREQUAL "AUTO")
+    find_package(CudaToolkitParts 12.8)
+  else()
+    find_package(CudaToolkitParts 12.8 REQUIRED)
+  endif()
+  set(TRIREME_WITH_CUDA ${CudaToolkitParts_FOUND})
+endif()
+
 if(TRIREME_BUILD_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

@@ -67,6 +67,12 @@ void check_copy(const Tensor& to, const Tensor& from) {
 
 }  // namespace
 
+void Stream::begin_recording() { TRIREME_CHECK(false, "this kind of device does not record"); }
+std::unique_ptr<Recording> Stream::end_recording() {
+  TRIREME_CHECK(false, "this kind of device does not record");
+}
+void Stream::replay(const Recording&) { TRIREME_CHECK(false, "nothing was recorded"); }
+
 void Device::copy_from_host(Tensor& to, const Tensor& from) {
   check_copy(to, from);
   stream(kComputeStream).copy(to.raw(), from.raw(), from.bytes(), CopyKind::kHostToDevice);

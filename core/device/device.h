@@ -32,7 +32,14 @@ class Event {
 
 enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
 
-// One thread at a time issues work. Nothing here allocates.
+// Work that was issued once while a stream recorded, to be issued again by one call. Addresses are
+// those of the recording. Outlives no device that takes part.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
+// One thread at a time issues work. Nothing here allocates, except around a recording.
 // The first error of a stream is kept, what follows it is skipped, and synchronize() rethrows it
 // once. A stream that waits for an event of a failed stream fails with the same error: nothing is
 // computed from what was never made.
@@ -45,6 +52,15 @@ class Stream {
   virtual void record(Event& event) = 0;
   virtual void wait(Event& event) = 0;
   virtual void synchronize() = 0;
+
+  // A device whose can_record() is true keeps what is issued between begin_recording() and
+  // end_recording() instead of running it: on this stream, and on each stream that has waited for
+  // an event of this recording and whose work this stream has waited for before the end. Only
+  // kernels that enqueue and copies between devices may be issued meanwhile, and nothing may be
+  // synchronised.
+  virtual void begin_recording();
+  virtual std::unique_ptr<Recording> end_recording();
+  virtual void replay(const Recording& recording);
 };
 
 class Device {
@@ -57,6 +73,8 @@ class Device {
   const std::string& kernel_kind() const { return kernel_kind_; }  // whose kernels it runs: "cpu"
   // True when kernels and the host use the same addresses, so that fed tensors need no copy.
   bool host_memory() const { return host_memory_; }
+
+  virtual bool can_record() const { return false; }
 
   virtual std::shared_ptr<Buffer> allocate(size_t bytes) = 0;
   virtual Stream& stream(int index) = 0;  // kComputeStream or kCommunicationStream

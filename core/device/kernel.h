@@ -17,12 +17,18 @@
 
 namespace trireme {
 
+class Device;
+class Stream;
+
 // What a kernel is prepared for. Shapes are known. Types may differ in the node itself, where a
 // batch is -1.
 struct KernelSpec {
   const Node& node;
   std::vector<TensorType> inputs;
   std::vector<TensorType> outputs;
+  // Where it will run. Null where the host computes without a plan (constant folding): kinds "cpu"
+  // and "reference" do not need it.
+  Device* device = nullptr;
 
   template <typename T>
   const T& attribute(std::string_view name) const {
@@ -40,6 +46,9 @@ struct KernelArgs {
   void* scratch;  // PreparedKernel::scratch_bytes, aligned to kAlignment, undefined content
   int input_count = 0;
   int output_count = 0;
+  // On which stream it was launched, filled in by a stream that only enqueues; null where run()
+  // computes.
+  Stream* stream = nullptr;
 
   template <typename T>
   const T* in(int i) const {

@@ -1,6 +1,7 @@
 #include "core/runtime/built_in_kernels.h"
 
 #include "core/device/cpu/register.h"
+#include "core/device/cuda/cuda.h"
 #include "core/device/reference/register.h"
 
 namespace trireme {
@@ -10,6 +11,7 @@ std::shared_ptr<const KernelTable> built_in_kernels() {
     auto kernels = std::make_shared<KernelTable>();
     register_reference_kernels(*kernels);
     register_cpu_kernels(*kernels);
+    register_cuda_kernels(*kernels);
     return kernels;
   }();
   return table;

@@ -224,7 +224,7 @@ struct Builder {
     instruction.node = &node;
     instruction.device = device;
     instruction.stream = node.op().traits.is_communication ? kCommunicationStream : kComputeStream;
-    KernelSpec spec{node, {}, types.at(&node)};
+    KernelSpec spec{node, {}, types.at(&node), devices.all()[device].get()};
     std::vector<size_t> touched;
     for (const Value& input : node.inputs()) {
       spec.inputs.push_back(type(input));

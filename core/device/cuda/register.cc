@@ -1,0 +1,22 @@
+#include "core/device/cuda/register.h"
+
+#include "core/device/cuda/cuda.h"
+
+namespace trireme {
+
+void register_cuda_kernels(KernelTable& table) {
+  cuda::register_copy(table);
+  cuda::register_elementwise(table);
+  cuda::register_reduction(table);
+  cuda::register_shaping(table);
+  cuda::register_indexing(table);
+  cuda::register_random(table);
+  cuda::register_update(table);
+  cuda::register_linear(table);
+  cuda::register_convolution(table);
+  cuda::register_pooling(table);
+  cuda::register_normalization(table);
+  cuda::register_loss(table);
+}
+
+}  // namespace trireme

@@ -1,0 +1,21 @@
+// The kernels of kind "cuda", a function a family. Private to core/device/cuda.
+#pragma once
+
+#include "core/device/kernel.h"
+
+namespace trireme::cuda {
+
+void register_copy(KernelTable& table);
+void register_elementwise(KernelTable& table);
+void register_reduction(KernelTable& table);
+void register_shaping(KernelTable& table);
+void register_indexing(KernelTable& table);
+void register_random(KernelTable& table);
+void register_update(KernelTable& table);
+void register_linear(KernelTable& table);
+void register_convolution(KernelTable& table);
+void register_pooling(KernelTable& table);
+void register_normalization(KernelTable& table);
+void register_loss(KernelTable& table);
+
+}  // namespace trireme::cuda
