@@ -21,6 +21,13 @@ inline constexpr int kComputeStream = 0;
 inline constexpr int kCommunicationStream = 1;
 inline constexpr int kStreamsPerDevice = 2;
 
+// Of a device with its own memory, in bytes: for tests and benchmarks. All 0 on the host.
+struct MemoryUse {
+  size_t in_use = 0, peak = 0;     // what was handed out
+  size_t reserved = 0, limit = 0;  // what is held of the card, and how much may be
+  int64_t allocations = 0;         // how often somebody asked
+};
+
 // A point in a stream that others can wait for. It can be recorded again and again.
 class Event {
  public:
@@ -77,6 +84,11 @@ class Device {
   virtual bool can_record() const { return false; }
 
   virtual std::shared_ptr<Buffer> allocate(size_t bytes) = 0;
+  // Host memory from and to which this device's streams copy without making the issuer wait.
+  virtual std::shared_ptr<Buffer> allocate_staging(size_t bytes) { return allocate_host(bytes); }
+  virtual MemoryUse memory_use() const { return {}; }
+  // A third stream, for what is copied beside the work of a plan; null where there is none.
+  virtual Stream* transfer_stream() { return nullptr; }
   virtual Stream& stream(int index) = 0;  // kComputeStream or kCommunicationStream
   virtual std::unique_ptr<Event> make_event() = 0;
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 
@@ -12,7 +13,7 @@
 namespace trireme::cuda {
 
 class CudaDevice;
-class MemoryPool;
+class PrimaryContext;
 
 class CudaEvent : public Event {
  public:
@@ -22,12 +23,15 @@ class CudaEvent : public Event {
   CUevent raw() const { return event_; }
 
  private:
+  friend class CudaStream;
   CudaDevice& device_;
   CUevent event_ = nullptr;
+  std::exception_ptr error_;  // that the recording stream had
 };
 
 // launch() calls the kernel's run(), which enqueues; nothing here waits for the GPU except
 // synchronize(). Of an error that a kernel found in its data (Fault), synchronize() tells.
+// Copies from and to pageable host memory make the issuer wait; those of allocate_staging() do not.
 class CudaStream : public Stream {
  public:
   CudaStream(CudaDevice& device, std::string name, int priority);
@@ -49,6 +53,9 @@ class CudaStream : public Stream {
   cudnnHandle_t cudnn();
 
  private:
+  template <typename Work>
+  void guarded(Work work);
+
   CudaDevice& device_;
   std::string name_;
   CUstream stream_ = nullptr;
@@ -75,13 +82,17 @@ class CudaDevice : public Device {
   // Device memory. Throws Error{kResourceExhausted}: who asked for how much, what is in use, the
   // limit, what to do.
   std::shared_ptr<Buffer> allocate(size_t bytes) override;
+  std::shared_ptr<Buffer> allocate_staging(size_t bytes) override;  // page-locked
+  MemoryUse memory_use() const override;
   Stream& stream(int index) override;
+  Stream* transfer_stream() override;
   std::unique_ptr<Event> make_event() override;
 
   int card() const { return card_; }
   int compute_capability() const { return compute_capability_; }
   int processors() const { return processors_; }
-  void make_current();  // for the calling thread
+  void make_current() const;  // for the calling thread
+  const PrimaryContext& context() const;
 
   // A number for `message` ("Gather 'embedding/rows': index {value} at position {position} is not
   // in [0, {limit})"), for a kernel to put into its Fault. Called when a kernel is prepared.

@@ -10,7 +10,7 @@
 #include <cudnn.h>
 #include <nvrtc.h>
 
-#include <string>
+#include <string_view>
 
 #include "core/device/cuda/library_functions.h"
 
@@ -41,9 +41,9 @@ const Nvrtc& nvrtc();
 // Throw Error naming the call and what the library says of the result: kResourceExhausted when it
 // is out of memory, else kFailed. `what`: the expression and for whom, e.g. "cuStreamCreate for
 // /device:GPU:0".
-void check(CUresult result, const std::string& what);
-void check(cublasStatus_t status, const std::string& what);
-void check(cudnnStatus_t status, const std::string& what);
-void check(nvrtcResult result, const std::string& what);
+void check(CUresult result, std::string_view what);
+void check(cublasStatus_t status, std::string_view what);
+void check(cudnnStatus_t status, std::string_view what);
+void check(nvrtcResult result, std::string_view what);
 
 }  // namespace trireme::cuda
