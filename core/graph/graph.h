@@ -93,6 +93,9 @@ class Graph {
   Node* find(std::string_view name) const;  // null when there is none
   int size() const { return static_cast<int>(nodes_.size()); }
 
+  // The names of the open scopes: "training/conv1/".
+  const std::string& scope() const { return prefix_; }
+
   // Nodes added while a scope is open get its name as prefix ("conv1/") and its device.
   class Scope {
    public:

@@ -107,6 +107,19 @@ OpDef conv2d_backward_filter() {
   };
 }
 
+// Conv2dBackwardFilter of 16-bit floats whose sums are f32 and stay so; made by a pass from
+// Conv2dBackwardFilter and Cast, so it has no gradient. input, grad: f16 or bf16.
+OpDef wide_conv2d_backward_filter() {
+  OpDef op = conv2d_backward_filter();
+  op.name = "WideConv2dBackwardFilter";
+  op.infer = [narrow = op.infer](const InferenceContext& c) -> std::vector<TensorType> {
+    c.require(c.dtype(0) == DType::kFloat16 || c.dtype(0) == DType::kBFloat16, "f16 or bf16");
+    return {{DType::kFloat32, narrow(c)[0].shape}};
+  };
+  op.gradient = nullptr;
+  return op;
+}
+
 // activation(Conv2d + bias) in one kernel; made by the fusion pass after differentiation, so it has
 // no gradient. input, filter: as Conv2d; bias: [out]; activation: none, relu, sigmoid or tanh.
 OpDef fused_conv2d() {
@@ -134,6 +147,7 @@ void register_convolution_ops(OpTable& table) {
   table.add(conv2d());
   table.add(conv2d_backward_input());
   table.add(conv2d_backward_filter());
+  table.add(wide_conv2d_backward_filter());
   table.add(fused_conv2d());
 }
 

@@ -8,8 +8,9 @@ namespace {
 // variable -= lr · (a·b), by one matrix product that accumulates into the variable: the gradient is
 // neither written nor read. Made by the fusion pass from MatMul and ApplySgd without momentum, so
 // it has no gradient. variable: [m, n] f32|f64, a variable; lr: f32 scalar; a: [m, k] ([k, m] with
-// transpose_a); b: [k, n] ([n, k] with transpose_b), of the variable's dtype. Output 0 is the
-// memory of the variable, hence its new value.
+// transpose_a); b: [k, n] ([n, k] with transpose_b), both of the variable's dtype, or both f16 or
+// bf16 beside an f32 variable: then the sums are f32. Output 0 is the memory of the variable, hence
+// its new value. The dtype of a chooses the kernel.
 OpDef fused_matmul_apply_sgd() {
   return {
       .name = "FusedMatMulApplySgd",
@@ -19,8 +20,12 @@ OpDef fused_matmul_apply_sgd() {
           [](const InferenceContext& c) {
             const Shape &variable = c.shape(0), &a = c.shape(2), &b = c.shape(3);
             c.require_floating();
-            c.require(c.dtype(2) == c.dtype(0) && c.dtype(3) == c.dtype(0),
-                      "a and b of the variable's dtype");
+            const DType factor = c.dtype(2);
+            c.require(factor == c.dtype(3) &&
+                          (factor == c.dtype(0) ||
+                           (c.dtype(0) == DType::kFloat32 &&
+                            (factor == DType::kFloat16 || factor == DType::kBFloat16))),
+                      "a and b of the variable's dtype, or of 16 bits and an f32 variable");
             c.require(c.input(1) == TensorType{DType::kFloat32, {}}, "lr to be an f32 scalar");
             c.require(variable.rank() == 2 && a.rank() == 2 && b.rank() == 2, "matrices");
             const int ta = c.attribute<bool>("transpose_a"), tb = c.attribute<bool>("transpose_b");
@@ -30,7 +35,7 @@ OpDef fused_matmul_apply_sgd() {
                       "a product of the variable's shape");
             return ops::Types{c.input(0)};
           },
-      .traits = {.mutated_inputs = {0}, .is_stateful = true},
+      .traits = {.mutated_inputs = {0}, .is_stateful = true, .kernel_dtype_input = 2},
   };
 }
 

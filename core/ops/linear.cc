@@ -73,6 +73,21 @@ OpDef matmul() {
   };
 }
 
+// MatMul of 16-bit floats whose sums are f32 and stay so; made by a pass from MatMul and Cast, so
+// it has no gradient. a, b: as MatMul, f16 or bf16. y: [..., m, n] f32.
+OpDef wide_matmul() {
+  return {
+      .name = "WideMatMul",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require(c.dtype(0) == DType::kFloat16 || c.dtype(0) == DType::kBFloat16, "f16 or bf16");
+        c.require_same_dtype();
+        return {{DType::kFloat32, matmul_shape(c)}};
+      },
+  };
+}
+
 // x plus a bias along the last axis. x: [..., n]; bias: [n].
 OpDef bias_add() {
   return {
@@ -119,6 +134,7 @@ OpDef fused_matmul() {
 
 void register_linear_ops(OpTable& table) {
   table.add(matmul());
+  table.add(wide_matmul());
   table.add(bias_add());
   table.add(fused_matmul());
 }

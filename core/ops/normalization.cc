@@ -9,15 +9,29 @@
 namespace trireme {
 namespace {
 
+DType statistics_dtype(DType x) {
+  return x == DType::kFloat16 || x == DType::kBFloat16 ? DType::kFloat32 : x;
+}
+
 ops::Axes all_but_last(const Shape& shape) {
   ops::Axes axes;
   for (int i = 0; i + 1 < shape.rank(); ++i) axes.push_back(i);
   return axes;
 }
 
+// Statistics, scale and offset of 16-bit floats are f32; else they are of x's dtype.
+void require_statistics(const InferenceContext& c, int x, int first) {
+  const DType dtype = statistics_dtype(c.dtype(x));
+  for (int i = first; i < c.input_count(); ++i) {
+    c.require(c.dtype(i) == dtype, str_cat("scale, offset and statistics of ", name(dtype)));
+    c.require(compatible(c.shape(i), c.shape(x).last(1)),
+              str_cat("scale, offset and statistics of shape ", c.shape(x).last(1)));
+  }
+}
+
 // y = (x − mean) / √(variance + epsilon) · scale + offset, over all axes but the last.
-// x: [..., c] floating, of rank 2 or more; scale, offset: [c]. Outputs: y, and the mean and biased
-// variance [c].
+// x: [..., c] floating, of rank 2 or more; scale, offset: [c], f32 where x is f16 or bf16. Outputs:
+// y of x's dtype, and the mean and biased variance [c] of scale's.
 OpDef batch_norm() {
   return {
       .name = "BatchNorm",
@@ -25,16 +39,14 @@ OpDef batch_norm() {
       .max_inputs = 3,
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
-        c.require_same_dtype();
         c.require(c.shape(0).rank() >= 2, "an input of rank 2 or more");
-        const Shape channels = c.shape(0).last(1);
-        c.require(compatible(c.shape(1), channels) && compatible(c.shape(2), channels),
-                  str_cat("scale and offset of shape ", channels));
-        return {c.input(0), {c.dtype(0), c.shape(1)}, {c.dtype(0), c.shape(1)}};
+        require_statistics(c, 0, 1);
+        return {c.input(0), c.input(1), c.input(1)};
       },
       .gradient =
           [](GradientContext& g) {
             const Value x = g.input(0), mean = g.output(1), variance = g.output(2);
+            const Value wide_x = ops::cast(x, mean.dtype());
             Value dx;
             const auto add_to_dx = [&](Value v) { dx = dx.defined() ? dx + v : v; };
             if (g.has_grad_of_output(0)) {
@@ -48,11 +60,12 @@ OpDef batch_norm() {
             // The statistics depend on x as well; this matters when BatchNormGrad is
             // differentiated.
             if (g.has_grad_of_output(1)) {
-              add_to_dx(ops::broadcast_like(g.grad_of_output(1), x, true));
+              add_to_dx(
+                  ops::cast(ops::broadcast_like(g.grad_of_output(1), wide_x, true), x.dtype()));
             }
             if (g.has_grad_of_output(2)) {
-              const Value spread = ops::broadcast_like(g.grad_of_output(2), x, true);
-              add_to_dx((spread + spread) * (x - mean));
+              const Value spread = ops::broadcast_like(g.grad_of_output(2), wide_x, true);
+              add_to_dx(ops::cast((spread + spread) * (wide_x - mean), x.dtype()));
             }
             g.set_grad(0, dx);
           },
@@ -60,7 +73,8 @@ OpDef batch_norm() {
 }
 
 // The gradient of BatchNorm's y, with the statistics of the forward pass.
-// dy, x: [..., c]; scale, mean, variance: [c]. Outputs: dx [..., c], dscale [c], doffset [c]:
+// dy, x: [..., c]; scale, mean, variance: [c], f32 where x is f16 or bf16. Outputs: dx [..., c],
+// dscale [c], doffset [c]:
 //   x̂ = (x − mean)·r, r = 1/√(variance + epsilon); dscale = Σ dy·x̂; doffset = Σ dy;
 //   dx = scale·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n).
 OpDef batch_norm_grad() {
@@ -70,20 +84,21 @@ OpDef batch_norm_grad() {
       .max_inputs = 5,
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
-        c.require_same_dtype();
-        c.require(c.shape(1).rank() >= 2 && compatible(c.shape(0), c.shape(1)),
-                  "a gradient of the input's shape");
-        for (int i = 2; i < 5; ++i) {
-          c.require(compatible(c.shape(i), c.shape(1).last(1)),
-                    "one scale, mean and variance a channel");
-        }
+        c.require(c.shape(1).rank() >= 2 && c.dtype(0) == c.dtype(1) &&
+                      compatible(c.shape(0), c.shape(1)),
+                  "a gradient of the input's type");
+        require_statistics(c, 1, 2);
         return {c.input(1), c.input(2), c.input(2)};
       },
       .gradient =
           [](GradientContext& g) {
-            const Value dy = g.input(0), x = g.input(1), scale = g.input(2), mean = g.input(3);
+            const Value scale = g.input(2), mean = g.input(3);
+            const Value dy = ops::cast(g.input(0), scale.dtype()),
+                        x = ops::cast(g.input(1), scale.dtype());
             const auto upstream = [&](int i) {
-              return g.has_grad_of_output(i) ? g.grad_of_output(i) : ops::zeros_like(g.output(i));
+              return ops::cast(
+                  g.has_grad_of_output(i) ? g.grad_of_output(i) : ops::zeros_like(g.output(i)),
+                  scale.dtype());
             };
             const Value u = upstream(0), v = upstream(1), w = upstream(2);
             const Value epsilon = ops::fill_like(g.input(4), g.attribute<double>("epsilon"));
@@ -100,9 +115,11 @@ OpDef batch_norm_grad() {
             const Value b = ops::mean(dy * x_hat, axes);
             const Value k = ops::sum(u * dy, axes) - ops::sum(dy, axes) * mean_u -
                             ops::sum(dy * x_hat, axes) * mean_ux;
-            g.set_grad(0, scaled_r * (u - mean_u - x_hat * mean_ux) + v * x_hat + w);
+            const DType dtype = g.input(1).dtype();
+            g.set_grad(0,
+                       ops::cast(scaled_r * (u - mean_u - x_hat * mean_ux) + v * x_hat + w, dtype));
             const Value d_x_hat = v * dy - scaled_r * (b * u + mean_ux * dy);
-            g.set_grad(1, d_x_hat * r);
+            g.set_grad(1, ops::cast(d_x_hat * r, dtype));
             g.set_grad(2, r * k);
             g.set_grad(3, ops::negate(r * ops::sum(d_x_hat, axes)));
             const Value d_r = scale * k + ops::sum(d_x_hat * centred, axes);

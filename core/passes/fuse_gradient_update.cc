@@ -13,10 +13,17 @@ bool is_plain_sgd(const Node& node) {
          node.attributes().get_or<double>("weight_decay", 0) == 0;
 }
 
-bool can_fuse(const Node& apply, const ProgramRewrite& rewrite, const Users& users) {
+bool is_product(const Node& node, const HasKernel& has_kernel) {
+  if (node.op().name == "MatMul") return true;
+  return node.op().name == "WideMatMul" && has_kernel &&
+         has_kernel("FusedMatMulApplySgd", node.input(0).dtype());
+}
+
+bool can_fuse(const Node& apply, const ProgramRewrite& rewrite, const Users& users,
+              const HasKernel& has_kernel) {
   const Value variable = apply.input(0), gradient = apply.input(2);
   const Node& product = *gradient.node;
-  if (product.op().name != "MatMul" || variable.shape().rank() != 2) return false;
+  if (!is_product(product, has_kernel) || variable.shape().rank() != 2) return false;
   if (variable.dtype() != DType::kFloat32 && variable.dtype() != DType::kFloat64) return false;
   if (users.of(gradient).size() != 1 || rewrite.is_root(product)) return false;
   if (users.has_control_edges(product) || product.device() != apply.device()) return false;
@@ -31,13 +38,13 @@ bool can_fuse(const Node& apply, const ProgramRewrite& rewrite, const Users& use
 
 }  // namespace
 
-Program fuse_gradient_update(Program program) {
+Program fuse_gradient_update(Program program, const HasKernel& has_kernel) {
   ProgramRewrite rewrite(std::move(program));
   const Users users(*rewrite.from().graph);
   std::unordered_set<const Node*> fused_products;
   std::unordered_set<const Node*> fused_updates;
   for (const auto& node : rewrite.nodes()) {
-    if (!is_plain_sgd(*node) || !can_fuse(*node, rewrite, users)) continue;
+    if (!is_plain_sgd(*node) || !can_fuse(*node, rewrite, users, has_kernel)) continue;
     fused_updates.insert(node.get());
     fused_products.insert(node->input(2).node);
   }

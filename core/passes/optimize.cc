@@ -8,6 +8,7 @@
 #include "core/passes/fuse_gradient_update.h"
 #include "core/passes/prune.h"
 #include "core/passes/shrink_pool_gradients.h"
+#include "core/passes/simplify_casts.h"
 
 namespace trireme {
 namespace {
@@ -43,9 +44,12 @@ Program optimize(Program program, const PassOptions& options) {
         merge_common_subexpressions);
   // Constants that were folded away must not count as users either.
   apply(options.prune, "prune", prune);
+  apply(options.simplify_casts, "simplify_casts",
+        [&](Program p) { return simplify_casts(std::move(p), options.has_kernel); });
   apply(options.shrink_pool_gradients, "shrink_pool_gradients", shrink_pool_gradients);
   apply(options.fuse_bias_activation, "fuse_bias_activation", fuse_bias_activation);
-  apply(options.fuse_gradient_update, "fuse_gradient_update", fuse_gradient_update);
+  apply(options.fuse_gradient_update, "fuse_gradient_update",
+        [&](Program p) { return fuse_gradient_update(std::move(p), options.has_kernel); });
   apply(!options.placement.devices.empty(), "place",
         [&](Program p) { return place(std::move(p), options.placement); });
   return program;

@@ -1,10 +1,11 @@
-// The default pipeline: prune, fold constants, merge common subexpressions, prune again, shrink
-// the gradients of poolings, fuse, place.
+// The default pipeline: prune, fold constants, merge common subexpressions, prune again, simplify
+// casts, shrink the gradients of poolings, fuse, place.
 #pragma once
 
 #include "core/device/kernel.h"
 #include "core/passes/placement.h"
 #include "core/passes/program.h"
+#include "core/passes/simplify_casts.h"
 
 namespace trireme {
 
@@ -12,12 +13,15 @@ struct PassOptions {
   bool prune = true;
   bool fold_constants = true;
   bool merge_common_subexpressions = true;
+  bool simplify_casts = true;
   bool shrink_pool_gradients = true;
   bool fuse_bias_activation = true;
   bool fuse_gradient_update = true;
   // Needed by fold_constants: with kernels of kind "reference". Null: nothing is folded.
   const KernelTable* kernels = nullptr;
   size_t max_folded_bytes = size_t{1} << 20;
+  // Which ops a fusion may make that not every device has. Null: none of them.
+  HasKernel has_kernel = nullptr;
   // Without devices nothing is placed.
   PlacementOptions placement;
   // Verify the graph before the first and after each pass; always done in debug builds.

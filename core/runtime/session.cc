@@ -119,6 +119,11 @@ std::unique_ptr<Function> Session::function(std::vector<Value> feeds, std::vecto
   PassOptions passes = options_.passes;
   passes.kernels = options_.kernels.get();
   passes.placement = {options_.devices->names(), options_.default_device};
+  passes.has_kernel = [this](std::string_view op, DType dtype) {
+    return std::ranges::all_of(options_.devices->all(), [&](const auto& device) {
+      return options_.kernels->find(op, device->kernel_kind(), dtype) != nullptr;
+    });
+  };
   state->program = optimize(copy_program(graph_, feeds, fetches, targets), passes);
   if (options_.log_device_placement) {
     std::fputs(placement_log(state->program).c_str(), stderr);

@@ -17,11 +17,13 @@ struct OpInput {
   DType dtype;  // see `is_real`
   Shape shape;
   double low, high;  // drawn uniformly from [low, high); whole numbers for integers
-  bool is_real =
-      false;  // takes the dtype under test (f32, f64) instead of `dtype`, and is differentiated
+  // Takes the dtype under test (f32, f64, f16, bf16) instead of `dtype`, and is differentiated.
+  bool is_real = false;
+  bool is_statistic = false;  // real, but f32 where the dtype under test has 16 bits
 };
 // An input of the floating-point dtype under test.
 OpInput real(const Shape& shape, double low = -2, double high = 2);
+OpInput statistic(const Shape& shape, double low = -2, double high = 2);
 // An input of just that dtype: indices, keys, learning rates, masks. It is not differentiated.
 OpInput fixed(DType dtype, const Shape& shape, double low, double high);
 
@@ -35,6 +37,7 @@ struct OpCase {
   double gradient_tolerance = 1e-6;
   bool check_gradient = true;  // false where the point is a corner (a tie, a kink) or the case is
                                // only for speed or size
+  double tolerance_small = 1e-2;  // f16 and bf16, between devices
 };
 std::ostream& operator<<(std::ostream& out, const OpCase& op_case);  // "Add/row_broadcast"
 
@@ -48,7 +51,8 @@ struct BuiltCase {
 BuiltCase build_case(const OpCase& op_case, DType real_dtype, uint64_t seed = 5);
 
 // Runs the case on both kinds with the same inputs and compares the outputs and what was mutated.
-// Empty: they agree. Runs for f32 and f64, once when the case has no real inputs.
+// Empty: they agree. Runs for f32, f64, f16 and bf16 (the last two not where a variable would be of
+// that dtype: variables are f32 then, too), once when the case has no real inputs.
 std::string compare_devices(const OpCase& op_case, std::string_view device_kind,
                             std::string_view expected_kind = "reference");
 

@@ -1,6 +1,7 @@
 #include "core/device/cpu/register.h"
 
 #include "core/base/error.h"
+#include "core/device/small_floats.h"
 
 namespace trireme {
 
@@ -26,6 +27,7 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_pooling(table);
   register_cpu_normalization(table);
   register_cpu_loss(table);
+  add_kernels_through_f32(table, kCpuKind);
 }
 
 }  // namespace trireme

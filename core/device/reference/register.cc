@@ -1,5 +1,7 @@
 #include "core/device/reference/register.h"
 
+#include "core/device/small_floats.h"
+
 namespace trireme {
 
 void register_reference_kernels(KernelTable& table) {
@@ -16,6 +18,7 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_pooling(table);
   register_reference_normalization(table);
   register_reference_loss(table);
+  add_kernels_through_f32(table, kReferenceKind);
 }
 
 }  // namespace trireme

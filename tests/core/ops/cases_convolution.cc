@@ -5,7 +5,7 @@
 namespace trireme::testing {
 namespace {
 
-// One convolution, from which the cases of all four ops are made.
+// One convolution, from which the cases of all its ops are made.
 struct Sizes {
   std::string label;
   Shape input, filter;
@@ -33,6 +33,11 @@ void add_cases(const Sizes& s, const std::string& padding, const std::string& ac
   Attributes with_shape = attributes;
   with_shape.set("filter_shape", s.filter);
   add("Conv2dBackwardFilter", {real(s.input), real(output)}, with_shape);
+  for (DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+    add("WideConv2dBackwardFilter", {fixed(dtype, s.input, -2, 2), fixed(dtype, output, -2, 2)},
+        with_shape);
+    cases.back().check_gradient = false;
+  }
   Attributes fused = attributes;
   fused.set("activation", activation);
   add("FusedConv2d", {real(s.input), real(s.filter), real({s.filter[3]})}, fused);

@@ -60,6 +60,14 @@ std::vector<OpCase> linear_cases() {
         fused.attributes.set("activation", std::string(activations[count++ % 4]));
         fused.check_gradient = false;
         cases.push_back(fused);
+        for (DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+          OpCase wide = matmul;
+          wide.op = "WideMatMul";
+          wide.label += dtype == DType::kBFloat16 ? "_bf16" : "_f16";
+          wide.inputs = {fixed(dtype, a, -2, 2), fixed(dtype, b, -2, 2)};
+          wide.check_gradient = false;
+          cases.push_back(wide);
+        }
       }
     }
   }

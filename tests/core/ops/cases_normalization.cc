@@ -10,12 +10,15 @@ std::vector<OpCase> normalization_cases() {
     const Shape channels = x.last(1);
     const bool small = x.elements() <= 24;
     const std::string label = str_cat("rank_", x.rank(), "_", x.elements());
-    cases.push_back(
-        {"BatchNorm", label, {real(x), real(channels), real(channels)}, {{"epsilon", 1e-3}}});
-    cases.push_back({"BatchNormGrad",
+    cases.push_back({"BatchNorm",
                      label,
-                     {real(x), real(x), real(channels), real(channels), real(channels, 0.5, 2)},
-                     {{"epsilon", 1e-2}}});
+                     {real(x), statistic(channels), statistic(channels)},
+                     {{"epsilon", 1e-3}}});
+    cases.push_back(
+        {"BatchNormGrad",
+         label,
+         {real(x), real(x), statistic(channels), statistic(channels), statistic(channels, 0.5, 2)},
+         {{"epsilon", 1e-2}}});
     for (size_t i = cases.size() - 2; i < cases.size(); ++i) {
       cases[i].check_gradient = small;
       cases[i].gradient_tolerance = 2e-5;
@@ -25,7 +28,7 @@ std::vector<OpCase> normalization_cases() {
   // A mean that is large beside the spread must not cost the variance its digits.
   cases.push_back({"BatchNorm",
                    "large_mean",
-                   {real({1001, 5}, 99, 101), real({5}), real({5})},
+                   {real({1001, 5}, 99, 101), statistic({5}), statistic({5})},
                    {{"epsilon", 1e-3}},
                    2e-4});
   cases.back().check_gradient = false;

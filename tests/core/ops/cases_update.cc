@@ -100,7 +100,7 @@ std::vector<OpCase> update_cases() {
                     b = real(tb ? Shape{5, 17} : Shape{17, 5});
       cases.push_back({"FusedMatMulApplySgd",
                        std::string(ta ? "ta" : "a") + (tb ? "_tb" : "_b"),
-                       {real({7, 5}), fixed(DType::kFloat32, {}, 0.01, 0.1), a, b},
+                       {statistic({7, 5}), fixed(DType::kFloat32, {}, 0.01, 0.1), a, b},
                        {{"transpose_a", ta}, {"transpose_b", tb}}});
     }
   }
