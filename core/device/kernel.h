@@ -70,6 +70,13 @@ struct PreparedKernel {
   // Of a kernel that others wait for: called in its place, on a stream that has a thread, when
   // `cause` has ended the stream before. Null: nobody waits. Does not throw.
   std::function<void(const std::exception_ptr& cause)> abandon = nullptr;
+  // Of a kernel that only enqueues what other ranks take part in: waits until `stream` has come to
+  // the end of it; throws when it failed or took too long. A plan calls it before it issues what
+  // changes a variable. Null: run() knows all.
+  std::function<void(Stream& stream)> settle = nullptr;
+  // Changes when run() would enqueue something else than before for the same addresses: a recording
+  // is then void. Null: never.
+  std::function<int64_t()> version = nullptr;
 };
 
 using KernelFactory = std::function<PreparedKernel(const KernelSpec&)>;

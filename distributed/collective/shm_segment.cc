@@ -80,6 +80,16 @@ size_t rounded(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 // Slots of all ranks together stay in the caches that the ranks have between them.
 size_t slot_bytes_for(int size) { return size <= 16 ? 128 << 10 : 64 << 10; }
 
+// shm_open() keeps its files there. Looked at by every rank, since those that only open would wait
+// for a segment that nobody can make.
+void require_shared_memory() {
+  struct stat folder {};
+  if (stat("/dev/shm", &folder) == 0 && S_ISDIR(folder.st_mode)) return;
+  throw failed(
+      "there is no /dev/shm, through which the workers of one host exchange gradients; mount it "
+      "(mount -t tmpfs tmpfs /dev/shm) or set distributed.backend to \"grpc\"");
+}
+
 struct FileDescriptor {
   int fd;
   ~FileDescriptor() {
@@ -98,6 +108,7 @@ ShmSegment::ShmSegment(const Group& group, const CommunicatorOptions& options)
   const size_t members = rounded(sizeof(Member) * static_cast<size_t>(size_));
   const size_t cells = rounded(sizeof(StageCell) * static_cast<size_t>(size_));
   bytes_ = kPage + members + cells + static_cast<size_t>(size_) * 4 * slot_bytes_;
+  require_shared_memory();
   try {
     if (group.rank == 0) {
       create(group, options, Clock::now() + timeout_);

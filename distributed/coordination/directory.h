@@ -9,10 +9,16 @@
 // that was given up is never obeyed again: it comes back as another incarnation. A server that is
 // only silent is given up when that loses nothing, that is, when all its slots have another
 // replica; else it takes the end of its connection.
+//
+// A virtual shard moves in two views: one says that it is on its way, the second that it is there.
+// It is said to be there only when the slot's primary has said that the other slot has all of it,
+// and both have been what they were since the first view; else it stays, and is tried again.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -65,6 +71,16 @@ class Directory {
   // See DirectoryClient::backup_is_in_sync(). `index`, `incarnation`: of who says it.
   void backup_is_in_sync(int index, uint64_t incarnation, int slot, int64_t epoch,
                          uint64_t backup_incarnation);
+  // Wants a virtual shard in another slot, when those before it are done and, with two replicas,
+  // both slots are on two servers. Returns a ticket. Throws Error{kInvalidArgument} for what there
+  // is not, kUnavailable while the servers have not come.
+  int64_t move_shard(int shard, int to);
+  // What became of it: nothing yet; an empty text: it is there; else why not.
+  std::optional<std::string> outcome(int64_t ticket) const;
+  void forget_move(int64_t ticket);  // it stays where it is, unless it is there by now
+  // Says the server `index` of a move in the view: see DirectoryClient::shard_moved().
+  void shard_moved(int index, uint64_t incarnation, int64_t id, const std::string& error);
+
   // What time brings. To be called some times a second.
   void tick(Time now);
 
@@ -87,6 +103,13 @@ class Directory {
   void take_waiting_slots(int server);
   void give_backups(int server);
   bool has_another_replica(int server) const;
+  bool is_whole(int slot) const;
+  void start_move();
+  void stop_move(const std::string& error);
+  struct WantedMove {
+    int64_t ticket = 0;
+    int shard = 0, to = 0;
+  };
   void changed();
   std::string name(int index) const;
 
@@ -97,6 +120,9 @@ class Directory {
   std::vector<int> awaited_;          // by slot: who is to be its primary when it has none
   std::vector<Time> without_backup_;  // by slot: since when
   std::optional<Time> last_tick_;
+  std::deque<WantedMove> wanted_;  // the first one may be in the view
+  int64_t tickets_ = 0, moves_ = 0;
+  std::map<int64_t, std::string> outcomes_;
   std::vector<std::string> log_;
 };
 

@@ -72,7 +72,7 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory:
                                                                 std::optional<ServerEntry> server) {
   MutexLock lock(mutex_);
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-  directory_.check(job);
+  if (server || job.servers != 0) directory_.check(job);
   auto watcher = std::make_shared<Watcher>();
   if (server) {
     watcher->is_server = true;
@@ -100,6 +100,43 @@ void DirectoryBoard::backup_is_in_sync(const Watcher& watcher, int slot, int64_t
   if (!watcher.is_server) return;
   directory_.backup_is_in_sync(watcher.index, watcher.incarnation, slot, epoch, backup_incarnation);
   publish();
+}
+
+void DirectoryBoard::shard_moved(const Watcher& watcher, int64_t id, const std::string& error) {
+  MutexLock lock(mutex_);
+  if (!watcher.is_server) return;
+  directory_.shard_moved(watcher.index, watcher.incarnation, id, error);
+  publish();
+}
+
+void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
+                                const std::function<bool()>& caller_gone) {
+  const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
+  MutexLock lock(mutex_);
+  const int64_t ticket = directory_.move_shard(shard, to);
+  publish();
+  for (;;) {
+    if (const auto outcome = directory_.outcome(ticket)) {
+      if (outcome->empty()) return;
+      throw Error(ErrorCode::kFailed,
+                  str_cat("virtual shard ", shard, " stays where it is: ", *outcome));
+    }
+    if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
+    if (Clock::now() >= deadline || caller_gone()) {
+      directory_.forget_move(ticket);
+      publish();
+      throw Error(ErrorCode::kDeadlineExceeded,
+                  str_cat("virtual shard ", shard, " has not come to slot ", to, " within ",
+                          seconds_text(timeout), ": it stays where it is; ",
+                          describe(directory_.view())));
+    }
+    changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
+  }
+}
+
+bool DirectoryBoard::is_over() const {
+  MutexLock lock(mutex_);
+  return stopping_;
 }
 
 void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {

@@ -41,24 +41,31 @@ class DirectoryBoard {
   ~DirectoryBoard();  // stop()
   void stop() EXCLUDES(mutex_);
 
-  // A task comes: a server, when `server` has a value. Throws as Directory::check() and attend().
+  // A task comes: a server, when `server` has a value; else one that watches, who may say nothing
+  // of the job (0 servers). Throws as Directory::check() and attend().
   std::shared_ptr<Watcher> attend(const Directory::Job& job, std::optional<ServerEntry> server)
       EXCLUDES(mutex_);
   void beat(const Watcher& watcher) EXCLUDES(mutex_);
   void suspect(int index) EXCLUDES(mutex_);
   void backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
                          uint64_t backup_incarnation) EXCLUDES(mutex_);
+  void shard_moved(const Watcher& watcher, int64_t id, const std::string& error) EXCLUDES(mutex_);
   void detach(Watcher& watcher, bool goodbye) EXCLUDES(mutex_);
 
   // Waits for a view that the watcher has not had. Nothing: it is over, after detach(), stop() or
   // because the server was given up.
   std::optional<ServerView> next(Watcher& watcher) EXCLUDES(mutex_);
   bool given_up(const Watcher& watcher) const EXCLUDES(mutex_);
+  bool is_over() const EXCLUDES(mutex_);  // after stop()
 
   // See DirectoryClient::sum().
   std::vector<double> sum(const std::string& name, int worker, int workers,
                           std::span<const double> values, std::chrono::milliseconds timeout,
                           const std::function<bool()>& caller_gone) EXCLUDES(mutex_);
+
+  // See DirectoryClient::move_shard().
+  void move_shard(int shard, int to, std::chrono::milliseconds timeout,
+                  const std::function<bool()>& caller_gone) EXCLUDES(mutex_);
 
  private:
   using Clock = std::chrono::steady_clock;

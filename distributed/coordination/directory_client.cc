@@ -93,6 +93,27 @@ class DirectoryClient::Impl {
     speak_now();
   }
 
+  void shard_moved(int64_t id, const std::string& error) {
+    MutexLock lock(mutex_);
+    directory::Moved* moved = report_.add_moved();
+    moved->set_id(id);
+    moved->set_error(error);
+    speak_now();
+  }
+
+  void move_shard(int shard, int to, milliseconds timeout) {
+    directory::MoveRequest request;
+    request.set_shard(shard);
+    request.set_to(to);
+    request.set_timeout_ms(timeout.count());
+    grpc::ClientContext context;
+    add_credentials(context, options_.secret, options_.job_id);
+    context.set_deadline(SystemClock::now() + timeout + kMargin);
+    directory::MoveAnswer answer;
+    const grpc::Status status = stub_->Move(&context, request, &answer);
+    if (!status.ok()) throw to_error(status, options_.address);
+  }
+
   void sum(const std::string& name, int workers, std::span<double> values, milliseconds timeout) {
     directory::SumRequest request;
     request.set_name(name);
@@ -209,6 +230,12 @@ class DirectoryClient::Impl {
         context_.TryCancel();
         break;
       }
+      if (message.over()) {
+        lost = Error(ErrorCode::kCancelled,
+                     str_cat("the coordinator at ", options_.address, " has ended"));
+        context_.TryCancel();
+        break;
+      }
       try {
         deliver(to_view(message));
       } catch (const Error& error) {
@@ -218,8 +245,8 @@ class DirectoryClient::Impl {
     }
     const grpc::Status status = stream_->Finish();
     if (!lost) {
-      lost = status.ok() ? Error(ErrorCode::kUnavailable,
-                                 str_cat("the coordinator at ", options_.address, " has ended"))
+      lost = status.ok() ? Error(ErrorCode::kUnavailable, str_cat("the coordinator at ",
+                                                                  options_.address, " is gone"))
                          : to_error(status, options_.address);
     }
     bool tell = false;
@@ -276,6 +303,12 @@ void DirectoryClient::backup_is_in_sync(int slot, int64_t epoch, uint64_t backup
   impl_->backup_is_in_sync(slot, epoch, backup_incarnation);
 }
 void DirectoryClient::suspect(int index) { impl_->suspect(index); }
+void DirectoryClient::shard_moved(int64_t id, const std::string& error) {
+  impl_->shard_moved(id, error);
+}
+void DirectoryClient::move_shard(int shard, int to, std::chrono::milliseconds timeout) {
+  impl_->move_shard(shard, to, timeout);
+}
 void DirectoryClient::sum(const std::string& name, int workers, std::span<double> values,
                           milliseconds timeout) {
   impl_->sum(name, workers, values, timeout);

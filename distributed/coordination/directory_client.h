@@ -24,15 +24,15 @@ struct DirectoryClientOptions {
   int index = 0;  // among the servers, or among the workers
   uint64_t incarnation = 0;
   std::string server_address, host, shared_memory_host;
-  int servers = 0;   // that the job has
+  int servers = 0;   // that the job has; 0, for one who only watches: whatever it has
   int replicas = 1;  // 1 or 2
   std::chrono::milliseconds connect_timeout{60'000};
   // Called on the reading thread for each view, the first included; must not block.
   std::function<void(const ServerView&)> on_view;
-  // Called once, on the reading thread: the coordinator is gone for good, so the job is over
-  // (kUnavailable); it has given this server's slots to others because it was silent for too long
-  // or another one has its index (kDeadlineExceeded: a restart helps); it refuses this task
-  // (kInvalidArgument).
+  // Called once, on the reading thread: the coordinator has ended, so the job is over (kCancelled);
+  // the connection to it is lost for good (kUnavailable: a restart may help); it has given this
+  // server's slots to others because it was silent for too long or another one has its index
+  // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument).
   std::function<void(const Error&)> on_lost;
 };
 
@@ -54,6 +54,13 @@ class DirectoryClient {
   // What this task saw: server `index` does not answer. The directory decides, by whether it hears
   // of it itself.
   void suspect(int index);
+
+  // Of the primary of the slot that a virtual shard leaves, by the view's move with this id: all of
+  // it is in the other slot; or why it is not.
+  void shard_moved(int64_t id, const std::string& error);
+  // Wants a virtual shard in another slot; returns when it is there. Throws Error{kFailed} saying
+  // why it stays, kDeadlineExceeded when it has not come in time: it stays then, too.
+  void move_shard(int shard, int to, std::chrono::milliseconds timeout);
 
   // Adds `values` over all workers of the job, in the order of their ranks; returns when all have
   // called it with this name. A worker that calls again with the same name gets the same sums.

@@ -41,6 +41,13 @@ void to_message(const ServerView& view, directory::View* message) {
     entry->set_restore(slot.restore);
   }
   message->mutable_slot_of_shard()->Add(view.slot_of_shard.begin(), view.slot_of_shard.end());
+  if (view.move) {
+    directory::ShardMove* move = message->mutable_move();
+    move->set_shard(view.move->shard);
+    move->set_from(view.move->from);
+    move->set_to(view.move->to);
+    move->set_id(view.move->id);
+  }
 }
 
 ServerView to_view(const directory::View& message) {
@@ -64,6 +71,13 @@ ServerView to_view(const directory::View& message) {
   for (const int slot : message.slot_of_shard()) {
     good = good && slot >= 0 && slot < message.slots_size();
     view.slot_of_shard.push_back(slot);
+  }
+  if (message.has_move()) {
+    const directory::ShardMove& move = message.move();
+    good = good && move.shard() >= 0 && move.shard() < message.slot_of_shard_size() &&
+           move.from() >= 0 && move.from() < message.slots_size() && move.to() >= 0 &&
+           move.to() < message.slots_size();
+    view.move = {move.shard(), move.from(), move.to(), move.id()};
   }
   good = good && (view.number == 0 || (servers > 0 && !view.slots.empty()));
   if (!good) throw data_loss("the coordinator has sent a view of the servers that makes no sense");

@@ -12,6 +12,7 @@
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_messages.h"
 #include "distributed/coordination/rpc_answer.h"
+#include "distributed/coordination/wording.h"
 #include "proto/directory_service.grpc.pb.h"
 
 namespace trireme {
@@ -20,6 +21,7 @@ namespace {
 using grpc::ServerContext;
 using grpc::Status;
 using std::chrono::milliseconds;
+constexpr size_t kErrorLimit = 1024;
 using Stream = grpc::ServerReaderWriter<directory::View, directory::Report>;
 
 class Service final : public directory::Directory::Service {
@@ -42,6 +44,14 @@ class Service final : public directory::Directory::Service {
     });
   }
 
+  Status Move(ServerContext* context, const directory::MoveRequest* request,
+              directory::MoveAnswer*) override {
+    return answer_rpc(context, switchboard_, [&] {
+      board_.move_shard(request->shard(), request->to(), milliseconds(request->timeout_ms()),
+                        [&] { return context->IsCancelled(); });
+    });
+  }
+
  private:
   // Reads on this thread and writes on another: a task that does not read its views is heard
   // nevertheless.
@@ -60,10 +70,10 @@ class Service final : public directory::Directory::Service {
         to_message(*view, &message);
         if (!stream.Write(message)) return;  // the reader hears of it too
       }
-      if (!board_.given_up(*watcher)) return;
       directory::View last;
-      last.set_given_up(true);
-      stream.Write(last);
+      last.set_given_up(board_.given_up(*watcher));
+      last.set_over(board_.is_over());
+      if (last.given_up() || last.over()) stream.Write(last);
     });
     bool leaving = false;
     do {
@@ -72,6 +82,9 @@ class Service final : public directory::Directory::Service {
         board_.backup_is_in_sync(*watcher, slot.slot(), slot.epoch(), slot.backup_incarnation());
       }
       for (const int index : report.suspects()) board_.suspect(index);
+      for (const directory::Moved& moved : report.moved()) {
+        board_.shard_moved(*watcher, moved.id(), clean(moved.error(), kErrorLimit));
+      }
       leaving = leaving || report.leaving();
     } while (stream.Read(&report));
     board_.detach(*watcher, leaving);

@@ -28,6 +28,10 @@ std::string describe(const ServerView& view) {
     }
     out << ", epoch " << slot.epoch << "\n";
   }
+  if (view.move) {
+    out << "  virtual shard " << view.move->shard << " goes from slot " << view.move->from
+        << " to slot " << view.move->to << "\n";
+  }
   return out.str();
 }
 

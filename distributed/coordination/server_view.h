@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,11 +29,19 @@ struct SlotEntry {
   bool restore = false;         // the primary begins from the last snapshot: there was no backup
 };
 
+// A virtual shard on its way to another slot. Until `slot_of_shard` says otherwise it is where it
+// was; without this, whatever was done about it is undone.
+struct ShardMove {
+  int shard = -1, from = -1, to = -1;
+  int64_t id = 0;  // another one for each attempt
+};
+
 struct ServerView {
   int64_t number = 0;  // grows with every change; 0: not all servers have come yet
   std::vector<ServerEntry> servers;
   std::vector<SlotEntry> slots;
   std::vector<int> slot_of_shard;  // of each virtual shard
+  std::optional<ShardMove> move;   // one at a time
 };
 
 std::string describe(const ServerView& view);

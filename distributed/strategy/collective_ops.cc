@@ -113,11 +113,60 @@ PreparedKernel all_reduce_kernel(const KernelSpec& spec,
   return kernel;
 }
 
+// On a GPU: everything is enqueued. What lies between two outputs is sent along, whatever it is.
+PreparedKernel gpu_all_reduce_kernel(const KernelSpec& spec,
+                                     const std::shared_ptr<CommunicatorSlots>& slots) {
+  if (spec.attribute<double>("top_k") != 0) {
+    throw invalid_argument(spec.attribute<std::string>("label"),
+                           ": compression top_k is for CPUs; GPUs have bfloat16 and float16");
+  }
+  std::vector<size_t> bytes;
+  for (const TensorType& type : spec.outputs) bytes.push_back(type.bytes());
+  const auto device_rank = static_cast<int>(spec.attribute<int64_t>("device_rank"));
+  const auto label = std::make_shared<const std::string>(spec.attribute<std::string>("label"));
+  PreparedKernel kernel;
+  kernel.run = [bytes, slots, device_rank, label, dtype = spec.outputs[0].dtype,
+                op = reduce_op(spec.attribute<std::string>("reduction")),
+                summation = spec.attribute<bool>("tree") ? Summation::kTree : Summation::kAny](
+                   const KernelArgs& args) {
+    char* const begin = args.out<char>(0);
+    char* end = begin;
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      char* const to = args.out<char>(static_cast<int>(i));
+      const char* const from = args.in<char>(static_cast<int>(i));
+      if (from != to) args.stream->copy(to, from, bytes[i], CopyKind::kDeviceToDevice);
+      end = to + bytes[i];
+    }
+    const auto count = static_cast<int64_t>(static_cast<size_t>(end - begin) / size_of(dtype));
+    slots->gpu(device_rank)
+        .all_reduce({begin, count, dtype, op, summation, label.get()}, *args.stream);
+  };
+  kernel.settle = [slots, device_rank](Stream& stream) {
+    slots->gpu(device_rank).settle(stream, "the all-reduces of GPUs");
+  };
+  kernel.version = [slots] { return slots->version(); };
+  return kernel;
+}
+
 }  // namespace
 
-void CommunicatorSlots::set(std::vector<std::unique_ptr<Communicator>> communicators) {
+void CommunicatorSlots::set(std::vector<std::unique_ptr<Communicator>> communicators,
+                            DeviceCollectives gpus) {
   MutexLock lock(mutex_);
+  gpus_ = std::move(gpus);  // first: the old ones use the old communicators
   communicators_ = std::move(communicators);
+  ++version_;
+}
+
+void CommunicatorSlots::set_step(int64_t step) {
+  step_ = step;
+  for (const auto& gpu : gpus_) gpu->set_step(step);
+}
+
+DeviceCollective& CommunicatorSlots::gpu(int device_rank) const {
+  TRIREME_CHECK(device_rank < static_cast<int>(gpus_.size()), "nothing reduces for GPU ",
+                device_rank);
+  return *gpus_[static_cast<size_t>(device_rank)];
 }
 
 Communicator& CommunicatorSlots::at(int device_rank) const {
@@ -128,6 +177,7 @@ Communicator& CommunicatorSlots::at(int device_rank) const {
 
 void CommunicatorSlots::abort(const Error& cause) {
   MutexLock lock(mutex_);
+  for (const auto& gpu : gpus_) gpu->abort(cause);
   for (const auto& communicator : communicators_) communicator->abort(cause);
 }
 
@@ -160,11 +210,14 @@ Node& all_reduce(Graph& graph, const std::vector<Value>& values, const AllReduce
 
 void register_collective_kernels(KernelTable& table, std::shared_ptr<CommunicatorSlots> slots) {
   const auto factory = [slots](const KernelSpec& spec) { return all_reduce_kernel(spec, slots); };
-  for (const char* kind : {"cpu", "reference"}) {
-    for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
-                        DType::kInt32, DType::kInt64}) {
-      table.add("AllReduce", kind, dtype, factory);
-    }
+  const auto on_gpus = [slots](const KernelSpec& spec) {
+    return gpu_all_reduce_kernel(spec, slots);
+  };
+  for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
+                      DType::kInt32, DType::kInt64}) {
+    table.add("AllReduce", "cpu", dtype, factory);
+    table.add("AllReduce", "reference", dtype, factory);
+    table.add("AllReduce", "cuda", dtype, on_gpus);
   }
 }
 

@@ -10,18 +10,23 @@
 #include "core/device/kernel.h"
 #include "core/graph/graph.h"
 #include "distributed/collective/communicator.h"
+#include "distributed/collective/nccl/device_collective.h"
 #include "distributed/strategy/top_k.h"
 
 namespace trireme {
 
-// The communicators of this process, one for each of its devices that takes part. Plans outlive
-// generations: kernels ask here each time. set() is called between steps, by the thread that runs
-// them.
+// The communicators of this process, one for each of its devices that takes part, and what reduces
+// the memory of its GPUs. Plans outlive generations: kernels ask here each time. set() is called
+// between steps, by the thread that runs them.
 class CommunicatorSlots {
  public:
-  void set(std::vector<std::unique_ptr<Communicator>> communicators);
+  ~CommunicatorSlots() { set({}); }
+  // `gpus` may use `communicators`.
+  void set(std::vector<std::unique_ptr<Communicator>> communicators, DeviceCollectives gpus = {});
   Communicator& at(int device_rank) const;
+  DeviceCollective& gpu(int device_rank) const;
   bool empty() const { return communicators_.empty(); }
+  int64_t version() const { return version_; }  // changes with every set()
   // Ends what is under way, from any thread.
   void abort(const Error& cause);
 
@@ -30,12 +35,14 @@ class CommunicatorSlots {
                                       double ratio);
 
   // For labels of stall reports.
-  void set_step(int64_t step) { step_ = step; }
+  void set_step(int64_t step);
   int64_t step() const { return step_; }
 
  private:
   mutable Mutex mutex_;  // against abort() only
   std::vector<std::unique_ptr<Communicator>> communicators_;
+  DeviceCollectives gpus_;
+  int64_t version_ = 0;
   std::atomic<int64_t> step_{0};
   std::map<std::pair<std::string, int>, std::shared_ptr<TopKExchange>> top_k_;
 };
@@ -61,7 +68,8 @@ struct AllReduceOptions {
 // Sums. REQUIRES: at least one value; equal dtypes.
 Node& all_reduce(Graph& graph, const std::vector<Value>& values, const AllReduceOptions& options);
 
-// Adds the kernels, for devices with host memory. `slots` lives as long as they are used.
+// Adds the kernels, for devices with host memory and for GPUs. `slots` lives as long as they are
+// used.
 void register_collective_kernels(KernelTable& table, std::shared_ptr<CommunicatorSlots> slots);
 
 }  // namespace trireme

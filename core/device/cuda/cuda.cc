@@ -146,4 +146,25 @@ int cuda_card_of(const Device& device) { return as_cuda(device).card(); }
 void* cuda_stream_handle(Stream& stream) { return dynamic_cast<cuda::CudaStream&>(stream).raw(); }
 void make_cuda_current(const Device& device) { as_cuda(device).make_current(); }
 
+std::string cuda_card_identity(const Device& device) {
+  CUuuid uuid{};
+  check(driver().cuDeviceGetUuid(&uuid, as_cuda(device).card()), "cuDeviceGetUuid");
+  return {std::begin(uuid.bytes), std::end(uuid.bytes)};
+}
+
+bool cuda_stream_idle(Stream& stream) {
+  auto& cuda_stream = dynamic_cast<cuda::CudaStream&>(stream);
+  cuda_stream.device().make_current();
+  const CUresult result = driver().cuStreamQuery(cuda_stream.raw());
+  if (result == CUDA_ERROR_NOT_READY) return false;
+  check(result, "work on " + cuda_stream.device().name() + " failed");
+  return true;
+}
+
+void cuda_call_host(Stream& stream, void (*function)(void*) noexcept, void* argument) {
+  auto& cuda_stream = dynamic_cast<cuda::CudaStream&>(stream);
+  cuda_stream.device().make_current();
+  check(driver().cuLaunchHostFunc(cuda_stream.raw(), function, argument), "cuLaunchHostFunc");
+}
+
 }  // namespace trireme

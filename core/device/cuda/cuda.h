@@ -52,5 +52,12 @@ int cuda_card_of(const Device& device);
 void* cuda_stream_handle(Stream& stream);
 // Makes the card of `device` the calling thread's current one.
 void make_cuda_current(const Device& device);
+// The same for one card however the process numbers its cards: its UUID.
+std::string cuda_card_identity(const Device& device);
+// True when everything that was enqueued on the stream is done. Throws what the work died of.
+bool cuda_stream_idle(Stream& stream);
+// Enqueues a call of function(argument) on a thread of the driver. It must not throw, nor call
+// CUDA.
+void cuda_call_host(Stream& stream, void (*function)(void*) noexcept, void* argument);
 
 }  // namespace trireme

@@ -1,14 +1,10 @@
 #include "core/device/cuda/libraries.h"
 
-#include <dlfcn.h>
-
 #include <array>
-#include <filesystem>
 #include <string>
-#include <system_error>
-#include <vector>
 
 #include "core/base/error.h"
+#include "core/device/cuda/shared_library.h"
 
 namespace trireme::cuda {
 namespace {
@@ -17,55 +13,9 @@ namespace {
 #define TRIREME_CUDA_TEXT(x) #x
 #define TRIREME_CUDA_SYMBOL(x) TRIREME_CUDA_TEXT(x)
 
-struct LibraryNames {
-  std::string file;     // its soname
-  std::string what;     // "cuDNN 9"
-  std::string install;  // what to do where it is missing
-};
-
-std::string folder_of_bundle() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? "" : (program.parent_path().parent_path() / "lib").string();
-}
-
-// An open library. Never closed: its functions are used until the process ends.
-class Library {
- public:
-  explicit Library(LibraryNames names) : names_(std::move(names)) {
-    std::string said;
-    const std::string bundle = folder_of_bundle() + "/" + names_.file;
-    const std::string toolkit = std::string(TRIREME_CUDA_LIBRARY_DIR) + "/" + names_.file;
-    for (const std::string& path : {bundle, names_.file, toolkit}) {
-      // What is there and does not load is told; what is not there is plain.
-      const bool named = path.find('/') != std::string::npos;
-      if (named && !std::filesystem::exists(path)) continue;
-      handle_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-      if (handle_ != nullptr) return;
-      if (said.empty() || named) said = dlerror();
-    }
-    throw invalid_argument(names_.what, " is not there: ", said, " (looked in ", folder_of_bundle(),
-                           ", where the loader looks, and in ", TRIREME_CUDA_LIBRARY_DIR, "); ",
-                           names_.install);
-  }
-
-  template <typename Function>
-  void load(Function*& function, const char* symbol) const {
-    function = reinterpret_cast<Function*>(dlsym(handle_, symbol));
-    if (function == nullptr) {
-      throw invalid_argument(names_.file, " has no ", symbol, ": it is older than the ",
-                             names_.what, " that this trireme was built with; ", names_.install);
-    }
-  }
-
- private:
-  LibraryNames names_;
-  void* handle_ = nullptr;
-};
-
 Driver open_driver() {
-  const Library library({"libcuda.so.1", "the NVIDIA driver",
-                         "install the driver of the card, or run with --device cpu"});
+  const SharedLibrary library({"libcuda.so.1", "the NVIDIA driver",
+                               "install the driver of the card, or run with --device cpu"});
   Driver table;
   library.load(table.cuDriverGetVersion, TRIREME_CUDA_SYMBOL(cuDriverGetVersion));
   int version = 0;
@@ -81,26 +31,26 @@ Driver open_driver() {
 }
 
 CublasLt open_cublas_lt() {
-  const Library library({str_cat("libcublasLt.so.", CUBLAS_VER_MAJOR),
-                         str_cat("cuBLASLt ", CUBLAS_VER_MAJOR),
-                         "install the CUDA toolkit's cuBLAS, or unpack a bundle, which has it"});
+  const SharedLibrary library(
+      {str_cat("libcublasLt.so.", CUBLAS_VER_MAJOR), str_cat("cuBLASLt ", CUBLAS_VER_MAJOR),
+       "install the CUDA toolkit's cuBLAS, or unpack a bundle, which has it"});
   CublasLt table;
   TRIREME_CUBLAS_LT_FUNCTIONS(TRIREME_LOAD)
   return table;
 }
 
 Cudnn open_cudnn() {
-  const Library library({str_cat("libcudnn.so.", CUDNN_MAJOR), str_cat("cuDNN ", CUDNN_MAJOR),
-                         "install cuDNN, or unpack a bundle, which has it"});
+  const SharedLibrary library({str_cat("libcudnn.so.", CUDNN_MAJOR), str_cat("cuDNN ", CUDNN_MAJOR),
+                               "install cuDNN, or unpack a bundle, which has it"});
   Cudnn table;
   TRIREME_CUDNN_FUNCTIONS(TRIREME_LOAD)
   return table;
 }
 
 Nvrtc open_nvrtc() {
-  const Library library({str_cat("libnvrtc.so.", CUDA_VERSION / 1000),
-                         str_cat("NVRTC ", CUDA_VERSION / 1000),
-                         "install the CUDA toolkit's NVRTC, or unpack a bundle, which has it"});
+  const SharedLibrary library(
+      {str_cat("libnvrtc.so.", CUDA_VERSION / 1000), str_cat("NVRTC ", CUDA_VERSION / 1000),
+       "install the CUDA toolkit's NVRTC, or unpack a bundle, which has it"});
   Nvrtc table;
   TRIREME_NVRTC_FUNCTIONS(TRIREME_LOAD)
   return table;

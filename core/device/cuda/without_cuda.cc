@@ -20,5 +20,8 @@ void register_cuda_kernels(KernelTable&) {}
 int cuda_card_of(const Device&) { not_built(); }
 void* cuda_stream_handle(Stream&) { not_built(); }
 void make_cuda_current(const Device&) { not_built(); }
+std::string cuda_card_identity(const Device&) { not_built(); }
+bool cuda_stream_idle(Stream&) { not_built(); }
+void cuda_call_host(Stream&, void (*)(void*) noexcept, void*) { not_built(); }
 
 }  // namespace trireme
