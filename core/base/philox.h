@@ -10,11 +10,14 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/base/host_device.h"
+
 namespace trireme {
 
 using PhiloxBlock = std::array<uint32_t, 4>;
 
-constexpr PhiloxBlock philox(uint64_t key, uint64_t counter_high, uint64_t counter_low) {
+TRIREME_HOST_DEVICE constexpr PhiloxBlock philox(uint64_t key, uint64_t counter_high,
+                                                 uint64_t counter_low) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   uint32_t c0 = static_cast<uint32_t>(counter_low), c1 = static_cast<uint32_t>(counter_low >> 32);
   uint32_t c2 = static_cast<uint32_t>(counter_high), c3 = static_cast<uint32_t>(counter_high >> 32);
@@ -34,7 +37,9 @@ constexpr PhiloxBlock philox(uint64_t key, uint64_t counter_high, uint64_t count
 }
 
 // Uniform in [0, 1): the top 24 bits.
-constexpr float uniform_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+TRIREME_HOST_DEVICE constexpr float uniform_float(uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1p-24f;
+}
 
 // FNV-1a, to make a key from a name.
 constexpr uint64_t hash_name(std::string_view text) {
@@ -65,7 +70,7 @@ class PhiloxGenerator {
   float normal();  // mean 0, variance 1 (Box-Muller)
 
  private:
-  __extension__ using Wide = unsigned __int128;
+  __extension__ typedef unsigned __int128 Wide;
   uint64_t key_, stream_, counter_ = 0;
   PhiloxBlock block_{};
   int used_ = 4;

@@ -22,7 +22,7 @@ struct RandomRows {
 
   // `key` as the ops take it: {step, index of the example in row 0}. Counters wrap around, as
   // unsigned numbers do.
-  uint64_t counter(const int64_t* key, int64_t row, int64_t block) const {
+  TRIREME_HOST_DEVICE uint64_t counter(const int64_t* key, int64_t row, int64_t block) const {
     return (static_cast<uint64_t>(key[1]) + static_cast<uint64_t>(row)) *
                static_cast<uint64_t>(blocks_per_row) +
            static_cast<uint64_t>(block);
@@ -34,7 +34,7 @@ struct RandomRows {
 struct NormalPair {
   float first, second;
 };
-inline NormalPair normal_pair(uint32_t a, uint32_t b) {
+TRIREME_HOST_DEVICE inline NormalPair normal_pair(uint32_t a, uint32_t b) {
   const float radius = std::sqrt(-2.0f * std::log(uniform_float(a) + 0x1p-25f));
   const float angle = 6.2831853071795864769f * uniform_float(b);
   return {radius * std::cos(angle), radius * std::sin(angle)};

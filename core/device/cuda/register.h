@@ -5,6 +5,8 @@
 
 namespace trireme::cuda {
 
+inline constexpr std::string_view kCudaKind = "cuda";
+
 void register_copy(KernelTable& table);
 void register_elementwise(KernelTable& table);
 void register_reduction(KernelTable& table);
