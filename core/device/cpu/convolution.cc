@@ -1,13 +1,15 @@
 // Convolutions: f32 with few channels by our own kernels (small_convolution.h), other f32 by
-// oneDNN, f64 by plain loops.
+// oneDNN, f64 by plain loops; bf16 by our own where the processor multiplies it, else as f32.
 #include <algorithm>
 #include <cmath>
 #include <string>
 
 #include "core/base/parallel.h"
+#include "core/device/cpu/bf16_convolution.h"
 #include "core/device/cpu/onednn.h"
 #include "core/device/cpu/register.h"
 #include "core/device/cpu/small_convolution.h"
+#include "core/device/small_floats.h"
 #include "core/ops/window.h"
 
 namespace trireme {
@@ -256,9 +258,45 @@ PreparedKernel backward_filter(const KernelSpec& spec) {
   return onednn::prepare_with_onednn(spec, [&] { return onednn_backward_filter(g); });
 }
 
+// --- bf16
+
+PreparedKernel forward_bf16(const KernelSpec& spec, bool fused) {
+  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.node.attributes());
+  const std::string activation = fused ? spec.attribute<std::string>("activation") : "none";
+  if (g.batch > 0 && bf16_convolution::suits_forward(g, activation)) {
+    return bf16_convolution::forward(g, fused, activation == "relu");
+  }
+  return through_f32(spec, [fused](const KernelSpec& wide) { return forward(wide, fused); });
+}
+
+PreparedKernel backward_input_bf16(const KernelSpec& spec) {
+  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes());
+  if (g.batch > 0 && bf16_convolution::suits_backward_input(g)) {
+    return bf16_convolution::backward_input(g);
+  }
+  return through_f32(spec, backward_input);
+}
+
+PreparedKernel backward_filter_bf16(const KernelSpec& spec) {
+  const auto g = conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"),
+                                 spec.node.attributes());
+  if (g.batch > 0 && bf16_convolution::suits_backward_filter(g)) {
+    return bf16_convolution::backward_filter(g, spec.outputs[0].dtype == DType::kFloat32);
+  }
+  return through_f32(spec, backward_filter);
+}
+
 }  // namespace
 
 void register_cpu_convolution(KernelTable& table) {
+  constexpr DType kBFloat16 = DType::kBFloat16;
+  table.add("Conv2d", kCpuKind, kBFloat16,
+            [](const KernelSpec& s) { return forward_bf16(s, false); });
+  table.add("FusedConv2d", kCpuKind, kBFloat16,
+            [](const KernelSpec& s) { return forward_bf16(s, true); });
+  table.add("Conv2dBackwardInput", kCpuKind, kBFloat16, backward_input_bf16);
+  table.add("Conv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
+  table.add("WideConv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
   for (DType dtype : {DType::kFloat32, DType::kFloat64}) {
     table.add("Conv2d", kCpuKind, dtype, [](const KernelSpec& s) { return forward(s, false); });
     table.add("FusedConv2d", kCpuKind, dtype, [](const KernelSpec& s) { return forward(s, true); });

@@ -5,7 +5,9 @@
 #include <Eigen/Core>
 
 #include "core/base/error.h"
+#include "core/device/cpu/bf16_matmul.h"
 #include "core/device/cpu/register.h"
+#include "core/device/small_floats.h"
 
 namespace trireme {
 namespace {
@@ -43,15 +45,36 @@ void accumulate(const Product& p, float lr, const double* a, const double* b, do
   }
 }
 
-template <typename T>
-PreparedKernel fused_matmul_apply_sgd(const KernelSpec& spec) {
+Product product_of(const KernelSpec& spec) {
   const bool ta = spec.attribute<bool>("transpose_a"), tb = spec.attribute<bool>("transpose_b");
   const Shape &variable = spec.input_shape(0), &a = spec.input_shape(2);
-  const Product product{ta, tb, variable[0], variable[1], a[ta ? 0 : 1]};
-  return {[product](const KernelArgs& args) {
+  return {ta, tb, variable[0], variable[1], a[ta ? 0 : 1]};
+}
+
+template <typename T>
+PreparedKernel fused_matmul_apply_sgd(const KernelSpec& spec) {
+  return {[product = product_of(spec)](const KernelArgs& args) {
     if (product.m == 0 || product.n == 0 || product.k == 0) return;
     accumulate(product, *args.in<float>(1), args.in<T>(2), args.in<T>(3), args.mutable_in<T>(0));
   }};
+}
+
+// An f32 variable and bf16 factors.
+PreparedKernel fused_bf16_matmul_apply_sgd(const KernelSpec& spec) {
+  const Product p = product_of(spec);
+  const bf16_matmul::Product product{
+      .m = p.m, .n = p.n, .k = p.k, .transpose_a = p.transpose_a, .transpose_b = p.transpose_b};
+  if (p.m * p.n * p.k == 0 || !product.suits()) {
+    return through_f32(spec, fused_matmul_apply_sgd<float>);
+  }
+  return {[product](const KernelArgs& args) {
+            bf16_matmul::run(product, {.a = args.in<BFloat16>(2),
+                                       .b = args.in<BFloat16>(3),
+                                       .updated_y = args.mutable_in<float>(0),
+                                       .rate = *args.in<float>(1),
+                                       .scratch = args.scratch});
+          },
+          product.scratch_bytes()};
 }
 
 }  // namespace
@@ -60,6 +83,7 @@ void register_cpu_fused_update(KernelTable& table) {
   add_for<float, double>(
       table, "FusedMatMulApplySgd", kCpuKind,
       []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
+  table.add("FusedMatMulApplySgd", kCpuKind, DType::kBFloat16, fused_bf16_matmul_apply_sgd);
 }
 
 }  // namespace trireme

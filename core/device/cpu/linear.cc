@@ -4,8 +4,10 @@
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
+#include "core/device/cpu/bf16_matmul.h"
 #include "core/device/cpu/onednn.h"
 #include "core/device/cpu/register.h"
+#include "core/device/small_floats.h"
 
 namespace trireme {
 namespace {
@@ -192,6 +194,34 @@ PreparedKernel matmul_f32(const KernelSpec& spec, bool fused) {
   });
 }
 
+// Where the processor multiplies bf16 by itself; else the kernels for f32 do it.
+PreparedKernel matmul_bf16(const KernelSpec& spec, bool fused) {
+  const Product p = product_of(spec, fused);
+  const bf16_matmul::Product one{.m = p.m,
+                                 .n = p.n,
+                                 .k = p.k,
+                                 .transpose_a = p.transpose_a,
+                                 .transpose_b = p.transpose_b,
+                                 .relu = p.activation == "relu"};
+  const bool is_empty = p.m * p.n * p.k == 0 || p.a_offsets.empty();
+  if (is_empty || !one.suits() || (p.activation != "none" && p.activation != "relu")) {
+    return through_f32(spec, [fused](const KernelSpec& wide) { return matmul_f32(wide, fused); });
+  }
+  const bool is_wide = spec.outputs[0].dtype == DType::kFloat32;
+  return {[p, one, is_wide](const KernelArgs& args) {
+            for (size_t i = 0; i < p.a_offsets.size(); ++i) {
+              const int64_t to = static_cast<int64_t>(i) * p.m * p.n;
+              bf16_matmul::run(one, {.a = args.in<BFloat16>(0) + p.a_offsets[i],
+                                     .b = args.in<BFloat16>(1) + p.b_offsets[i],
+                                     .bias = p.has_bias ? args.in<BFloat16>(2) : nullptr,
+                                     .y = is_wide ? nullptr : args.out<BFloat16>() + to,
+                                     .wide_y = is_wide ? args.out<float>() + to : nullptr,
+                                     .scratch = args.scratch});
+            }
+          },
+          one.scratch_bytes()};
+}
+
 template <typename T>
 PreparedKernel bias_add(const KernelSpec& spec) {
   const int64_t n = spec.output_shape().dim(-1);
@@ -215,6 +245,12 @@ void register_cpu_linear(KernelTable& table) {
             [](const KernelSpec& spec) { return matmul_f32(spec, false); });
   table.add("FusedMatMul", kCpuKind, DType::kFloat32,
             [](const KernelSpec& spec) { return matmul_f32(spec, true); });
+  for (const char* op : {"MatMul", "WideMatMul"}) {
+    table.add(op, kCpuKind, DType::kBFloat16,
+              [](const KernelSpec& spec) { return matmul_bf16(spec, false); });
+  }
+  table.add("FusedMatMul", kCpuKind, DType::kBFloat16,
+            [](const KernelSpec& spec) { return matmul_bf16(spec, true); });
   table.add("MatMul", kCpuKind, DType::kFloat64,
             [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, false)); });
   table.add("FusedMatMul", kCpuKind, DType::kFloat64,
