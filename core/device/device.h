@@ -82,6 +82,8 @@ class Device {
   bool host_memory() const { return host_memory_; }
 
   virtual bool can_record() const { return false; }
+  // Several elementwise ops can be one kernel there (core/passes/fuse_elementwise.h).
+  virtual bool fuses_elementwise() const { return false; }
 
   virtual std::shared_ptr<Buffer> allocate(size_t bytes) = 0;
   // Host memory from and to which this device's streams copy without making the issuer wait.

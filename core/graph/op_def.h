@@ -35,7 +35,8 @@ struct OpTraits {
   bool is_stateful = false;
   // Swapping inputs 0 and 1 changes nothing.
   bool is_commutative = false;
-  // Output element i depends on element i of each (broadcast) input only.
+  // Output element i depends on element i of each (broadcast) input only, or on shapes. Such ops
+  // can run together, as a chain (core/ops/elementwise_chain.h).
   bool is_elementwise = false;
   // Runs on the communication stream, next to the compute stream.
   bool is_communication = false;
@@ -74,6 +75,11 @@ class InferenceContext {
     return attributes_.get<T>(name);
   }
 
+  // As the rule of an op sees it that another op takes over with one input more.
+  InferenceContext without_last_input() const {
+    return {op_, node_name_, {inputs_.begin(), inputs_.end() - 1}, attributes_};
+  }
+
   // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is
   // false.
   void require(bool condition, std::string_view expectation) const;
@@ -89,6 +95,8 @@ class InferenceContext {
 
 class OpTable {
  public:
+  OpTable() = default;
+  OpTable(const OpTable&) = delete;  // a shape rule may refer to its table
   // Throws Error{kInternal} when an op of that name is there already.
   void add(OpDef op);
   // Throws Error{kInvalidArgument} naming the op when it is not there.

@@ -74,32 +74,6 @@ void verify_updates(const Node& node, std::unordered_map<std::string, const Node
   }
 }
 
-// For each node, the nodes that must run after it. May hold a pair twice.
-std::vector<std::vector<int>> successors(const Graph& graph) {
-  std::vector<std::vector<int>> after(graph.nodes().size());
-  std::unordered_map<std::string, std::vector<int>> readers;  // by variable
-  for (const auto& node : graph.nodes()) {
-    for (const Value& input : node->inputs()) {
-      after[static_cast<size_t>(input.node->id())].push_back(node->id());
-      if (const Node* variable = variable_behind(input)) {
-        readers[variable_key(*variable)].push_back(node->id());
-      }
-    }
-    for (const Node* control : node->control_inputs()) {
-      after[static_cast<size_t>(control->id())].push_back(node->id());
-    }
-  }
-  for (const auto& node : graph.nodes()) {
-    for (int i : node->op().traits.mutated_inputs) {
-      if (i >= static_cast<int>(node->inputs().size())) continue;
-      for (int reader : readers[variable_key(*node->input(i).node)]) {
-        if (reader != node->id()) after[static_cast<size_t>(reader)].push_back(node->id());
-      }
-    }
-  }
-  return after;
-}
-
 // Every node with `waiting` > 0 waits for another such node; following those leads round a cycle.
 std::string describe_cycle(const Graph& graph, const std::vector<std::vector<int>>& after,
                            const std::vector<int>& waiting) {
@@ -154,6 +128,31 @@ const Node* variable_behind(Value value) {
     value = value.node->input(0);
   }
   return value.node->op().name == "Variable" ? value.node : nullptr;
+}
+
+std::vector<std::vector<int>> successors(const Graph& graph) {
+  std::vector<std::vector<int>> after(graph.nodes().size());
+  std::unordered_map<std::string, std::vector<int>> readers;  // by variable
+  for (const auto& node : graph.nodes()) {
+    for (const Value& input : node->inputs()) {
+      after[static_cast<size_t>(input.node->id())].push_back(node->id());
+      if (const Node* variable = variable_behind(input)) {
+        readers[variable_key(*variable)].push_back(node->id());
+      }
+    }
+    for (const Node* control : node->control_inputs()) {
+      after[static_cast<size_t>(control->id())].push_back(node->id());
+    }
+  }
+  for (const auto& node : graph.nodes()) {
+    for (int i : node->op().traits.mutated_inputs) {
+      if (i >= static_cast<int>(node->inputs().size())) continue;
+      for (int reader : readers[variable_key(*node->input(i).node)]) {
+        if (reader != node->id()) after[static_cast<size_t>(reader)].push_back(node->id());
+      }
+    }
+  }
+  return after;
 }
 
 std::vector<Node*> execution_order(const Graph& graph) {

@@ -35,6 +35,11 @@ inline bool is_pure(const Node& node) {
   return !traits.is_stateful && !traits.is_communication && traits.mutated_inputs.empty();
 }
 
+// For each node, by id, the nodes that must run after it: those that use its outputs or have it as
+// a control input, and behind a reader of a variable, that variable's update. May hold a pair
+// twice.
+std::vector<std::vector<int>> successors(const Graph& graph);
+
 // Nodes in an order in which they may run: each after its inputs and control inputs, and an update
 // of a variable after all other readers of that variable, through views too. Where the rules leave
 // a choice, in the order in which they were added. Throws when there is no such order, naming the

@@ -108,7 +108,7 @@ OpDef bias_add() {
             for (int i = 0; i + 1 < g.input(0).shape().rank(); ++i) axes.push_back(i);
             g.set_grad(1, axes.empty() ? g.grad_of_output() : ops::sum(g.grad_of_output(), axes));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .is_elementwise = true},
   };
 }
 

@@ -130,7 +130,7 @@ OpDef broadcast_like_op() {
           [](GradientContext& g) {
             g.set_grad(0, sum_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .is_elementwise = true},
   };
 }
 

@@ -7,6 +7,7 @@ namespace trireme {
 void register_core_ops(OpTable& table) {
   register_source_ops(table);
   register_elementwise_ops(table);
+  register_elementwise_chain_ops(table);
   register_reduction_ops(table);
   register_shaping_ops(table);
   register_indexing_ops(table);

@@ -8,6 +8,7 @@ namespace trireme {
 
 void register_source_ops(OpTable& table);
 void register_elementwise_ops(OpTable& table);
+void register_elementwise_chain_ops(OpTable& table);
 void register_reduction_ops(OpTable& table);
 void register_shaping_ops(OpTable& table);
 void register_indexing_ops(OpTable& table);

@@ -51,6 +51,7 @@ OpDef fill_like_op() {
             c.require(c.dtype(0) != DType::kString, "a numeric input");
             return Types{c.input(0)};
           },
+      .traits = {.is_elementwise = true},
   };
 }
 

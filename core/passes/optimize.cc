@@ -5,6 +5,7 @@
 #include "core/passes/common_subexpressions.h"
 #include "core/passes/fold_constants.h"
 #include "core/passes/fuse_bias_activation.h"
+#include "core/passes/fuse_elementwise.h"
 #include "core/passes/fuse_gradient_update.h"
 #include "core/passes/prune.h"
 #include "core/passes/shrink_pool_gradients.h"
@@ -52,6 +53,11 @@ Program optimize(Program program, const PassOptions& options) {
         [&](Program p) { return fuse_gradient_update(std::move(p), options.has_kernel); });
   apply(!options.placement.devices.empty(), "place",
         [&](Program p) { return place(std::move(p), options.placement); });
+  const bool fuse_chains = options.fuse_elementwise && !options.chain_devices.empty();
+  apply(fuse_chains, "fuse_elementwise",
+        [&](Program p) { return fuse_elementwise(std::move(p), options.chain_devices); });
+  // Constants that went into chains.
+  apply(options.prune && fuse_chains, "prune", prune);
   return program;
 }
 

@@ -1,5 +1,5 @@
 // The default pipeline: prune, fold constants, merge common subexpressions, prune again, simplify
-// casts, shrink the gradients of poolings, fuse, place.
+// casts, shrink the gradients of poolings, fuse, place, fuse elementwise ops, prune once more.
 #pragma once
 
 #include "core/device/kernel.h"
@@ -17,6 +17,7 @@ struct PassOptions {
   bool shrink_pool_gradients = true;
   bool fuse_bias_activation = true;
   bool fuse_gradient_update = true;
+  bool fuse_elementwise = true;  // on chain_devices
   // Needed by fold_constants: with kernels of kind "reference". Null: nothing is folded.
   const KernelTable* kernels = nullptr;
   size_t max_folded_bytes = size_t{1} << 20;
@@ -24,6 +25,8 @@ struct PassOptions {
   HasKernel has_kernel = nullptr;
   // Without devices nothing is placed.
   PlacementOptions placement;
+  // Devices that make one kernel of several elementwise ops: there they are fused. Empty: none.
+  std::vector<std::string> chain_devices;
   // Verify the graph before the first and after each pass; always done in debug builds.
   bool verify = false;
 };

@@ -124,6 +124,9 @@ std::unique_ptr<Function> Session::function(std::vector<Value> feeds, std::vecto
       return options_.kernels->find(op, device->kernel_kind(), dtype) != nullptr;
     });
   };
+  for (const auto& device : options_.devices->all()) {
+    if (device->fuses_elementwise()) passes.chain_devices.push_back(device->name());
+  }
   state->program = optimize(copy_program(graph_, feeds, fetches, targets), passes);
   if (options_.log_device_placement) {
     std::fputs(placement_log(state->program).c_str(), stderr);

@@ -1,6 +1,8 @@
 #include "core/device/cpu/register.h"
 
 #include "core/base/error.h"
+#include "core/device/chain_by_ops.h"
+#include "core/device/guarded_updates.h"
 #include "core/device/small_floats.h"
 
 namespace trireme {
@@ -27,7 +29,9 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_pooling(table);
   register_cpu_normalization(table);
   register_cpu_loss(table);
+  add_guarded_updates(table, kCpuKind);
   add_kernels_through_f32(table, kCpuKind);
+  add_chains_by_ops(table, kCpuKind);
 }
 
 }  // namespace trireme

@@ -79,6 +79,7 @@ class CudaDevice : public Device {
   ~CudaDevice() override;
 
   bool can_record() const override { return true; }
+  bool fuses_elementwise() const override { return true; }
   // Device memory. Throws Error{kResourceExhausted}: who asked for how much, what is in use, the
   // limit, what to do.
   std::shared_ptr<Buffer> allocate(size_t bytes) override;

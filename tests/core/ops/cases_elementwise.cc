@@ -132,6 +132,18 @@ std::vector<OpCase> elementwise_cases() {
           {"Cast", str_cat(name(from), "_", label), {fixed(from, {3, 37}, 0, 5)}, {{"dtype", to}}});
     }
   }
+  const auto chain = [&](const char* label, std::vector<OpInput> inputs, const char* text) {
+    cases.push_back({"FusedElementwise", label, std::move(inputs), {{"chain", std::string(text)}}});
+  };
+  chain("two_outputs", {real({7, 9}), real({9}), real({7, 1})},
+        "Add(0,1) Tanh(3) Multiply(4,2) ReluGrad(5,4) -> 6,4");
+  chain("through_all_types", {real({5, 12}), real({})},
+        "Constant[dtype=t:i32,value=d:0x1p+1]() Greater(0,1) Cast[dtype=t:i32](3) Add(4,2) "
+        "Cast[dtype=t:f64](5) Cast[dtype=t:bf16](6) Cast[dtype=t:f32](7) Sqrt(8) -> 9");
+  chain("shapes_only", {real({3, 1, 4}), real({2, 1})},
+        "FillLike[value=d:0x1.8p+0](0) Add(2,1) BroadcastLike[average=b:1](1,3) "
+        "Subtract(3,4) -> 5,3");
+  chain("long", {real({301, 133}), real({133})}, "Add(0,1) Sigmoid(2) Square(3) -> 4");
   return cases;
 }
 

@@ -149,7 +149,7 @@ class RandomGraph {
 };
 
 TEST(RandomGraphTest, ThePipelineKeepsResults) {
-  int fused_products = 0, fused_updates = 0, copies = 0, before = 0, after = 0;
+  int fused_products = 0, fused_updates = 0, chains = 0, copies = 0, before = 0, after = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const testing::Build build = [&](Graph& graph, Program& program) {
       RandomGraph(graph, program, seed).build();
@@ -161,9 +161,11 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
                               .merge_common_subexpressions = on(),
                               .fuse_bias_activation = on(),
                               .fuse_gradient_update = on(),
+                              .fuse_elementwise = on(),
                               .kernels = &testing::test_kernels(),
                               .max_folded_bytes = choice.below(2) == 0 ? 64u : 4096u,
                               .placement = {{"/device:CPU:0", "/device:CPU:1"}, ""},
+                              .chain_devices = {"/device:CPU:0", "/device:CPU:1"},
                               .verify = true};
     const Program plain = testing::make_program(build);
     const Program optimized = optimize(testing::make_program(build), options);
@@ -172,6 +174,7 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
                                                             << to_text(*optimized.graph);
     fused_products += testing::count(optimized, "FusedMatMul");
     fused_updates += testing::count(optimized, "FusedMatMulApplySgd");
+    chains += testing::count(optimized, "FusedElementwise");
     copies += testing::count(optimized, "Copy");
     before += plain.graph->size();
     after += optimized.graph->size() - testing::count(optimized, "Copy");
@@ -179,6 +182,7 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
   // Every kind of rewrite has happened, so the comparison above meant something.
   EXPECT_GT(fused_products, 100);
   EXPECT_GT(fused_updates, 100);
+  EXPECT_GT(chains, 100);
   EXPECT_GT(copies, 100);
   EXPECT_LT(after, before);
 }

@@ -1,0 +1,322 @@
+#include "core/passes/fuse_elementwise.h"
+
+#include <algorithm>
+#include <functional>
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "core/graph/verify.h"
+#include "core/ops/elementwise_chain.h"
+
+namespace trireme {
+namespace {
+
+// A kernel takes so many addresses, and keeps so many values in registers.
+constexpr size_t kMaxSteps = 64, kMaxInputs = 24, kMaxOutputs = 12;
+// A smaller value that is broadcast is computed again for each element it goes to.
+constexpr size_t kMaxBroadcastSteps = 6;
+
+// Which nodes go into one chain. Groups are numbered by one of their members; a node that is in no
+// chain is a group of its own.
+class Groups {
+ public:
+  Groups(const ProgramRewrite& rewrite, const std::vector<std::string>& devices)
+      : rewrite_(rewrite),
+        devices_(devices.begin(), devices.end()),
+        users_(*rewrite.from().graph),
+        after_(successors(*rewrite.from().graph)),
+        before_(after_.size()),
+        position_(after_.size()),
+        group_(after_.size()),
+        members_(after_.size()),
+        seen_(after_.size(), -1) {
+    for (const Node* node : rewrite.from().targets) kept_.insert(node);
+    for (const Value& value : rewrite.from().fetches) fetched_.insert(value.node);
+    for (size_t id = 0; id < after_.size(); ++id) {
+      group_[id] = static_cast<int>(id);
+      members_[id] = {static_cast<int>(id)};
+      for (int next : after_[id])
+        before_[static_cast<size_t>(next)].push_back(static_cast<int>(id));
+    }
+    const std::vector<Node*> order = execution_order(*rewrite.from().graph);
+    for (size_t i = 0; i < order.size(); ++i) position_[at(*order[i])] = static_cast<int>(i);
+    for (Node* node : order) {
+      if (!may_join(*node)) continue;
+      for (const Value& input : node->inputs()) {
+        if (may_join(*input.node)) try_join(group_of(*input.node), group_of(*node));
+      }
+    }
+    for (auto& members : members_) {
+      std::ranges::sort(members, {}, [&](int id) { return position_[static_cast<size_t>(id)]; });
+    }
+  }
+
+  // Every group once, each after the groups that it needs; else in the order of the last members.
+  std::vector<int> order() const {
+    std::vector<int> waiting(after_.size()), result;
+    for (size_t id = 0; id < after_.size(); ++id) {
+      for (int next : after_[id]) {
+        if (group_[id] != group_[static_cast<size_t>(next)])
+          ++waiting[static_cast<size_t>(group_[static_cast<size_t>(next)])];
+      }
+    }
+    using Entry = std::pair<int, int>;  // position of the last member, group
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
+    const auto push = [&](int group) {
+      ready.emplace(position_[static_cast<size_t>(members(group).back())], group);
+    };
+    for (size_t id = 0; id < after_.size(); ++id) {
+      if (group_[id] == static_cast<int>(id) && waiting[id] == 0) push(static_cast<int>(id));
+    }
+    while (!ready.empty()) {
+      const int group = ready.top().second;
+      ready.pop();
+      result.push_back(group);
+      for (int member : members(group)) {
+        for (int next : after_[static_cast<size_t>(member)]) {
+          const int other = group_[static_cast<size_t>(next)];
+          if (other != group && --waiting[static_cast<size_t>(other)] == 0) push(other);
+        }
+      }
+    }
+    return result;
+  }
+
+  // In the order in which they run.
+  const std::vector<int>& members(int group) const { return members_[static_cast<size_t>(group)]; }
+  Node& node(int id) const { return *rewrite_.nodes()[static_cast<size_t>(id)]; }
+  int group_of(const Node& node) const { return group_[at(node)]; }
+  const Users& users() const { return users_; }
+  bool seen_outside(Node& node) const {
+    return fetched_.contains(&node) ||
+           std::ranges::any_of(users_.of(node.output()),
+                               [&](const Node* user) { return group_of(*user) != group_of(node); });
+  }
+
+ private:
+  static size_t at(const Node& node) { return static_cast<size_t>(node.id()); }
+
+  bool may_join(const Node& node) const {
+    if (!node.op().traits.is_elementwise || node.output_count() != 1) return false;
+    if (!devices_.contains(node.device()) || users_.has_control_edges(node)) return false;
+    if (kept_.contains(&node) || rewrite_.is_fed(node) || !fits_chain(node.attributes()))
+      return false;
+    return std::ranges::none_of(node.inputs(),
+                                [](const Value& input) { return input.dtype() == DType::kString; });
+  }
+
+  const Shape& shape(int group) const { return node(members(group)[0]).output_type().shape; }
+
+  void try_join(int first, int second) {
+    if (first == second || node(first).device() != node(second).device()) return;
+    if (shape(first) != shape(second) && !may_broadcast(first, second)) return;
+    if (!is_small_enough(first, second)) return;
+    if (has_way_round(first, second) || has_way_round(second, first)) return;
+    // What has the chain's shape comes first among the members: it tells the shape.
+    auto& into = members_[static_cast<size_t>(second)];
+    auto& from = members_[static_cast<size_t>(first)];
+    for (int member : from) group_[static_cast<size_t>(member)] = second;
+    into.insert(into.end(), from.begin(), from.end());
+    from.clear();
+  }
+
+  // Nobody but `second` sees the values of `first`.
+  bool may_broadcast(int first, int second) const {
+    if (members(first).size() > kMaxBroadcastSteps) return false;
+    return std::ranges::all_of(members(first), [&](int member) {
+      Node& n = node(member);
+      return !fetched_.contains(&n) &&
+             std::ranges::all_of(users_.of(n.output()), [&](const Node* user) {
+               return group_of(*user) == first || group_of(*user) == second;
+             });
+    });
+  }
+
+  bool is_small_enough(int first, int second) const {
+    if (members(first).size() + members(second).size() > kMaxSteps) return false;
+    std::unordered_set<Value, ValueHash> inputs;
+    size_t outputs = 0;
+    const auto inside = [&](const Node& n) {
+      return group_of(n) == first || group_of(n) == second;
+    };
+    for (int group : {first, second}) {
+      for (int member : members(group)) {
+        Node& n = node(member);
+        for (const Value& input : n.inputs()) {
+          if (!inside(*input.node)) inputs.insert(input);
+        }
+        const bool seen = std::ranges::any_of(users_.of(n.output()),
+                                              [&](const Node* user) { return !inside(*user); });
+        outputs += seen || fetched_.contains(&n) ? 1 : 0;
+      }
+    }
+    return inputs.size() <= kMaxInputs && outputs <= kMaxOutputs;
+  }
+
+  // True when something outside of both must run after `from` and before `to`: as one they would
+  // wait for themselves. Ways go through whole groups, since a chain starts when all its inputs are
+  // there.
+  bool has_way_round(int from, int to) {
+    ++search_;
+    std::vector<int> open;
+    const auto visit_before = [&](int group) {
+      for (int member : members(group)) {
+        for (int previous : before_[static_cast<size_t>(member)]) {
+          const int other = group_[static_cast<size_t>(previous)];
+          int& seen = seen_[static_cast<size_t>(other)];
+          if (seen == search_ || other == to) continue;
+          if (other == from) {
+            if (group == to) continue;  // the direct way
+            return true;
+          }
+          seen = search_;
+          open.push_back(other);
+        }
+      }
+      return false;
+    };
+    // Most producers lead nowhere else.
+    const bool leads_elsewhere = std::ranges::any_of(members(from), [&](int member) {
+      return std::ranges::any_of(after_[static_cast<size_t>(member)], [&](int next) {
+        const int group = group_[static_cast<size_t>(next)];
+        return group != from && group != to;
+      });
+    });
+    if (!leads_elsewhere) return false;
+    visit_before(to);
+    while (!open.empty()) {
+      const int group = open.back();
+      open.pop_back();
+      if (visit_before(group)) return true;
+    }
+    return false;
+  }
+
+  const ProgramRewrite& rewrite_;
+  const std::unordered_set<std::string> devices_;
+  Users users_;
+  const std::vector<std::vector<int>> after_;
+  std::vector<std::vector<int>> before_;
+  std::vector<int> position_, group_;
+  std::vector<std::vector<int>> members_;
+  std::unordered_set<const Node*> kept_, fetched_;
+  std::vector<int> seen_;  // by group, the search that was there last
+  int search_ = 0;
+};
+
+// A scalar constant that can be a step, because a double holds its value; also when it was copied
+// to the chain's device. Null: `value` is something else.
+const Tensor* inline_constant(Value value) {
+  while (value.node->op().name == "Copy") value = value.node->input(0);
+  if (value.node->op().name != "Constant" || value.shape().rank() != 0) return nullptr;
+  const Tensor& tensor = value.node->attribute<Tensor>("value");
+  const bool is_exact = tensor.dtype() != DType::kInt64 ||
+                        std::abs(tensor.as_double(0)) < static_cast<double>(int64_t{1} << 53);
+  return tensor.dtype() != DType::kString && is_exact ? &tensor : nullptr;
+}
+
+// What a group is as a node. `inputs` are of the old graph.
+struct FusedNode {
+  Chain chain;
+  std::vector<Value> inputs;
+  std::vector<Value> outputs;
+};
+
+class ChainBuilder {
+ public:
+  ChainBuilder(const Groups& groups, int group) : groups_(groups), group_(group) {}
+
+  // False when no input may stand first.
+  bool build(FusedNode& fused) {
+    for (int member : groups_.members(group_)) {
+      Node& node = groups_.node(member);
+      if (groups_.seen_outside(node)) fused.outputs.push_back(node.output());
+      for (const Value& input : node.inputs()) {
+        const bool is_inside = groups_.group_of(*input.node) == group_;
+        if (!is_inside && inline_constant(input) == nullptr &&
+            std::ranges::find(fused.inputs, input) == fused.inputs.end()) {
+          fused.inputs.push_back(input);
+        }
+      }
+    }
+    if (fused.inputs.empty() || fused.outputs.empty() || !put_first(fused)) return false;
+    for (const Value& input : fused.inputs) {
+      numbers_[input] = static_cast<int>(numbers_.size());
+    }
+    fused.chain.input_count = static_cast<int>(fused.inputs.size());
+    for (int member : groups_.members(group_)) add(groups_.node(member), fused.chain);
+    for (const Value& output : fused.outputs) fused.chain.outputs.push_back(numbers_.at(output));
+    return true;
+  }
+
+ private:
+  // Puts the input first whose memory output 0 may take over. With elements of one size, equal
+  // bytes mean equal elements, so that each is read before its place is written; another size needs
+  // another number of bytes.
+  bool put_first(FusedNode& fused) const {
+    const TensorType& output = fused.outputs[0].type();
+    const auto rank = [&](const Value& input) {
+      const bool same_size = size_of(input.dtype()) == size_of(output.dtype);
+      const bool same_shape = input.shape() == output.shape;
+      if (!same_size) return same_shape ? 1 : 0;
+      const auto& users = groups_.users().of(input);
+      const bool dies = std::ranges::all_of(
+          users, [&](const Node* user) { return groups_.group_of(*user) == group_; });
+      return same_shape && dies && !input.node->inputs().empty() ? 3 : 2;
+    };
+    const auto best = std::ranges::max_element(fused.inputs, {}, rank);
+    if (rank(*best) == 0) return false;
+    std::rotate(fused.inputs.begin(), best, best + 1);
+    return true;
+  }
+
+  void add(Node& node, Chain& chain) {
+    const auto next = [&] { return chain.input_count + static_cast<int>(chain.steps.size()); };
+    Chain::Step step{.op = node.op().name, .inputs = {}, .attributes = node.attributes()};
+    for (const Value& input : node.inputs()) {
+      if (const auto it = numbers_.find(input); it != numbers_.end()) {
+        step.inputs.push_back(it->second);
+        continue;
+      }
+      const Tensor& tensor = *inline_constant(input);
+      numbers_[input] = next();
+      step.inputs.push_back(next());
+      chain.steps.push_back(
+          {.op = "Constant",
+           .inputs = {},
+           .attributes = {{"dtype", tensor.dtype()}, {"value", tensor.as_double(0)}}});
+    }
+    numbers_[node.output()] = next();
+    chain.steps.push_back(std::move(step));
+  }
+
+  const Groups& groups_;
+  int group_;
+  std::unordered_map<Value, int, ValueHash> numbers_;
+};
+
+}  // namespace
+
+Program fuse_elementwise(Program program, const std::vector<std::string>& devices) {
+  ProgramRewrite rewrite(std::move(program));
+  const Groups groups(rewrite, devices);
+  for (int group : groups.order()) {
+    const std::vector<int>& members = groups.members(group);
+    FusedNode fused;
+    if (members.size() < 2 || !ChainBuilder(groups, group).build(fused)) {
+      for (int member : members) rewrite.copier().copy(groups.node(member));
+      continue;
+    }
+    const Node& last = groups.node(members.back());
+    Node& node = rewrite.to().add("FusedElementwise", rewrite.copier().map(fused.inputs),
+                                  {{"chain", fused.chain.to_string()}}, last.name());
+    node.set_device(last.device());
+    for (size_t i = 0; i < fused.outputs.size(); ++i) {
+      rewrite.copier().replace(fused.outputs[i], node.output(static_cast<int>(i)));
+    }
+  }
+  return rewrite.finish();
+}
+
+}  // namespace trireme
