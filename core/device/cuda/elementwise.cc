@@ -1,7 +1,67 @@
+// Elementwise ops, one by one and as chains: every kernel here is generated (chain_source.h).
+#include <array>
+
+#include "core/base/error.h"
+#include "core/device/cuda/chain_source.h"
+#include "core/device/cuda/cuda_device.h"
+#include "core/device/cuda/kernel.h"
 #include "core/device/cuda/register.h"
 
 namespace trireme::cuda {
+namespace {
 
-void register_elementwise(KernelTable&) {}
+// As many addresses as a launch may have; a chain has fewer (core/passes/fuse_elementwise.cc).
+constexpr size_t kMaxAddresses = 64;
+
+PreparedKernel prepare(const KernelSpec& spec, const Chain& chain) {
+  if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
+  const auto types = chain_types(chain, spec.inputs, *spec.node.graph().ops());
+  const ChainSource source = generate_chain(chain, types);
+  const size_t inputs = spec.inputs.size(), outputs = spec.outputs.size();
+  if (inputs + outputs > kMaxAddresses) {
+    throw invalid_argument(spec.node.op().name, " '", spec.node.name(),
+                           "': a kernel takes at most ", kMaxAddresses,
+                           " inputs and outputs, found ", inputs + outputs);
+  }
+  const CudaDevice& device = cuda_device(spec);
+  const Kernel kernel = compile_kernel(device, source.name, source.text);
+  const LaunchShape shape = spread(device, source.count, source.per_thread);
+  return {[=, count = static_cast<long long>(source.count)](const KernelArgs& args) {
+    std::array<void*, kMaxAddresses + 1> arguments;
+    for (size_t i = 0; i < inputs; ++i) arguments[i] = const_cast<void**>(&args.inputs[i]);
+    for (size_t i = 0; i < outputs; ++i)
+      arguments[inputs + i] = const_cast<void**>(&args.outputs[i]);
+    arguments[inputs + outputs] = const_cast<long long*>(&count);
+    kernel.launch_raw(cuda_stream(args), shape, arguments.data());
+  }};
+}
+
+PreparedKernel one_op(const KernelSpec& spec) {
+  Chain chain{.input_count = static_cast<int>(spec.inputs.size())};
+  Chain::Step step{.op = spec.node.op().name, .inputs = {}, .attributes = spec.node.attributes()};
+  for (int i = 0; i < chain.input_count; ++i) step.inputs.push_back(i);
+  chain.steps.push_back(std::move(step));
+  chain.outputs = {chain.input_count};
+  return prepare(spec, chain);
+}
+
+PreparedKernel fused(const KernelSpec& spec) {
+  return prepare(spec, parse_chain(spec.attribute<std::string>("chain"),
+                                   static_cast<int>(spec.inputs.size())));
+}
+
+}  // namespace
+
+void register_elementwise(KernelTable& table) {
+  for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                      DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
+    for (std::string_view op : chain_ops()) {
+      // These stand with their families.
+      if (op == "BiasAdd" || op == "SigmoidCrossEntropy") continue;
+      if (has_chain_op(op, dtype)) table.add(std::string(op), kCudaKind, dtype, one_op);
+    }
+    table.add("FusedElementwise", kCudaKind, dtype, fused);
+  }
+}
 
 }  // namespace trireme::cuda

@@ -49,44 +49,6 @@ class LoadedKernels {
   std::map<std::string, CUkernel, std::less<>> kernels_ GUARDED_BY(mutex_);
 };
 
-// What NVRTC made of a source for `compute_capability`.
-std::string compile(int compute_capability, std::string_view name, const std::string& source) {
-  nvrtcProgram program = nullptr;
-  check(nvrtc().nvrtcCreateProgram(&program, source.c_str(), (std::string(name) + ".cu").c_str(), 0,
-                                   nullptr, nullptr),
-        "nvrtcCreateProgram");
-  const auto destroy = [](nvrtcProgram p) { nvrtc().nvrtcDestroyProgram(&p); };
-  const std::unique_ptr<std::remove_pointer_t<nvrtcProgram>, decltype(destroy)> owner(program,
-                                                                                      destroy);
-  const auto attempt = [&](const std::string& architecture) {
-    const std::string target = "--gpu-architecture=" + architecture;
-    const char* options[] = {"--std=c++20", "-default-device", target.c_str()};
-    return nvrtc().nvrtcCompileProgram(program, 3, options);
-  };
-  nvrtcResult result = attempt(str_cat("sm_", compute_capability));
-  // A card that is newer than the toolkit: the driver makes code of PTX.
-  const bool is_ptx = result == NVRTC_ERROR_INVALID_OPTION;
-  if (is_ptx) result = attempt("compute_90");
-  if (result != NVRTC_SUCCESS) {
-    size_t bytes = 0;
-    nvrtc().nvrtcGetProgramLogSize(program, &bytes);
-    std::string log(bytes, '\0');
-    nvrtc().nvrtcGetProgramLog(program, log.data());
-    throw Error(ErrorCode::kInternal,
-                str_cat("kernel ", name, " does not compile: ", nvrtc().nvrtcGetErrorString(result),
-                        "\n", log, "\n", source));
-  }
-  size_t bytes = 0;
-  check(is_ptx ? nvrtc().nvrtcGetPTXSize(program, &bytes)
-               : nvrtc().nvrtcGetCUBINSize(program, &bytes),
-        "the size of what NVRTC made");
-  std::string image(bytes, '\0');
-  check(is_ptx ? nvrtc().nvrtcGetPTX(program, image.data())
-               : nvrtc().nvrtcGetCUBIN(program, image.data()),
-        "what NVRTC made");
-  return image;
-}
-
 class CompiledKernels {
  public:
   CUkernel find(int compute_capability, std::string_view name, const std::string& source)
@@ -94,7 +56,7 @@ class CompiledKernels {
     MutexLock lock(mutex_);
     const auto [it, is_new] = libraries_.try_emplace({compute_capability, source}, nullptr);
     if (it->second == nullptr) {
-      const std::string image = compile(compute_capability, name, source);
+      const std::string image = compile_source(compute_capability, name, source);
       check(driver().cuLibraryLoadData(&it->second, image.data(), nullptr, nullptr, 0, nullptr,
                                        nullptr, 0),
             str_cat("cuLibraryLoadData of generated kernel ", name));
@@ -139,6 +101,44 @@ void Kernel::launch_raw(CudaStream& stream, const LaunchShape& shape, void** arg
                                 shape.grid_z, shape.block_x, shape.block_y, shape.block_z,
                                 shape.shared_bytes, stream.raw(), arguments, nullptr),
         "cuLaunchKernel");
+}
+
+std::string compile_source(int compute_capability, std::string_view name,
+                           const std::string& source) {
+  nvrtcProgram program = nullptr;
+  check(nvrtc().nvrtcCreateProgram(&program, source.c_str(), (std::string(name) + ".cu").c_str(), 0,
+                                   nullptr, nullptr),
+        "nvrtcCreateProgram");
+  const auto destroy = [](nvrtcProgram p) { nvrtc().nvrtcDestroyProgram(&p); };
+  const std::unique_ptr<std::remove_pointer_t<nvrtcProgram>, decltype(destroy)> owner(program,
+                                                                                      destroy);
+  const auto attempt = [&](const std::string& architecture) {
+    const std::string target = "--gpu-architecture=" + architecture;
+    const char* options[] = {"--std=c++20", "-default-device", target.c_str()};
+    return nvrtc().nvrtcCompileProgram(program, 3, options);
+  };
+  nvrtcResult result = attempt(str_cat("sm_", compute_capability));
+  // A card that is newer than the toolkit: the driver makes code of PTX.
+  const bool is_ptx = result == NVRTC_ERROR_INVALID_OPTION;
+  if (is_ptx) result = attempt("compute_90");
+  if (result != NVRTC_SUCCESS) {
+    size_t bytes = 0;
+    nvrtc().nvrtcGetProgramLogSize(program, &bytes);
+    std::string log(bytes, '\0');
+    nvrtc().nvrtcGetProgramLog(program, log.data());
+    throw Error(ErrorCode::kInternal,
+                str_cat("kernel ", name, " does not compile: ", nvrtc().nvrtcGetErrorString(result),
+                        "\n", log, "\n", source));
+  }
+  size_t bytes = 0;
+  check(is_ptx ? nvrtc().nvrtcGetPTXSize(program, &bytes)
+               : nvrtc().nvrtcGetCUBINSize(program, &bytes),
+        "the size of what NVRTC made");
+  std::string image(bytes, '\0');
+  check(is_ptx ? nvrtc().nvrtcGetPTX(program, image.data())
+               : nvrtc().nvrtcGetCUBIN(program, image.data()),
+        "what NVRTC made");
+  return image;
 }
 
 Kernel compile_kernel(const CudaDevice& device, std::string_view name, const std::string& source) {

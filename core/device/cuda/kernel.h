@@ -45,6 +45,10 @@ class Kernel {
 // and card for the life of the process. Throws Error{kInternal} with the compiler's log.
 Kernel compile_kernel(const CudaDevice& device, std::string_view name, const std::string& source);
 
+// The same as machine code (PTX for a card newer than the toolkit), not loaded; no card is needed.
+std::string compile_source(int compute_capability, std::string_view name,
+                           const std::string& source);
+
 // "add_f32" for ("add", kFloat32).
 std::string kernel_name(std::string_view base, DType dtype);
 

@@ -1,0 +1,497 @@
+#include "core/device/cuda/chain_source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "core/base/error.h"
+
+namespace trireme::cuda {
+namespace {
+
+// What an op computes from a, b and c of type T; U is T without a sign, whose overflow is defined.
+// Empty: not for such numbers. u8 is computed as i32 and cut off after.
+struct Formula {
+  std::string_view op;
+  int inputs;
+  std::string_view real, integer, boolean = "";
+  bool gives_bool = false;
+};
+
+constexpr std::string_view kSameForAll = "same";
+
+// The formulas are those of core/device/reference, NaN and ties included.
+constexpr Formula kFormulas[] = {
+    {"Add", 2, "a + b", "T(U(a) + U(b))"},
+    {"BiasAdd", 2, "a + b", ""},
+    {"Subtract", 2, "a - b", "T(U(a) - U(b))"},
+    {"Multiply", 2, "a * b", "T(U(a) * U(b))"},
+    {"Divide", 2, "a / b", "b == 0 ? T(0) : b == -1 ? T(U(0) - U(a)) : T(a / b)"},
+    {"Maximum", 2, "a >= b || a != a ? a : b", "a >= b ? a : b"},
+    {"Minimum", 2, "a <= b || a != a ? a : b", "a <= b ? a : b"},
+    {"Power", 2, "pow(a, b)", "integer_power<T, U>(a, b)"},
+    {"ReluGrad", 2, "b > T(0) ? a : T(0)", ""},
+    {"Negate", 1, "-a", "T(U(0) - U(a))"},
+    {"Abs", 1, "fabs(a)", "a < 0 ? T(U(0) - U(a)) : a"},
+    {"Square", 1, "a * a", "T(U(a) * U(a))"},
+    {"Relu", 1, "a < T(0) ? T(0) : a", "a < 0 ? T(0) : a"},
+    {"Sign", 1, "T((a > T(0)) - (a < T(0)))", "T((a > 0) - (a < 0))"},
+    {"Exp", 1, "exp(a)", ""},
+    {"Log", 1, "log(a)", ""},
+    {"Sqrt", 1, "sqrt(a)", ""},
+    {"Rsqrt", 1, "T(1) / sqrt(a)", ""},
+    {"Reciprocal", 1, "T(1) / a", ""},
+    {"Tanh", 1, "tanh(a)", ""},
+    {"Sigmoid", 1, "T(1) / (T(1) + exp(-a))", ""},
+    {"Softplus", 1, "fmax(a, T(0)) + log1p(exp(-fabs(a)))", ""},
+    {"SigmoidCrossEntropy", 2, "fmax(a, T(0)) - a * b + log1p(exp(-fabs(a)))", ""},
+    {"Equal", 2, "a == b", "a == b", "a == b", true},
+    {"NotEqual", 2, "a != b", "a != b", "a != b", true},
+    {"Less", 2, "a < b", "a < b", "a < b", true},
+    {"LessEqual", 2, "a <= b", "a <= b", "a <= b", true},
+    {"Greater", 2, "a > b", "a > b", "a > b", true},
+    {"GreaterEqual", 2, "a >= b", "a >= b", "a >= b", true},
+    {"LogicalAnd", 2, "", "", "a && b", true},
+    {"LogicalOr", 2, "", "", "a || b", true},
+    {"LogicalNot", 1, "", "", "!a", true},
+    // Written out at each step: their types differ among themselves or they have attributes.
+    {"Select", 3, kSameForAll, kSameForAll, kSameForAll},
+    {"Cast", 1, kSameForAll, kSameForAll, kSameForAll},
+    {"FillLike", 1, kSameForAll, kSameForAll, kSameForAll},
+    {"BroadcastLike", 2, kSameForAll, kSameForAll, kSameForAll},
+};
+
+const Formula* find_formula(std::string_view op) {
+  const auto it = std::ranges::find(kFormulas, op, &Formula::op);
+  return it == std::end(kFormulas) ? nullptr : it;
+}
+
+std::string_view formula_for(const Formula& formula, DType dtype) {
+  if (dtype == DType::kString) return "";
+  return is_floating(dtype) ? formula.real : is_integer(dtype) ? formula.integer : formula.boolean;
+}
+
+// Of an element in memory.
+std::string_view storage_type(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return "Half";
+    case DType::kBFloat16:
+      return "BFloat16";
+    case DType::kFloat32:
+      return "float";
+    case DType::kFloat64:
+      return "double";
+    case DType::kInt32:
+      return "int";
+    case DType::kInt64:
+      return "long long";
+    case DType::kUInt8:
+      return "unsigned char";
+    default:
+      return "bool";
+  }
+}
+
+bool is_half_size(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
+
+// Of a value between ops.
+std::string_view value_type(DType dtype) {
+  return is_half_size(dtype) ? "float" : storage_type(dtype);
+}
+
+// T of a formula, and how functions of it are called.
+struct FormulaType {
+  std::string_view suffix, type, no_sign;
+};
+FormulaType formula_type(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return {"f64", "double", "double"};
+    case DType::kInt32:
+    case DType::kUInt8:
+      return {"i32", "int", "unsigned int"};
+    case DType::kInt64:
+      return {"i64", "long long", "unsigned long long"};
+    case DType::kBool:
+      return {"bool", "bool", "bool"};
+    default:
+      return {"f32", "float", "float"};
+  }
+}
+
+std::string literal(DType dtype, double value) {
+  if (dtype == DType::kBool) return value != 0 ? "true" : "false";
+  if (is_integer(dtype)) {
+    // The lowest i64 is no literal: a minus is an operator.
+    const auto whole = static_cast<int64_t>(value);
+    return whole == INT64_MIN
+               ? "(-9223372036854775807LL - 1)"
+               : str_cat(value_type(dtype) == "long long" ? "" : "(int)", whole, "LL");
+  }
+  const std::string type(value_type(dtype));
+  if (std::isnan(value)) return "(" + type + ")__int_as_float(0x7fffffff)";
+  if (std::isinf(value)) {
+    return "(" + type + ")__int_as_float(" + (value > 0 ? "0x7f800000" : "(int)0xff800000u") + ")";
+  }
+  char text[40];
+  std::snprintf(text, sizeof text, "%a", value);
+  return "(" + type + ")" + (value < 0 ? "(" + std::string(text) + ")" : text);
+}
+
+constexpr std::string_view kPrelude = R"(#ifdef __CUDACC__
+#define TRIREME_DEVICE __device__ __forceinline__
+#define TRIREME_KERNEL(name, parameters) extern "C" __global__ void name parameters
+struct Half { unsigned short bits; };
+struct BFloat16 { unsigned short bits; };
+TRIREME_DEVICE float to_value(BFloat16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+TRIREME_DEVICE float to_value(Half x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+  return y;
+}
+template <typename T> struct Round { static TRIREME_DEVICE T from(T x) { return x; } };
+template <> struct Round<BFloat16> {
+  static TRIREME_DEVICE BFloat16 from(float x) {
+    BFloat16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+  }
+};
+template <> struct Round<Half> {
+  static TRIREME_DEVICE Half from(float x) {
+    Half y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+  }
+};
+#else
+using trireme::cuda::Half;
+using trireme::cuda::BFloat16;
+inline float to_value(BFloat16 x) { return trireme::cuda::to_compute(x); }
+inline float to_value(Half x) { return trireme::cuda::to_compute(x); }
+template <typename T> struct Round {
+  template <typename V>
+  static T from(V x) { return trireme::cuda::FromCompute<T>::convert(x); }
+};
+#endif
+template <typename T> TRIREME_DEVICE T to_value(T x) { return x; }
+template <typename T, int N>
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
+template <int N, typename T> TRIREME_DEVICE Pack<T, N> load(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <int N, typename T> TRIREME_DEVICE void store(T* to, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+)";
+
+constexpr std::string_view kIntegerPower = R"(template <typename T, typename U>
+TRIREME_DEVICE T integer_power(T base, T exponent) {
+  if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
+  U result = 1, factor = U(base);
+  for (U left = U(exponent); left > 0; left >>= 1, factor *= factor) {
+    if (left & 1) result *= factor;
+  }
+  return T(result);
+}
+)";
+
+// The elements of a chain's outputs as few axes, and how far apart the elements of each input are
+// along them.
+struct Layout {
+  std::vector<int64_t> sizes;
+  std::vector<std::vector<int64_t>> strides;  // by input, then axis; 0 where it is broadcast
+};
+
+Layout merge_axes(std::span<const Shape> inputs, const Shape& output) {
+  Layout layout;
+  layout.strides.resize(inputs.size());
+  for (int axis = 0; axis < output.rank(); ++axis) {
+    if (output[axis] == 1) continue;
+    const bool is_first = layout.sizes.empty();
+    bool merges = !is_first;
+    std::vector<int64_t> strides;
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      const Shape& x = inputs[k];
+      const int own = axis - output.rank() + x.rank();
+      const bool repeats = own < 0 || x[own] == 1;
+      strides.push_back(repeats ? 0 : x.last(x.rank() - own - 1).elements());
+      merges = merges && layout.strides[k].back() == strides[k] * output[axis];
+    }
+    if (merges) {
+      layout.sizes.back() *= output[axis];
+    } else {
+      layout.sizes.push_back(output[axis]);
+    }
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      if (merges) layout.strides[k].pop_back();
+      layout.strides[k].push_back(strides[k]);
+    }
+  }
+  if (layout.sizes.empty()) {  // one element
+    layout.sizes.push_back(1);
+    for (auto& strides : layout.strides) strides.push_back(1);
+  }
+  return layout;
+}
+
+class Generator {
+ public:
+  Generator(const Chain& chain, std::span<const TensorType> types)
+      : chain_(chain), types_(types), output_(type(chain.outputs.at(0)).shape) {
+    for (int output : chain.outputs) {
+      TRIREME_CHECK(type(output).shape == output_, "outputs of one shape, not ", output_, " and ",
+                    type(output).shape);
+    }
+    for (const Chain::Step& step : chain.steps) {
+      // Looked at for its shape only.
+      const size_t read = step.op == "FillLike" ? 0 : step.op == "BroadcastLike" ? 1 : 3;
+      for (size_t i = 0; i < std::min(read, step.inputs.size()); ++i) {
+        if (step.inputs[i] < chain.input_count) loaded_.insert(step.inputs[i]);
+      }
+    }
+    std::vector<Shape> shapes;
+    for (int input : loaded_) shapes.push_back(type(input).shape);
+    layout_ = merge_axes(shapes, output_);
+    choose_width();
+  }
+
+  ChainSource generate() {
+    ChainSource source{
+        .name = name(), .text = {}, .count = output_.elements(), .per_thread = width_};
+    const bool is_long = source.count > (int64_t{1} << 30);
+    unsigned_suffix_ = is_long ? "ull" : "u";
+    source.text = std::string(kPrelude);
+    source.text += str_cat("typedef unsigned ", is_long ? "long long" : "int", " Index;\n");
+    source.text += functions();
+    source.text += body();
+    source.text += kernel(source.name);
+    return source;
+  }
+
+ private:
+  const TensorType& type(int value) const { return types_[static_cast<size_t>(value)]; }
+  bool is_flat() const { return layout_.sizes.size() == 1; }
+
+  // How many elements a thread takes together: 16 bytes of the smallest that are read or written in
+  // a row, where rows are whole numbers of them.
+  void choose_width() {
+    size_t smallest = 8, operands = 0;
+    const auto count = [&](int value) {
+      smallest = std::min(smallest, size_of(type(value).dtype));
+      ++operands;
+    };
+    for (int output : chain_.outputs) count(output);
+    size_t k = 0;
+    for (int input : loaded_) {
+      if (layout_.strides[k++].back() != 0) count(input);
+    }
+    width_ = static_cast<int>(std::min<size_t>(16 / smallest, operands > 6 ? 4 : 8));
+    while (!is_flat() && layout_.sizes.back() % width_ != 0) width_ /= 2;
+  }
+
+  std::string name() const {
+    std::string text = "chain";
+    for (size_t i = 0; i < chain_.steps.size() && text.size() < 64; ++i) {
+      if (chain_.steps[i].op != "Constant") text += "_" + chain_.steps[i].op;
+    }
+    return text;
+  }
+
+  // Each formula that the chain has as a function of its types.
+  std::string functions() const {
+    std::set<std::string> made;
+    std::string text;
+    for (const Chain::Step& step : chain_.steps) {
+      const Formula* formula = find_formula(step.op);
+      if (formula == nullptr || formula->real == kSameForAll) continue;
+      const DType dtype = type(step.inputs[0]).dtype;
+      const FormulaType t = formula_type(dtype);
+      if (!made.insert(str_cat(step.op, "_", t.suffix)).second) continue;
+      if (step.op == "Power" && is_integer(dtype) && made.insert("power").second)
+        text += kIntegerPower;
+      text += str_cat("TRIREME_DEVICE ", formula->gives_bool ? "bool" : t.type, " ", step.op, "_",
+                      t.suffix, "(");
+      for (int i = 0; i < formula->inputs; ++i) {
+        text += str_cat(i == 0 ? "" : ", ", t.type, " ", "abc"[i]);
+      }
+      text += str_cat(") {\n  typedef ", t.type, " T;\n");
+      const std::string_view expression = formula_for(*formula, dtype);
+      if (expression.find("U") != std::string_view::npos)
+        text += str_cat("  typedef ", t.no_sign, " U;\n");
+      text += str_cat("  return ", expression, ";\n}\n");
+    }
+    return text;
+  }
+
+  std::string parameters() const {
+    std::string text;
+    for (int i = 0; i < chain_.input_count; ++i) {
+      text += str_cat("const ", storage_type(type(i).dtype), "* x", i, ", ");
+    }
+    for (size_t i = 0; i < chain_.outputs.size(); ++i) {
+      text += str_cat(storage_type(type(chain_.outputs[i]).dtype), "* y", i, ", ");
+    }
+    return text;
+  }
+
+  std::string number(int64_t value) const { return str_cat(value, unsigned_suffix_); }
+
+  // Where the element of loaded input `k` is that belongs to element i of the outputs.
+  std::string offset(size_t k) const {
+    const std::vector<int64_t>& strides = layout_.strides[k];
+    if (is_flat()) return strides[0] == 0 ? "0" : "i";
+    std::string text;
+    int64_t dense = 1;
+    bool is_dense = true;
+    for (size_t axis = strides.size(); axis-- > 0;) {
+      is_dense = is_dense && strides[axis] == dense;
+      dense *= layout_.sizes[axis];
+      if (strides[axis] == 0) continue;
+      text += str_cat(text.empty() ? "" : " + ", "c", axis);
+      if (strides[axis] != 1) text += " * " + number(strides[axis]);
+    }
+    return is_dense ? "i" : text.empty() ? "0" : text;
+  }
+
+  // The index along each axis, as far as some input needs it.
+  std::string coordinates() const {
+    size_t outermost = layout_.sizes.size();
+    for (size_t k = 0; k < layout_.strides.size(); ++k) {
+      const std::string where = offset(k);
+      for (size_t axis = 0; axis < layout_.sizes.size(); ++axis) {
+        if (where.find(str_cat("c", axis)) != std::string::npos)
+          outermost = std::min(outermost, axis);
+      }
+    }
+    std::string text, rest = "i";
+    for (size_t axis = layout_.sizes.size(); axis-- > outermost;) {
+      if (axis == 0) {
+        text += str_cat("  const Index c0 = ", rest, ";\n");
+        break;
+      }
+      text +=
+          str_cat("  const Index c", axis, " = ", rest, " % ", number(layout_.sizes[axis]), ";\n");
+      if (axis > outermost) {
+        text += str_cat("  const Index r", axis, " = ", rest, " / ", number(layout_.sizes[axis]),
+                        ";\n");
+      }
+      rest = str_cat("r", axis);
+    }
+    return text;
+  }
+
+  // Computes N elements from i on.
+  std::string body() const {
+    std::string text =
+        str_cat("template <int N>\nTRIREME_DEVICE void compute(", parameters(), "Index i) {\n");
+    text += coordinates();
+    std::string in_loop;
+    size_t k = 0;
+    for (int input : loaded_) {
+      const std::string_view storage = storage_type(type(input).dtype);
+      const std::string_view value = value_type(type(input).dtype);
+      if (layout_.strides[k].back() != 0) {
+        text += str_cat("  const Pack<", storage, ", N> p", input, " = load<N>(x", input, " + ",
+                        offset(k), ");\n");
+        in_loop += str_cat("    const ", value, " v", input, " = to_value(p", input, ".at[k]);\n");
+      } else {
+        text += str_cat("  const ", value, " v", input, " = to_value(x", input, "[", offset(k),
+                        "]);\n");
+      }
+      ++k;
+    }
+    for (size_t i = 0; i < chain_.outputs.size(); ++i) {
+      text += str_cat("  Pack<", storage_type(type(chain_.outputs[i]).dtype), ", N> q", i, ";\n");
+    }
+    text += "#pragma unroll\n  for (int k = 0; k < N; ++k) {\n" + in_loop;
+    for (size_t i = 0; i < chain_.steps.size(); ++i) {
+      const int value = chain_.input_count + static_cast<int>(i);
+      text += str_cat("    const ", value_type(type(value).dtype), " v", value, " = ",
+                      expression(chain_.steps[i], value), ";\n");
+    }
+    for (size_t i = 0; i < chain_.outputs.size(); ++i) {
+      text += str_cat("    q", i, ".at[k] = Round<", storage_type(type(chain_.outputs[i]).dtype),
+                      ">::from(v", chain_.outputs[i], ");\n");
+    }
+    text += "  }\n";
+    for (size_t i = 0; i < chain_.outputs.size(); ++i) {
+      text += str_cat("  store<N>(y", i, " + i, q", i, ");\n");
+    }
+    return text + "}\n";
+  }
+
+  std::string expression(const Chain::Step& step, int value) const {
+    const DType to = type(value).dtype;
+    const std::string_view result = value_type(to);
+    const auto v = [&](size_t i) { return str_cat("v", step.inputs[i]); };
+    if (step.op == "Constant") return literal(to, step.attributes.get<double>("value"));
+    if (step.op == "FillLike") return literal(to, step.attributes.get<double>("value"));
+    if (step.op == "Select") return str_cat(v(0), " ? ", v(1), " : ", v(2));
+    // Also to f16 and bf16: rounding waits until the value is stored.
+    if (step.op == "Cast") {
+      return to == DType::kBool ? str_cat(v(0), " != 0") : str_cat("(", result, ")", v(0));
+    }
+    if (step.op == "BroadcastLike") {
+      if (!step.attributes.get<bool>("average")) return v(0);
+      const int64_t from = type(step.inputs[0]).shape.elements();
+      const double repeats =
+          from == 0 ? 1
+                    : static_cast<double>(type(value).shape.elements()) / static_cast<double>(from);
+      const DType in = is_floating(to) ? to : DType::kFloat64;
+      return str_cat("(", result, ")((", value_type(in), ")", v(0), " / ", literal(in, repeats),
+                     ")");
+    }
+    const FormulaType t = formula_type(type(step.inputs[0]).dtype);
+    std::string text = str_cat(step.op, "_", t.suffix, "(");
+    for (size_t i = 0; i < step.inputs.size(); ++i) text += str_cat(i == 0 ? "" : ", ", v(i));
+    return "(" + std::string(result) + ")" + text + ")";
+  }
+
+  std::string kernel(const std::string& name) const {
+    std::string arguments;
+    for (int i = 0; i < chain_.input_count; ++i) arguments += str_cat("x", i, ", ");
+    for (size_t i = 0; i < chain_.outputs.size(); ++i) arguments += str_cat("y", i, ", ");
+    std::string text =
+        str_cat("TRIREME_KERNEL(", name, ", (", parameters(), "long long count)) {\n",
+                "  const Index first = (Index)blockIdx.x * blockDim.x + threadIdx.x",
+                ", step = (Index)gridDim.x * blockDim.x;\n",
+                "  const Index packs = (Index)(count / ", width_, ");\n");
+    text += str_cat("  for (Index p = first; p < packs; p += step) compute<", width_, ">(",
+                    arguments, "p * ", number(width_), ");\n");
+    if (is_flat() && width_ > 1) {
+      text += str_cat("  const Index tail = packs * ", number(width_), " + first;\n",
+                      "  if (tail < (Index)count) compute<1>(", arguments, "tail);\n");
+    }
+    return text + "}\n";
+  }
+
+  const Chain& chain_;
+  std::span<const TensorType> types_;
+  const Shape& output_;
+  std::set<int> loaded_;  // inputs whose elements are read
+  Layout layout_;         // of those
+  int width_ = 1;
+  std::string_view unsigned_suffix_;
+};
+
+}  // namespace
+
+std::vector<std::string_view> chain_ops() {
+  std::vector<std::string_view> ops;
+  for (const Formula& formula : kFormulas) ops.push_back(formula.op);
+  return ops;
+}
+
+bool has_chain_op(std::string_view op, DType dtype) {
+  const Formula* formula = find_formula(op);
+  return formula != nullptr && !formula_for(*formula, dtype).empty();
+}
+
+ChainSource generate_chain(const Chain& chain, std::span<const TensorType> types) {
+  return Generator(chain, types).generate();
+}
+
+}  // namespace trireme::cuda
