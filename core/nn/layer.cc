@@ -50,6 +50,10 @@ Value VariableRegistry::get_or_add_copy(Graph& graph, const std::string& of, int
   return node.output();
 }
 
+void VariableRegistry::make_optional(const std::string& name) {
+  specs_[by_name_.at(name)].is_optional = true;
+}
+
 const VariableSpec* VariableRegistry::find(const std::string& name) const {
   auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : &specs_[it->second];

@@ -34,6 +34,7 @@ struct VariableSpec {
   // copy is in no checkpoint.
   std::string copy_of;
   int copy_index = 0;
+  bool is_optional = false;  // a checkpoint need not have it: then it keeps its value
 };
 
 // The variables of a model in the order in which they were made.
@@ -46,6 +47,7 @@ class VariableRegistry {
                    const Fans& fans = {});
   // The copy number `index` of a variable, made on `device` when it is not there.
   Value get_or_add_copy(Graph& graph, const std::string& of, int index, const std::string& device);
+  void make_optional(const std::string& name);  // REQUIRES: it is there
   const std::vector<VariableSpec>& all() const { return specs_; }
   const VariableSpec* find(const std::string& name) const;
 

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/ops/ops.h"
+#include "core/passes/mixed_precision.h"
 
 namespace trireme::nn {
 namespace {
@@ -100,7 +101,18 @@ Forward Model::build_forward(bool training) {
   for (const auto& output : context.outputs()) {
     forward.outputs.push_back({output.name, output.value});
   }
+  mix_precision(forward);
   return forward;
+}
+
+void Model::mix_precision(Forward& forward) const {
+  if (options_.precision == Precision::kFloat32) return;
+  std::vector<Value> results = {forward.predictions};
+  for (const MovingAverage& average : forward.moving_averages) results.push_back(average.value);
+  MixedPrecision mixed(results, product_dtype(options_.precision));
+  forward.predictions = mixed(forward.predictions);
+  for (MovingAverage& average : forward.moving_averages) average.value = mixed(average.value);
+  for (NamedValue& output : forward.outputs) output.value = mixed(output.value);
 }
 
 void Model::build(const std::vector<TensorType>& features) {
@@ -167,8 +179,11 @@ void Model::build_training(const BatchTypes& types) {
   train.step = ops::placeholder(*graph_, "step", DType::kInt64, {});
   train.forward = build_forward(true);
   add_loss(train.forward, compile_.loss, compile_.metrics);
+  const bool scales = options_.precision == Precision::kMixedFloat16;
+  if (scales) add_loss_scale(train, options_.loss_scale);
   compile_.build_gradients ? compile_.build_gradients(train) : add_gradients(train);
   if (compile_.rewrite_gradients) compile_.rewrite_gradients(train);
+  if (scales) unscale_gradients(train, options_.loss_scale);
   add_updates(train, *compile_.optimizer);
   if (compile_.rewrite_updates) compile_.rewrite_updates(train);
   train_graph_ = std::move(train);

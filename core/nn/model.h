@@ -23,6 +23,7 @@
 #include "core/nn/callbacks.h"
 #include "core/nn/layer.h"
 #include "core/nn/optimizers.h"
+#include "core/nn/precision.h"
 #include "core/nn/progress.h"
 #include "core/nn/step_function.h"
 #include "core/nn/train_graph.h"
@@ -36,6 +37,8 @@ struct ModelOptions {
   SessionOptions session;
   std::shared_ptr<const OpTable> ops;  // null: core_op_table()
   EmbeddingLookup embedding_lookup;    // null: tables are variables
+  Precision precision = Precision::kFloat32;
+  LossScaleOptions loss_scale;  // of Precision::kMixedFloat16
 };
 
 struct CompileOptions {
@@ -174,6 +177,7 @@ class Model {
 
  private:
   Forward build_forward(bool training);
+  void mix_precision(Forward& forward) const;
   void build_evaluation(const BatchTypes& types);
   void initialize_variables();
   void require_compiled() const;

@@ -43,9 +43,9 @@ Node& Sgd::apply(const UpdateInputs& in) const {
   const Gradient& g = in.gradient;
   if (g.is_sparse()) {
     return ops::apply_sgd_sparse(in.variable, velocity, in.learning_rate, *g.indices, g.values,
-                                 options_);
+                                 options_, in.only_if);
   }
-  return ops::apply_sgd(in.variable, velocity, in.learning_rate, g.values, options_);
+  return ops::apply_sgd(in.variable, velocity, in.learning_rate, g.values, options_, in.only_if);
 }
 
 RmsProp::RmsProp(Schedule learning_rate, ops::RmsPropOptions options)
@@ -65,10 +65,10 @@ Node& RmsProp::apply(const UpdateInputs& in) const {
   const Gradient& g = in.gradient;
   if (g.is_sparse()) {
     return ops::apply_rmsprop_sparse(in.variable, in.slots[0], momentum, in.learning_rate,
-                                     *g.indices, g.values, options_);
+                                     *g.indices, g.values, options_, in.only_if);
   }
   return ops::apply_rmsprop(in.variable, in.slots[0], momentum, in.learning_rate, g.values,
-                            options_);
+                            options_, in.only_if);
 }
 
 Adagrad::Adagrad(Schedule learning_rate, ops::AdagradOptions options, double initial_accumulator)
@@ -88,9 +88,10 @@ Node& Adagrad::apply(const UpdateInputs& in) const {
   const Gradient& g = in.gradient;
   if (g.is_sparse()) {
     return ops::apply_adagrad_sparse(in.variable, in.slots[0], in.learning_rate, *g.indices,
-                                     g.values, options_);
+                                     g.values, options_, in.only_if);
   }
-  return ops::apply_adagrad(in.variable, in.slots[0], in.learning_rate, g.values, options_);
+  return ops::apply_adagrad(in.variable, in.slots[0], in.learning_rate, g.values, options_,
+                            in.only_if);
 }
 
 Adam::Adam(Schedule learning_rate, ops::AdamOptions options)
@@ -106,10 +107,10 @@ Node& Adam::apply(const UpdateInputs& in) const {
   const Gradient& g = in.gradient;
   if (g.is_sparse()) {
     return ops::apply_adam_sparse(in.variable, in.slots[0], in.slots[1], in.learning_rate, in.step,
-                                  *g.indices, g.values, options_);
+                                  *g.indices, g.values, options_, in.only_if);
   }
   return ops::apply_adam(in.variable, in.slots[0], in.slots[1], in.learning_rate, in.step, g.values,
-                         options_);
+                         options_, in.only_if);
 }
 
 }  // namespace trireme::nn

@@ -26,6 +26,7 @@ struct UpdateInputs {
   Value learning_rate;       // f32 scalar
   Value step;                // i64 scalar, 1 for the first
   std::vector<Value> slots;  // as in Optimizer::slots()
+  Value only_if = {};        // bool[], false where nothing is to change; may be undefined
 };
 
 // "optimizer/adam/m/dense/kernel".

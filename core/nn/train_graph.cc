@@ -15,6 +15,7 @@ std::vector<Node*> TrainGraph::targets() const {
   for (const MovingAverage& average : forward.moving_averages) {
     if (average.node != nullptr) nodes.push_back(average.node);
   }
+  nodes.insert(nodes.end(), state_updates.begin(), state_updates.end());
   nodes.insert(nodes.end(), pushes.begin(), pushes.end());
   return nodes;
 }
@@ -41,7 +42,7 @@ void add_gradients(TrainGraph& graph) {
   for (const VariableSpec& spec : graph.variables->all()) {
     if (spec.role == VariableRole::kTrainable) wrt.push_back(spec.value);
   }
-  const std::vector<Gradient> found = gradients(graph.forward.loss, wrt);
+  const std::vector<Gradient> found = gradients(scaled_loss(graph, graph.forward.loss), wrt);
   for (size_t i = 0; i < wrt.size(); ++i) {
     if (found[i].defined()) graph.updates.push_back({wrt[i], found[i]});
   }
@@ -53,6 +54,7 @@ void add_gradients(TrainGraph& graph) {
 }
 
 void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
+  const Value step = applied_step(graph);
   for (Update& update : graph.updates) {
     if (update.is_remote) continue;
     // By value: adding slots moves the registry's entries.
@@ -60,7 +62,12 @@ void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
         *graph.variables->find(update.variable.node->attribute<std::string>("name"));
     const bool is_copy = !variable.copy_of.empty();
     const std::string& original = is_copy ? variable.copy_of : variable.name;
-    UpdateInputs inputs{update.variable, update.gradient, graph.learning_rate, graph.step, {}};
+    UpdateInputs inputs{.variable = update.variable,
+                        .gradient = update.gradient,
+                        .learning_rate = graph.learning_rate,
+                        .step = step,
+                        .slots = {},
+                        .only_if = graph.loss_scale.all_finite};
     for (const SlotSpec& slot : optimizer.slots()) {
       const std::string name = slot_name(optimizer.name(), slot.name, original);
       const Value value =
@@ -75,7 +82,8 @@ void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
   }
   for (MovingAverage& average : graph.forward.moving_averages) {
     const Graph::Scope scope(*graph.graph, "", average.variable.node->device());
-    average.node = &ops::assign_moving_average(average.variable, average.value, average.momentum);
+    average.node = &ops::assign_moving_average(average.variable, average.value, average.momentum,
+                                               graph.loss_scale.all_finite);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/graph/gradient_context.h"
 #include "core/nn/layer.h"
+#include "core/nn/loss_scale.h"
 #include "core/nn/losses.h"
 #include "core/nn/metrics.h"
 
@@ -52,7 +53,9 @@ struct TrainGraph {
   Forward forward;
   Value learning_rate, step;  // placeholders: f32[], and i64[] that is 1 in the first step
   std::vector<Update> updates;
-  std::vector<Node*> pushes;  // what sends gradients to where rows and variables are kept
+  LossScale loss_scale;
+  std::vector<Node*> state_updates;  // of what training itself keeps: the loss scale
+  std::vector<Node*> pushes;         // what sends gradients to where rows and variables are kept
 
   // Of a strategy that cuts the batch into k shards; undefined when there is none. Placeholders
   // i64[k, 2], a random key for each, and f32[k], its share of the examples of all workers; `vote`,

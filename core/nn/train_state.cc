@@ -64,6 +64,7 @@ void check_state_matches(std::span<const VariableSpec> variables, const StateMap
   for (const VariableSpec& spec : variables) {
     if (!spec.copy_of.empty()) continue;
     auto it = state.find(spec.name);
+    if (it == state.end() && spec.is_optional) continue;
     if (it != state.end() && it->second.type() == spec.value.type()) continue;
     if (++count > kListed) continue;
     differences += str_cat(differences.empty() ? "" : ", ", "\"", spec.name, "\" (expected ",

@@ -4,6 +4,9 @@
 // Inputs always come in the order variable, slots, lr, step, gradient (or indices, rows), so that a
 // pass finds the variable first and the gradient last. Output 0 is the memory of the variable,
 // hence its new value.
+//
+// Each op NAME is there as NAME + "If", too, with one more input at the end, a bool[]: where that
+// is false, nothing changes.
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -61,8 +64,24 @@ OpDef update(std::string name, const UpdateInputs& inputs) {
   };
 }
 
-Node& add_node(std::string_view op, const std::vector<Value>& inputs, Attributes attributes) {
-  return *build(op, inputs, std::move(attributes)).node;
+OpDef guarded(OpDef op) {
+  op.name += "If";
+  ++op.min_inputs;
+  ++op.max_inputs;
+  op.infer = [infer = std::move(op.infer)](const InferenceContext& c) {
+    c.require(c.input(c.input_count() - 1) == TensorType{DType::kBool, {}},
+              "a bool[] after the inputs of the update");
+    return infer(c.without_last_input());
+  };
+  return op;
+}
+
+// Without `only_if` it is done in any case.
+Node& add_node(std::string_view op, std::vector<Value> inputs, Attributes attributes,
+               Value only_if) {
+  if (!only_if.defined()) return *build(op, std::move(inputs), std::move(attributes)).node;
+  inputs.push_back(only_if);
+  return *build(std::string(op) + "If", std::move(inputs), std::move(attributes)).node;
 }
 
 // Without momentum the slot is left out even when given.
@@ -79,14 +98,14 @@ std::vector<Value> with_slot(std::vector<Value> before, Value slot, double momen
 
 }  // namespace
 
-Node& assign(Value variable, Value value) { return add_node("Assign", {variable, value}, {}); }
+Node& assign(Value variable, Value value) { return add_node("Assign", {variable, value}, {}, {}); }
 
 Node& assign_add(Value variable, Value value) {
-  return add_node("AssignAdd", {variable, value}, {});
+  return add_node("AssignAdd", {variable, value}, {}, {});
 }
 
-Node& assign_moving_average(Value variable, Value value, double momentum) {
-  return add_node("AssignMovingAverage", {variable, value}, {{"momentum", momentum}});
+Node& assign_moving_average(Value variable, Value value, double momentum, Value only_if) {
+  return add_node("AssignMovingAverage", {variable, value}, {{"momentum", momentum}}, only_if);
 }
 
 // Momentum has a slot of its own, and so an op.
@@ -110,62 +129,65 @@ UpdateOp update_op(const AdamOptions& o) {
            {"weight_decay", o.weight_decay}}};
 }
 
-Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient,
-                const SgdOptions& options) {
+Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient, const SgdOptions& options,
+                Value only_if) {
   const UpdateOp op = update_op(options);
   return add_node(op.name,
                   with_slot({variable}, velocity, options.momentum, op.name, {lr, gradient}),
-                  op.attributes);
+                  op.attributes, only_if);
 }
 
 Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows,
-                       const SgdOptions& options) {
+                       const SgdOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
   return add_node(op.name + "Sparse",
                   with_slot({variable}, velocity, options.momentum, op.name, {lr, indices, rows}),
-                  op.attributes);
+                  op.attributes, only_if);
 }
 
 Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient,
-                    const RmsPropOptions& options) {
+                    const RmsPropOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
   return add_node(
       op.name,
       with_slot({variable, mean_square}, momentum, options.momentum, op.name, {lr, gradient}),
-      op.attributes);
+      op.attributes, only_if);
 }
 
 Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr,
-                           Value indices, Value rows, const RmsPropOptions& options) {
+                           Value indices, Value rows, const RmsPropOptions& options,
+                           Value only_if) {
   const UpdateOp op = update_op(options);
   return add_node(
       op.name + "Sparse",
       with_slot({variable, mean_square}, momentum, options.momentum, op.name, {lr, indices, rows}),
-      op.attributes);
+      op.attributes, only_if);
 }
 
 Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient,
-                    const AdagradOptions& options) {
+                    const AdagradOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
-  return add_node(op.name, {variable, accumulator, lr, gradient}, op.attributes);
+  return add_node(op.name, {variable, accumulator, lr, gradient}, op.attributes, only_if);
 }
 
 Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows,
-                           const AdagradOptions& options) {
+                           const AdagradOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
-  return add_node(op.name + "Sparse", {variable, accumulator, lr, indices, rows}, op.attributes);
+  return add_node(op.name + "Sparse", {variable, accumulator, lr, indices, rows}, op.attributes,
+                  only_if);
 }
 
 Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
-                 const AdamOptions& options) {
+                 const AdamOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
-  return add_node(op.name, {variable, m, v, lr, step, gradient}, op.attributes);
+  return add_node(op.name, {variable, m, v, lr, step, gradient}, op.attributes, only_if);
 }
 
 Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices,
-                        Value rows, const AdamOptions& options) {
+                        Value rows, const AdamOptions& options, Value only_if) {
   const UpdateOp op = update_op(options);
-  return add_node(op.name + "Sparse", {variable, m, v, lr, step, indices, rows}, op.attributes);
+  return add_node(op.name + "Sparse", {variable, m, v, lr, step, indices, rows}, op.attributes,
+                  only_if);
 }
 
 }  // namespace trireme::ops
@@ -174,21 +196,21 @@ namespace trireme {
 
 void register_update_ops(OpTable& table) {
   using ops::update;
-  for (const char* name : {"Assign", "AssignAdd", "AssignMovingAverage"})
-    table.add(update(name, {}));
+  const auto add = [&](OpDef op) {
+    table.add(ops::guarded(op));
+    table.add(std::move(op));
+  };
+  for (const char* name : {"Assign", "AssignAdd", "AssignMovingAverage"}) add(update(name, {}));
   for (const bool is_sparse : {false, true}) {
     const std::string suffix = is_sparse ? "Sparse" : "";
-    table.add(update("ApplySgd" + suffix, {.slots = 0, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(
-        update("ApplyMomentum" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(
-        update("ApplyRmsProp" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyRmsPropMomentum" + suffix,
-                     {.slots = 2, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(
-        update("ApplyAdagrad" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
-    table.add(update("ApplyAdam" + suffix,
-                     {.slots = 2, .has_lr = true, .has_step = true, .is_sparse = is_sparse}));
+    add(update("ApplySgd" + suffix, {.slots = 0, .has_lr = true, .is_sparse = is_sparse}));
+    add(update("ApplyMomentum" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    add(update("ApplyRmsProp" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    add(update("ApplyRmsPropMomentum" + suffix,
+               {.slots = 2, .has_lr = true, .is_sparse = is_sparse}));
+    add(update("ApplyAdagrad" + suffix, {.slots = 1, .has_lr = true, .is_sparse = is_sparse}));
+    add(update("ApplyAdam" + suffix,
+               {.slots = 2, .has_lr = true, .has_step = true, .is_sparse = is_sparse}));
   }
 }
 

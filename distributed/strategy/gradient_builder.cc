@@ -28,6 +28,13 @@ std::string variable_name(Value variable) { return variable.node->attribute<std:
 
 GradientBuilder::GradientBuilder(nn::TrainGraph& train, const Strategy& strategy)
     : train_(train), graph_(*train.graph), strategy_(strategy), options_(strategy.options()) {
+  const bool scales = train.loss_scale.scale.defined();
+  if (scales && (strategy.uses_servers() || options_.compression == Compression::kTopK)) {
+    throw invalid_argument(
+        "mixed_float16 skips steps whose gradients are not finite, after they were added up; ",
+        strategy.uses_servers() ? "parameter servers" : "compression TOP_K",
+        " would have sent them by then; use mixed_bfloat16");
+  }
   if (strategy.uses_servers()) servers_.emplace(train);
 }
 
@@ -208,7 +215,7 @@ void GradientBuilder::add_updates(int on_device, int begin, int count) {
       const std::vector<Value> rows = servers_->rows_of(i);
       read.insert(read.end(), rows.begin(), rows.end());
     }
-    found.push_back(gradients(shard.loss * shard.weight, read));
+    found.push_back(gradients(nn::scaled_loss(train_, shard.loss * shard.weight), read));
     if (servers_) servers_->set_gradients(i, std::span(found.back()).subspan(wrt.size()));
   }
   const bool is_remote = options_.kind == StrategyKind::kParameterServer;

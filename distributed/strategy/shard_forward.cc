@@ -136,14 +136,17 @@ std::vector<Value> ShardBuilder::global_mean(const Node& node, const std::string
 }
 
 void ShardBuilder::sync_batch_norm(Node& node) {
-  const Value x = map(node.input(0)), scale = map(node.input(1)), offset = map(node.input(2));
+  // Of 16 bits in mixed precision: the statistics are f32.
+  const Value given = map(node.input(0)), x = ops::cast(given, map(node.input(1)).dtype());
+  const Value scale = map(node.input(1)), offset = map(node.input(2));
   ops::Axes axes;
   for (int64_t axis = 0; axis + 1 < x.shape().rank(); ++axis) axes.push_back(axis);
   const Value mean = global_mean(node, "mean", ops::mean(x, axes))[0];
   const Value centred = x - mean;
   const Value variance = global_mean(node, "variance", ops::mean(ops::square(centred), axes))[0];
   const Value epsilon = ops::fill_like(variance, node.attribute<double>("epsilon"));
-  values_[node.output(0)] = centred * (scale * ops::rsqrt(variance + epsilon)) + offset;
+  values_[node.output(0)] =
+      ops::cast(centred * (scale * ops::rsqrt(variance + epsilon)) + offset, given.dtype());
   values_[node.output(1)] = mean;
   values_[node.output(2)] = variance;
 }

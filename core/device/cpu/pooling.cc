@@ -1,9 +1,11 @@
-// Pooling: a vector register holds channels of one pixel; f32 through AVX2 by the compiler.
+// Pooling: a vector register holds channels of one pixel; f32 through AVX2 by the compiler. bf16 by
+// pool_rows.h where that can, else as f32.
 #include <algorithm>
 
 #include "core/base/parallel.h"
 #include "core/device/cpu/pool_rows.h"
 #include "core/device/cpu/register.h"
+#include "core/device/small_floats.h"
 #include "core/ops/window.h"
 
 namespace trireme {
@@ -51,7 +53,7 @@ template <typename T, typename Position>
 PreparedKernel max_pool(const KernelSpec& spec) {
   const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
   if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, uint8_t>) {
-    if (pool_rows::suits(g)) return pool_rows::max_pool(g);
+    if (pool_rows::suits(g)) return pool_rows::max_pool<T>(g);
   }
   return {[=](const KernelArgs& args) {
     parallel_for(g.batch, grain(g), [&](int64_t begin, int64_t end) {
@@ -80,7 +82,7 @@ template <typename T, typename Position>
 PreparedKernel max_pool_grad(const KernelSpec& spec) {
   const auto g = pool2d_geometry(spec.input_shape(2), spec.node.attributes());
   if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, uint8_t>) {
-    if (pool_rows::suits(g)) return pool_rows::max_pool_grad(g);
+    if (pool_rows::suits(g)) return pool_rows::max_pool_grad<T>(g);
   }
   const int64_t image = g.h.input * g.w.input * g.channels;
   return {[=](const KernelArgs& args) {
@@ -164,16 +166,42 @@ PreparedKernel avg_pool_grad(const KernelSpec& spec) {
 
 bool has_byte_positions(const TensorType& positions) { return positions.dtype == DType::kUInt8; }
 
+template <typename T>
+PreparedKernel max_pool_for(const KernelSpec& s) {
+  return has_byte_positions(s.outputs[1]) ? max_pool<T, uint8_t>(s) : max_pool<T, int32_t>(s);
+}
+
+template <typename T>
+PreparedKernel max_pool_grad_for(const KernelSpec& s) {
+  return has_byte_positions(s.inputs[1]) ? max_pool_grad<T, uint8_t>(s)
+                                         : max_pool_grad<T, int32_t>(s);
+}
+
+PreparedKernel max_pool_bf16(const KernelSpec& spec) {
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  if (has_byte_positions(spec.outputs[1]) && pool_rows::suits(g)) {
+    return pool_rows::max_pool<BFloat16>(g);
+  }
+  return through_f32(spec, max_pool_for<float>);
+}
+
+PreparedKernel max_pool_grad_bf16(const KernelSpec& spec) {
+  const auto g = pool2d_geometry(spec.input_shape(2), spec.node.attributes());
+  if (has_byte_positions(spec.inputs[1]) && pool_rows::suits(g)) {
+    return pool_rows::max_pool_grad<BFloat16>(g);
+  }
+  return through_f32(spec, max_pool_grad_for<float>);
+}
+
 }  // namespace
 
 void register_cpu_pooling(KernelTable& table) {
-  add_for<float, double>(table, "MaxPool2d", kCpuKind, []<typename T>(const KernelSpec& s) {
-    return has_byte_positions(s.outputs[1]) ? max_pool<T, uint8_t>(s) : max_pool<T, int32_t>(s);
-  });
-  add_for<float, double>(table, "MaxPool2dGrad", kCpuKind, []<typename T>(const KernelSpec& s) {
-    return has_byte_positions(s.inputs[1]) ? max_pool_grad<T, uint8_t>(s)
-                                           : max_pool_grad<T, int32_t>(s);
-  });
+  add_for<float, double>(table, "MaxPool2d", kCpuKind,
+                         []<typename T>(const KernelSpec& s) { return max_pool_for<T>(s); });
+  table.add("MaxPool2d", kCpuKind, DType::kBFloat16, max_pool_bf16);
+  add_for<float, double>(table, "MaxPool2dGrad", kCpuKind,
+                         []<typename T>(const KernelSpec& s) { return max_pool_grad_for<T>(s); });
+  table.add("MaxPool2dGrad", kCpuKind, DType::kBFloat16, max_pool_grad_bf16);
   add_for<float, double>(table, "MaxPool2dGradGrad", kCpuKind, []<typename T>(const KernelSpec& s) {
     return has_byte_positions(s.inputs[1]) ? max_pool_pick<T, uint8_t>(s)
                                            : max_pool_pick<T, int32_t>(s);

@@ -94,6 +94,12 @@ std::vector<OpCase> update_cases() {
                        optimizer.attributes});
     }
   }
+  // With a guard, which random_tensor() makes true or false.
+  for (size_t i = 0, count = cases.size(); i < count; ++i) {
+    cases.push_back(cases[i]);
+    cases.back().op += "If";
+    cases.back().inputs.push_back(fixed(DType::kBool, {}, 0, 1));
+  }
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
       const OpInput a = real(ta ? Shape{17, 7} : Shape{7, 17}),
