@@ -20,6 +20,7 @@ struct Options {
   std::string job;
   std::vector<std::string> overrides;
   std::string strategy;
+  std::string precision;
   std::string checkpoint;
   std::string output;
   std::string output_dir;
@@ -29,6 +30,7 @@ struct Options {
   JobFile read() const {
     std::vector<std::string> all = overrides;
     if (!output_dir.empty()) all.push_back("output_dir=" + output_dir);
+    if (!precision.empty()) all.push_back("precision=" + precision);
     if (!strategy.empty()) all.push_back("strategy=" + upper(strategy));
     return JobFile::read(job, all);
   }
@@ -47,6 +49,9 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--output-dir", options->output_dir,
                      "Folder of checkpoints and logs (the job's output_dir)");
+  command.add_option("--precision", options->precision,
+                     "float32, mixed_bfloat16 or mixed_float16, also f32, bf16 and f16 (the job's "
+                     "precision)");
   command.add_option("--data-dir", options->task.data_dir,
                      "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, ., "
                      "data, ../shared/data)");

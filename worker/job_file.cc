@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/nn/precision.h"
 #include "proto/job.pb.h"
 
 namespace trireme {
@@ -174,6 +175,17 @@ void note_positions(const pb::Descriptor& type, const pb::TextFormat::ParseInfoT
   }
 }
 
+// The one name of several that workers compare.
+std::string precision_name(const JobFile& file) {
+  const std::string& given = file.job().precision();
+  try {
+    return std::string(
+        name(given.empty() ? nn::Precision::kFloat32 : nn::precision_from_name(given)));
+  } catch (const Error& error) {
+    throw Error(error.code(), file.where("precision") + error.what());
+  }
+}
+
 // What does not go together, whatever the strategy turns out to be.
 void check_parameter_servers(const JobFile& file) {
   const job::ParameterServers& servers = file.job().parameter_servers();
@@ -228,6 +240,7 @@ JobFile JobFile::parse(const std::string& text, const std::string& name,
   note_positions(*Job::descriptor(), positions, "", file.positions_);
   for (const std::string& text_override : overrides) apply_override(*file.job_, text_override);
   fill_defaults_and_check(*file.job_, name);
+  file.job_->set_precision(precision_name(file));
   check_parameter_servers(file);
   return file;
 }

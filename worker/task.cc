@@ -171,7 +171,8 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                  .seed = job.seed(),
                                  .session = {.devices = devices,
                                              .log_device_placement = options.log_device_placement,
-                                             .tracer = tracer}};
+                                             .tracer = tracer},
+                                 .precision = nn::precision_from_name(job.precision())};
   nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
