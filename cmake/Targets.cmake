@@ -19,10 +19,11 @@ if(TRIREME_SANITIZER STREQUAL "thread")
   list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1" "TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
 endif()
 
-# trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL]): one GoogleTest program. SERIAL: it
-# counts what is left on the machine (/dev/shm), so no other test may run beside it.
+# trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL] [FAKE_CUDA]): one GoogleTest program.
+# SERIAL: it counts what is left on the machine (/dev/shm), so no other test may run beside it. FAKE_CUDA: it finds the
+# libraries of tests/support/fake_cuda in place of the GPU's; in a build without CUDA it does not.
 function(trireme_test name)
-  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL;FAKE_CUDA" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -30,8 +31,12 @@ function(trireme_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} trireme_options GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TRIREME_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-    ENVIRONMENT "${TRIREME_TEST_ENVIRONMENT}")
+  set(environment ${TRIREME_TEST_ENVIRONMENT})
+  if(ARG_FAKE_CUDA AND TRIREME_WITH_CUDA)
+    list(APPEND environment "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/fake_cuda")
+    add_dependencies(${name} fake_cuda)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
   if(ARG_SERIAL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   endif()
