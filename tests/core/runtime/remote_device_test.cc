@@ -4,13 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <set>
 
-#include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"
-#include "core/runtime/session.h"
-#include "tests/support/op_cases.h"
+#include "tests/support/session_case.h"
 
 namespace trireme {
 namespace {
@@ -40,31 +37,6 @@ TEST(RemoteDeviceTest, CopiesGoThereAndBack) {
   EXPECT_EQ(testing::difference(device->copy_to_host(there), values, 0), "");
 }
 
-// The case again with variables where the op mutates, so that the runtime can run it.
-struct RuntimeCase {
-  std::shared_ptr<Graph> graph = std::make_shared<Graph>(core_op_table());
-  std::vector<std::pair<Value, Tensor>> feeds;
-  std::vector<std::pair<std::string, Tensor>> variables;
-  Node* node = nullptr;
-
-  RuntimeCase(const OpCase& op_case, const testing::BuiltCase& built) {
-    const auto mutated = graph->ops()->find(op_case.op).traits.mutated_inputs;
-    std::vector<Value> inputs;
-    for (size_t i = 0; i < built.inputs.size(); ++i) {
-      const Tensor value = built.feeds[i].second.clone();
-      const std::string name = "input" + std::to_string(i);
-      if (std::ranges::find(mutated, static_cast<int>(i)) != mutated.end()) {
-        inputs.push_back(ops::variable(*graph, name, value.dtype(), value.shape()));
-        variables.emplace_back(name, value);
-      } else {
-        inputs.push_back(ops::placeholder(*graph, name, value.dtype(), value.shape()));
-        feeds.emplace_back(inputs.back(), value);
-      }
-    }
-    node = &graph->add(op_case.op, inputs, op_case.attributes);
-  }
-};
-
 TEST(RemoteDeviceTest, EveryOpAgreesWithReference) {
   std::set<std::string> seen;
   for (const OpCase& op_case : testing::all_op_cases()) {
@@ -72,12 +44,10 @@ TEST(RemoteDeviceTest, EveryOpAgreesWithReference) {
       continue;
     SCOPED_TRACE(::testing::PrintToString(op_case.op + "/" + op_case.label));
     const auto built = testing::build_case(op_case, DType::kFloat32);
-    RuntimeCase remote(op_case, testing::build_case(op_case, DType::kFloat32));
+    const testing::SessionCase remote(op_case, built);
     Session session(*remote.graph, remote_options());
-    for (const auto& [name, value] : remote.variables) session.variables().set(name, value);
-    std::vector<Value> fetches;
-    for (int i = 0; i < remote.node->output_count(); ++i) fetches.push_back(remote.node->output(i));
-    const auto actual = session.run(remote.feeds, fetches, {remote.node});
+    remote.set_variables(session);
+    const auto actual = session.run(remote.feeds, remote.outputs(), {remote.node});
     const auto expected = testing::evaluate(built.outputs, built.feeds);
     ASSERT_EQ(actual.size(), expected.size());
     for (size_t i = 0; i < actual.size(); ++i) {
