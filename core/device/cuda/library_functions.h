@@ -103,9 +103,6 @@
   X(cudnnGetConvolutionForwardAlgorithm_v7)         \
   X(cudnnGetConvolutionBackwardDataAlgorithm_v7)    \
   X(cudnnGetConvolutionBackwardFilterAlgorithm_v7)  \
-  X(cudnnFindConvolutionForwardAlgorithmEx)         \
-  X(cudnnFindConvolutionBackwardDataAlgorithmEx)    \
-  X(cudnnFindConvolutionBackwardFilterAlgorithmEx)  \
   X(cudnnGetConvolutionForwardWorkspaceSize)        \
   X(cudnnGetConvolutionBackwardDataWorkspaceSize)   \
   X(cudnnGetConvolutionBackwardFilterWorkspaceSize) \
