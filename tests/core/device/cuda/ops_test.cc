@@ -30,7 +30,8 @@ bool is_source(const OpCase& op_case) {
 
 // Variables stay f32 where the rest is computed in 16 bits.
 bool mutates_real_input(const OpCase& op_case) {
-  for (int i : core_op_table()->find(op_case.op).traits.mutated_inputs) {
+  static const std::shared_ptr<const OpTable> table = core_op_table();
+  for (int i : table->find(op_case.op).traits.mutated_inputs) {
     const OpInput& input = op_case.inputs.at(static_cast<size_t>(i));
     if (input.is_real && !input.is_statistic) return true;
   }
