@@ -7,6 +7,7 @@
 #include "core/device/cpu/bf16_matmul.h"
 #include "core/device/cpu/onednn.h"
 #include "core/device/cpu/register.h"
+#include "core/device/matrix_offsets.h"
 #include "core/device/small_floats.h"
 
 namespace trireme {
@@ -21,21 +22,6 @@ struct Product {
   // Element offsets of the matrices of a and b, one for each matrix of y.
   std::vector<int64_t> a_offsets, b_offsets;
 };
-
-std::vector<int64_t> matrix_offsets(const Shape& shape, const Shape& y) {
-  const Shape leading = y.first(y.rank() - 2);
-  std::vector<int64_t> offsets(static_cast<size_t>(leading.elements()), 0);
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    int64_t rest = static_cast<int64_t>(i), stride = shape.dim(-1) * shape.dim(-2);
-    for (int axis = 1; axis <= shape.rank() - 2; ++axis) {
-      const int64_t size = shape.dim(-axis - 2);
-      if (size != 1) offsets[i] += rest % leading.dim(-axis) * stride;
-      rest /= leading.dim(-axis);
-      stride *= size;
-    }
-  }
-  return offsets;
-}
 
 Product product_of(const KernelSpec& spec, bool fused) {
   const Shape a = spec.input_shape(0), b = spec.input_shape(1), y = spec.output_shape();

@@ -1,30 +1,11 @@
 #include <cmath>
 #include <string>
 
+#include "core/device/matrix_offsets.h"
 #include "core/device/reference/register.h"
 
 namespace trireme {
 namespace {
-
-// Element offsets of the matrices of `shape` when its leading axes are broadcast to those of `y`.
-std::vector<int64_t> matrix_offsets(const Shape& shape, const Shape& y) {
-  const Shape leading = y.first(y.rank() - 2);
-  const int64_t matrix = shape.dim(-1) * shape.dim(-2);
-  std::vector<int64_t> offsets(static_cast<size_t>(leading.elements()));
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    int64_t rest = static_cast<int64_t>(i), offset = 0, stride = matrix;
-    for (int axis = 1; axis <= leading.rank(); ++axis) {
-      const int64_t index = rest % leading.dim(-axis);
-      rest /= leading.dim(-axis);
-      if (axis > shape.rank() - 2) continue;
-      const int64_t size = shape.dim(-axis - 2);
-      if (size != 1) offset += index * stride;
-      stride *= size;
-    }
-    offsets[i] = offset;
-  }
-  return offsets;
-}
 
 double activate(const std::string& name, double x) {
   if (name == "relu") return x > 0 ? x : 0;

@@ -91,6 +91,10 @@ std::vector<OpCase> convolution_cases() {
       {"three_by_three_one_in", {3, 15, 17, 1}, {3, 3, 1, 12}, 2, 2, 1, 1, 1, false},
       {"depthwise", {2, 9, 9, 16}, {3, 3, 1, 16}, 1, 1, 1, 1, 16, false},
       {"grouped", {2, 9, 9, 24}, {3, 3, 8, 30}, 2, 2, 1, 1, 3, false},
+      {"pointwise_wide", {2, 7, 5, 32}, {1, 1, 32, 24}, 1, 1, 1, 1, 1, false},
+      {"pointwise_strided", {1, 6, 5, 8}, {1, 1, 8, 16}, 2, 2, 1, 1, 1, false},
+      {"image_stem", {1, 26, 28, 3}, {7, 7, 3, 16}, 2, 2, 1, 1, 1, false},
+      {"downsampling", {1, 12, 14, 16}, {3, 3, 16, 24}, 2, 2, 1, 1, 1, false},
       {"dilated", {2, 17, 17, 20}, {3, 3, 20, 18}, 1, 1, 3, 2, 1, false},
       {"strided", {2, 28, 30, 24}, {7, 7, 24, 33}, 2, 2, 1, 1, 1, false},
   };
