@@ -70,6 +70,15 @@ PreparedKernel normal(const KernelSpec& spec) {
   }};
 }
 
+// A function of its own, lest the compiler branch on what is random.
+[[gnu::noinline]] void drop(const uint32_t* __restrict words, uint32_t threshold, float scale,
+                            int64_t count, float* __restrict x) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float kept = x[i] * scale;
+    x[i] = words[i] < threshold ? 0.0f : kept;
+  }
+}
+
 template <typename T>
 PreparedKernel dropout(const KernelSpec& spec) {
   using C = ComputeType<T>;
@@ -85,7 +94,7 @@ PreparedKernel dropout(const KernelSpec& spec) {
         // Converted as a whole, which is quicker than one by one.
         alignas(kAlignment) float wide[4 * kBlocks];
         widen(x, wide, count);
-        for (int64_t i = 0; i < count; ++i) wide[i] = words[i] < threshold ? 0 : wide[i] * scale;
+        drop(words, threshold, scale, count, wide);
         narrow(wide, y, count);
       } else {
 #pragma GCC ivdep
