@@ -13,7 +13,7 @@ namespace trireme {
 namespace {
 
 // A kernel takes so many addresses, and keeps so many values in registers.
-constexpr size_t kMaxSteps = 64, kMaxInputs = 24, kMaxOutputs = 12;
+constexpr size_t kMaxSteps = 64, kMaxInputs = 24, kMaxOutputs = 24;
 // A smaller value that is broadcast is computed again for each element it goes to.
 constexpr size_t kMaxBroadcastSteps = 6;
 
