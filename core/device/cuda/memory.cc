@@ -42,7 +42,8 @@ class AddressMap {
 
 // Addresses belong to the process, as the driver gives them out.
 AddressMap& address_map() {
-  static AddressMap map;
+  // Never destroyed: the last device may end after everything static.
+  static AddressMap& map = *new AddressMap;
   return map;
 }
 
