@@ -62,27 +62,26 @@ void for_each_block(int64_t count, int64_t most, Body body) {
   }
 }
 
-// Images as the tiles read them: with the padding in place, and an even number of channels where
-// pairs are of channels. Where they are so as they lie, they are not copied.
+// Images as the tiles read them: with the padding in place, and a number behind the end where pairs
+// reach over it. Where they are so as they lie, they are not copied.
 class PaddedImages {
  public:
-  PaddedImages(const Conv2dGeometry& g, bool even_channels, int64_t parts, Scratch& scratch)
+  // `in_pairs`: neighbouring numbers of a filter row are read in pairs.
+  PaddedImages(const Conv2dGeometry& g, bool in_pairs, int64_t parts, Scratch& scratch)
       : g_(g),
-        channels_(even_channels ? round_up(g.in_channels, 2) : g.in_channels),
         height_((g.h.output - 1) * g.h.stride + g.h.window),
         width_((g.w.output - 1) * g.w.stride + g.w.window),
-        copies_(g.h.before + g.h.after + g.w.before + g.w.after > 0 || channels_ != g.in_channels) {
+        copies_(g.h.before + g.h.after + g.w.before + g.w.after > 0 ||
+                (in_pairs && g.w.window * g.in_channels % 2 != 0)) {
     if (copies_) {
-      // A last pair may reach one number over the end.
-      size_ = round_up(height_ * width_ * channels_ + 2, kLanes);
+      size_ = round_up(height_ * width_ * g.in_channels + 1, kLanes);
       at_ = scratch.take<BFloat16>(parts * size_);
     } else {
       width_ = g.w.input;
     }
   }
 
-  int64_t channels() const { return channels_; }
-  int64_t pitch() const { return width_ * channels_; }
+  int64_t pitch() const { return width_ * g_.in_channels; }
   int64_t height() const { return height_; }
 
   // Zeroes the padding; call once a part and run.
@@ -98,10 +97,10 @@ class PaddedImages {
     if (!copies_) return from;
     BFloat16* const to = copy(args, part);
     const int64_t rows = std::min(g_.h.input, height_ - g_.h.before);
-    const int64_t pixels = std::min(g_.w.input, width_ - g_.w.before);
+    const int64_t length = std::min(g_.w.input, width_ - g_.w.before) * g_.in_channels;
     for (int64_t y = 0; y < rows; ++y) {
-      BFloat16* const line = to + (y + g_.h.before) * pitch() + g_.w.before * channels_;
-      copy_line(from + y * row, pixels, line);
+      std::copy_n(from + y * row, length,
+                  to + (y + g_.h.before) * pitch() + g_.w.before * g_.in_channels);
     }
     return to;
   }
@@ -111,49 +110,39 @@ class PaddedImages {
     return at<BFloat16>(args, at_) + part * size_;
   }
 
-  void copy_line(const BFloat16* from, int64_t pixels, BFloat16* to) const {
-    if (channels_ == g_.in_channels) {
-      std::copy_n(from, pixels * channels_, to);
-      return;
-    }
-    for (int64_t x = 0; x < pixels; ++x) {
-      for (int64_t c = 0; c < g_.in_channels; ++c) {
-        to[x * channels_ + c] = from[x * g_.in_channels + c];
-      }
-    }
-  }
-
   Conv2dGeometry g_;
-  int64_t channels_, height_, width_;
+  int64_t height_, width_;
   bool copies_;
   int64_t size_ = 0, at_ = 0;
 };
 
-// How the output channels are packed: panel after panel, each [filter row][pair][vectors · 32].
+// How the output channels are packed: panel after panel, each [filter row][pair][vectors · 32]. The
+// last pair of a row that is odd has a zero for what the tiles read beyond it.
 struct PackedFilter {
-  int64_t rows, pairs, columns;  // filter rows; pairs in one; output channels
+  int64_t rows, length, pairs, columns;  // filter rows; numbers and pairs in one; output channels
 
-  PackedFilter(const Conv2dGeometry& g, const PaddedImages& images)
-      : rows(g.h.window), pairs(g.w.window * images.channels() / 2), columns(g.out_channels) {}
+  explicit PackedFilter(const Conv2dGeometry& g)
+      : rows(g.h.window),
+        length(g.w.window * g.in_channels),
+        pairs((length + 1) / 2),
+        columns(g.out_channels) {}
 
   int64_t size() const { return rows * pairs * 2 * round_up(columns, kLanes); }
   int64_t panel_at(int64_t column) const { return rows * pairs * 2 * column; }
   static int64_t vectors(int64_t columns) { return (columns + kLanes - 1) / kLanes; }
 
-  // `of(row, column in the row, channel in, channel out)` is a number of the filter.
+  // `of(row, number in the row, channel out)` is a number of the filter.
   template <typename Of>
-  void pack(const Conv2dGeometry& g, int64_t channels, Of of, BFloat16* to) const {
+  void pack(Of of, BFloat16* to) const {
     for (int64_t c = 0; c < columns; c += kPanel) {
       const int64_t count = std::min(kPanel, columns - c), wide = vectors(count) * kLanes;
       BFloat16* panel = to + panel_at(c);
       for (int64_t fy = 0; fy < rows; ++fy) {
-        for (int64_t fx = 0; fx < g.w.window; ++fx) {
-          for (int64_t i = 0; i < channels; i += 2, panel += 2 * wide) {
+        for (int64_t j = 0; j < 2 * pairs; j += 2, panel += 2 * wide) {
+          for (int64_t k = 0; k < 2; ++k) {
             for (int64_t o = 0; o < wide; ++o) {
-              for (int64_t k = 0; k < 2; ++k) {
-                const bool there = o < count && i + k < g.in_channels;
-                panel[2 * o + k] = there ? of(fy, fx, i + k, c + o) : BFloat16();
-              }
+              const bool there = o < count && j + k < length;
+              panel[2 * o + k] = there ? of(fy, j + k, c + o) : BFloat16();
             }
           }
         }
@@ -168,7 +157,7 @@ PreparedKernel convolve(const Conv2dGeometry& g, size_t image_input, bool bias, 
   const int64_t parts = std::min<int64_t>(compute_threads(), g.batch);
   Scratch scratch;
   const PaddedImages images(g, true, parts, scratch);
-  const PackedFilter filter(g, images);
+  const PackedFilter filter(g);
   const int64_t filter_at = scratch.take<BFloat16>(filter.size());
   const int64_t bias_at = scratch.take<float>(round_up(g.out_channels, kLanes));
   auto run = [=](const KernelArgs& args) {
@@ -178,16 +167,13 @@ PreparedKernel convolve(const Conv2dGeometry& g, size_t image_input, bool bias, 
       widen(args.in<BFloat16>(2), wide_bias, g.out_channels);
       std::fill(wide_bias + g.out_channels, wide_bias + round_up(g.out_channels, kLanes), 0.0f);
     }
-    filter.pack(
-        g, images.channels(),
-        [&](int64_t fy, int64_t fx, int64_t i, int64_t o) { return of(args, fy, fx, i, o); },
-        packed);
+    filter.pack([&](int64_t fy, int64_t j, int64_t o) { return of(args, fy, j, o); }, packed);
     const auto example = [&](const BFloat16* image, BFloat16* y) {
       for (int64_t c = 0; c < g.out_channels; c += kPanel) {
         const int64_t columns = std::min(kPanel, g.out_channels - c);
         const int64_t vectors = PackedFilter::vectors(columns);
         bf16_tiles::Tile tile{.a = nullptr,
-                              .a_row = g.w.stride * images.channels(),
+                              .a_row = g.w.stride * g.in_channels,
                               .a_pair = 2,
                               .a_segment = images.pitch(),
                               .segments = g.h.window,
@@ -245,9 +231,9 @@ bool suits_backward_filter(const Conv2dGeometry& g) { return suits(g); }
 
 PreparedKernel forward(const Conv2dGeometry& g, bool bias, bool relu) {
   return convolve(g, 0, bias, relu,
-                  [in = g.in_channels, out = g.out_channels, width = g.w.window](
-                      const KernelArgs& args, int64_t fy, int64_t fx, int64_t i, int64_t o) {
-                    return args.in<BFloat16>(1)[((fy * width + fx) * in + i) * out + o];
+                  [length = g.w.window * g.in_channels, out = g.out_channels](
+                      const KernelArgs& args, int64_t fy, int64_t j, int64_t o) {
+                    return args.in<BFloat16>(1)[(fy * length + j) * out + o];
                   });
 }
 
@@ -259,7 +245,8 @@ PreparedKernel backward_input(const Conv2dGeometry& g) {
                                 .h = turned(g.h),
                                 .w = turned(g.w)};
   return convolve(turned_g, 1, false, false,
-                  [g](const KernelArgs& args, int64_t fy, int64_t fx, int64_t i, int64_t o) {
+                  [g](const KernelArgs& args, int64_t fy, int64_t j, int64_t o) {
+                    const int64_t fx = j / g.out_channels, i = j % g.out_channels;
                     const int64_t y = g.h.window - 1 - fy, x = g.w.window - 1 - fx;
                     return args.in<BFloat16>(
                         0)[((y * g.w.window + x) * g.in_channels + o) * g.out_channels + i];

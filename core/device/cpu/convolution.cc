@@ -271,7 +271,10 @@ PreparedKernel forward_bf16(const KernelSpec& spec, bool fused) {
 
 PreparedKernel backward_input_bf16(const KernelSpec& spec) {
   const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes());
-  if (g.batch > 0 && bf16_convolution::suits_backward_input(g)) {
+  // Channels in fill the lanes of the kernel for bf16, all of a filter row's those of the one for
+  // f32.
+  const bool few_channels = g.in_channels <= 8 && small_convolution::suits_backward_input(g);
+  if (g.batch > 0 && !few_channels && bf16_convolution::suits_backward_input(g)) {
     return bf16_convolution::backward_input(g);
   }
   return through_f32(spec, backward_input);
