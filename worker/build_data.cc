@@ -152,6 +152,20 @@ JobData build_clicks(const job::Clicks& clicks) {
                   std::round(auc * 1e4) / 1e4, " on the validation examples")};
 }
 
+JobData build_noise(const job::Noise& noise) {
+  const auto or_default = [](int64_t value, int64_t fallback) {
+    return value == 0 ? fallback : value;
+  };
+  const int64_t height = or_default(noise.height(), 224), width = or_default(noise.width(), height),
+                channels = or_default(noise.channels(), 3),
+                classes = or_default(noise.classes(), 1000),
+                examples = or_default(noise.examples(), 1024);
+  const int64_t validation = std::max<int64_t>(1, examples / 10);
+  return images(str_cat("noise of ", height, "×", width, "×", channels),
+                data::noise({examples, height, width, channels}, classes, 1),
+                data::noise({validation, height, width, channels}, classes, 2));
+}
+
 JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
   const uint32_t each = data::keys_per_category(criteo.keys() == 0 ? 1'000'000 : criteo.keys());
   if (criteo.train_files().empty()) throw invalid_argument("data.criteo: expected train_files");
@@ -200,6 +214,8 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
       return build_clicks(data.clicks());
     case job::Data::kCriteo:
       return build_criteo(data.criteo(), data_dir);
+    case job::Data::kNoise:
+      return build_noise(data.noise());
     case job::Data::SOURCE_NOT_SET:
       break;
   }

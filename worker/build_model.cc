@@ -4,6 +4,7 @@
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/optimizers.h"
+#include "core/nn/residual_layers.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
 
@@ -80,7 +81,15 @@ nn::WideDeepOptions wide_deep_options(const job::WideDeep& wide_deep) {
   return options;
 }
 
-std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
+std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer);
+
+nn::LayerList make_layers(const google::protobuf::RepeatedPtrField<job::Layer>& layers) {
+  nn::LayerList made;
+  for (const job::Layer& layer : layers) made.push_back(make_layer(layer));
+  return made;
+}
+
+std::unique_ptr<nn::Layer> make_unnamed_layer(const job::Layer& layer) {
   switch (layer.kind_case()) {
     case job::Layer::kDense:
       return std::make_unique<nn::Dense>(
@@ -116,10 +125,28 @@ std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
       return std::make_unique<nn::Dlrm>(dlrm_options(layer.dlrm()));
     case job::Layer::kWideDeep:
       return std::make_unique<nn::WideDeep>(wide_deep_options(layer.wide_deep()));
+    case job::Layer::kGlobalAvgPool2D:
+      return std::make_unique<nn::GlobalAvgPool2D>();
+    case job::Layer::kResidual:
+      return std::make_unique<nn::Residual>(
+          nn::ResidualOptions{.layers = make_layers(layer.residual().layers()),
+                              .shortcut = make_layers(layer.residual().shortcut()),
+                              .activation = activation(layer.residual().activation())});
+    case job::Layer::kBottleneck:
+      return std::make_unique<nn::Bottleneck>(
+          nn::BottleneckOptions{.filters = layer.bottleneck().filters(),
+                                .blocks = or_default<int64_t>(layer.bottleneck().blocks(), 1),
+                                .stride = or_default<int64_t>(layer.bottleneck().stride(), 1)});
     case job::Layer::KIND_NOT_SET:
       break;
   }
   throw invalid_argument("a layer without a kind: expected e.g. dense { units: 10 }");
+}
+
+std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
+  std::unique_ptr<nn::Layer> made = make_unnamed_layer(layer);
+  if (!layer.name().empty()) made->set_name(layer.name());
+  return made;
 }
 
 nn::Schedule schedule(const job::Optimizer& optimizer, int64_t steps, const std::string& path) {
@@ -182,9 +209,7 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
   const auto& layers = file.job().model().layers();
   for (int i = 0; i < layers.size(); ++i) {
     try {
-      std::unique_ptr<nn::Layer> layer = make_layer(layers[i]);
-      if (!layers[i].name().empty()) layer->set_name(layers[i].name());
-      model.add(std::move(layer));
+      model.add(make_layer(layers[i]));
     } catch (const Error& error) {
       throw Error(error.code(), str_cat(file.where_layer(i), "layer ", i + 1, ": ", error.what()));
     }

@@ -14,7 +14,7 @@ constexpr std::string_view name(Split split) { return split == Split::kTrain ? "
 
 struct LabeledImages {
   Tensor images;  // u8 [n, height, width, channels]
-  Tensor labels;  // u8 [n], each below `classes`
+  Tensor labels;  // u8 or i32 [n], each below `classes`
   int64_t classes = 10;
 
   int64_t size() const { return labels.shape()[0]; }

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/base/parallel.h"
 #include "core/base/philox.h"
 
 namespace trireme::data {
@@ -107,6 +108,41 @@ void write_synthetic_housing_csv(const std::string& path, int64_t rows, uint64_t
   if (!file)
     throw failed(path, ": the table of ", csv.size(),
                  " bytes cannot be written; is there room, and may you?");
+}
+
+LabeledImages noise(const Shape& shape, int64_t classes, uint64_t seed) {
+  constexpr int64_t kMostPixels = int64_t{64} << 30;
+  const bool is_batch = shape.rank() == 4 && std::ranges::all_of(shape, [](int64_t n) {
+                          return n >= 1 && n <= kMostPixels;
+                        });
+  double pixels = 1;
+  for (const int64_t n : shape) pixels *= static_cast<double>(n);
+  if (!is_batch || pixels > static_cast<double>(kMostPixels)) {
+    throw invalid_argument(
+        "noise: expected [images, height, width, channels], each at least 1 and 64 GiB in all; "
+        "found ",
+        shape);
+  }
+  if (classes < 1 || classes > 65'536) {
+    throw invalid_argument("noise: expected 1 to 65536 classes, found ", classes);
+  }
+  LabeledImages made{Tensor(DType::kUInt8, shape), Tensor(DType::kInt32, {shape[0]}), classes};
+  const auto size = static_cast<size_t>(shape.elements() / shape[0]);
+  parallel_for(shape[0], 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      PhiloxGenerator random(seed, hash_name("noise") ^ static_cast<uint64_t>(i));
+      const auto place = static_cast<size_t>(i);
+      made.labels.flat<int32_t>()[place] =
+          static_cast<int32_t>(random.below(static_cast<uint64_t>(classes)));
+      uint32_t bits = 0;
+      const auto image = made.images.flat<uint8_t>().subspan(place * size, size);
+      for (size_t p = 0; p < size; ++p) {
+        if (p % 4 == 0) bits = random.next();
+        image[p] = static_cast<uint8_t>(bits >> (p % 4 * 8));
+      }
+    }
+  });
+  return made;
 }
 
 }  // namespace trireme::data

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/data/labeled_images.h"
 #include "core/data/text.h"
 
 namespace trireme::data {
@@ -19,5 +20,10 @@ LabeledText synthetic_reviews(int64_t count, uint64_t seed);
 // of about 2 around a spread of about 9. Throws Error{kFailed} when `path` cannot be written.
 std::string synthetic_housing_csv(int64_t rows, uint64_t seed);
 void write_synthetic_housing_csv(const std::string& path, int64_t rows, uint64_t seed);
+
+// Images [n, height, width, channels] of random pixels with random labels below `classes`, to
+// measure speed with: each pixel is uniform and each image its own. Throws Error{kInvalidArgument}
+// for a shape that is no batch of images, for more than 65,536 classes, and for more than 64 GiB.
+LabeledImages noise(const Shape& shape, int64_t classes, uint64_t seed);
 
 }  // namespace trireme::data

@@ -141,6 +141,11 @@ Value Pool2D::call(BuildContext& context, Value x) {
   return maximum_ ? ops::max_pool2d(x, pool) : ops::avg_pool2d(x, pool);
 }
 
+Value GlobalAvgPool2D::call(BuildContext& context, Value x) {
+  require_images(context, x);
+  return ops::mean(x, {1, 2});
+}
+
 Value ZeroPad2D::call(BuildContext& context, Value x) {
   require_images(context, x);
   return ops::pad(x, {0, options_.top, options_.left, 0}, {0, options_.bottom, options_.right, 0});

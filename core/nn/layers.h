@@ -91,6 +91,18 @@ class AvgPool2D : public Pool2D {
   std::string type() const override { return "avg_pool2d"; }
 };
 
+// The mean of each channel over the whole image: [batch, channels].
+struct GlobalAvgPool2DOptions {
+  std::string name = "";
+};
+class GlobalAvgPool2D : public Layer {
+ public:
+  using Options = GlobalAvgPool2DOptions;
+  explicit GlobalAvgPool2D(Options options = {}) : Layer(std::move(options.name)) {}
+  std::string type() const override { return "global_avg_pool2d"; }
+  Value call(BuildContext& context, Value x) override;
+};
+
 // Zeros around each image.
 struct ZeroPad2DOptions {
   int64_t top = 1, bottom = 1, left = 1, right = 1;

@@ -1,0 +1,132 @@
+#include "benchmarks/bench_models.h"
+
+#include "core/base/error.h"
+#include "core/data/cifar10.h"
+#include "core/data/clicks.h"
+#include "core/data/idx.h"
+#include "core/data/synthetic.h"
+#include "core/nn/click_layers.h"
+#include "core/nn/layers.h"
+#include "core/nn/optimizers.h"
+#include "core/nn/residual_layers.h"
+#include "worker/build_data.h"
+
+namespace trireme {
+namespace {
+
+using nn::Activation;
+
+void add_dense(nn::Model& model, std::initializer_list<int64_t> hidden) {
+  for (int64_t units : hidden)
+    model.add<nn::Dense>({.units = units, .activation = Activation::kRelu});
+  model.add<nn::Dense>({.units = 10});
+}
+
+void build_mlp(nn::Model& model) {
+  model.add<nn::Flatten>();
+  add_dense(model, {128, 64});
+}
+
+void build_mlp_large(nn::Model& model) {  // 10 million parameters
+  model.add<nn::Flatten>();
+  add_dense(model, {2048, 2048, 2048});
+}
+
+// 28×28 padded to 32×32, 6@5×5, pool, 16@5×5, pool, 120, 84, 10
+void build_lenet(nn::Model& model) {
+  model.add<nn::ZeroPad2D>({.top = 2, .bottom = 2, .left = 2, .right = 2});
+  for (int64_t filters : {6, 16}) {
+    model.add<nn::Conv2D>(
+        {.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = Activation::kRelu});
+    model.add<nn::MaxPool2D>();
+  }
+  model.add<nn::Flatten>();
+  add_dense(model, {120, 84});
+}
+
+// 32@3×3, pool, dropout, 64@3×3, pool, dropout, 512, dropout, 10
+void build_cifar_cnn(nn::Model& model) {
+  for (int64_t filters : {32, 64}) {
+    model.add<nn::Conv2D>(
+        {.filters = filters, .padding = ops::Padding::kSame, .activation = Activation::kRelu});
+    model.add<nn::MaxPool2D>();
+    model.add<nn::Dropout>({.rate = 0.2});
+  }
+  model.add<nn::Flatten>();
+  model.add<nn::Dense>({.units = 512, .activation = Activation::kRelu});
+  model.add<nn::Dropout>({.rate = 0.5});
+  model.add<nn::Dense>({.units = 10});
+}
+
+void build_resnet50(nn::Model& model) {
+  for (auto& layer : nn::resnet50()) model.add(std::move(layer));
+}
+
+constexpr int64_t kClickKeys = 5'000'000;
+
+void build_dlrm(nn::Model& model) { model.add<nn::Dlrm>({.rows = kClickKeys}); }
+
+data::Dataset mnist(const BenchData& data) {
+  if (data.noise) return data::noise({8192, 28, 28, 1}, 10, 1).dataset();
+  return data::mnist(find_data("mnist", data.data_dir), data::Split::kTrain).dataset();
+}
+
+data::Dataset cifar10(const BenchData& data) {
+  if (data.noise) return data::noise({8192, 32, 32, 3}, 10, 1).dataset();
+  return data::cifar10(find_data("cifar10", data.data_dir), data::Split::kTrain).dataset();
+}
+
+data::Dataset large_images(const BenchData& data) {
+  return data::noise({1024, data.side, data.side, 3}, 1000, 1).dataset();
+}
+
+// Drawn once: drawing one takes longer than training on it.
+data::Dataset clicks(const BenchData&) {
+  constexpr int64_t kExamples = 256 << 10;
+  const data::Clicks log({.keys = kClickKeys});
+  data::Iterator all = log.dataset(0, kExamples).batch(kExamples).iterator();
+  data::Element columns;
+  all.next(columns);
+  return data::from_tensors(columns, {"numbers", "keys", "label"});
+}
+
+std::shared_ptr<const nn::Optimizer> sgd() {
+  return std::make_shared<nn::Sgd>(nn::constant_rate(0.01));
+}
+std::shared_ptr<const nn::Optimizer> adam() {
+  return std::make_shared<nn::Adam>(nn::constant_rate(1e-3));
+}
+std::shared_ptr<const nn::Optimizer> momentum() {
+  return std::make_shared<nn::Sgd>(nn::constant_rate(0.1),
+                                   ops::SgdOptions{.momentum = 0.9, .weight_decay = 1e-4});
+}
+std::shared_ptr<const nn::Optimizer> adagrad() {
+  return std::make_shared<nn::Adagrad>(nn::constant_rate(0.02), ops::AdagradOptions{}, 1e-6);
+}
+
+nn::Loss class_loss() { return nn::sparse_categorical_cross_entropy(); }
+nn::Loss click_loss() { return nn::binary_cross_entropy(); }
+
+constexpr BenchModel kModels[] = {{"mlp", build_mlp, mnist, sgd, class_loss},
+                                  {"mlp_large", build_mlp_large, mnist, sgd, class_loss},
+                                  {"lenet", build_lenet, mnist, adam, class_loss},
+                                  {"cifar_cnn", build_cifar_cnn, cifar10, adam, class_loss},
+                                  {"resnet50", build_resnet50, large_images, momentum, class_loss},
+                                  {"dlrm", build_dlrm, clicks, adagrad, click_loss}};
+
+}  // namespace
+
+std::vector<std::string> bench_model_names() {
+  std::vector<std::string> names;
+  for (const BenchModel& model : kModels) names.emplace_back(model.name);
+  return names;
+}
+
+const BenchModel& find_bench_model(std::string_view name) {
+  for (const BenchModel& model : kModels) {
+    if (model.name == name) return model;
+  }
+  throw invalid_argument("there is no bench model '", name, "'");
+}
+
+}  // namespace trireme

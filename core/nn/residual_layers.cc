@@ -1,0 +1,126 @@
+#include "core/nn/residual_layers.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+
+namespace trireme::nn {
+namespace {
+
+void give_names(LayerList& layers, const std::string& prefix) {
+  const auto count = [&](const std::string& name) {
+    return std::ranges::count(layers, name, [](const auto& layer) { return layer->name(); });
+  };
+  for (auto& layer : layers) {
+    if (layer->name().empty()) {
+      std::string name = prefix + layer->type();
+      for (int suffix = 1; count(name) > 0; ++suffix) {
+        name = str_cat(prefix, layer->type(), "_", suffix);
+      }
+      layer->set_name(name);
+    } else if (count(layer->name()) > 1) {
+      throw invalid_argument("residual: the name \"", layer->name(),
+                             "\" is taken; names of layers must differ");
+    }
+  }
+}
+
+Value call_all(BuildContext& context, const LayerList& layers, Value x) {
+  for (const auto& layer : layers) x = context.call(*layer, x);
+  return x;
+}
+
+template <typename L>
+void add(LayerList& layers, typename L::Options options = {}) {
+  layers.push_back(std::make_unique<L>(std::move(options)));
+}
+
+Conv2DOptions convolution(int64_t filters, int64_t kernel, int64_t stride) {
+  return {.filters = filters,
+          .kernel_h = kernel,
+          .kernel_w = kernel,
+          .stride_h = stride,
+          .stride_w = stride,
+          .use_bias = false,
+          .kernel_initializer = he_normal()};
+}
+
+constexpr ZeroPad2DOptions all_sides(int64_t pixels) {
+  return {.top = pixels, .bottom = pixels, .left = pixels, .right = pixels};
+}
+
+std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t index) {
+  const int64_t stride = index == 0 ? stage.stride : 1;
+  const BatchNormOptions norm{.momentum = stage.momentum, .epsilon = stage.epsilon};
+  ResidualOptions block{.activation = Activation::kRelu, .name = str_cat("block_", index)};
+  add<Conv2D>(block.layers, convolution(stage.filters, 1, 1));
+  add<BatchNorm>(block.layers, norm);
+  add<ActivationLayer>(block.layers);
+  add<ZeroPad2D>(block.layers, all_sides(1));
+  add<Conv2D>(block.layers, convolution(stage.filters, 3, stride));
+  add<BatchNorm>(block.layers, norm);
+  add<ActivationLayer>(block.layers);
+  add<Conv2D>(block.layers, convolution(4 * stage.filters, 1, 1));
+  add<BatchNorm>(block.layers, norm);
+  if (index == 0) {
+    add<Conv2D>(block.shortcut, convolution(4 * stage.filters, 1, stride));
+    add<BatchNorm>(block.shortcut, norm);
+  }
+  return std::make_unique<Residual>(std::move(block));
+}
+
+}  // namespace
+
+Residual::Residual(Options options) : Layer(options.name), options_(std::move(options)) {
+  if (options_.layers.empty()) throw invalid_argument("residual: expected at least one layer");
+  give_names(options_.layers, "");
+  give_names(options_.shortcut, "shortcut_");
+  for (const auto& layer : options_.shortcut) {
+    if (std::ranges::any_of(options_.layers,
+                            [&](const auto& other) { return other->name() == layer->name(); })) {
+      throw invalid_argument("residual: the name \"", layer->name(),
+                             "\" is taken; names of layers must differ");
+    }
+  }
+}
+
+Value Residual::call(BuildContext& context, Value x) {
+  const Value made = call_all(context, options_.layers, x);
+  const Value shortcut = call_all(context, options_.shortcut, x);
+  context.require(made.type() == shortcut.type(),
+                  str_cat("layers and a shortcut that give the same shape, which give ",
+                          made.shape(), " and ", shortcut.shape()),
+                  options_.shortcut.empty() ? "give it a shortcut, such as a convolution 1×1" : "");
+  return activate(made + shortcut, options_.activation);
+}
+
+Bottleneck::Bottleneck(Options options) : Layer(options.name) {
+  if (options.blocks < 1) {
+    throw invalid_argument("bottleneck: blocks must be at least 1; found ", options.blocks);
+  }
+  for (int64_t i = 0; i < options.blocks; ++i) blocks_.push_back(bottleneck_block(options, i));
+}
+
+Value Bottleneck::call(BuildContext& context, Value x) { return call_all(context, blocks_, x); }
+
+LayerList resnet50(int64_t classes) {
+  LayerList layers;
+  add<ZeroPad2D>(layers, all_sides(3));
+  add<Conv2D>(layers, convolution(64, 7, 2));
+  add<BatchNorm>(layers, {.momentum = 0.9, .epsilon = 1e-5});
+  add<ActivationLayer>(layers);
+  // What is padded is above 0 everywhere, so that zeros do not win in the window.
+  add<ZeroPad2D>(layers, all_sides(1));
+  add<MaxPool2D>(layers, {.window_h = 3, .window_w = 3, .stride_h = 2, .stride_w = 2});
+  int64_t filters = 64;
+  for (const int64_t blocks : {3, 4, 6, 3}) {
+    add<Bottleneck>(layers,
+                    {.filters = filters, .blocks = blocks, .stride = filters == 64 ? 1 : 2});
+    filters *= 2;
+  }
+  add<GlobalAvgPool2D>(layers);
+  add<Dense>(layers, {.units = classes, .name = "logits"});
+  return layers;
+}
+
+}  // namespace trireme::nn
