@@ -21,7 +21,8 @@ endif()
 
 # trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL] [FAKE_CUDA]): one GoogleTest program.
 # SERIAL: it counts what is left on the machine (/dev/shm), so no other test may run beside it. FAKE_CUDA: it finds the
-# libraries of tests/support/fake_cuda in place of the GPU's; in a build without CUDA it does not.
+# libraries of tests/support/fake_cuda in place of the GPU's, but for a build without CUDA; and scripts/gpu_check, which finds it by the label
+# `gpu`, runs it on a card.
 function(trireme_test name)
   cmake_parse_arguments(ARG "SERIAL;FAKE_CUDA" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -32,8 +33,11 @@ function(trireme_test name)
   target_compile_definitions(${name} PRIVATE TRIREME_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set(environment ${TRIREME_TEST_ENVIRONMENT})
+  if(ARG_FAKE_CUDA)
+    list(APPEND ARG_LABELS gpu)
+  endif()
   if(ARG_FAKE_CUDA AND TRIREME_WITH_CUDA)
-    list(APPEND environment "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/fake_cuda")
+    list(APPEND environment "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/fake_cuda" "TRIREME_EXPECT_FAKE_CUDA=1")
     add_dependencies(${name} fake_cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")

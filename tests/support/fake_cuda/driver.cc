@@ -73,7 +73,7 @@ Driver::Driver()
                    << 20),
       cards(static_cast<size_t>(number_from_environment("TRIREME_FAKE_GPUS", 1))),
       runner([this](uintptr_t address) { return memory.describe(address); }),
-      scheduler(*this, memory,
+      scheduler(*this, memory, mutex,
                 static_cast<uint64_t>(number_from_environment("TRIREME_FAKE_SEED", 0))) {
   for (size_t i = 0; i < cards.size(); ++i) {
     contexts.push_back(std::make_unique<CUctx_st>());
@@ -185,6 +185,10 @@ CUresult call(const char* function, CallRule rule,
               const std::function<void(Driver& driver, Lock& lock)>& body) {
   Driver& d = driver();
   Lock lock(d.mutex);
+  if (in_host_function) {
+    d.complain(std::string(function) + ": called in a function of cuLaunchHostFunc");
+    return CUDA_ERROR_NOT_PERMITTED;
+  }
   LastError& last = last_error();
   try {
     if (rule != kAnyTime && !d.initialized)

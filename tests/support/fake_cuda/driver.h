@@ -142,6 +142,8 @@ class Driver : public Scheduler::Owner {
 Driver& driver();
 
 inline thread_local CUcontext current_context = nullptr;
+// While the calling thread runs a function that was enqueued for the host.
+inline thread_local bool in_host_function = false;
 CUctx_st& require_context();  // throws Refusal when the calling thread has none
 
 // The calling thread's last refusal, for cuGetErrorString.

@@ -1,6 +1,7 @@
 // Exported: cards, contexts, errors.
 #include <cstring>
 
+#include "core/device/cuda/library_functions.h"
 #include "tests/support/fake_cuda/driver.h"
 #include "tests/support/fake_cuda/fault_handler.h"
 
@@ -115,6 +116,14 @@ CUresult cuDeviceGetName(char* name, int bytes, CUdevice card) {
   return call("cuDeviceGetName", kInitialized, [&](Driver& d, Lock&) {
     require_card(d, card);
     snprintf(name, static_cast<size_t>(bytes), "Fake GPU");
+  });
+}
+
+CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice card) {
+  return call("cuDeviceGetUuid", kInitialized, [&](Driver& d, Lock&) {
+    memset(uuid->bytes, 0, sizeof uuid->bytes);
+    memcpy(uuid->bytes, "fake", 4);
+    uuid->bytes[15] = static_cast<char>(require_card(d, card));
   });
 }
 
@@ -240,6 +249,12 @@ CUresult cuCtxEnablePeerAccess(CUcontext peer, unsigned flags) {
       refuse(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED, "peer access is enabled already");
   });
 }
+
+// All functions that the program asks for: one that is missing is told when this is linked.
+#define TRIREME_ADDRESS(function) reinterpret_cast<void (*)()>(&function),
+extern void (*const trireme_fake_functions[])();
+void (*const trireme_fake_functions[])() = {TRIREME_DRIVER_FUNCTIONS(TRIREME_ADDRESS)};
+#undef TRIREME_ADDRESS
 
 #pragma GCC visibility pop
 }  // extern "C"

@@ -20,6 +20,8 @@ CUgraphNodeType type_of(OperationKind kind) {
       return CU_GRAPH_NODE_TYPE_KERNEL;
     case OperationKind::kMemset:
       return CU_GRAPH_NODE_TYPE_MEMSET;
+    case OperationKind::kHostFunction:
+      return CU_GRAPH_NODE_TYPE_HOST;
     case OperationKind::kMarker:
       return CU_GRAPH_NODE_TYPE_EMPTY;
     default:

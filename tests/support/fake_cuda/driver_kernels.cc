@@ -159,6 +159,8 @@ CUresult enqueue_when(CUstream stream, std::string name, std::vector<MemoryRange
   });
 }
 
+int current_card() { return current_context ? current_context->card : -1; }
+
 void complain(const std::string& text) {
   Lock lock(driver().mutex);
   driver().complain(text);

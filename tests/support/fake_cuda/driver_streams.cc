@@ -167,5 +167,20 @@ CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
   });
 }
 
+CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void* argument) {
+  return call("cuLaunchHostFunc", kInContext, [&](Driver& d, Lock&) {
+    CUstream_st& s = d.stream_of_current(stream);
+    if (!function) refuse(CUDA_ERROR_INVALID_VALUE, "there is no function");
+    auto work = std::make_shared<Work>();
+    work->kind = OperationKind::kHostFunction;
+    work->name = "host function";
+    work->on_host = [function, argument] {
+      in_host_function = true;
+      function(argument);
+    };
+    d.enqueue(s, std::move(work));
+  });
+}
+
 #pragma GCC visibility pop
 }  // extern "C"

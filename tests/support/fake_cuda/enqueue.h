@@ -32,6 +32,9 @@ __attribute__((visibility("default"))) CUresult enqueue_when(CUstream stream, st
                                                              std::function<bool()> ready,
                                                              std::function<void()> run);
 
+// The card whose context the calling thread has; -1: none.
+__attribute__((visibility("default"))) int current_card();
+
 // Tells of wrong use that the calling library found, on stderr and to FakeCuda::take_complaints().
 __attribute__((visibility("default"))) void complain(const std::string& text);
 

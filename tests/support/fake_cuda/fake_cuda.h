@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@ enum class OperationKind {
   kDeviceToDevice,
   kPeerCopy,
   kMemset,
+  kHostFunction,
   kMarker,  // an event, the begin or end of a graph
 };
 
@@ -61,12 +64,17 @@ class FakeCuda {
   virtual void seed(uint64_t seed) = 0;
 };
 
-// Null, with a real driver or none. Opens the driver that the program would open.
+// Null, with a real driver or none. Opens the driver that the program would open. Where the build
+// put the fake one before all others (TRIREME_EXPECT_FAKE_CUDA), throws when it is not found.
 inline FakeCuda* fake_cuda() {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!driver) return nullptr;
-  auto* get = reinterpret_cast<FakeCuda* (*)()>(dlsym(driver, "trireme_fake_cuda"));
-  return get ? get() : nullptr;
+  void* get = driver ? dlsym(driver, "trireme_fake_cuda") : nullptr;
+  if (get) return reinterpret_cast<FakeCuda* (*)()>(get)();
+  if (getenv("TRIREME_EXPECT_FAKE_CUDA")) {
+    const char* why = dlerror();
+    throw std::runtime_error(std::string("no fake CUDA driver: ") + (why ? why : ""));
+  }
+  return nullptr;
 }
 
 // Whether `first` had to be done before `then` could start, by what `log` says of streams, events

@@ -19,6 +19,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -114,8 +115,9 @@ struct ncclComm {
   int file = -1;
   int rank = 0, size = 0;
   std::string id;
-  CUcontext context = nullptr;
-  uint64_t enqueued = 0;  // calls so far
+  int card = -1;
+  std::thread::id thread;  // that made it, and is to call
+  uint64_t enqueued = 0;   // calls so far
   std::atomic<bool> aborted{false};
   std::string error;
   std::vector<void*> slots;  // by rank, mapped at first use
@@ -236,16 +238,15 @@ ncclResult_t enqueue(const char* name, Call call, cudaStream_t stream) {
   }
   {
     const std::lock_guard lock(mutex);
-    const auto here = std::count_if(live().begin(), live().end(),
-                                    [&](const ncclComm* other) { return other->id == comm.id; });
+    const auto here = std::count_if(live().begin(), live().end(), [&](const ncclComm* other) {
+      return other->id == comm.id && other->thread == comm.thread;
+    });
     if (here > 1 && group_depth == 0) {
       return refuse(ncclInvalidUsage,
                     "one thread calls for several ranks outside of ncclGroupStart/End");
     }
   }
-  CUcontext current = nullptr;
-  cuCtxGetCurrent(&current);
-  if (current != comm.context) {
+  if (trireme::fake_cuda::current_card() != comm.card) {
     return refuse(ncclInvalidUsage, "the calling thread's context is of another card");
   }
   auto progress = std::make_shared<Progress>();
@@ -291,10 +292,10 @@ EXPORT ncclResult_t ncclCommInitRankConfig(ncclComm_t* out, int size, ncclUnique
   comm->rank = rank;
   comm->size = size;
   comm->id = id.internal;
+  comm->thread = std::this_thread::get_id();
   comm->slots.resize(static_cast<size_t>(size));
-  if (cuCtxGetCurrent(&comm->context) != CUDA_SUCCESS || comm->context == nullptr) {
-    return refuse(ncclUnhandledCudaError, "no card is current");
-  }
+  comm->card = trireme::fake_cuda::current_card();
+  if (comm->card < 0) return refuse(ncclUnhandledCudaError, "no card is current");
   comm->file = shm_open(id.internal, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (comm->file < 0 ||
       ftruncate(comm->file, static_cast<off_t>(4096 * 16 + kMaxRanks * kSlotBytes)) != 0) {
@@ -303,10 +304,8 @@ EXPORT ncclResult_t ncclCommInitRankConfig(ncclComm_t* out, int size, ncclUnique
   comm->shared = static_cast<Shared*>(
       mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, comm->file, 0));
   if (comm->shared == MAP_FAILED) return refuse(ncclSystemError, "no shared memory");
-  CUdevice card = 0;
   CUuuid uuid{};
-  cuCtxGetDevice(&card);
-  cuDeviceGetUuid(&uuid, card);
+  cuDeviceGetUuid(&uuid, comm->card);
   std::memcpy(comm->mine().card, uuid.bytes, sizeof(uuid.bytes));
   comm->mine().pid = getpid();
   comm->mine().arrived.store(1);

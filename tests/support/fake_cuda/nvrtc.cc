@@ -68,6 +68,23 @@ std::string hash(const std::string& text) {
   return digits;
 }
 
+// Where this library is.
+std::string own_folder() {
+  Dl_info info{};
+  dladdr(reinterpret_cast<void*>(&own_folder), &info);
+  const std::string own = info.dli_fname;
+  return own.substr(0, own.rfind('/') + 1);
+}
+
+// What a child gets: the real libraries are not hidden by the fake ones.
+std::vector<char*> environment_of_child() {
+  std::vector<char*> kept;
+  for (char** variable = environ; *variable; ++variable)
+    if (strncmp(*variable, "LD_LIBRARY_PATH=", 16) != 0) kept.push_back(*variable);
+  kept.push_back(nullptr);
+  return kept;
+}
+
 // The exit status; what the program says goes into `log`.
 int run(const std::vector<std::string>& command, const fs::path& log) {
   std::vector<char*> arguments;
@@ -78,8 +95,8 @@ int run(const std::vector<std::string>& command, const fs::path& log) {
   posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   pid_t child = 0;
-  const int failed =
-      posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+  const int failed = posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(),
+                                  environment_of_child().data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed) return -1;
   int status = 0;
@@ -105,72 +122,32 @@ class FileLock {
   int file_;
 };
 
-bool compile_for_host(_nvrtcProgram& program, const fs::path& library, const fs::path& folder) {
+// Both compilers; the log when one does not take the source.
+bool compile_both(_nvrtcProgram& program, const std::vector<std::string>& options,
+                  const fs::path& library, const fs::path& folder) {
   fs::create_directories(folder);
-  write(folder / "kernel.cc", program.source);
+  const std::string source = (folder / "kernel.cc").string(), log = (folder / "log").string();
+  write(source, program.source);
+  std::vector<std::string> check = {own_folder() + "nvrtc_check", source, folder.string()};
   for (const auto& [name, text] : program.headers) {
     fs::create_directories((folder / name).parent_path());
     write(folder / name, text);
+    check.push_back(name);
   }
-  std::vector<std::string> command = {TRIREME_HOST_COMPILER};
-  command.insert(command.end(), kFlags.begin(), kFlags.end());
-  const std::string made = library.string() + "." + std::to_string(getpid());
-  command.insert(command.end(),
-                 {"-I" + folder.string(), (folder / "kernel.cc").string(), "-o", made});
-  const int status = run(command, folder / "log");
-  if (status != 0) {
-    program.log = read(folder / "log");
-    fs::remove_all(folder);
-    return false;
+  check.push_back("--");
+  check.insert(check.end(), options.begin(), options.end());
+  bool compiled = run(check, log) == 0;
+  if (compiled) {
+    const std::string made = library.string() + "." + std::to_string(getpid());
+    std::vector<std::string> command = {TRIREME_HOST_COMPILER};
+    command.insert(command.end(), kFlags.begin(), kFlags.end());
+    command.insert(command.end(), {"-I" + folder.string(), source, "-o", made});
+    compiled = run(command, log) == 0;
+    if (compiled) fs::rename(made, library);
   }
-  fs::rename(made, library);
+  if (!compiled) program.log = read(log);
   fs::remove_all(folder);
-  return true;
-}
-
-template <typename Function>
-Function* find(void* library, const char* name, Function*) {
-  return reinterpret_cast<Function*>(dlsym(library, name));
-}
-
-// The real NVRTC, for both architectures that Trireme is built for. True where it is not there.
-bool compile_for_gpu(_nvrtcProgram& program, const std::vector<std::string>& options) {
-  static void* const library =
-      dlopen(TRIREME_CUDA_LIBRARY_DIR "/" TRIREME_NVRTC_SONAME, RTLD_NOW | RTLD_LOCAL);
-  if (!library) return true;
-  const auto create = find(library, "nvrtcCreateProgram", &nvrtcCreateProgram);
-  const auto compile = find(library, "nvrtcCompileProgram", &nvrtcCompileProgram);
-  const auto log_size = find(library, "nvrtcGetProgramLogSize", &nvrtcGetProgramLogSize);
-  const auto get_log = find(library, "nvrtcGetProgramLog", &nvrtcGetProgramLog);
-  const auto destroy = find(library, "nvrtcDestroyProgram", &nvrtcDestroyProgram);
-  for (const std::string architecture : {"sm_80", "sm_90"}) {
-    std::vector<const char*> names, texts, words;
-    for (const auto& [name, text] : program.headers) {
-      names.push_back(name.c_str());
-      texts.push_back(text.c_str());
-    }
-    for (const std::string& option : options) words.push_back(option.c_str());
-    const std::string target = "--gpu-architecture=" + architecture;
-    words.push_back(target.c_str());
-    nvrtcProgram real = nullptr;
-    nvrtcResult result =
-        create(&real, program.source.c_str(), program.name.c_str(),
-               static_cast<int>(program.headers.size()), texts.data(), names.data());
-    if (result == NVRTC_SUCCESS)
-      result = compile(real, static_cast<int>(words.size()), words.data());
-    if (result != NVRTC_SUCCESS) {
-      size_t bytes = 0;
-      if (real && log_size(real, &bytes) == NVRTC_SUCCESS && bytes > 1) {
-        program.log.resize(bytes);
-        get_log(real, program.log.data());
-        program.log.pop_back();
-      }
-      program.log = "the real NVRTC, for " + architecture + ":\n" + program.log;
-    }
-    if (real) destroy(&real);
-    if (result != NVRTC_SUCCESS) return false;
-  }
-  return true;
+  return compiled;
 }
 
 nvrtcResult compile(_nvrtcProgram& program, const std::vector<std::string>& given) {
@@ -204,14 +181,11 @@ nvrtcResult compile(_nvrtcProgram& program, const std::vector<std::string>& give
   const fs::path base = cache / hash(key);
   const fs::path library = base.string() + ".so";
   if (!fs::exists(library)) {
-    FileLock lock(base.string() + ".lock");
+    FileLock lock(base.string() + ".lock");  // the file stays: others may wait for it
     if (!fs::exists(library)) {
-      // The library comes last: where it is, both compilers took the source.
-      if (!compile_for_gpu(program, options) ||
-          !compile_for_host(program, library, base.string() + ".d"))
+      if (!compile_both(program, options, library, base.string() + ".d"))
         return NVRTC_ERROR_COMPILATION;
     }
-    fs::remove(base.string() + ".lock");
   }
   program.image.assign(kImageMagic, sizeof kImageMagic);
   program.image += library.string() + '\0';

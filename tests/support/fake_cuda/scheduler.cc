@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
+#include <utility>
 
 namespace trireme::fake_cuda {
 namespace {
@@ -9,8 +11,12 @@ namespace {
 // A real driver, too, makes the host wait when a stream is this far behind.
 constexpr size_t kMaxPending = 8192;
 constexpr std::chrono::seconds kDeadline{60};
+constexpr std::chrono::milliseconds kLookAgain{1};
 // With more allocations than this the canaries are looked at once a wait, not after each kernel.
 constexpr size_t kFewAllocations = 64;
+
+// How long a function for the host waits until it is begun although nobody waits for its stream.
+constexpr std::chrono::milliseconds kPatience{2};
 
 enum Mode { kOnlyNeeded, kOthersFirst, kAny, kModes };
 
@@ -22,7 +28,8 @@ std::shared_ptr<const Work> make_marker(std::string name) {
   return work;
 }
 
-Scheduler::Scheduler(Owner& owner, Memory& memory, uint64_t seed) : owner_(owner), memory_(memory) {
+Scheduler::Scheduler(Owner& owner, Memory& memory, std::mutex& lock, uint64_t seed)
+    : owner_(owner), memory_(memory), lock_(lock) {
   this->seed(seed);
 }
 
@@ -48,7 +55,11 @@ OperationPtr Scheduler::enqueue(std::shared_ptr<const Work> work, int card, cons
   }
   pending_.push_back(operation);
   if (operation->missing == 0) ready_.push_back(operation);
-  enqueued_.notify_all();
+  if (operation->work->on_host) {
+    host_functions_.push_back(operation);
+    if (!std::exchange(has_thread_, true)) std::thread([this] { begin_host_functions(); }).detach();
+  }
+  changed_.notify_all();
   return operation;
 }
 
@@ -72,10 +83,11 @@ OperationPtr Scheduler::pick(int mode, uint64_t wait) {
       continue;
     (operation.needed == wait ? needed : others).push_back(i);
   }
-  std::vector<size_t>& from = mode == kOnlyNeeded || others.empty() ? needed
-                              : mode == kOthersFirst || needed.empty() || random_() % 2 == 0
-                                  ? others
-                                  : needed;
+  // When what is needed waits for something outside, the others go on.
+  bool take_others = needed.empty();
+  if (!take_others && !others.empty())
+    take_others = mode == kOthersFirst || (mode == kAny && random_() % 2 == 0);
+  const std::vector<size_t>& from = take_others ? others : needed;
   if (from.empty()) return nullptr;
   const size_t chosen = from[random_() % from.size()];
   OperationPtr operation = ready_[chosen];
@@ -96,13 +108,16 @@ void Scheduler::run_until(const OperationPtr& target, std::unique_lock<std::mute
       while (!target->done) {
         const OperationPtr next = pick(mode, wait);
         if (!next) break;
-        execute(*next);
+        execute(next);
       }
       if (const auto problem = memory_.check_canaries())
         owner_.fail(target->card, {DeviceFault::kIllegalAddress, *problem});
     }
     if (target->done) break;
-    if (enqueued_.wait_until(lock, deadline) == std::cv_status::timeout)
+    // What waits for another process (a collective) is looked at again soon.
+    const auto soon = std::chrono::steady_clock::now() + kLookAgain;
+    changed_.wait_until(lock, std::min(soon, deadline));
+    if (std::chrono::steady_clock::now() >= deadline)
       throw std::runtime_error("'" + target->work->name +
                                "' waits for work that nobody has enqueued within a minute");
   }
@@ -120,14 +135,36 @@ void Scheduler::run_all(int card, std::unique_lock<std::mutex>& lock) {
 
 void Scheduler::run_one() {
   Memory::Access access(memory_);
-  if (const OperationPtr next = pick(kAny, ++waits_)) execute(*next);
+  if (const OperationPtr next = pick(kAny, ++waits_)) execute(next);
 }
 
 void Scheduler::run_overdue(std::unique_lock<std::mutex>& lock) {
   if (pending_.size() > kMaxPending) run_until(OperationPtr(pending_[kMaxPending / 2]), lock);
 }
 
-void Scheduler::execute(Operation& operation) {
+void Scheduler::begin_host_functions() {
+  std::unique_lock<std::mutex> lock(lock_);
+  while (true) {
+    changed_.wait(lock, [this] { return !host_functions_.empty(); });
+    const OperationPtr oldest = host_functions_.front();
+    changed_.wait_for(lock, kPatience, [&] { return oldest->begun; });
+    if (oldest->begun) continue;
+    const uint64_t wait = ++waits_;
+    mark_needed(oldest, wait);
+    const OperationPtr next = pick(kOnlyNeeded, wait);
+    if (next) {
+      Memory::Access access(memory_);
+      execute(next);
+    } else {
+      changed_.wait_for(lock, kPatience);
+    }
+  }
+}
+
+void Scheduler::execute(const OperationPtr& pointer) {
+  Operation& operation = *pointer;
+  operation.begun = true;
+  std::erase(host_functions_, pointer);
   const bool skipped = owner_.failed(operation.card);
   if (!skipped) {
     count(operation);
@@ -142,6 +179,19 @@ void Scheduler::execute(Operation& operation) {
       if (fault) owner_.fail(operation.card, *fault);
     }
   }
+  if (!skipped && operation.work->on_host) {
+    std::thread([this, pointer] {
+      pointer->work->on_host();
+      std::lock_guard<std::mutex> lock(lock_);
+      finish(*pointer);
+      changed_.notify_all();
+    }).detach();
+    return;
+  }
+  finish(operation);
+}
+
+void Scheduler::finish(Operation& operation) {
   operation.done = true;
   operation.done_at = std::chrono::steady_clock::now();
   operation.after.clear();

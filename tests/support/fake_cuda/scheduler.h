@@ -3,7 +3,9 @@
 // Nothing runs when it is enqueued, but when somebody waits for it; then on the thread that waits.
 // The order keeps what streams and events promise and nothing else: each wait picks, by a random
 // number, whether work that it does not need runs before all else, not at all, or in between. What
-// works only because the GPU was quick, or slow, therefore fails. Called under the driver's lock.
+// works only because the GPU was quick, or slow, therefore fails. Functions for the host are begun
+// by a thread of the scheduler when nobody waits: what they do, others may wait for without the
+// driver. Called under the driver's lock.
 #pragma once
 
 #include <chrono>
@@ -30,6 +32,8 @@ struct Work {
   size_t bytes = 0;
   // Null for a marker that does nothing.
   std::function<std::optional<DeviceFault>()> run;
+  // In place of `run`: on a thread of its own, without the driver's lock, since it may wait.
+  std::function<void()> on_host;
   // Work that needs others besides what it comes after (a collective): whether it can start.
   std::function<bool()> ready;
 };
@@ -47,7 +51,7 @@ struct Operation {
   std::vector<std::shared_ptr<Operation>> before;
   size_t missing = 0;
   uint64_t needed = 0;  // the number of the wait that needs it
-  bool done = false;
+  bool begun = false, done = false;
   std::chrono::steady_clock::time_point done_at;
 };
 using OperationPtr = std::shared_ptr<Operation>;
@@ -60,7 +64,7 @@ class Scheduler {
     virtual bool failed(int card) const = 0;
     virtual void fail(int card, const DeviceFault& fault) = 0;
   };
-  Scheduler(Owner& owner, Memory& memory, uint64_t seed);
+  Scheduler(Owner& owner, Memory& memory, std::mutex& lock, uint64_t seed);
 
   OperationPtr enqueue(std::shared_ptr<const Work> work, int card, const void* stream,
                        bool of_graph, const std::vector<OperationPtr>& after);
@@ -82,18 +86,24 @@ class Scheduler {
 
  private:
   OperationPtr pick(int mode, uint64_t wait);
-  void execute(Operation& operation);
+  void execute(const OperationPtr& operation);
+  void finish(Operation& operation);
+  // Of the scheduler's own thread.
+  [[noreturn]] void begin_host_functions();
   void count(const Operation& operation);
   void mark_needed(const OperationPtr& target, uint64_t wait);
 
   Owner& owner_;
   Memory& memory_;
+  std::mutex& lock_;
+  bool has_thread_ = false;
   std::minstd_rand random_;
-  std::condition_variable enqueued_;
+  std::condition_variable changed_;  // something was enqueued, or has ended on another thread
   uint64_t next_id_ = 1, waits_ = 0, started_ = 0;
-  size_t done_ = 0;                    // of pending_
-  std::vector<OperationPtr> pending_;  // in the order in which they were enqueued
-  std::vector<OperationPtr> ready_;    // of pending_, those that wait for nothing
+  size_t done_ = 0;                           // of pending_
+  std::vector<OperationPtr> pending_;         // in the order in which they were enqueued
+  std::vector<OperationPtr> host_functions_;  // that have not begun
+  std::vector<OperationPtr> ready_;           // of pending_, those that wait for nothing
 };
 
 }  // namespace trireme::fake_cuda
