@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <queue>
 #include <unordered_map>
 
@@ -62,7 +63,7 @@ std::string variable_key(const Node& variable) {
 }
 
 void verify_updates(const Node& node, std::unordered_map<std::string, const Node*>& updated_by) {
-  for (int i : node.op().traits.mutated_inputs) {
+  for (int i : mutated_inputs(node)) {
     // Optional slots come last in an op's inputs and may be absent.
     if (i >= static_cast<int>(node.inputs().size())) continue;
     const Node* variable = node.input(i).node;
@@ -123,6 +124,13 @@ std::optional<DeviceName> parse_device_name(std::string_view text) {
   return device;
 }
 
+std::vector<int> mutated_inputs(const OpDef& op, const Attributes& attributes) {
+  if (op.max_inputs >= 0 || !attributes.has("mutated")) return op.traits.mutated_inputs;
+  std::vector<int> inputs(static_cast<size_t>(attributes.get<int64_t>("mutated")));
+  std::iota(inputs.begin(), inputs.end(), 0);
+  return inputs;
+}
+
 const Node* variable_behind(Value value) {
   while (value.index == 0 && value.node->op().traits.is_view && !value.node->inputs().empty()) {
     value = value.node->input(0);
@@ -145,7 +153,7 @@ std::vector<std::vector<int>> successors(const Graph& graph) {
     }
   }
   for (const auto& node : graph.nodes()) {
-    for (int i : node->op().traits.mutated_inputs) {
+    for (int i : mutated_inputs(*node)) {
       if (i >= static_cast<int>(node->inputs().size())) continue;
       for (int reader : readers[variable_key(*node->input(i).node)]) {
         if (reader != node->id()) after[static_cast<size_t>(reader)].push_back(node->id());

@@ -27,6 +27,12 @@ std::optional<DeviceName> parse_device_name(std::string_view text);
 // The variable whose bytes `value` is: the value itself, or what it is a view of. Null when there
 // is none.
 const Node* variable_behind(Value value);
+// The inputs that are updated in place: as the op's traits say, or, of an op whose number of inputs
+// varies, so many from the first on as the attribute "mutated" says.
+std::vector<int> mutated_inputs(const OpDef& op, const Attributes& attributes);
+inline std::vector<int> mutated_inputs(const Node& node) {
+  return mutated_inputs(node.op(), node.attributes());
+}
 // True when the kernel of `node` writes to one of its inputs.
 inline bool is_update(const Node& node) { return !node.op().traits.mutated_inputs.empty(); }
 // True when equal inputs give equal outputs and nothing else happens.

@@ -13,6 +13,7 @@ void register_core_ops(OpTable& table) {
   register_indexing_ops(table);
   register_random_ops(table);
   register_update_ops(table);
+  register_grouped_update_ops(table);
   register_fused_update_ops(table);
   register_copy_ops(table);
   register_linear_ops(table);

@@ -14,6 +14,7 @@ void register_shaping_ops(OpTable& table);
 void register_indexing_ops(OpTable& table);
 void register_random_ops(OpTable& table);
 void register_update_ops(OpTable& table);
+void register_grouped_update_ops(OpTable& table);
 void register_fused_update_ops(OpTable& table);
 void register_copy_ops(OpTable& table);
 void register_linear_ops(OpTable& table);

@@ -7,6 +7,7 @@
 #include "core/passes/fuse_bias_activation.h"
 #include "core/passes/fuse_elementwise.h"
 #include "core/passes/fuse_gradient_update.h"
+#include "core/passes/group_updates.h"
 #include "core/passes/prune.h"
 #include "core/passes/shrink_pool_gradients.h"
 #include "core/passes/simplify_casts.h"
@@ -53,6 +54,9 @@ Program optimize(Program program, const PassOptions& options) {
         [&](Program p) { return fuse_gradient_update(std::move(p), options.has_kernel); });
   apply(!options.placement.devices.empty(), "place",
         [&](Program p) { return place(std::move(p), options.placement); });
+  // Before chains: a gradient's cast belongs to its update.
+  apply(options.group_updates && !options.chain_devices.empty(), "group_updates",
+        [&](Program p) { return group_updates(std::move(p), options.chain_devices); });
   const bool fuse_chains = options.fuse_elementwise && !options.chain_devices.empty();
   apply(fuse_chains, "fuse_elementwise",
         [&](Program p) { return fuse_elementwise(std::move(p), options.chain_devices); });

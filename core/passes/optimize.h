@@ -1,5 +1,6 @@
 // The default pipeline: prune, fold constants, merge common subexpressions, prune again, simplify
-// casts, shrink the gradients of poolings, fuse, place, fuse elementwise ops, prune once more.
+// casts, shrink the gradients of poolings, fuse, place, group updates, fuse elementwise ops, prune
+// once more.
 #pragma once
 
 #include "core/device/kernel.h"
@@ -17,6 +18,7 @@ struct PassOptions {
   bool shrink_pool_gradients = true;
   bool fuse_bias_activation = true;
   bool fuse_gradient_update = true;
+  bool group_updates = true;     // on chain_devices
   bool fuse_elementwise = true;  // on chain_devices
   // Needed by fold_constants: with kernels of kind "reference". Null: nothing is folded.
   const KernelTable* kernels = nullptr;
@@ -25,7 +27,8 @@ struct PassOptions {
   HasKernel has_kernel = nullptr;
   // Without devices nothing is placed.
   PlacementOptions placement;
-  // Devices that make one kernel of several elementwise ops: there they are fused. Empty: none.
+  // Devices that make one kernel of several elementwise ops: there they are fused, and so are
+  // updates. Empty: none.
   std::vector<std::string> chain_devices;
   // Verify the graph before the first and after each pass; always done in debug builds.
   bool verify = false;

@@ -33,7 +33,7 @@ class Placer {
         options_.default_device.empty() ? options_.devices[0] : options_.default_device;
     require_exists(fallback, "the default device");
     for (const auto& node : graph_.nodes()) {
-      for (int i : node->op().traits.mutated_inputs) {
+      for (int i : mutated_inputs(*node)) {
         if (i < static_cast<int>(node->inputs().size()))
           join(node->id(), node->input(i).node->id());
       }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/graph/verify.h"
 #include "core/runtime/plan_layout.h"
 
 namespace trireme {
@@ -138,7 +139,7 @@ struct Builder {
     for (const Node* control : node.control_inputs()) add(control);
     // Whoever mutates a variable waits for all that have touched it so far: issue_order put every
     // reader before.
-    for (int index : node.op().traits.mutated_inputs) {
+    for (int index : mutated_inputs(node)) {
       const Storage& storage = storages[storage_of.at(node.input(index))];
       for (int last : storage.last_by_stream) {
         if (last >= 0) found.push_back(last);
@@ -232,14 +233,15 @@ struct Builder {
       instruction.inputs.push_back({.feed = static_cast<int>(touched.back())});
     }
     const auto& traits = node.op().traits;
+    const std::vector<int> mutated = mutated_inputs(node);
     if (traits.packs_outputs) pack_outputs(node, spec, remaining_uses);
     const size_t reused = in_place_storage(node, remaining_uses);
     for (int i = 0; i < node.output_count(); ++i) {
       size_t storage = SIZE_MAX;
       if (traits.packs_outputs) {
         storage = storage_of.at({&node, i});
-      } else if (i < static_cast<int>(traits.mutated_inputs.size())) {
-        storage = storage_of.at(node.input(traits.mutated_inputs[static_cast<size_t>(i)]));
+      } else if (i < static_cast<int>(mutated.size())) {
+        storage = storage_of.at(node.input(mutated[static_cast<size_t>(i)]));
       } else if (i == 0 && reused != SIZE_MAX) {
         storage = reused;
       } else {

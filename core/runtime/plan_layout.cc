@@ -10,8 +10,6 @@
 namespace trireme {
 namespace {
 
-bool mutates(const Node& node) { return !node.op().traits.mutated_inputs.empty(); }
-
 std::unordered_set<Node*> needed_nodes(const Program& program) {
   std::unordered_set<Node*> needed;
   std::vector<Node*> stack(program.targets.begin(), program.targets.end());
@@ -50,7 +48,7 @@ std::vector<Node*> issue_order(const Program& program) {
     for (Node* control : node->control_inputs()) add_edge(control, node);
   }
   for (Node* node : nodes) {
-    for (int index : node->op().traits.mutated_inputs) {
+    for (int index : mutated_inputs(*node)) {
       const Node* variable = variable_behind(node->input(index));
       TRIREME_CHECK(variable != nullptr, "input ", index, " of '", node->name(),
                     "' is no variable");
@@ -92,9 +90,11 @@ std::vector<Node*> issue_order(const Program& program) {
 
   // Updates and communication first, because both free what others wait for; else as the graph was
   // built.
+  // What is fed comes before everything: its copies stand outside of what a device records.
   auto rank = [&](const Node* node) {
+    if (node->op().name == "Placeholder") return std::pair(-1, node->id());
     if (node->op().traits.is_communication) return std::pair(0, node->id());
-    if (!mutates(*node)) return std::pair(1, node->id());
+    if (!is_update(*node)) return std::pair(1, node->id());
     return std::pair(waits.contains(node) ? 2 : 0, node->id());
   };
   auto later = [&](const Node* a, const Node* b) { return rank(a) > rank(b); };

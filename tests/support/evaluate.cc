@@ -8,6 +8,7 @@
 #include "core/base/philox.h"
 #include "core/device/cpu/register.h"
 #include "core/device/reference/register.h"
+#include "core/graph/verify.h"
 
 namespace trireme::testing {
 namespace {
@@ -31,6 +32,7 @@ std::vector<bool> needed_nodes(const std::vector<Value>& fetches) {
 void run_node(Node& node, Values& values, std::string_view device_kind,
               const KernelTable& kernels) {
   const OpTraits& traits = node.op().traits;
+  const std::vector<int> mutated = mutated_inputs(node);
   if (node.op().name == "Constant") {
     values[node.output()] = node.attribute<Tensor>("value");
     return;
@@ -55,8 +57,8 @@ void run_node(Node& node, Values& values, std::string_view device_kind,
                     name(kernel_dtype(node)));
   }
   for (int i = 0; i < static_cast<int>(types.size()); ++i) {
-    const bool is_variable = i == 0 && !traits.mutated_inputs.empty();
-    const Tensor memory = is_variable ? values.at(node.input(traits.mutated_inputs[0]))
+    const bool is_variable = i < static_cast<int>(mutated.size());
+    const Tensor memory = is_variable ? values.at(node.input(mutated[static_cast<size_t>(i)]))
                                       : Tensor(types[static_cast<size_t>(i)].dtype,
                                                types[static_cast<size_t>(i)].shape);
     outputs.push_back(values.insert_or_assign(node.output(i), memory).first->second.raw());

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/device/small_floats.h"
+#include "core/graph/verify.h"
 #include "core/ops/ops.h"
 
 namespace trireme::testing {
@@ -44,7 +45,7 @@ namespace {
 
 bool updates_small_variable(const OpCase& op_case) {
   const auto table = core_op_table();
-  for (int i : table->find(op_case.op).traits.mutated_inputs) {
+  for (int i : mutated_inputs(table->find(op_case.op), op_case.attributes)) {
     const OpInput& input = op_case.inputs.at(static_cast<size_t>(i));
     if (input.is_real && !input.is_statistic) return true;
   }

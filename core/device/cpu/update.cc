@@ -1,5 +1,6 @@
 #include "core/device/cpu/broadcast.h"
 #include "core/device/cpu/sparse_rows.h"
+#include "core/device/grouped_update.h"
 #include "core/device/row_indices.h"
 #include "core/device/update_inputs.h"
 
@@ -72,12 +73,26 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
           sort_scratch_bytes(indices)};
 }
 
+template <typename T>
+PreparedKernel grouped(const KernelSpec& spec) {
+  return grouped_update_by_spans<T>(
+      spec, [](const auto& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
+        parallel_for(
+            static_cast<int64_t>(rows.variable.size()), kGrain, [&](int64_t begin, int64_t end) {
+              update_rows(rule, step,
+                          rows.part(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+            });
+      });
+}
+
 }  // namespace
 }  // namespace trireme::cpu
 
 namespace trireme {
 
 void register_cpu_update(KernelTable& table) {
+  add_for<float, double>(table, "GroupedUpdate", kCpuKind,
+                         []<typename T>(const KernelSpec& spec) { return cpu::grouped<T>(spec); });
   const auto add_dense = [&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
     add_for<float, double>(table, op, kCpuKind, [layout]<typename T>(const KernelSpec& spec) {
       return cpu::dense<T, Rule>(spec, layout);

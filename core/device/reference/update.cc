@@ -1,3 +1,4 @@
+#include "core/device/grouped_update.h"
 #include "core/device/reference/index.h"
 #include "core/device/row_indices.h"
 #include "core/device/update_inputs.h"
@@ -44,9 +45,19 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
           static_cast<size_t>(width) * sizeof(T)};
 }
 
+template <typename T>
+PreparedKernel grouped(const KernelSpec& spec) {
+  return grouped_update_by_spans<T>(
+      spec, [](const auto& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
+        update_rows(rule, step, rows);
+      });
+}
+
 }  // namespace
 
 void register_reference_update(KernelTable& table) {
+  add_for<float, double>(table, "GroupedUpdate", kReferenceKind,
+                         []<typename T>(const KernelSpec& spec) { return grouped<T>(spec); });
   const auto add_dense = [&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
     add_for<float, double>(table, op, kReferenceKind, [layout]<typename T>(const KernelSpec& spec) {
       return dense<T, Rule>(spec, layout);

@@ -1,3 +1,4 @@
+#include "core/base/error.h"
 #include "tests/support/op_cases.h"
 
 namespace trireme::testing {
@@ -57,6 +58,53 @@ std::vector<OpInput> inputs_of(const Optimizer& optimizer, const Shape& shape) {
   return inputs;
 }
 
+OpCase grouped(const Optimizer& optimizer, const std::string& label,
+               const std::vector<Shape>& shapes, bool has_guard) {
+  OpCase op_case{"GroupedUpdate", optimizer.op + "_" + optimizer.label + "_" + label, {}};
+  const auto add = [&](const OpInput& input) { op_case.inputs.push_back(input); };
+  for (const Shape& shape : shapes) add(real(shape));
+  for (int slot = 0; slot < optimizer.slots; ++slot) {
+    for (const Shape& shape : shapes) add(real(shape, 0.1, 1));
+  }
+  if (!optimizer.op.starts_with("Assign")) add(fixed(DType::kFloat32, {}, 0.01, 0.1));
+  if (optimizer.has_step) add(fixed(DType::kInt64, {}, 1, 50));
+  for (const Shape& shape : shapes) add(real(shape));
+  if (has_guard) add(fixed(DType::kBool, {}, 0, 1));
+  const auto count = static_cast<int64_t>(shapes.size());
+  op_case.attributes = optimizer.attributes;
+  op_case.attributes.set("rule", optimizer.op + (has_guard ? "If" : ""));
+  op_case.attributes.set("tensors", count);
+  op_case.attributes.set("mutated", (1 + optimizer.slots) * count);
+  return op_case;
+}
+
+std::vector<OpCase> grouped_cases() {
+  std::vector<OpCase> cases;
+  std::vector<Optimizer> rules = optimizers();
+  rules.push_back({"AssignMovingAverage", "plain", 0, false, {{"momentum", 0.9}}});
+  rules.push_back({"AssignAdd", "plain", 0, false, {}});
+  for (const Optimizer& rule : rules) {
+    cases.push_back(grouped(rule, "some", {{3, 5}, {}, {0, 2}, {5003}, {2, 2, 3}}, false));
+  }
+  // The second of these two guards is the other way round than the first.
+  for (const size_t shapes : {2u, 3u}) {
+    cases.push_back(
+        grouped(rules[0], str_cat(shapes, "_if"), std::vector<Shape>(shapes, {7}), true));
+  }
+  // More than a GPU takes in one launch, the last of them empty.
+  std::vector<Shape> many(201, {7});
+  many.back() = {0};
+  cases.push_back(grouped(rules[2], "many", many, false));
+  for (const DType small : {DType::kFloat16, DType::kBFloat16}) {
+    OpCase op_case =
+        grouped(rules[0], "gradients_" + std::string(name(small)), {{9}, {2050}}, false);
+    for (OpInput& input : op_case.inputs) input.is_real = false;
+    op_case.inputs.back().dtype = small;
+    cases.push_back(op_case);
+  }
+  return cases;
+}
+
 }  // namespace
 
 std::vector<OpCase> update_cases() {
@@ -94,12 +142,24 @@ std::vector<OpCase> update_cases() {
                        optimizer.attributes});
     }
   }
+  // Many row numbers, which a GPU sorts: some of them hundreds of times, and most of them once.
+  for (const Sparse& sparse : {Sparse{"hot_rows", {5, 4}, {4501}, {4501, 4}, DType::kInt32},
+                               Sparse{"sorted", {70001, 3}, {4501}, {4501, 3}, DType::kInt64}}) {
+    const Optimizer& optimizer = optimizers().back();
+    std::vector<OpInput> inputs = inputs_of(optimizer, sparse.variable);
+    inputs.push_back(
+        fixed(sparse.dtype, sparse.indices, 0, static_cast<double>(sparse.variable[0])));
+    inputs.push_back(real(sparse.rows));
+    cases.push_back({optimizer.op + "Sparse", optimizer.label + "_" + sparse.label, inputs,
+                     optimizer.attributes, 1e-4});
+  }
   // With a guard, which random_tensor() makes true or false.
   for (size_t i = 0, count = cases.size(); i < count; ++i) {
     cases.push_back(cases[i]);
     cases.back().op += "If";
     cases.back().inputs.push_back(fixed(DType::kBool, {}, 0, 1));
   }
+  for (const OpCase& group : grouped_cases()) cases.push_back(group);
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
       const OpInput a = real(ta ? Shape{17, 7} : Shape{7, 17}),

@@ -149,7 +149,7 @@ class RandomGraph {
 };
 
 TEST(RandomGraphTest, ThePipelineKeepsResults) {
-  int fused_products = 0, fused_updates = 0, chains = 0, copies = 0, before = 0, after = 0;
+  int fused_products = 0, fused_updates = 0, groups = 0, chains = 0, copies = 0, before = 0, after = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const testing::Build build = [&](Graph& graph, Program& program) {
       RandomGraph(graph, program, seed).build();
@@ -161,6 +161,7 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
                               .merge_common_subexpressions = on(),
                               .fuse_bias_activation = on(),
                               .fuse_gradient_update = on(),
+                              .group_updates = on(),
                               .fuse_elementwise = on(),
                               .kernels = &testing::test_kernels(),
                               .max_folded_bytes = choice.below(2) == 0 ? 64u : 4096u,
@@ -174,6 +175,7 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
                                                             << to_text(*optimized.graph);
     fused_products += testing::count(optimized, "FusedMatMul");
     fused_updates += testing::count(optimized, "FusedMatMulApplySgd");
+    groups += testing::count(optimized, "GroupedUpdate");
     chains += testing::count(optimized, "FusedElementwise");
     copies += testing::count(optimized, "Copy");
     before += plain.graph->size();
@@ -182,6 +184,7 @@ TEST(RandomGraphTest, ThePipelineKeepsResults) {
   // Every kind of rewrite has happened, so the comparison above meant something.
   EXPECT_GT(fused_products, 100);
   EXPECT_GT(fused_updates, 100);
+  EXPECT_GT(groups, 20);
   EXPECT_GT(chains, 100);
   EXPECT_GT(copies, 100);
   EXPECT_LT(after, before);

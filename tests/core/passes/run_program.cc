@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/graph/verify.h"
 #include "core/ops/ops.h"
 
 namespace trireme::testing {
@@ -41,7 +42,7 @@ Outcome run(const Program& program, std::string_view device_kind) {
     outcome.fetches.push_back(value.clone());
   outcome.fetches.resize(program.fetches.size());
   for (const Node* target : program.targets) {
-    for (int i : target->op().traits.mutated_inputs) {
+    for (int i : mutated_inputs(*target)) {
       const std::string& name = target->input(i).node->name();
       outcome.variables[name] = variables.at(name);
     }
