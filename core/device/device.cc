@@ -86,6 +86,15 @@ Tensor Device::copy_to_host(const Tensor& from) {
   return to;
 }
 
+std::shared_ptr<Buffer> allocate_for(Device& device, size_t bytes, std::string_view what) {
+  try {
+    return device.allocate(bytes);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kResourceExhausted) throw;
+    throw Error(error.code(), str_cat(what, ": ", error.what()));
+  }
+}
+
 std::unique_ptr<Device> make_host_device(std::string name, std::string kernel_kind) {
   return std::make_unique<HostDevice>(std::move(name), std::move(kernel_kind));
 }

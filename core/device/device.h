@@ -108,6 +108,9 @@ class Device {
   bool host_memory_;
 };
 
+// Memory of `device`. An Error{kResourceExhausted} begins with `what` it was for.
+std::shared_ptr<Buffer> allocate_for(Device& device, size_t bytes, std::string_view what);
+
 // Devices on which the host computes: kernels of kind "cpu", or of kind "reference". Several CPU
 // devices are virtual ones: separate memory and streams, the same pool of compute threads.
 std::unique_ptr<Device> make_host_device(std::string name, std::string kernel_kind);

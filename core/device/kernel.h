@@ -4,6 +4,7 @@
 // Preparing is where a oneDNN primitive is made. A prepared kernel is run by one thread at a time.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <map>

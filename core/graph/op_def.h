@@ -40,6 +40,8 @@ struct OpTraits {
   bool is_elementwise = false;
   // Runs on the communication stream, next to the compute stream.
   bool is_communication = false;
+  // Its work is the host's (a network, files): it has kernels for CPUs only, and is placed there.
+  bool runs_on_host = false;
   // Output i has the type of input i; all outputs lie side by side, each aligned to kAlignment, and
   // an input that nobody else needs is planned to be its output: what makes it writes it there.
   bool packs_outputs = false;

@@ -92,14 +92,17 @@ void StepFunction::fill(const StepInputs& inputs) {
   feeds[4].flat<float>()[0] = inputs.vote;
 }
 
-void StepFunction::run(data::Element& batch, const StepInputs& inputs) {
+void StepFunction::run(data::Element& batch, const StepInputs& inputs, const data::Element* next,
+                       bool prefetched) {
   TRIREME_CHECK(batch.size() == data_feeds_, "a batch of ", batch.size(), " components for ",
                 data_feeds_, " placeholders");
   examples_ = batch[0].shape()[0];
   if (feeds_.size() > data_feeds_) fill(inputs);
   {
     const Loan loan(batch, feeds_);
-    function_->run(feeds_, results_);
+    FeedsAhead ahead{.prefetched = prefetched};
+    if (next != nullptr) ahead.next = *next;
+    function_->run(feeds_, results_, ahead);
   }
   auto value = values_.begin();
   for (const Tensor& result : std::span(results_).first(value_fetches_)) {

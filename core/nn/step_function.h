@@ -35,7 +35,10 @@ class StepFunction {
 
   // REQUIRES: `batch` is the features and then the labels. Its tensors are borrowed for the call,
   // not shared, so that the iterator can write over them. Throws what Function::run throws.
-  void run(data::Element& batch, const StepInputs& inputs = {});
+  // `next`: the batch of the next step, to be copied to a GPU meanwhile; null: not known.
+  // `prefetched`: `batch` is what the last step got as `next`.
+  void run(data::Element& batch, const StepInputs& inputs = {}, const data::Element* next = nullptr,
+           bool prefetched = false);
 
   // Of the batch that ran last: the loss, then the metrics; see running_means() for what they say.
   std::span<const double> values() const { return values_; }

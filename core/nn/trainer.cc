@@ -34,6 +34,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
 
   model_.build_training(types);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
+  copies_ahead_ = model_.session().copies_ahead();
   means_ = running_means(model_.train_graph().forward, model_.compiled().metrics);
   batch_means_ = means_;
   read_from(train);
@@ -194,6 +195,7 @@ void Trainer::recover(const Error& error) {
 
 // Where an epoch ends by the end of its data there is no batch after the last.
 bool Trainer::read_batch() {
+  was_ahead_ = has_ahead_;
   if (has_ahead_) {
     std::swap(batch_, ahead_);
     has_ahead_ = false;
@@ -201,9 +203,9 @@ bool Trainer::read_batch() {
     return false;
   }
   const bool is_last = steps_ < 0 || progress_.step + 1 >= options_.epochs * steps_;
-  if (!options_.peek || is_last) return true;
+  if (is_last || (!options_.peek && !copies_ahead_)) return true;
   has_ahead_ = iterator_->next(ahead_);
-  if (has_ahead_) options_.peek(progress_.step + 2, ahead_);
+  if (has_ahead_ && options_.peek) options_.peek(progress_.step + 2, ahead_);
   return true;
 }
 
@@ -221,7 +223,7 @@ void Trainer::run_step() {
       .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
       .shards = share_.shards,
       .vote = share_.vote};
-  step_function_->run(batch_, inputs);
+  step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
   const auto values = step_function_->values();
   if (!std::isfinite(values[0]) && !options_.allow_nan) {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",

@@ -51,6 +51,8 @@ class Trainer : public Training {
   std::unique_ptr<data::Iterator> iterator_;
   data::Element batch_, ahead_;  // of this step, and the one after it
   bool has_ahead_ = false;
+  bool was_ahead_ = false;     // batch_ was ahead_ during the last step
+  bool copies_ahead_ = false;  // the session copies ahead_ to a GPU while it computes
   TrainProgress progress_;
   RunningMeans means_{0}, batch_means_{0};  // of the epoch, of the last batch
   std::vector<std::string> names_;          // loss, metrics, then the same of the validation

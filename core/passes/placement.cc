@@ -54,10 +54,51 @@ class Placer {
       const auto it = pinned.find(root(node->id()));
       devices.push_back(it == pinned.end() ? fallback : it->second->device());
     }
+    if (!options_.host_device.empty()) move_to_host(devices, pinned);
     return devices;
   }
 
  private:
+  static bool is_of_host(const Node& node) {
+    const auto is_string = [](const Value& value) { return value.dtype() == DType::kString; };
+    for (int i = 0; i < node.output_count(); ++i) {
+      if (is_string({const_cast<Node*>(&node), i})) return true;
+    }
+    return node.op().traits.runs_on_host || std::ranges::any_of(node.inputs(), is_string);
+  }
+
+  void move_to_host(std::vector<std::string>& devices, const std::map<int, const Node*>& pinned) {
+    require_exists(options_.host_device, "the host device");
+    std::vector<bool> moved(group_.size());  // by group
+    const auto moved_group = [&](const Node& node) -> std::vector<bool>::reference {
+      return moved[static_cast<size_t>(root(node.id()))];
+    };
+    const auto is_pinned = [&](const Node& node) { return pinned.contains(root(node.id())); };
+    for (const auto& node : graph_.nodes()) {
+      const std::string& device = devices[static_cast<size_t>(node->id())];
+      const bool cannot = options_.runs_on && !options_.runs_on(*node, device);
+      if (cannot || (is_of_host(*node) && !is_pinned(*node))) moved_group(*node) = true;
+    }
+    // What is only counted or looked up there need not be made elsewhere.
+    const Users users(graph_);
+    for (auto it = graph_.nodes().rbegin(); it != graph_.nodes().rend(); ++it) {
+      const Node& node = **it;
+      if (is_pinned(node) || moved_group(node)) continue;
+      bool used = false, all_there = true;
+      for (int i = 0; i < node.output_count(); ++i) {
+        all_there = all_there && !is_floating(node.output_type(i).dtype);
+        for (const Node* user : users.of({const_cast<Node*>(&node), i})) {
+          used = true;
+          all_there = all_there && moved_group(*user);
+        }
+      }
+      if (used && all_there) moved_group(node) = true;
+    }
+    for (const auto& node : graph_.nodes()) {
+      if (moved_group(*node)) devices[static_cast<size_t>(node->id())] = options_.host_device;
+    }
+  }
+
   // Nodes that share a device, as a forest of parents (union-find).
   int root(int id) {
     while (group_[static_cast<size_t>(id)] != id) {

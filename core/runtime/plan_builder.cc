@@ -62,36 +62,63 @@ struct Builder {
           variables.at(node.attribute<std::string>("name"), type, node.device()).raw();
     } else if (node.op().name == "Constant") {
       const Tensor& host = node.attribute<Tensor>("value");
-      Tensor copy(type.dtype, type.shape, devices.all()[device]->allocate(type.bytes()));
+      Tensor copy(type.dtype, type.shape,
+                  allocate_for(*devices.all()[device], type.bytes(),
+                               str_cat("constant '", node.name(), "' (", type, ")")));
       devices.all()[device]->copy_from_host(copy, host);
       storage.address = copy.raw();
       constants.push_back(std::move(copy));
+    } else if (devices.all()[device]->host_memory()) {
+      storage.kind = Location::Kind::kFeed;
+      storage.feed = feed_index(node);
     } else {
-      const auto it = std::ranges::find(program.feeds, Value{&node, 0});
-      storage.feed = static_cast<int>(it - program.feeds.begin());
-      // A device with its own memory gets a copy of what is fed, in its arena.
-      storage.kind =
-          devices.all()[device]->host_memory() ? Location::Kind::kFeed : Location::Kind::kArena;
-      storage.bytes = type.bytes();
+      if (!storage_of.contains({&node, 0})) add_feeds(device);
+      return;
     }
     storage_of[{&node, 0}] = new_storage(std::move(storage));
-    if (storages.back().kind == Location::Kind::kArena) add_feed_copy(node, device);
   }
 
-  void add_feed_copy(Node& node, size_t device) {
+  int feed_index(Node& node) const {
+    const auto it = std::ranges::find(program.feeds, Value{&node, 0});
+    return static_cast<int>(it - program.feeds.begin());
+  }
+
+  // A device with its own memory gets copies of what is fed, side by side in its arena and by size:
+  // those that are small travel together.
+  void add_feeds(size_t device) {
+    std::vector<Node*> nodes;
+    for (Node* node : order) {
+      if (node->op().name == "Placeholder" && device_index(*node) == device) nodes.push_back(node);
+    }
+    const auto bytes = [&](const Node* node) { return types.at(node)[0].bytes(); };
+    std::ranges::stable_sort(nodes, {}, bytes);
     Instruction instruction;
-    instruction.kind = Instruction::Kind::kCopy;
-    instruction.node = &node;
+    instruction.kind = Instruction::Kind::kFeed;
+    instruction.node = nodes.front();
     instruction.device = device;
-    instruction.copy_kind = CopyKind::kHostToDevice;
-    instruction.copy_bytes = types.at(&node)[0].bytes();
-    const size_t target = storage_of.at({&node, 0});
-    Storage source{.kind = Location::Kind::kFeed, .device = device, .feed = storages[target].feed};
-    const size_t from = new_storage(std::move(source));
-    instruction.inputs.push_back({.feed = static_cast<int>(from)});
-    instruction.outputs.push_back({.feed = static_cast<int>(target)});
-    push(std::move(instruction), {from, target}, {}, node);
-    storages[target].first = static_cast<int>(instructions.size()) - 1;
+    instruction.scratch = {.kind = Location::Kind::kFixed};
+    const int index = static_cast<int>(instructions.size());
+    const size_t pack = new_storage({.device = device});
+    std::vector<size_t> touched;
+    size_t offset = 0;
+    for (Node* node : nodes) {
+      const size_t from =
+          new_storage({.kind = Location::Kind::kFeed, .device = device, .feed = feed_index(*node)});
+      const size_t target = new_storage({.device = device,
+                                         .bytes = bytes(node),
+                                         .feed = feed_index(*node),
+                                         .first = index,
+                                         .pack = pack,
+                                         .offset_in_pack = offset});
+      offset += (bytes(node) + kAlignment - 1) / kAlignment * kAlignment;
+      instruction.inputs.push_back({.feed = static_cast<int>(from)});
+      instruction.outputs.push_back({.feed = static_cast<int>(target)});
+      touched.insert(touched.end(), {from, target});
+      storage_of[{node, 0}] = target;
+    }
+    storages[pack].bytes = offset;
+    push(std::move(instruction), touched, {}, *nodes.front());
+    for (const Node* node : nodes) instruction_of[node] = index;
   }
 
   // Computes waits and the clock, and notes who touches what. Locations hold storage numbers in
@@ -216,7 +243,11 @@ struct Builder {
           str_cat("\n  ", node->op().name, " '", node->name(), "' for ", name(kernel_dtype(*node)),
                   " on ", node->device(), " (there is:", known.empty() ? " none" : known, ")");
     }
-    if (!missing.empty()) throw invalid_argument("kernels are missing:", missing);
+    if (missing.empty()) return;
+    const bool elsewhere = std::ranges::any_of(
+        devices.all(), [](const auto& device) { return !device->host_memory(); });
+    throw invalid_argument("kernels are missing:", missing,
+                           elsewhere ? "\n(--soft-placement computes such nodes on the CPU)" : "");
   }
 
   void add_node(Node& node, std::map<size_t, int>& remaining_uses) {
@@ -345,6 +376,14 @@ PlanDraft draft_plan(const Program& program, const std::vector<TensorType>& feed
   for (const Storage& storage : builder.storages) {
     if (storage.kind == Location::Kind::kArena && storage.pack == SIZE_MAX) {
       draft.unshared_bytes += storage.bytes;
+    }
+  }
+  for (const Node* node : builder.order) {
+    for (int i = 0; i < node->output_count(); ++i) {
+      const Value value{const_cast<Node*>(node), i};
+      const Storage& storage = builder.storages[builder.storage_of.at(value)];
+      if (storage.kind != Location::Kind::kArena || node->op().traits.is_view) continue;
+      draft.values.push_back({node, storage.device, builder.type(value)});
     }
   }
   draft.instructions = std::move(builder.instructions);

@@ -15,6 +15,7 @@ struct PlanDraft {
   std::vector<TensorType> fetch_types;
   std::vector<Tensor> constants;    // whose memory kFixed locations mean
   std::vector<size_t> arena_bytes;  // by device
+  std::vector<ArenaValue> values;   // that live there
   size_t unshared_bytes = 0;        // of all values, if none shared memory
 };
 

@@ -1,5 +1,6 @@
 // Turns a program for known shapes into an order, types and memory. Private to the runtime;
-// plan_builder.h uses it. the runtime.
+//
+// plan_builder.h uses it.
 #pragma once
 
 #include <unordered_map>
@@ -10,12 +11,13 @@
 
 namespace trireme {
 
-// The nodes of a program in the order in which they will be issued. Nodes that mutate a variable
-// come after all other readers of it, and otherwise as early as they can (a gradient's memory is
-// then free again); communication too. Updates that wait for communication come last, so that the
-// computing goes on meanwhile. Nodes with the same attribute "collective" talk to each other: all
-// of them are issued before anything that needs one of them. Throws Error naming the nodes of a
-// cycle (a value read from a variable that must be both before and after its update).
+// The nodes of a program in the order in which they will be issued, placeholders first. Nodes that
+// mutate a variable come after all other readers of it, and otherwise as early as they can (a
+// gradient's memory is then free again); communication too. Updates that wait for communication
+// come last, so that the computing goes on meanwhile. Nodes with the same attribute "collective"
+// talk to each other: all of them are issued before anything that needs one of them. Throws Error
+// naming the nodes of a cycle (a value read from a variable that must be both before and after its
+// update).
 std::vector<Node*> issue_order(const Program& program);
 
 // Output types with every dimension known, for all nodes of `order`, when the program's feeds have

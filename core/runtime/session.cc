@@ -17,7 +17,7 @@ struct Function::State {
   std::shared_ptr<const KernelTable> kernels;
   VariableStore* variables = nullptr;
   std::shared_ptr<Arena> arena;
-  bool profile = false;
+  PlanMode mode;
   std::shared_ptr<Tracer> tracer;
   std::vector<std::unique_ptr<Plan>> plans;  // the one that ran last comes first
 };
@@ -59,15 +59,16 @@ Program copy_program(const Graph& graph, const std::vector<Value>& feeds,
 Function::Function(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Function::~Function() = default;
 
-void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results) {
+void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results,
+                   const FeedsAhead& ahead) {
   State& s = *state_;
   auto plan = std::ranges::find_if(s.plans, [&](const auto& p) { return fits(*p, feeds); });
   if (plan == s.plans.end()) {
     check_feeds(s.program, feeds);
     std::vector<TensorType> types;
     for (const Tensor& feed : feeds) types.push_back(feed.type());
-    s.plans.push_back(
-        std::make_unique<Plan>(s.program, types, *s.devices, *s.kernels, *s.variables, *s.arena));
+    s.plans.push_back(std::make_unique<Plan>(s.program, types, *s.devices, *s.kernels, *s.variables,
+                                             *s.arena, s.mode));
     if (s.tracer) s.plans.back()->trace(s.tracer);
     plan = s.plans.end() - 1;
   }
@@ -81,7 +82,7 @@ void Function::run(std::span<const Tensor> feeds, std::vector<Tensor>& results) 
                           result.buffer().use_count() == 1 && result.on_host();
     if (!reusable) result = Tensor(types[i].dtype, types[i].shape);
   }
-  current.run(feeds, results, s.profile);
+  current.run(feeds, results, ahead);
 }
 
 PlanStatistics Function::statistics() const {
@@ -113,12 +114,37 @@ Session::Session(const Graph& graph, SessionOptions options)
 
 Session::~Session() = default;
 
+bool Session::copies_ahead() const {
+  return std::ranges::any_of(options_.devices->all(), [](const auto& device) {
+    return !device->host_memory() && device->transfer_stream() != nullptr;
+  });
+}
+
+PlacementOptions Session::placement() const {
+  PlacementOptions placement{.devices = options_.devices->names(),
+                             .default_device = options_.default_device};
+  for (const auto& device : options_.devices->all()) {
+    if (placement.host_device.empty() && device->host_memory()) {
+      placement.host_device = device->name();
+    }
+  }
+  if (!options_.soft_placement) return placement;
+  placement.runs_on = [this](const Node& node, const std::string& name) {
+    const std::string& op = node.op().name;
+    const bool needs_kernel = !node.op().traits.is_view && op != "Placeholder" &&
+                              op != "Variable" && op != "Constant" && op != "Copy";
+    const std::string& kind = options_.devices->find(name).kernel_kind();
+    return !needs_kernel || options_.kernels->find(op, kind, kernel_dtype(node)) != nullptr;
+  };
+  return placement;
+}
+
 std::unique_ptr<Function> Session::function(std::vector<Value> feeds, std::vector<Value> fetches,
                                             std::vector<Node*> targets) {
   auto state = std::make_unique<Function::State>();
   PassOptions passes = options_.passes;
   passes.kernels = options_.kernels.get();
-  passes.placement = {options_.devices->names(), options_.default_device};
+  passes.placement = placement();
   passes.has_kernel = [this](std::string_view op, DType dtype) {
     return std::ranges::all_of(options_.devices->all(), [&](const auto& device) {
       return options_.kernels->find(op, device->kernel_kind(), dtype) != nullptr;
@@ -135,7 +161,7 @@ std::unique_ptr<Function> Session::function(std::vector<Value> feeds, std::vecto
   state->kernels = options_.kernels;
   state->variables = variables_.get();
   state->arena = arena_;
-  state->profile = options_.profile;
+  state->mode = {.profile = options_.profile, .record = options_.record};
   state->tracer = options_.tracer;
   return std::unique_ptr<Function>(new Function(std::move(state)));
 }

@@ -29,13 +29,27 @@ struct SessionOptions {
       false;             // one line a node on standard error when a function is first planned
   bool profile = false;  // keeps the time of each node; see Function::profile()
   std::shared_ptr<Tracer> tracer;  // null: nothing is traced
+  // Work of devices that can record is issued by few calls from the third run of a function on.
+  // Not while profiling or tracing.
+  bool record = true;
+  // A node without a kernel on its device runs on the CPU, instead of being an error.
+  bool soft_placement = false;
+};
+
+// What the caller knows of the run after this one. Tensors are read during run() only.
+struct FeedsAhead {
+  std::span<const Tensor> next;  // its feeds, the first ones of them; undefined: not known
+  // This run is fed what the last run got as `next`, unchanged.
+  bool prefetched = false;
 };
 
 // Figures about one plan, for tests, benchmarks and `--profile`.
 struct PlanStatistics {
   int kernels = 0, copies = 0, event_waits = 0;
-  size_t arena_bytes = 0;     // over all devices
-  size_t unshared_bytes = 0;  // what the same values would take without sharing memory
+  size_t arena_bytes = 0;         // over all devices
+  size_t unshared_bytes = 0;      // what the same values would take without sharing memory
+  int recordings = 0;             // made so far
+  int recorded_instructions = 0;  // of one run
 };
 
 struct NodeTime {
@@ -55,7 +69,11 @@ class Function {
   // written in place, so that a loop that passes the same vector does not allocate. New feed shapes
   // make a new plan (kept), known ones only run. Throws invalid_argument for a feed that does not
   // fit its placeholder, and the first Error of a kernel.
-  void run(std::span<const Tensor> feeds, std::vector<Tensor>& results);
+  //
+  // What `ahead` tells of the next run is copied to devices with their own memory while they work
+  // on this one.
+  void run(std::span<const Tensor> feeds, std::vector<Tensor>& results,
+           const FeedsAhead& ahead = {});
 
   // The plan of the shapes that ran last. REQUIRES: run() has been called.
   PlanStatistics statistics() const;
@@ -76,6 +94,8 @@ class Session {
 
   VariableStore& variables() { return *variables_; }
   const SessionOptions& options() const { return options_; }
+  // True when it is of use to tell run() what is fed next: a device copies beside its work.
+  bool copies_ahead() const;
 
   // `targets` are run for their effect (Apply… nodes). Optimises and places the part of the graph
   // that is needed.
@@ -87,6 +107,8 @@ class Session {
                           std::vector<Value> fetches, std::vector<Node*> targets = {});
 
  private:
+  PlacementOptions placement() const;
+
   const Graph& graph_;
   SessionOptions options_;
   std::unique_ptr<VariableStore> variables_;

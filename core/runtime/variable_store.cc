@@ -8,7 +8,8 @@ void VariableStore::set(const std::string& name, const Tensor& value, const std:
   auto it = variables_.find(name);
   if (it == variables_.end()) {
     const std::string where = device.empty() ? devices_.all().front()->name() : device;
-    auto buffer = devices_.find(where).allocate(value.bytes());
+    auto buffer = allocate_for(devices_.find(where), value.bytes(),
+                               str_cat("variable '", name, "' (", value.type(), ")"));
     it = variables_.emplace(name, Variable{Tensor(value.dtype(), value.shape(), buffer), where})
              .first;
   }

@@ -26,7 +26,7 @@ OpDef ps_lookup_op() {
             c.require(are_keys(c.input(0)), "keys of i32 or i64");
             return std::vector{rows_of(c.input(0), c.attribute<int64_t>("dim"))};
           },
-      .traits = {.is_stateful = true, .is_communication = true},
+      .traits = {.is_stateful = true, .is_communication = true, .runs_on_host = true},
   };
 }
 
@@ -50,7 +50,7 @@ OpDef ps_pull_op() {
             c.require(types.size() >= dims.size(), "a list of keys for each of `dims`");
             return types;
           },
-      .traits = {.is_stateful = true, .is_communication = true},
+      .traits = {.is_stateful = true, .is_communication = true, .runs_on_host = true},
   };
 }
 
@@ -72,7 +72,7 @@ OpDef ps_push_op() {
             }
             return std::vector{TensorType{DType::kInt64, {}}};
           },
-      .traits = {.is_stateful = true, .is_communication = true},
+      .traits = {.is_stateful = true, .is_communication = true, .runs_on_host = true},
   };
 }
 

@@ -117,14 +117,16 @@ std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions& option
                            options.virtual_per_card);
   }
   const std::vector<CudaCard> cards = list_cards();
-  const int count = options.count == 0 ? static_cast<int>(cards.size()) : options.count;
-  if (count < 0 || count > static_cast<int>(cards.size())) {
-    throw invalid_argument(count, " GPUs were asked for, this machine has ", cards.size(), " (",
-                           cards.front().name, count > 0 ? ", …" : "",
-                           "); --virtual-gpus makes several of one");
+  const int all = static_cast<int>(cards.size());
+  const int first = options.first % all;
+  const int count = options.count == 0 ? all - first : options.count;
+  if (first < 0 || count < 1 || count > all - first) {
+    throw invalid_argument(options.count, " GPUs from number ", first,
+                           " on were asked for, this machine has ", all, " (", cards.front().name,
+                           all > 1 ? ", …" : "", "); --virtual-gpus makes several of one");
   }
   std::vector<std::unique_ptr<Device>> devices;
-  for (int card = 0; card < count; ++card) {
+  for (int card = first; card < first + count; ++card) {
     if (cards[static_cast<size_t>(card)].compute_capability < kOldestCapability) {
       throw invalid_argument(too_old(cards[static_cast<size_t>(card)]));
     }

@@ -24,7 +24,9 @@ struct CudaCard {
 };
 
 struct CudaOptions {
-  int count = 0;  // GPUs to use, from the first card on; 0: all
+  int count = 0;  // cards to use; 0: all from the first on
+  // The first of them, round about: process i of a host takes one card by {.count = 1, .first = i}.
+  int first = 0;
   // Virtual GPUs on each card: /device:GPU:0 … share its memory and its processors.
   int virtual_per_card = 1;
   int64_t memory_limit_mib = 0;  // of each GPU; 0: what is free
