@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -10,39 +11,48 @@
 #include "core/base/parallel.h"
 #include "core/base/philox.h"
 #include "core/ops/ops.h"
+#include "core/runtime/device_options.h"
 #include "core/runtime/session.h"
 
 namespace trireme {
 namespace {
 
-// The inputs of a case, drawn once; the graph's own time is only that of the op.
+// The inputs of a case, drawn once; the graph's own time is only that of the op. On a GPU they are
+// variables: what is fed would be copied there each time.
 class CaseGraph {
  public:
-  explicit CaseGraph(Graph& graph) : graph_(graph) {}
+  CaseGraph(Graph& graph, bool has_variables) : graph_(graph), has_variables_(has_variables) {}
   Value input(const Shape& shape) {
     Tensor tensor(DType::kFloat32, shape);
-    PhiloxGenerator random(1, feeds.size());
+    PhiloxGenerator random(1, count());
     for (float& v : tensor.flat<float>()) v = random.uniform(-1, 1);
     return feed(tensor);
   }
   Value integers(const Shape& shape, int64_t below) {
     Tensor tensor(DType::kInt64, shape);
-    PhiloxGenerator random(2, feeds.size());
+    PhiloxGenerator random(2, count());
     for (int64_t& v : tensor.flat<int64_t>())
       v = static_cast<int64_t>(random.below(static_cast<uint64_t>(below)));
     return feed(tensor);
   }
   std::vector<Value> values;
   std::vector<Tensor> feeds;
+  std::map<std::string, Tensor> variables;
 
  private:
+  size_t count() const { return feeds.size() + variables.size(); }
   Value feed(const Tensor& tensor) {
+    const std::string name = str_cat("input", count() + 1);
+    if (has_variables_) {
+      variables.emplace(name, tensor);
+      return ops::variable(graph_, name, tensor.dtype(), tensor.shape());
+    }
     feeds.push_back(tensor);
-    values.push_back(
-        ops::placeholder(graph_, str_cat("input", feeds.size()), tensor.dtype(), tensor.shape()));
+    values.push_back(ops::placeholder(graph_, name, tensor.dtype(), tensor.shape()));
     return values.back();
   }
   Graph& graph_;
+  const bool has_variables_;
 };
 
 struct OpsCase {
@@ -122,12 +132,14 @@ std::vector<OpsCase> all_cases() {
 
 void bench_ops(const OpsBenchOptions& options, std::ostream& out) {
   set_compute_threads(options.threads);
+  const auto devices = make_devices({.kind = options.device});
   for (const OpsCase& op_case : all_cases()) {
     if (op_case.name.find(options.filter) == std::string::npos) continue;
     Graph graph(core_op_table());
-    CaseGraph inputs(graph);
+    CaseGraph inputs(graph, options.device == "gpu");
     const Value result = op_case.build(inputs);
-    Session session(graph, {.devices = make_device_set(options.device)});
+    Session session(graph, {.devices = devices});
+    for (const auto& [name, value] : inputs.variables) session.variables().set(name, value);
     // One element is fetched, so that the copy to the host does not count.
     const Value probe = ops::slice(ops::reshape(result, {-1}), {0}, {1});
     auto function = session.function(inputs.values, {probe});

@@ -9,7 +9,7 @@ namespace trireme {
 struct OpsBenchOptions {
   std::string filter;  // only cases whose name contains it
   int threads = 1;
-  std::string device = "cpu";  // "cpu" or "reference"
+  std::string device = "cpu";  // "cpu", "gpu" or "reference"
   int repetitions = 31;
 };
 

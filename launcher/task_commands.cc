@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
@@ -21,6 +22,11 @@ struct Options {
   std::vector<std::string> overrides;
   std::string strategy;
   std::string precision;
+  std::string device;
+  std::optional<int> gpus, virtual_gpus;
+  std::optional<int64_t> gpu_memory_limit_mib;
+  std::optional<bool> gpu_memory_growth;
+  bool soft_placement = false;
   std::string checkpoint;
   std::string output;
   std::string output_dir;
@@ -32,6 +38,16 @@ struct Options {
     if (!output_dir.empty()) all.push_back("output_dir=" + output_dir);
     if (!precision.empty()) all.push_back("precision=" + precision);
     if (!strategy.empty()) all.push_back("strategy=" + upper(strategy));
+    if (!device.empty()) all.push_back("device=" + device);
+    if (gpus) all.push_back(str_cat("gpu.count=", *gpus));
+    if (virtual_gpus) all.push_back(str_cat("gpu.virtual=", *virtual_gpus));
+    if (gpu_memory_limit_mib) {
+      all.push_back(str_cat("gpu.memory_limit_mib=", *gpu_memory_limit_mib));
+    }
+    if (gpu_memory_growth) {
+      all.push_back(std::string("gpu.take_all_memory=") + (*gpu_memory_growth ? "false" : "true"));
+    }
+    if (soft_placement) all.emplace_back("soft_placement=true");
     return JobFile::read(job, all);
   }
   static std::string upper(std::string text) {
@@ -57,7 +73,23 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
                      "data, ../shared/data)");
   command.add_option("--threads", options->task.threads, "Compute threads; 0: all cores")
       ->check(CLI::Range(0, 1024));
-  command.add_option("--device", options->task.device, "cpu, or reference (slow and obvious)");
+  command.add_option("--device", options->device,
+                     "cpu, gpu, or reference (slow and obvious) (the job's device)");
+  command.add_option("--gpus", options->gpus, "How many GPUs; 0: all (the job's gpu.count)")
+      ->check(CLI::Range(0, 64));
+  command
+      .add_option("--virtual-gpus", options->virtual_gpus,
+                  "Devices on each GPU, which share it (the job's gpu.virtual)")
+      ->check(CLI::Range(1, 64));
+  command
+      .add_option("--gpu-memory-limit", options->gpu_memory_limit_mib,
+                  "Memory of each GPU device; 0: what is free (the job's gpu.memory_limit_mib)")
+      ->type_name("MIB")
+      ->check(CLI::NonNegativeNumber);
+  command.add_flag("--gpu-memory-growth,!--no-gpu-memory-growth", options->gpu_memory_growth,
+                   "Take memory as it is needed (the default), or all of the limit at the start");
+  command.add_flag("--soft-placement", options->soft_placement,
+                   "Ops that have no kernel for the device run on the CPU");
   command.add_option("--cpu-devices", options->task.cpu_devices, "Virtual CPU devices")
       ->check(CLI::Range(1, 64));
   command.add_flag("--log-device-placement", options->task.log_device_placement,

@@ -10,6 +10,7 @@
 #include "core/nn/model.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/mpi_endpoint.h"
+#include "distributed/collective/nccl/device_collective.h"
 #include "distributed/coordination/coordinator.h"
 
 namespace trireme {
@@ -79,8 +80,9 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
                                std::shared_ptr<CommunicatorSlots> slots)
     : spec_(spec), options_(options), slots_(std::move(slots)) {
   const bool through_mpi = spec_.coordinator == "mpi";
-  endpoint_ =
-      make_endpoint({.backend = options_.backend, .listen = spec_.listen, .secret = spec_.secret});
+  endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
+                             .listen = spec_.listen,
+                             .secret = spec_.secret});
   if (spec_.hosts_coordinator) coordinator_ = host_coordinator(spec_, options_);
   std::string address = spec_.coordinator;
   if (through_mpi) {
@@ -132,14 +134,23 @@ bool ClusterRuntime::connect() {
                   [watcher = watcher_](const Error& error) { watcher->on_fault(error); });
   membership_.group.job_id = spec_.job_id;
   membership_.group.secret = spec_.secret;
-  auto communicator = endpoint_->connect(
-      membership_.group,
-      {.timeout = options_.collective_timeout + kAfterCoordinator,
-       .interrupted = [watcher = watcher_] { return watcher->fault_within(milliseconds(0)); }});
+  const CommunicatorOptions connection{
+      .timeout = options_.collective_timeout + kAfterCoordinator,
+      .interrupted = [watcher = watcher_] { return watcher->fault_within(milliseconds(0)); }};
+  auto communicator = endpoint_->connect(membership_.group, connection);
   communicator->set_watch(watcher_->watch);
+  DeviceCollectives gpus;
+  if (options_.gpu != nullptr) {
+    gpus.push_back(make_worker_collective(*options_.gpu, *communicator,
+                                          {.backend = options_.backend,
+                                           .timeout = connection.timeout,
+                                           .between = endpoint_.get(),
+                                           .connect = connection}));
+    gpus.back()->set_watch(watcher_->watch);
+  }
   std::vector<std::unique_ptr<Communicator>> communicators;
   communicators.push_back(std::move(communicator));
-  slots_->set(std::move(communicators));
+  slots_->set(std::move(communicators), std::move(gpus));
   MutexLock lock(watcher_->mutex);
   watcher_->connected = true;
   if (watcher_->fault && !nn::is_lost_peer(*watcher_->fault)) throw Error(*watcher_->fault);

@@ -20,10 +20,12 @@
 namespace trireme {
 
 class CollectiveEndpoint;
+class Device;
 class Coordinator;
 
 struct ClusterOptions {
   std::string backend = "auto";
+  Device* gpu = nullptr;  // whose memory is reduced; null: the host's
   std::chrono::milliseconds stall_warning{10'000};
   std::chrono::milliseconds collective_timeout{60'000};
   std::chrono::milliseconds join_timeout{120'000};

@@ -8,7 +8,9 @@
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/runtime/built_in_kernels.h"
+#include "core/runtime/device_options.h"
 #include "distributed/collective/make_communicator.h"
+#include "distributed/collective/nccl/device_collective.h"
 #include "proto/job.pb.h"
 #include "ps/ops/ps_ops.h"
 #include "worker/build_model.h"
@@ -74,7 +76,7 @@ StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster
   const job::Job& job = file.job();
   const job::Distributed& distributed = job.distributed();
   StrategyOptions options{
-      .kind = resolve_kind(file, cluster, static_cast<int>(devices.all().size())),
+      .kind = resolve_kind(file, cluster, static_cast<int>(computing_devices(devices).size())),
       .micro_batches = std::max(1, distributed.micro_batches()),
       .deterministic = distributed.deterministic(),
       .sync_batch_norm = distributed.sync_batch_norm()};
@@ -91,7 +93,7 @@ StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster
   const bool several_devices =
       options.kind == StrategyKind::kMirrored || options.kind == StrategyKind::kCentralStorage;
   options.devices =
-      several_devices ? devices.names() : std::vector<std::string>{devices.names().front()};
+      several_devices ? computing_devices(devices) : std::vector{devices.names().front()};
   if (options.deterministic) {
     const int shards = distributed.virtual_shards() == 0 ? 4 : distributed.virtual_shards();
     const int parts = cluster.world_size * static_cast<int>(options.devices.size());
@@ -129,10 +131,23 @@ int task_threads(const job::Job& job, const TaskOptions& options, const ClusterS
   return 0;
 }
 
-JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
-  if (options.device != "cpu" && options.device != "reference") {
-    throw invalid_argument("--device ", options.device, ": this build has cpu and reference");
+DeviceOptions device_options(const job::Job& job, const TaskOptions& options,
+                             const ClusterSpec& cluster) {
+  const job::Gpu& gpu = job.gpu();
+  DeviceOptions devices{.kind = job.device().empty() ? "cpu" : job.device(),
+                        .cpu_devices = options.cpu_devices,
+                        .gpu = {.count = gpu.count(),
+                                .virtual_per_card = std::max(1, gpu.virtual_()),
+                                .memory_limit_mib = gpu.memory_limit_mib(),
+                                .memory_growth = !gpu.take_all_memory()}};
+  if (cluster.local_size > 1) {
+    if (gpu.count() == 0) devices.gpu.count = 1;
+    devices.gpu.first = cluster.local_rank * devices.gpu.count;
   }
+  return devices;
+}
+
+JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
   set_compute_threads(task_threads(job, options, cluster));
   return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
 }
@@ -160,9 +175,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
       options(task_options),
       cluster(use == TaskUse::kTrain ? resolve_cluster(options.cluster, process_environment())
                                      : ClusterSpec{}),
+      devices(make_devices(device_options(file.job(), options, cluster))),
       data(load(file.job(), options, cluster)) {
   const job::Job& job = file.job();
-  const auto devices = make_device_set(options.device, options.cpu_devices);
   steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
   if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
 
@@ -171,7 +186,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                  .seed = job.seed(),
                                  .session = {.devices = devices,
                                              .log_device_placement = options.log_device_placement,
-                                             .tracer = tracer},
+                                             .tracer = tracer,
+                                             .record = !job.gpu().no_graphs(),
+                                             .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision())};
   nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
   bool rows_apart = use == TaskUse::kInferFromTables;
@@ -183,7 +200,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
       rows_apart = strategy->uses_servers();
       compile.build_gradients = [this](nn::TrainGraph& graph) { strategy->build_gradients(graph); };
       compile.rewrite_updates = [this](nn::TrainGraph& graph) { strategy->rewrite_updates(graph); };
-      if (cluster.is_single_process()) slots->set(make_local_group(strategy->ranks()));
+      if (cluster.is_single_process()) {
+        slots->set(make_local_group(strategy->ranks()), mirrored_gpus());
+      }
     }
   }
   if (strategy || rows_apart) {
@@ -194,6 +213,20 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   model = std::make_unique<nn::Model>(std::move(model_options));
   build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
   model->compile(std::move(compile));
+}
+
+// What adds the gradients of GPUs of this process; nothing where one device or the host does.
+DeviceCollectives Task::mirrored_gpus() const {
+  std::vector<Device*> gpus;
+  for (const auto& device : devices->all()) {
+    if (!device->host_memory()) gpus.push_back(device.get());
+  }
+  const bool reduces = strategy->communicates() && static_cast<int>(gpus.size()) > 1;
+  if (!reduces) return {};
+  const double timeout_s = file.job().distributed().collective_timeout_s();
+  return make_mirrored_collectives(
+      gpus, std::chrono::milliseconds(timeout_s > 0 ? static_cast<int64_t>(timeout_s * 1000)
+                                                    : int64_t{60'000}));
 }
 
 data::Dataset Task::train_batches(int rank, int workers) const {

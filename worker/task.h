@@ -31,6 +31,7 @@ struct Task {
   const JobFile& file;
   const TaskOptions& options;
   ClusterSpec cluster;
+  std::shared_ptr<DeviceSet> devices;
   std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
   // With parameter servers: where rows are pulled from, and which tables the model has.
   std::shared_ptr<ps::TableStoreSlot> tables = std::make_shared<ps::TableStoreSlot>();
@@ -58,6 +59,9 @@ struct Task {
     return strategy && strategy->communicates() && !cluster.is_single_process();
   }
   bool uses_servers() const { return strategy && strategy->uses_servers(); }
+
+ private:
+  DeviceCollectives mirrored_gpus() const;
 };
 
 }  // namespace trireme

@@ -132,6 +132,9 @@ class TrainRun {
     if (task_.communicates()) {
       ClusterOptions options = cluster_options(job_.distributed());
       options.stop = options_.stop;
+      if (Device& device = *task_.devices->all().front(); !device.host_memory()) {
+        options.gpu = &device;
+      }
       runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
     }
     if (task_.uses_servers()) meet_servers(fit);

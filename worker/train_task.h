@@ -16,11 +16,10 @@ class JobFile;
 
 // What the command line says, beside the job.
 struct TaskOptions {
-  std::string data_dir;        // see find_data()
-  int threads = 0;             // compute threads; 0: this task's share of the cores
-  std::string device = "cpu";  // "cpu" or "reference"
-  int cpu_devices = 1;         // virtual ones
-  bool resume = false;         // go on from the newest checkpoint of the output folder
+  std::string data_dir;  // see find_data()
+  int threads = 0;       // compute threads; 0: this task's share of the cores
+  int cpu_devices = 1;   // virtual ones
+  bool resume = false;   // go on from the newest checkpoint of the output folder
   bool log_device_placement = false;
   bool quiet = false;                       // no progress
   std::optional<bool> progress_bar;         // redraw in place; nothing: when it is a terminal
