@@ -171,6 +171,32 @@ TEST(GroupUpdatesTest, GradientsOfAGroupAreBounded) {
   expect_same(grouped, build);
 }
 
+// What was reduced first is applied while the rest is still on its way.
+TEST(GroupUpdatesTest, WhatWaitsForOtherCommunicationIsApart) {
+  auto table = std::make_shared<OpTable>();
+  register_core_ops(*table);
+  table->add({.name = "Reduce",
+              .min_inputs = 1,
+              .max_inputs = 1,
+              .infer = [](const InferenceContext& c) { return std::vector{c.input(0)}; },
+              .traits = {.is_communication = true}});
+  Program program;
+  program.graph = std::make_unique<Graph>(table);
+  Graph& g = *program.graph;
+  const Value lr = rate(g), x = given(g, "x");
+  // Two buckets of two gradients, and two gradients that stay at home.
+  Value bucket;
+  for (int i = 0; i < 6; ++i) {
+    if (i % 2 == 0) bucket = i < 4 ? g.add("Reduce", {ops::square(x)}).output() : ops::tanh(x);
+    program.targets.push_back(
+        &ops::apply_sgd(variable(g, str_cat("w", i)), {}, lr, ops::negate(bucket), {}));
+  }
+  const Program grouped = group_updates(std::move(program), {""});
+  verify(*grouped.graph);
+  EXPECT_EQ(count(grouped, "GroupedUpdate"), 3);
+  EXPECT_EQ(count(grouped, "ApplySgd"), 0);
+}
+
 TEST(GroupUpdatesTest, ThePipelineGroupsWhereChainsAreFused) {
   PassOptions options{
       .kernels = &testing::test_kernels(), .placement = {{"/device:CPU:0"}, ""}, .verify = true};
