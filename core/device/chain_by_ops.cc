@@ -31,7 +31,12 @@ class ChainRun {
     offsets_.assign(values.size(), kNowhere);
     for (size_t i = spec.inputs.size(); i < values.size(); ++i) {
       const Node& node = *values[i].node;
-      if (node.op().name != "Constant") prepare(node, i, kernels, kind);
+      if (node.op().name == "Constant") continue;
+      if (is_chain_view(node.op().name)) {
+        steps_.push_back({.kernel = {}, .inputs = inputs_of(i), .value = i, .addresses = {}});
+      } else {
+        prepare(node, i, kernels, kind);
+      }
     }
     addresses_.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) {
@@ -55,6 +60,10 @@ class ChainRun {
       }
     }
     for (Step& step : steps_) {
+      if (!step.kernel.run) {  // a view: the same elements
+        addresses_[step.value] = addresses_[static_cast<size_t>(step.inputs[0])];
+        continue;
+      }
       for (size_t k = 0; k < step.inputs.size(); ++k) {
         step.addresses[k] = addresses_[static_cast<size_t>(step.inputs[k])];
       }
@@ -90,6 +99,10 @@ class ChainRun {
     return graph_.add(step.op, inputs, step.attributes).output();
   }
 
+  const std::vector<int>& inputs_of(size_t value) const {
+    return chain_.steps[value - static_cast<size_t>(chain_.input_count)].inputs;
+  }
+
   void prepare(const Node& node, size_t value, const KernelTable& kernels, std::string_view kind) {
     const KernelFactory* factory = kernels.find(node.op().name, kind, kernel_dtype(node));
     if (factory == nullptr) {
@@ -98,8 +111,7 @@ class ChainRun {
     }
     KernelSpec spec{node, {}, {node.output_type()}};
     for (const Value& input : node.inputs()) spec.inputs.push_back(input.type());
-    const std::vector<int>& inputs =
-        chain_.steps[value - static_cast<size_t>(chain_.input_count)].inputs;
+    const std::vector<int>& inputs = inputs_of(value);
     steps_.push_back({(*factory)(spec), inputs, value, std::vector<void*>(inputs.size())});
     offsets_[value] = bytes_;
     bytes_ += aligned(node.output_type().bytes());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/ops/register.h"
@@ -17,6 +19,11 @@ std::string attribute_text(const AttributeValue& value) {
   if (const auto* v = std::get_if<bool>(&value)) return *v ? "b:1" : "b:0";
   if (const auto* v = std::get_if<int64_t>(&value)) return str_cat("i:", *v);
   if (const auto* v = std::get_if<DType>(&value)) return str_cat("t:", name(*v));
+  if (const auto* v = std::get_if<Ints>(&value)) {
+    std::string text = "l:";
+    for (size_t i = 0; i < v->size(); ++i) text += str_cat(i == 0 ? "" : ".", (*v)[i]);
+    return text;
+  }
   const auto* v = std::get_if<double>(&value);
   TRIREME_CHECK(v != nullptr, "an attribute that no chain can hold: ", to_string(value));
   // Hexadecimal: the same number when it is read again.
@@ -89,6 +96,16 @@ class Parser {
     return value;
   }
 
+  Ints list_of(std::string_view text) const {
+    Ints found;
+    while (!text.empty()) {
+      const size_t end = std::min(text.find('.'), text.size());
+      found.push_back(number<int64_t>(text.substr(0, end)));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return found;
+  }
+
   std::vector<int> numbers() {
     std::vector<int> found;
     const int made = chain_.input_count + static_cast<int>(chain_.steps.size());
@@ -108,7 +125,8 @@ class Parser {
     if (kind == "b") return text == "1";
     if (kind == "i") return number<int64_t>(text);
     if (kind == "d") return real(text);
-    require(kind == "t", "an attribute of kind b, i, d or t");
+    if (kind == "l") return list_of(text);
+    require(kind == "t", "an attribute of kind b, i, d, l or t");
     const std::optional<DType> dtype = dtype_from_name(text);
     require(dtype.has_value(), "a dtype");
     return *dtype;
@@ -135,6 +153,31 @@ class Parser {
   size_t at_ = 0;
   Chain chain_;
 };
+
+// How many inputs, from the first on, an op reads elements of; the others lend their shapes.
+size_t elements_read(std::string_view op) {
+  return op == "FillLike" ? 0 : op == "BroadcastLike" ? 1 : SIZE_MAX;
+}
+
+// The axes that a view's input goes along when its output goes along `after`.
+std::vector<int> axes_before_view(const Chain::Step& view, const std::vector<int>& after,
+                                  int input_rank) {
+  const Ints& changed = view.attributes.get<Ints>("axes");
+  const auto is_changed = [&](size_t axis) {
+    return std::ranges::find(changed, static_cast<int64_t>(axis)) != changed.end();
+  };
+  std::vector<int> before;
+  if (view.op == "ExpandDims") {
+    for (size_t axis = 0; axis < after.size(); ++axis) {
+      if (!is_changed(axis)) before.push_back(after[axis]);
+    }
+  } else {
+    size_t next = 0;
+    for (size_t axis = 0; axis < static_cast<size_t>(input_rank); ++axis)
+      before.push_back(is_changed(axis) ? -1 : after[next++]);
+  }
+  return before;
+}
 
 TensorType constant_type(const Attributes& attributes) {
   if (!attributes.has("dtype") || !attributes.has("value"))
@@ -188,9 +231,12 @@ bool fits_chain(const Attributes& attributes) {
   return std::ranges::all_of(attributes, [](const auto& attribute) {
     const AttributeValue& value = attribute.second;
     return std::holds_alternative<bool>(value) || std::holds_alternative<int64_t>(value) ||
-           std::holds_alternative<double>(value) || std::holds_alternative<DType>(value);
+           std::holds_alternative<double>(value) || std::holds_alternative<DType>(value) ||
+           std::holds_alternative<Ints>(value);
   });
 }
+
+bool is_chain_view(std::string_view op) { return op == "ExpandDims" || op == "Squeeze"; }
 
 Chain parse_chain(std::string_view text, int input_count) {
   return Parser(text, input_count).parse();
@@ -208,7 +254,8 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
     }
     const OpDef& op = ops.find(step.op);
     const int count = static_cast<int>(step.inputs.size());
-    if (!op.traits.is_elementwise || count < op.min_inputs || count > op.max_inputs) {
+    const bool may_be_step = op.traits.is_elementwise || is_chain_view(step.op);
+    if (!may_be_step || count < op.min_inputs || count > op.max_inputs) {
       throw invalid_argument("a chain has elementwise ops of as many inputs as they take; found ",
                              step.op, " of ", count);
     }
@@ -217,6 +264,41 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
     types.push_back(op.infer(InferenceContext(op, "chain", std::move(taken), step.attributes))[0]);
   }
   return types;
+}
+
+std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types) {
+  const auto rank = [&](int value) { return types[static_cast<size_t>(value)].shape.rank(); };
+  std::vector<std::vector<int>> axes(types.size());
+  std::vector<bool> is_read(types.size());
+  const auto read = [&](int value, std::vector<int> along) {
+    const auto at = static_cast<size_t>(value);
+    for (size_t i = 0; i < along.size(); ++i) {
+      if (types[at].shape[static_cast<int>(i)] == 1) along[i] = -1;
+    }
+    if (is_read[at] && axes[at] != along) {
+      throw invalid_argument("chain '", chain.to_string(), "': value ", value, " of ", types[at],
+                             " is read along different axes");
+    }
+    is_read[at] = true;
+    axes[at] = std::move(along);
+  };
+  for (int output : chain.outputs) {
+    std::vector<int> own(static_cast<size_t>(rank(output)));
+    std::iota(own.begin(), own.end(), 0);
+    read(output, std::move(own));
+  }
+  for (size_t i = chain.steps.size(); i-- > 0;) {
+    const Chain::Step& step = chain.steps[i];
+    const int result = chain.input_count + static_cast<int>(i);
+    if (!is_read[static_cast<size_t>(result)]) continue;
+    const std::vector<int>& from = axes[static_cast<size_t>(result)];
+    for (size_t k = 0; k < std::min(step.inputs.size(), elements_read(step.op)); ++k) {
+      const int input = step.inputs[k];
+      read(input, is_chain_view(step.op) ? axes_before_view(step, from, rank(input))
+                                         : std::vector<int>(from.end() - rank(input), from.end()));
+    }
+  }
+  return axes;
 }
 
 void register_elementwise_chain_ops(OpTable& table) { table.add(fused_elementwise(table)); }

@@ -15,8 +15,9 @@
 namespace trireme {
 
 struct Chain {
-  // An op with the trait is_elementwise; or "Constant" without inputs, a scalar whose attributes
-  // are its `dtype` and `value` (a double). Attributes are of bool, i64, double or DType.
+  // An op with the trait is_elementwise; ExpandDims or Squeeze, which only rename the elements; or
+  // "Constant" without inputs, a scalar whose attributes are its `dtype` and `value` (a double).
+  // Attributes are of bool, i64, double, DType or Ints.
   struct Step {
     std::string op;
     std::vector<int> inputs;
@@ -32,6 +33,8 @@ struct Chain {
 
 // True when a chain can hold attributes of these types.
 bool fits_chain(const Attributes& attributes);
+// ExpandDims or Squeeze.
+bool is_chain_view(std::string_view op);
 
 // Throws Error{kInvalidArgument} with what is wrong in the text.
 Chain parse_chain(std::string_view text, int input_count);
@@ -40,5 +43,10 @@ Chain parse_chain(std::string_view text, int input_count);
 // inputs, or is no op of chains.
 std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorType> inputs,
                                     const OpTable& ops);
+
+// Which element of each value an element of the outputs comes from: for each axis of a value the
+// axis of the outputs that it goes along, or -1 where its size is 1 or nobody reads it. Throws
+// Error{kInvalidArgument} when a value is read along other axes by one step than by another.
+std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types);
 
 }  // namespace trireme

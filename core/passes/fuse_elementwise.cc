@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <queue>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/base/error.h"
 #include "core/graph/verify.h"
 #include "core/ops/elementwise_chain.h"
 
@@ -16,6 +18,30 @@ namespace {
 constexpr size_t kMaxSteps = 64, kMaxInputs = 24, kMaxOutputs = 24;
 // A smaller value that is broadcast is computed again for each element it goes to.
 constexpr size_t kMaxBroadcastSteps = 6;
+
+// A scalar that is known: a step of a chain, not an input.
+struct KnownScalar {
+  DType dtype;
+  double value;
+};
+
+bool is_scalar_fill(const Node& node) {
+  return node.op().name == "FillLike" && node.output_type().shape.rank() == 0;
+}
+
+// Also of a scalar that was copied to the chain's device. Nothing: it is not known, or no double
+// holds it.
+std::optional<KnownScalar> known_scalar(Value value) {
+  while (value.node->op().name == "Copy") value = value.node->input(0);
+  if (value.shape().rank() != 0) return std::nullopt;
+  if (is_scalar_fill(*value.node))
+    return KnownScalar{value.dtype(), value.node->attribute<double>("value")};
+  if (value.node->op().name != "Constant" || value.dtype() == DType::kString) return std::nullopt;
+  const double number = value.node->attribute<Tensor>("value").as_double(0);
+  const bool is_exact =
+      value.dtype() != DType::kInt64 || std::abs(number) < static_cast<double>(int64_t{1} << 53);
+  return is_exact ? std::optional(KnownScalar{value.dtype(), number}) : std::nullopt;
+}
 
 // Which nodes go into one chain. Groups are numbered by one of their members; a node that is in no
 // chain is a group of its own.
@@ -43,9 +69,7 @@ class Groups {
     for (size_t i = 0; i < order.size(); ++i) position_[at(*order[i])] = static_cast<int>(i);
     for (Node* node : order) {
       if (!may_join(*node)) continue;
-      for (const Value& input : node->inputs()) {
-        if (may_join(*input.node)) try_join(group_of(*input.node), group_of(*node));
-      }
+      for (const Value& input : node->inputs()) join_producer(*input.node, *node);
     }
     for (auto& members : members_) {
       std::ranges::sort(members, {}, [&](int id) { return position_[static_cast<size_t>(id)]; });
@@ -97,8 +121,27 @@ class Groups {
  private:
   static size_t at(const Node& node) { return static_cast<size_t>(node.id()); }
 
+  // Dimensions that are added or dropped between two elementwise ops are no hindrance: a view joins
+  // what uses it, when what it is of may join too.
+  void join_producer(Node& producer, const Node& user) {
+    Node* root = &producer;
+    while (is_chain_view(root->op().name) && is_free(*root)) root = root->input(0).node;
+    if (!may_join(*root) && !known_scalar(root->output())) return;
+    for (const Node* view = &producer; view != root; view = view->input(0).node) {
+      // A view that others see costs nothing where it is.
+      if (!may_broadcast(group_of(*view), group_of(user))) return;
+      try_join(group_of(*view), group_of(user));
+    }
+    if (may_join(*root)) try_join(group_of(*root), group_of(user));
+  }
+
   bool may_join(const Node& node) const {
     if (!node.op().traits.is_elementwise || node.output_count() != 1) return false;
+    return is_free(node) && !is_scalar_fill(node);
+  }
+
+  // Nobody minds when the node is gone.
+  bool is_free(const Node& node) const {
     if (!devices_.contains(node.device()) || users_.has_control_edges(node)) return false;
     if (kept_.contains(&node) || rewrite_.is_fed(node) || !fits_chain(node.attributes()))
       return false;
@@ -205,17 +248,6 @@ class Groups {
   int search_ = 0;
 };
 
-// A scalar constant that can be a step, because a double holds its value; also when it was copied
-// to the chain's device. Null: `value` is something else.
-const Tensor* inline_constant(Value value) {
-  while (value.node->op().name == "Copy") value = value.node->input(0);
-  if (value.node->op().name != "Constant" || value.shape().rank() != 0) return nullptr;
-  const Tensor& tensor = value.node->attribute<Tensor>("value");
-  const bool is_exact = tensor.dtype() != DType::kInt64 ||
-                        std::abs(tensor.as_double(0)) < static_cast<double>(int64_t{1} << 53);
-  return tensor.dtype() != DType::kString && is_exact ? &tensor : nullptr;
-}
-
 // What a group is as a node. `inputs` are of the old graph.
 struct FusedNode {
   Chain chain;
@@ -227,14 +259,14 @@ class ChainBuilder {
  public:
   ChainBuilder(const Groups& groups, int group) : groups_(groups), group_(group) {}
 
-  // False when no input may stand first.
+  // False when the group is no chain: no input may stand first, or has_axes() is false.
   bool build(FusedNode& fused) {
     for (int member : groups_.members(group_)) {
       Node& node = groups_.node(member);
       if (groups_.seen_outside(node)) fused.outputs.push_back(node.output());
       for (const Value& input : node.inputs()) {
         const bool is_inside = groups_.group_of(*input.node) == group_;
-        if (!is_inside && inline_constant(input) == nullptr &&
+        if (!is_inside && !known_scalar(input) &&
             std::ranges::find(fused.inputs, input) == fused.inputs.end()) {
           fused.inputs.push_back(input);
         }
@@ -247,7 +279,7 @@ class ChainBuilder {
     fused.chain.input_count = static_cast<int>(fused.inputs.size());
     for (int member : groups_.members(group_)) add(groups_.node(member), fused.chain);
     for (const Value& output : fused.outputs) fused.chain.outputs.push_back(numbers_.at(output));
-    return true;
+    return has_axes(fused);
   }
 
  private:
@@ -271,6 +303,19 @@ class ChainBuilder {
     return true;
   }
 
+  // No value is needed at two places at once, as x is in x + expand_dims(x).
+  bool has_axes(const FusedNode& fused) const {
+    std::vector<TensorType> inputs;
+    for (const Value& input : fused.inputs) inputs.push_back(input.type());
+    const OpTable& ops = *fused.inputs[0].graph().ops();
+    try {
+      chain_axes(fused.chain, chain_types(fused.chain, inputs, ops));
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   void add(Node& node, Chain& chain) {
     const auto next = [&] { return chain.input_count + static_cast<int>(chain.steps.size()); };
     Chain::Step step{.op = node.op().name, .inputs = {}, .attributes = node.attributes()};
@@ -279,13 +324,12 @@ class ChainBuilder {
         step.inputs.push_back(it->second);
         continue;
       }
-      const Tensor& tensor = *inline_constant(input);
+      const KnownScalar scalar = *known_scalar(input);
       numbers_[input] = next();
       step.inputs.push_back(next());
-      chain.steps.push_back(
-          {.op = "Constant",
-           .inputs = {},
-           .attributes = {{"dtype", tensor.dtype()}, {"value", tensor.as_double(0)}}});
+      chain.steps.push_back({.op = "Constant",
+                             .inputs = {},
+                             .attributes = {{"dtype", scalar.dtype}, {"value", scalar.value}}});
     }
     numbers_[node.output()] = next();
     chain.steps.push_back(std::move(step));

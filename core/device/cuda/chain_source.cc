@@ -205,21 +205,29 @@ struct Layout {
   std::vector<std::vector<int64_t>> strides;  // by input, then axis; 0 where it is broadcast
 };
 
-Layout merge_axes(std::span<const Shape> inputs, const Shape& output) {
+// An input, and the axis of the outputs that each of its axes goes along (chain_axes()).
+struct Operand {
+  const Shape& shape;
+  const std::vector<int>& axes;
+
+  // 0: the same element all along `axis`.
+  int64_t stride(int axis) const {
+    for (int own = 0; own < shape.rank(); ++own) {
+      if (axes[static_cast<size_t>(own)] == axis)
+        return shape[own] == 1 ? 0 : shape.last(shape.rank() - own - 1).elements();
+    }
+    return 0;
+  }
+};
+
+Layout merge_axes(std::span<const Operand> inputs, const Shape& output) {
   Layout layout;
   layout.strides.resize(inputs.size());
   for (int axis = 0; axis < output.rank(); ++axis) {
     if (output[axis] == 1) continue;
-    const bool is_first = layout.sizes.empty();
-    bool merges = !is_first;
-    std::vector<int64_t> strides;
-    for (size_t k = 0; k < inputs.size(); ++k) {
-      const Shape& x = inputs[k];
-      const int own = axis - output.rank() + x.rank();
-      const bool repeats = own < 0 || x[own] == 1;
-      strides.push_back(repeats ? 0 : x.last(x.rank() - own - 1).elements());
-      merges = merges && layout.strides[k].back() == strides[k] * output[axis];
-    }
+    bool merges = !layout.sizes.empty();
+    for (size_t k = 0; k < inputs.size() && merges; ++k)
+      merges = layout.strides[k].back() == inputs[k].stride(axis) * output[axis];
     if (merges) {
       layout.sizes.back() *= output[axis];
     } else {
@@ -227,7 +235,7 @@ Layout merge_axes(std::span<const Shape> inputs, const Shape& output) {
     }
     for (size_t k = 0; k < inputs.size(); ++k) {
       if (merges) layout.strides[k].pop_back();
-      layout.strides[k].push_back(strides[k]);
+      layout.strides[k].push_back(inputs[k].stride(axis));
     }
   }
   if (layout.sizes.empty()) {  // one element
@@ -252,9 +260,11 @@ class Generator {
         if (step.inputs[i] < chain.input_count) loaded_.insert(step.inputs[i]);
       }
     }
-    std::vector<Shape> shapes;
-    for (int input : loaded_) shapes.push_back(type(input).shape);
-    layout_ = merge_axes(shapes, output_);
+    const std::vector<std::vector<int>> axes = chain_axes(chain, types);
+    std::vector<Operand> operands;
+    for (int input : loaded_)
+      operands.push_back({type(input).shape, axes[static_cast<size_t>(input)]});
+    layout_ = merge_axes(operands, output_);
     choose_width();
   }
 
@@ -295,7 +305,8 @@ class Generator {
   std::string name() const {
     std::string text = "chain";
     for (size_t i = 0; i < chain_.steps.size() && text.size() < 64; ++i) {
-      if (chain_.steps[i].op != "Constant") text += "_" + chain_.steps[i].op;
+      const std::string& op = chain_.steps[i].op;
+      if (op != "Constant" && !is_chain_view(op)) text += "_" + op;
     }
     return text;
   }
@@ -429,6 +440,7 @@ class Generator {
     const auto v = [&](size_t i) { return str_cat("v", step.inputs[i]); };
     if (step.op == "Constant") return literal(to, step.attributes.get<double>("value"));
     if (step.op == "FillLike") return literal(to, step.attributes.get<double>("value"));
+    if (is_chain_view(step.op)) return v(0);
     if (step.op == "Select") return str_cat(v(0), " ? ", v(1), " : ", v(2));
     // Also to f16 and bf16: rounding waits until the value is stored.
     if (step.op == "Cast") {

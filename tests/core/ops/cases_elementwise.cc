@@ -143,6 +143,10 @@ std::vector<OpCase> elementwise_cases() {
   chain("shapes_only", {real({3, 1, 4}), real({2, 1})},
         "FillLike[value=d:0x1.8p+0](0) Add(2,1) BroadcastLike[average=b:1](1,3) "
         "Subtract(3,4) -> 5,3");
+  chain(
+      "new_dimensions", {real({3}), real({3, 4}), real({1, 5, 1})},
+      "Exp(0) ExpandDims[axes=l:1](3) Multiply(4,1) ExpandDims[axes=l:1](5) Squeeze[axes=l:0.2](2) "
+      "ExpandDims[axes=l:1](7) Add(6,8) -> 9");
   chain("long", {real({301, 133}), real({133})}, "Add(0,1) Sigmoid(2) Square(3) -> 4");
   return cases;
 }

@@ -165,6 +165,49 @@ TEST(FuseElementwiseTest, WhatIsSmallIsComputedWhereItIsBroadcast) {
   expect_same(fuse(shared), shared);
 }
 
+// As the gradient of a mean loss is: 1, divided by the batch, for each row.
+TEST(FuseElementwiseTest, NewDimensionsInBetweenAreNoHindrance) {
+  const Build build = [](Graph& g, Program& p) {
+    Value x = batch(g), rows = ops::placeholder(g, "rows", DType::kFloat32, {-1});
+    Value mean = ops::mean(rows);
+    Value seed = ops::expand_dims(ops::fill_like(mean, 1), {0});
+    Value each = ops::expand_dims(ops::broadcast_like(seed, rows, true), {1});
+    p.fetches = {ops::tanh(each * x), mean};
+  };
+  const Program fused = fuse(build);
+  EXPECT_EQ(count(fused, "FusedElementwise"), 1);
+  EXPECT_EQ(count(fused, "BroadcastLike"), 0);
+  EXPECT_EQ(only_chain(fused).inputs().size(), 2u);
+  expect_same(fused, build);
+
+  const Build squeezed = [](Graph& g, Program& p) {
+    Value x = ops::placeholder(g, "x", DType::kFloat32, {-1, 1, 4});
+    p.fetches = {ops::square(ops::squeeze(ops::exp(x), {1})) * batch(g, "y")};
+  };
+  EXPECT_EQ(chains(squeezed), 1);
+  EXPECT_EQ(count(fuse(squeezed), "Squeeze"), 0);
+  expect_same(fuse(squeezed), squeezed);
+}
+
+TEST(FuseElementwiseTest, AValueThatIsNeededAtTwoPlacesIsNoChain) {
+  const Build build = [](Graph& g, Program& p) {
+    Value x = ops::exp(variable(g, "x", {4}));
+    p.fetches = {ops::tanh(ops::expand_dims(x, {1}) - x)};
+  };
+  EXPECT_EQ(count(fuse(build), "Exp"), 1);
+  expect_same(fuse(build), build);
+}
+
+// A view is free; a chain would copy it.
+TEST(FuseElementwiseTest, ViewsThatOthersSeeStay) {
+  const Build build = [](Graph& g, Program& p) {
+    Value y = ops::expand_dims(ops::exp(batch(g)), {1});
+    p.fetches = {ops::tanh(y), y};
+  };
+  EXPECT_EQ(chains(build), 0);
+  expect_same(fuse(build), build);
+}
+
 TEST(FuseElementwiseTest, FeedsTargetsAndControlInputsStay) {
   const Build build = [](Graph& g, Program& p) {
     Value x = batch(g);
@@ -244,7 +287,7 @@ TEST(FuseElementwiseTest, ATrainingStepComputesTheSame) {
 TEST(ElementwiseChainTest, TextIsReadAsItWasWritten) {
   const std::string text =
       "Constant[dtype=t:f64,value=d:-0x1.999999999999ap-4]() Add(0,2) Cast[dtype=t:bf16](3) "
-      "BroadcastLike[average=b:1](4,1) -> 4,5";
+      "BroadcastLike[average=b:1](4,1) ExpandDims[axes=l:0.2](4) -> 4,5";
   const Chain chain = parse_chain(text, 2);
   EXPECT_EQ(chain.to_string(), text);
   EXPECT_EQ(chain.steps[0].attributes.get<double>("value"), -0.1);
@@ -255,7 +298,8 @@ TEST(ElementwiseChainTest, TextThatIsNoChainIsRefused) {
   for (const char* text :
        {"", "Add(0,1)", "Add(0,1) ->", "Add(0,1) -> 0", "Add(0,2) -> 2", "Add(0,-1) -> 2",
         "Add(0 -> 2", "Add[x](0,1) -> 2", "Add[x=q:1](0,1) -> 2", "Cast[dtype=t:f33](0) -> 2",
-        "Add(0,1) -> 2 3", "Add(0,99999999999) -> 2", "(0,1) -> 2", "Add(0,1)) -> 2"}) {
+        "Add(0,1) -> 2 3", "Squeeze[axes=l:1.](0) -> 2 3", "Add(0,99999999999) -> 2", "(0,1) -> 2",
+        "Add(0,1)) -> 2"}) {
     EXPECT_THAT([&] { parse_chain(text, 2); }, ThrowsMessage<Error>(HasSubstr("chain '"))) << text;
   }
   // What it means is checked when a node is made of it.
