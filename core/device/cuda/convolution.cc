@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/logging.h"
 #include "core/device/cuda/cudnn_convolution.h"
 #include "core/device/cuda/kernel.h"
 #include "core/device/cuda/matmul_plan.h"
@@ -79,9 +80,10 @@ PreparedKernel direct(const KernelSpec& spec, const Work& work) {
     case Direction::kBackwardInput:
       base = "convolution_backward_input";
       break;
-    case Direction::kBackwardFilter:  // a block for each element
+    case Direction::kBackwardFilter:  // a block of 256 threads for 32 elements
       base = "convolution_backward_filter";
-      shape = spread(device, spec.output_shape().elements() * shape.block_x);
+      shape = spread(device, spec.output_shape().elements() * 8);
+      shape.block_x = 256;
       break;
   }
   const Kernel kernel(kernel_name(base, work.dtype));
@@ -255,7 +257,11 @@ PreparedKernel convolution(const KernelSpec& spec, const Work& work) {
   // cuDNN has no f64 with channels last.
   if (work.dtype == DType::kFloat64) return direct(spec, work);
   PreparedKernel kernel = by_cudnn(spec, work);
-  return kernel.run ? kernel : direct(spec, work);
+  if (kernel.run) return kernel;
+  log_warning(str_cat("cuDNN does not take ", spec.node.op().name, " '", spec.node.name(), "' (",
+                      spec.inputs[0], ", ", spec.inputs[1], ") on ", spec.device->name(),
+                      ": a slower kernel of Trireme's own computes it"));
+  return direct(spec, work);
 }
 
 PreparedKernel forward(const KernelSpec& spec, const std::string& activation) {

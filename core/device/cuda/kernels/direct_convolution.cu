@@ -76,28 +76,42 @@ TRIREME_DEVICE void backward_input(const T* filter, const T* grad, T* dx, const 
   }
 }
 
-// A block an element of the filter, its threads over all images and outputs.
+// A block has 32 neighbouring elements of the filter, and eight threads for each: they share the
+// outputs. REQUIRES: blocks of 256 threads.
 template <typename T>
 TRIREME_DEVICE void backward_filter(const T* image, const T* grad, T* dw, const WindowGeometry& g) {
+  constexpr int kElements = 32, kShares = 8;
+  __shared__ Compute<T> parts[kShares][kElements];
   const int32_t in = g.in_channels / g.groups, out = g.out_channels / g.groups;
   const int64_t elements = static_cast<int64_t>(g.h.window) * g.w.window * in * g.out_channels;
   const int64_t outputs = g.batch * g.h.output * g.w.output;
-  for (int64_t element = blockIdx.x; element < elements; element += gridDim.x) {
-    int64_t fy = element;
-    const int64_t o = take(fy, g.out_channels), c = take(fy, in) + o / out * in;
-    const int64_t fx = take(fy, g.w.window);
+  const int lane = static_cast<int>(threadIdx.x) % kElements;
+  const int share = static_cast<int>(threadIdx.x) / kElements;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * kElements; first < elements;
+       first += static_cast<int64_t>(gridDim.x) * kElements) {
+    const int64_t element = first + lane;
     Compute<T> sum = 0;
-    for (int64_t i = threadIdx.x; i < outputs; i += blockDim.x) {
-      int64_t n = i;
-      const int64_t ox = take(n, g.w.output), oy = take(n, g.h.output);
-      const int64_t row = oy * g.h.stride - g.h.before + fy * g.h.dilation;
-      const int64_t column = ox * g.w.stride - g.w.before + fx * g.w.dilation;
-      if (row < 0 || row >= g.h.input || column < 0 || column >= g.w.input) continue;
-      sum += to_compute(image[((n * g.h.input + row) * g.w.input + column) * g.in_channels + c]) *
-             to_compute(grad[i * g.out_channels + o]);
+    if (element < elements) {
+      int64_t fy = element;
+      const int64_t o = take(fy, g.out_channels), c = take(fy, in) + o / out * in;
+      const int64_t fx = take(fy, g.w.window);
+      for (int64_t i = share; i < outputs; i += kShares) {
+        int64_t n = i;
+        const int64_t ox = take(n, g.w.output), oy = take(n, g.h.output);
+        const int64_t row = oy * g.h.stride - g.h.before + fy * g.h.dilation;
+        const int64_t column = ox * g.w.stride - g.w.before + fx * g.w.dilation;
+        if (row < 0 || row >= g.h.input || column < 0 || column >= g.w.input) continue;
+        sum += to_compute(image[((n * g.h.input + row) * g.w.input + column) * g.in_channels + c]) *
+               to_compute(grad[i * g.out_channels + o]);
+      }
     }
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) dw[element] = from_compute<T>(sum);
+    parts[share][lane] = sum;
+    __syncthreads();
+    if (share == 0 && element < elements) {
+      for (int i = 1; i < kShares; ++i) sum += parts[i][lane];
+      dw[element] = from_compute<T>(sum);
+    }
+    __syncthreads();
   }
 }
 
