@@ -319,24 +319,23 @@ void BlockRunner::fail(std::string what) {
   std::terminate();  // a fiber that failed is never resumed
 }
 
-void BlockRunner::land() {
-  const RaisedSignal raised = *FaultHandler::take();
-  DeviceFault fault;
-  std::string what;
+DeviceFault BlockRunner::explain(const RaisedSignal& raised) const {
+  const std::string who = guarded_ ? "" : place() + ": ";
   switch (raised.number) {
     case SIGILL:  // the compiler's own checks: -fsanitize-undefined-trap-on-error
-      fault.kind = DeviceFault::kMisalignedAddress;
-      what = "a misaligned address, or an index out of a fixed array's bounds";
-      break;
+      return {DeviceFault::kMisalignedAddress,
+              who + "a misaligned address, or an index out of a fixed array's bounds"};
     case SIGFPE:
-      what = "division of an integer by zero";
-      break;
+      return {DeviceFault::kLaunchFailed, who + "division of an integer by zero"};
     default:
-      fault.kind = DeviceFault::kIllegalAddress;
-      what = "illegal memory access: " + active->explain_(raised.address);
+      return {DeviceFault::kIllegalAddress,
+              who + "illegal memory access: " + explain_(raised.address)};
   }
-  fault.what = (active->guarded_ ? "" : active->place() + ": ") + what;
-  active->fault_ = std::move(fault);
+}
+
+// Never returns to what raised the signal, so nothing that needs a destructor may live here.
+void BlockRunner::land() {
+  active->fault_ = active->explain(*FaultHandler::take());
   active->running_->suspend();
   std::terminate();
 }

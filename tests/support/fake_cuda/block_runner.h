@@ -52,6 +52,7 @@ class BlockRunner {
   static const trireme_fake::Runtime kRuntime;
 
   static void fiber_main(void* runner);
+  DeviceFault explain(const RaisedSignal& raised) const;
   static void land();  // where a signal handler sends the work that raised a signal
   void take_threads();
   bool run_block();
@@ -69,7 +70,6 @@ class BlockRunner {
   std::vector<Fiber*> idle_;
   Fiber* running_ = nullptr;  // null: no work runs
   std::optional<DeviceFault> fault_;
-  std::optional<RaisedSignal> signal_;
 
   // Of the work that runs.
   const std::function<void()>* guarded_ = nullptr;
@@ -86,8 +86,6 @@ class BlockRunner {
   uint32_t count_ = 0, next_ = 0, finished_ = 0, current_ = 0;
   uint32_t at_barrier_ = 0, barrier_sum_ = 0, barrier_result_ = 0;
   int barrier_line_ = 0;
-
-  friend class FaultHandler;
 };
 
 }  // namespace trireme::fake_cuda

@@ -134,6 +134,7 @@ class Driver : public Scheduler::Owner {
   std::map<CUgraph, std::unique_ptr<CUgraph_st>> graphs;
   std::map<CUgraphExec, std::unique_ptr<CUgraphExec_st>> executables;
   std::map<CUlibrary, std::unique_ptr<CUlib_st>> libraries;
+  std::map<const void*, CUkern_st*> kernels;  // of all libraries
   std::set<std::shared_ptr<Capture>> captures;
   std::vector<std::string> complaints;
 };

@@ -101,10 +101,9 @@ class Arguments {
 };
 
 CUkern_st& known_kernel(Driver& d, const void* handle) {
-  for (const auto& [key, library] : d.libraries)
-    for (const auto& [name, kernel] : library->kernels)
-      if (kernel.get() == handle) return *kernel;
-  refuse(CUDA_ERROR_INVALID_HANDLE, "no such kernel");
+  const auto at = d.kernels.find(handle);
+  if (at == d.kernels.end()) refuse(CUDA_ERROR_INVALID_HANDLE, "no such kernel");
+  return *at->second;
 }
 
 void require_geometry(const KernelEntry& kernel, Coordinates grid, Coordinates block) {
@@ -185,17 +184,19 @@ CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option*, 
     else
       refuse(CUDA_ERROR_INVALID_IMAGE, "neither a fat binary nor what the fake NVRTC made");
     auto made = load(path);
+    for (const auto& [name, kernel] : made->kernels) d.kernels[kernel.get()] = kernel.get();
     *library = made.get();
     d.libraries[*library] = std::move(made);
   });
 }
 
 CUresult cuLibraryUnload(CUlibrary library) {
-  return call("cuLibraryUnload", kInitialized, [&](Driver& d, Lock& lock) {
+  return call("cuLibraryUnload", kInitialized, [&](Driver& d, Lock&) {
     d.forbid_in_capture();
-    if (!d.libraries.contains(library)) refuse(CUDA_ERROR_INVALID_HANDLE, "no such library");
-    d.scheduler.run_all(-1, lock);
-    // Its code stays: graphs may still refer to it.
+    const auto at = d.libraries.find(library);
+    if (at == d.libraries.end()) refuse(CUDA_ERROR_INVALID_HANDLE, "no such library");
+    for (const auto& [name, kernel] : at->second->kernels) d.kernels.erase(kernel.get());
+    // Its code stays: work that is pending, and graphs, may still refer to it.
     d.libraries.erase(library);
   });
 }

@@ -126,7 +126,7 @@ void Scheduler::run_until(const OperationPtr& target, std::unique_lock<std::mute
 void Scheduler::run_all(int card, std::unique_lock<std::mutex>& lock) {
   while (true) {
     const auto last = std::find_if(pending_.rbegin(), pending_.rend(), [&](const auto& operation) {
-      return !operation->done && (card < 0 || operation->card == card);
+      return !operation->done && operation->card == card;
     });
     if (last == pending_.rend()) return;
     run_until(*last, lock);

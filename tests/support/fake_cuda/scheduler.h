@@ -71,7 +71,7 @@ class Scheduler {
   // Runs until `target` is done. Unlocks `lock` while it waits for other threads to enqueue what
   // is missing; throws std::runtime_error when none does within a minute.
   void run_until(const OperationPtr& target, std::unique_lock<std::mutex>& lock);
-  // Runs what is pending on `card`, or on any when negative.
+  // Runs what is pending on `card`.
   void run_all(int card, std::unique_lock<std::mutex>& lock);
   // One operation, when one can run: somebody polls.
   void run_one();
