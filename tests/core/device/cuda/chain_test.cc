@@ -88,28 +88,55 @@ void try_edges() {
                      ops::cast(a, DType::kBool)};
   if constexpr (std::is_integral_v<T>) {
     fetches.push_back(ops::power(a, b));
-    for (DType to : {DType::kInt32, DType::kInt64, DType::kUInt8, DType::kFloat64})
+    for (DType to :
+         {DType::kInt32, DType::kInt64, DType::kUInt8, DType::kFloat64, DType::kBFloat16})
       if (to != dtype_of<T>) fetches.push_back(ops::cast(a, to));
   } else {
     fetches.push_back(graph.add("ReluGrad", {a, b}).output());
+    fetches.push_back(ops::power(ops::abs(a), b));
+    for (DType to : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64})
+      if (to != dtype_of<T>) fetches.push_back(ops::cast(a, to));
     for (auto op : {ops::exp, ops::log, ops::sqrt, ops::rsqrt, ops::reciprocal, ops::tanh,
                     ops::sigmoid, ops::softplus}) {
       fetches.push_back(op(a));
     }
   }
-  const double tolerance = dtype_of<T> == DType::kBFloat16 ? 0.008 : 0.001;
-  expect_reference(graph, {{fed_a, left}, {fed_b, right}}, fetches,
-                   sizeof(T) == 2 ? tolerance : 1e-6);
+  const double tolerance = dtype_of<T> == DType::kBFloat16  ? 0.008
+                           : dtype_of<T> == DType::kFloat16 ? 0.001
+                           : dtype_of<T> == DType::kFloat64 ? 1e-11
+                                                            : 1e-6;
+  expect_reference(graph, {{fed_a, left}, {fed_b, right}}, fetches, tolerance);
 }
 
 TEST(CudaChainTest, NumbersAtTheEdgesOfTheirTypes) {
   TRIREME_NEEDS_GPU();
   try_edges<float>();
+  try_edges<double>();
   try_edges<Half>();
   try_edges<BFloat16>();
   try_edges<int32_t>();
   try_edges<int64_t>();
   try_edges<uint8_t>();
+}
+
+TEST(CudaChainTest, Truth) {
+  TRIREME_NEEDS_GPU();
+  Graph graph(core_op_table());
+  const auto [left, right] = pairs<uint8_t>({0, 1, 7});
+  const Value bytes = ops::placeholder(graph, "a", DType::kUInt8, left.shape());
+  const Value others = ops::placeholder(graph, "b", DType::kUInt8, left.shape());
+  const Value a = ops::cast(bytes, DType::kBool), b = ops::cast(others, DType::kBool);
+  Fetches fetches = {ops::logical_and(a, b),
+                     ops::logical_or(a, b),
+                     ops::logical_not(a),
+                     ops::equal(a, b),
+                     ops::less(a, b),
+                     ops::greater_equal(a, b),
+                     ops::select(a, bytes, others),
+                     ops::select(a, a, b)};
+  for (DType to : {DType::kFloat16, DType::kFloat32, DType::kInt64, DType::kUInt8})
+    fetches.push_back(ops::cast(a, to));
+  expect_reference(graph, {{bytes, left}, {others, right}}, fetches, 0);
 }
 
 // Rounded or not between ops, a chain of 16-bit floats is as near to the truth as its ops are.

@@ -88,11 +88,23 @@ TEST(CudaKernels, CoverEveryCaseOfEveryOp) {
   EXPECT_THAT(missing, IsEmpty());
 }
 
+// The stand-in of NVRTC needs half a second for a kernel, and elementwise ops have one for each op,
+// dtype and way to broadcast. What they compute is tried by chain_test.cc, in a few kernels; how
+// they broadcast, by those ops that stay.
+bool is_left_to_cards(const OpCase& op_case) {
+  static const bool is_stand_in = cuda_cards()[0].name == "Fake GPU";
+  static const std::shared_ptr<const OpTable> table = core_op_table();
+  static const std::set<std::string> kept = {"Add",           "Select",  "FillLike",
+                                             "BroadcastLike", "BiasAdd", "SigmoidCrossEntropy"};
+  return is_stand_in && table->find(op_case.op).traits.is_elementwise && !kept.contains(op_case.op);
+}
+
 class CudaOpTest : public ::testing::TestWithParam<OpCase> {};
 
 TEST_P(CudaOpTest, AgreesWithReference) {
   TRIREME_NEEDS_GPU();
   const OpCase& op_case = GetParam();
+  if (is_left_to_cards(op_case)) GTEST_SKIP() << "left to cards: see is_left_to_cards()";
   std::string skipped;
   for (const DType dtype : dtypes_of(op_case)) {
     SCOPED_TRACE(name(dtype));
@@ -126,6 +138,7 @@ TEST_P(CudaOpTest, AgreesWithReference) {
 TEST_P(CudaOpTest, GradientAgreesWithReference) {
   TRIREME_NEEDS_GPU();
   const OpCase& op_case = GetParam();
+  if (is_left_to_cards(op_case)) GTEST_SKIP() << "left to cards: see is_left_to_cards()";
   const BuiltCase built = build_case(op_case, DType::kFloat32);
   const Node& node = *built.outputs[0].node;
   if (!op_case.check_gradient || !node.op().gradient || !node.op().traits.mutated_inputs.empty())
@@ -136,7 +149,8 @@ TEST_P(CudaOpTest, GradientAgreesWithReference) {
   }
   if (inputs.empty() || !is_floating(built.outputs[0].dtype())) return;
   const Value seed = ops::constant(
-      *built.graph, random_tensor(DType::kFloat32, built.outputs[0].shape(), 0.5, 1.5, 91));
+      *built.graph,
+      random_tensor(built.outputs[0].dtype(), built.outputs[0].shape(), 0.5, 1.5, 91));
   std::vector<Value> fetches;
   const Value seeds[] = {seed};
   for (const Gradient& gradient : gradients(built.outputs[0], inputs, seeds)) {
