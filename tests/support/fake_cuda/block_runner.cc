@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <map>
 
 #include "tests/support/fake_cuda/fault_handler.h"
 
@@ -13,6 +14,7 @@ namespace trireme::fake_cuda {
 namespace {
 
 constexpr uint32_t kWarp = 32;
+constexpr uint64_t kBlocksWithJunk = 4;
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
 BlockRunner* active = nullptr;  // whose work runs
@@ -21,7 +23,11 @@ std::string to_text(Coordinates c) {
   return "(" + std::to_string(c.x) + ", " + std::to_string(c.y) + ", " + std::to_string(c.z) + ")";
 }
 
-// The __shared__ variables of a library of kernels, for the calling thread: its thread-local block.
+// The __shared__ variables of a library of kernels: its thread-local segment.
+struct SharedSegment {
+  size_t module = 0, bytes = 0;  // as __tls_get_addr numbers modules
+};
+
 struct SharedMemory {
   void* data = nullptr;
   size_t bytes = 0;
@@ -29,10 +35,10 @@ struct SharedMemory {
 
 extern "C" void* __tls_get_addr(void*);
 
-SharedMemory shared_memory(const Module& module) {
+SharedSegment find_shared_segment(const Module& module) {
   struct Search {
     uintptr_t address;
-    SharedMemory found;
+    SharedSegment found;
   } search{reinterpret_cast<uintptr_t>(&module), {}};
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
@@ -47,14 +53,21 @@ SharedMemory shared_memory(const Module& module) {
           if (p->p_type == PT_TLS) tls = p;
         }
         if (!contains) return 0;
-        if (tls) {
-          size_t index[2] = {info->dlpi_tls_modid, 0};
-          search.found = {__tls_get_addr(index), tls->p_memsz};
-        }
+        if (tls) search.found = {info->dlpi_tls_modid, tls->p_memsz};
         return 1;
       },
       &search);
   return search.found;
+}
+
+// For the calling thread.
+SharedMemory shared_memory(const Module& module) {
+  static std::map<const Module*, SharedSegment> known;  // modules are never unloaded
+  const auto [at, is_new] = known.try_emplace(&module);
+  if (is_new) at->second = find_shared_segment(module);
+  if (at->second.bytes == 0) return {};
+  size_t index[2] = {at->second.module, 0};
+  return {__tls_get_addr(index), at->second.bytes};
 }
 
 // Not a number, in each float format.
@@ -106,16 +119,21 @@ std::optional<DeviceFault> BlockRunner::run(Module& module, const KernelEntry& k
   threads_.resize(count_);
   warps_.resize((count_ + kWarp - 1) / kWarp);
   const SharedMemory shared = shared_memory(module);
-  waited_ = true;  // nothing is known yet
+  const auto [waits, is_new] = waits_.try_emplace(&kernel, true);
+  waited_ = waits->second;
   const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
   for (uint64_t i = 0; i < blocks; ++i) {
     const uint64_t b = backwards_ ? blocks - 1 - i : i;
     module.block = {static_cast<uint32_t>(b % grid.x), static_cast<uint32_t>(b / grid.x % grid.y),
                     static_cast<uint32_t>(b / grid.x / grid.y)};
-    // A block that waits for nobody has no use for shared memory.
-    if (waited_ && shared.data) fill_with_junk(shared);
+    // A block that waits for nobody has no use for shared memory. Some blocks are enough to find
+    // what reads it before it is written.
+    if (waited_ && shared.data && i < kBlocksWithJunk) fill_with_junk(shared);
     waited_ = false;
-    if (!run_block()) {
+    const bool ended = run_block();
+    if (i == 0 && is_new) waits->second = false;
+    waits->second |= waited_;
+    if (!ended) {
       fault_->what = "kernel '" + std::string(kernel.name) + "', " + fault_->what;
       break;
     }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +79,7 @@ class BlockRunner {
   void** arguments_ = nullptr;
   bool backwards_ = false, waited_ = false;
   uint64_t launches_ = 0;
+  std::map<const KernelEntry*, bool> waits_;  // by kernel: whether one of its blocks ever waited
 
   // Of the block that runs.
   std::vector<Thread> threads_;

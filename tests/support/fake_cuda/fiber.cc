@@ -24,6 +24,9 @@ constexpr size_t kStackBytes = 256 << 10;
 constexpr size_t kStackBytes = 128 << 10;
 #endif
 constexpr size_t kPage = 4096;
+// Stacks begin at different places of their page, or they would all fall into the same few lines of
+// the cache.
+constexpr size_t kColors = 48, kColorBytes = 64;
 
 }  // namespace
 
@@ -69,8 +72,8 @@ trireme_fake_begin:
 struct Switch {
   void* own = nullptr;
   void* outside = nullptr;
-  void prepare(char* stack, void (*start)(Fiber*), Fiber* fiber) {
-    auto* top = reinterpret_cast<uint64_t*>(stack + kStackBytes - 64);
+  void prepare(char* stack, size_t bytes, void (*start)(Fiber*), Fiber* fiber) {
+    auto* top = reinterpret_cast<uint64_t*>(stack + bytes - 64);
     *--top = reinterpret_cast<uint64_t>(&trireme_fake_begin);
     *--top = 0;                                  // rbp
     *--top = 0;                                  // rbx
@@ -93,10 +96,10 @@ struct Switch {
     reinterpret_cast<void (*)(Fiber*)>(join(low, high))(
         reinterpret_cast<Fiber*>(join(fiber_low, fiber_high)));
   }
-  void prepare(char* stack, void (*start)(Fiber*), Fiber* fiber) {
+  void prepare(char* stack, size_t bytes, void (*start)(Fiber*), Fiber* fiber) {
     getcontext(&own);
     own.uc_stack.ss_sp = stack;
-    own.uc_stack.ss_size = kStackBytes;
+    own.uc_stack.ss_size = bytes;
     own.uc_link = nullptr;
     const auto function = reinterpret_cast<uint64_t>(start);
     const auto argument = reinterpret_cast<uint64_t>(fiber);
@@ -113,6 +116,7 @@ struct Switch {
 struct Fiber::Context {
   char* map = nullptr;
   char* stack = nullptr;
+  size_t bytes = 0;  // of the stack
   Switch registers;
   bool begun = false;
   // What the sanitizers want to know of whoever resumed.
@@ -132,6 +136,8 @@ Fiber::Fiber(void (*entry)(void*), void* argument)
   mprotect(map, kPage, PROT_NONE);
   context_->map = static_cast<char*>(map);
   context_->stack = context_->map + kPage;
+  static size_t made = 0;
+  context_->bytes = kStackBytes - made++ % kColors * kColorBytes;
 }
 
 Fiber::~Fiber() {
@@ -150,7 +156,7 @@ void Fiber::start(Fiber* fiber) {
 void Fiber::resume() {
   Context& c = *context_;
   if (!c.begun) {
-    c.registers.prepare(c.stack, &Fiber::start, this);
+    c.registers.prepare(c.stack, c.bytes, &Fiber::start, this);
     c.begun = true;
 #if defined(__SANITIZE_THREAD__)
     c.thread = __tsan_create_fiber(0);
@@ -158,7 +164,7 @@ void Fiber::resume() {
   }
 #if defined(__SANITIZE_ADDRESS__)
   void* own_fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&own_fake_stack, c.stack, kStackBytes);
+  __sanitizer_start_switch_fiber(&own_fake_stack, c.stack, c.bytes);
 #endif
 #if defined(__SANITIZE_THREAD__)
   c.outside_thread = __tsan_get_current_fiber();
@@ -188,7 +194,7 @@ void Fiber::reset() {
   Context& c = *context_;
   c.begun = false;
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(c.stack, kStackBytes);
+  __asan_unpoison_memory_region(c.stack, c.bytes);
   c.fake_stack = nullptr;
 #endif
 #if defined(__SANITIZE_THREAD__)
