@@ -15,7 +15,8 @@ constexpr int kWarp = 32;
 // Rows up to here are for a warp or less; a block takes at least as much of a longer one.
 constexpr int64_t kShortRow = 1024;
 constexpr int64_t kLeastChunk = 4096;
-constexpr int64_t kLeastRowsOfAThread = 8;
+constexpr int64_t kLeastRowsOfAThread = 16;
+constexpr int64_t kLeastRun = 64;  // bytes that neighbouring threads read of a row
 
 DType accumulator(DType dtype) {
   if (dtype == DType::kFloat64) return dtype;
@@ -141,10 +142,15 @@ class Reduction {
       launch.kind = Launch::Kind::kColumns;
       launch.vectors = inner % width == 0;
       const int64_t columns = launch.vectors ? inner / width : inner;
-      launch.lanes =
-          static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(columns, kWarp))));
-      const int64_t tiles = (columns + launch.lanes - 1) / launch.lanes;
-      const int64_t rows_at_once = kThreads / launch.lanes;
+      const int64_t bytes = (launch.vectors ? width : 1) * static_cast<int64_t>(size_of(current_));
+      int64_t lanes = static_cast<int64_t>(
+          std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(columns, kWarp))));
+      // Narrower blocks rather than a second launch, as long as they read whole sectors.
+      while (lanes * bytes > kLeastRun && outer * columns / lanes < int64_t{device_.processors()})
+        lanes /= 2;
+      launch.lanes = static_cast<int>(lanes);
+      const int64_t tiles = (columns + lanes - 1) / lanes;
+      const int64_t rows_at_once = kThreads / lanes;
       if (may_split)
         split(launch, wanted_blocks / (outer * tiles), rows_at_once * kLeastRowsOfAThread, 1);
       blocks = outer * tiles * launch.parts;
