@@ -18,6 +18,7 @@ struct TrainBenchOptions {
   int workers = 1;                   // processes; this one finds its place in the environment
   std::string backend = "auto";      // of collectives
   std::string compression = "none";  // or "bf16", "f16", "top_k": what is sent
+  std::string precision = "f32";     // or "bf16", "f16": of the products
   double bucket_mib = 25;            // 0: one bucket
   bool overlap = true;               // false: sent when the backward pass is over
   std::string data_dir;
@@ -27,9 +28,9 @@ struct TrainBenchOptions {
 std::vector<std::string> train_bench_models();
 
 // With several workers every worker calls it and rank 0 writes the line. One JSON line: peer,
-// model, workers, threads, batch_per_worker, samples_per_s (median of the blocks), min, max, loss,
-// rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws Error{kNotFound} where they
-// are not there.
+// model, precision unless f32, workers, threads, batch_per_worker, samples_per_s (median of the
+// blocks), min, max, loss, rss_mib (peak). MNIST or CIFAR-10 come from the data folder. Throws
+// Error{kNotFound} where they are not there.
 void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostream& log);
 
 }  // namespace trireme

@@ -43,6 +43,7 @@ void start_workers(const TrainBenchOptions& bench, bool pin) {
   add("warmup", bench.warmup);
   add("backend", bench.backend);
   add("compression", bench.compression);
+  add("precision", bench.precision);
   add("bucket-mib", bench.bucket_mib);
   if (!bench.overlap) arguments.emplace_back("--no-overlap");
   if (!bench.data_dir.empty()) add("data-dir", bench.data_dir);
@@ -80,7 +81,6 @@ void add_train(CLI::App& bench) {
   struct Options {
     TrainBenchOptions bench;
     bool pin = true;
-    std::string precision = "f32";
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
@@ -111,7 +111,8 @@ void add_train(CLI::App& bench) {
       ->check(CLI::PositiveNumber);
   command->add_option("--warmup", options->bench.warmup, "Steps before the first block")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--precision", options->precision, "f32")->check(CLI::IsMember({"f32"}));
+  command->add_option("--precision", options->bench.precision, "f32, bf16 or f16: of the products")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   command->add_option("--data-dir", options->bench.data_dir, "Folder with mnist/ and cifar10/");
   command->add_flag("--profile", options->bench.profile,
                     "Also print the time of each op on standard error");
