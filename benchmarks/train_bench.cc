@@ -178,7 +178,8 @@ struct Workers {
     register_collective_kernels(*kernels, slots);
     return {.name = options.model,
             .session = {.kernels = kernels, .profile = options.profile},
-            .ops = distributed_op_table()};
+            .ops = distributed_op_table(),
+            .precision = nn::precision_from_name(options.precision)};
   }
   void build_gradients(nn::TrainGraph& graph, bool overlap) const {
     strategy.build_gradients(graph);
@@ -207,9 +208,11 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   const data::LabeledImages images = load(bench, options.data_dir);
   std::optional<Workers> workers;
   if (options.workers > 1) workers.emplace(options);
-  nn::Model model(
-      workers ? workers->model_options(options)
-              : nn::ModelOptions{.name = options.model, .session = {.profile = options.profile}});
+  nn::Model model(workers
+                      ? workers->model_options(options)
+                      : nn::ModelOptions{.name = options.model,
+                                         .session = {.profile = options.profile},
+                                         .precision = nn::precision_from_name(options.precision)});
   bench.build(model);
   nn::CompileOptions compile{.optimizer = make_optimizer(bench),
                              .loss = nn::sparse_categorical_cross_entropy()};
@@ -250,16 +253,17 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   const double median = (rates[(rates.size() - 1) / 2] + rates[rates.size() / 2]) / 2;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const nlohmann::ordered_json line = {{"peer", "trireme"},
-                                       {"model", bench.name},
-                                       {"workers", options.workers},
-                                       {"threads", options.threads},
-                                       {"batch_per_worker", options.batch},
-                                       {"samples_per_s", one_decimal(median)},
-                                       {"min", one_decimal(rates.front())},
-                                       {"max", one_decimal(rates.back())},
-                                       {"loss", std::round(step_function.values()[0] * 1e4) / 1e4},
-                                       {"rss_mib", usage.ru_maxrss / 1024}};
+  nlohmann::ordered_json line = {{"peer", "trireme"},
+                                 {"model", bench.name},
+                                 {"workers", options.workers},
+                                 {"threads", options.threads},
+                                 {"batch_per_worker", options.batch},
+                                 {"samples_per_s", one_decimal(median)},
+                                 {"min", one_decimal(rates.front())},
+                                 {"max", one_decimal(rates.back())},
+                                 {"loss", std::round(step_function.values()[0] * 1e4) / 1e4},
+                                 {"rss_mib", usage.ru_maxrss / 1024}};
+  if (options.precision != "f32") line["precision"] = options.precision;
   if (rank == 0) out << line.dump() << std::endl;
   if (rank == 0 && options.profile) print_profile(step_function.function(), log);
   if (workers) workers->runtime->leave();
