@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <queue>
+#include <ranges>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -67,7 +68,9 @@ class Groups {
     }
     const std::vector<Node*> order = execution_order(*rewrite.from().graph);
     for (size_t i = 0; i < order.size(); ++i) position_[at(*order[i])] = static_cast<int>(i);
-    for (Node* node : order) {
+    // Backwards, so that what is needed late is computed late: a derivative that only the backward
+    // pass reads joins that, and not the activation that it is computed from.
+    for (Node* node : order | std::views::reverse) {
       if (!may_join(*node)) continue;
       for (const Value& input : node->inputs()) join_producer(*input.node, *node);
     }

@@ -121,6 +121,19 @@ TEST(FuseElementwiseTest, AProductInBetweenKeepsBothEndsApart) {
   expect_same(fused, build);
 }
 
+// The derivative of tanh is computed where it is needed, instead of being kept until then.
+TEST(FuseElementwiseTest, WhatIsNeededLateIsComputedLate) {
+  const Build build = [](Graph& g, Program& p) {
+    Value y = ops::tanh(ops::negate(batch(g)));
+    Value derivative = ops::scalar(g, DType::kFloat32, 1) - ops::square(y);
+    p.fetches = {ops::matmul(y, variable(g, "w", {4, 4})) * derivative};
+  };
+  const Program fused = fuse(build);
+  EXPECT_EQ(count(fused, "FusedElementwise"), 2);
+  EXPECT_EQ(only_chain(fused).attribute<std::string>("chain"), "Negate(0) Tanh(1) -> 2");
+  expect_same(fused, build);
+}
+
 // No single op closes the circle, but the chains would: each needs what the other makes.
 TEST(FuseElementwiseTest, TwoChainsThatNeedEachOtherStayTwo) {
   const Build build = [](Graph& g, Program& p) {
@@ -144,7 +157,8 @@ TEST(FuseElementwiseTest, AReaderOfAVariableDoesNotWaitForItsUpdate) {
   };
   const Program fused = fuse(build);
   EXPECT_NO_THROW(execution_order(*fused.graph));
-  EXPECT_EQ(count(fused, "FusedElementwise"), 2);
+  EXPECT_EQ(count(fused, "Square"), 1);
+  EXPECT_EQ(count(fused, "FusedElementwise"), 1);
   verify(*fused.graph);
 }
 
