@@ -54,7 +54,7 @@ class Placer {
       const auto it = pinned.find(root(node->id()));
       devices.push_back(it == pinned.end() ? fallback : it->second->device());
     }
-    if (!options_.host_device.empty()) move_to_host(devices, pinned);
+    if (!options_.host_devices.empty()) move_to_host(devices);
     return devices;
   }
 
@@ -67,35 +67,46 @@ class Placer {
     return node.op().traits.runs_on_host || std::ranges::any_of(node.inputs(), is_string);
   }
 
-  void move_to_host(std::vector<std::string>& devices, const std::map<int, const Node*>& pinned) {
-    require_exists(options_.host_device, "the host device");
+  void move_to_host(std::vector<std::string>& devices) {
+    const std::string& host = options_.host_devices.front();
+    require_exists(host, "the host device");
+    const auto device_of = [&](const Node& node) -> const std::string& {
+      return devices[static_cast<size_t>(node.id())];
+    };
+    const auto is_there = [&](const Node& node) {
+      return std::ranges::find(options_.host_devices, device_of(node)) !=
+             options_.host_devices.end();
+    };
     std::vector<bool> moved(group_.size());  // by group
-    const auto moved_group = [&](const Node& node) -> std::vector<bool>::reference {
+    const auto moves = [&](const Node& node) -> std::vector<bool>::reference {
       return moved[static_cast<size_t>(root(node.id()))];
     };
-    const auto is_pinned = [&](const Node& node) { return pinned.contains(root(node.id())); };
     for (const auto& node : graph_.nodes()) {
-      const std::string& device = devices[static_cast<size_t>(node->id())];
-      const bool cannot = options_.runs_on && !options_.runs_on(*node, device);
-      if (cannot || (is_of_host(*node) && !is_pinned(*node))) moved_group(*node) = true;
+      const bool cannot = options_.runs_on && !options_.runs_on(*node, device_of(*node));
+      if (cannot || (is_of_host(*node) && !is_there(*node))) moves(*node) = true;
+      const bool lives_there = options_.home && node->op().name == "Variable" &&
+                               options_.home(node->attribute<std::string>("name")) == host;
+      if (lives_there && node->device().empty()) moves(*node) = true;
     }
     // What is only counted or looked up there need not be made elsewhere.
+    const std::string& fallback =
+        options_.default_device.empty() ? options_.devices[0] : options_.default_device;
     const Users users(graph_);
     for (auto it = graph_.nodes().rbegin(); it != graph_.nodes().rend(); ++it) {
       const Node& node = **it;
-      if (is_pinned(node) || moved_group(node)) continue;
+      if (moves(node) || device_of(node) != fallback) continue;
       bool used = false, all_there = true;
       for (int i = 0; i < node.output_count(); ++i) {
         all_there = all_there && !is_floating(node.output_type(i).dtype);
         for (const Node* user : users.of({const_cast<Node*>(&node), i})) {
           used = true;
-          all_there = all_there && moved_group(*user);
+          all_there = all_there && (moves(*user) || is_there(*user));
         }
       }
-      if (used && all_there) moved_group(node) = true;
+      if (used && all_there) moves(node) = true;
     }
     for (const auto& node : graph_.nodes()) {
-      if (moved_group(*node)) devices[static_cast<size_t>(node->id())] = options_.host_device;
+      if (moves(*node)) devices[static_cast<size_t>(node->id())] = host;
     }
   }
 

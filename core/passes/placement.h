@@ -18,10 +18,13 @@ namespace trireme {
 struct PlacementOptions {
   std::vector<std::string> devices;  // those that exist, e.g. "/device:CPU:0"
   std::string default_device;        // empty: the first of them
-  std::string host_device;           // empty: the default device
+  // Devices that are the host; the first is the host device. Empty: nothing is placed there.
+  std::vector<std::string> host_devices;
   // Soft placement: a node for which this is false on its device, pinned or not, goes to the host
   // device, with the variables that it changes. Null: nothing moves.
   std::function<bool(const Node& node, const std::string& device)> runs_on = nullptr;
+  // Where a variable lives already, by name; empty: nowhere. Null: none does.
+  std::function<std::string(const std::string& name)> home = nullptr;
 };
 
 // Throws not_found, listing the devices that exist, for a node or default pinned elsewhere;

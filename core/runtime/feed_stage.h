@@ -21,6 +21,7 @@ class FeedStage {
   };
   // `items` by size, as they lie side by side on the device.
   FeedStage(Device& device, std::vector<Item> items);
+  ~FeedStage() { abandon(); }  // nothing may still be on its way to memory that goes
 
   // Enqueues on the compute stream that `feeds` (addresses on the host) come to `base`. What does
   // not fit into the gathered copy is read before the stream is done. `prefetched`: the feeds are

@@ -53,7 +53,11 @@ Plan::Plan(const Program& program, const std::vector<TensorType>& feed_types,
     recording_ = std::make_unique<PlanRecording>(devices_, instructions_);
     if (!recording_->any()) recording_.reset();
   }
-  if (recording_) streams_.insert(streams_.begin(), recording_->origin());
+  // The origin first: what other streams have of a replay is done when it is.
+  if (recording_) {
+    std::erase(streams_, recording_->origin());
+    streams_.insert(streams_.begin(), recording_->origin());
+  }
 }
 
 Plan::~Plan() = default;

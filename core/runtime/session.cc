@@ -124,10 +124,11 @@ PlacementOptions Session::placement() const {
   PlacementOptions placement{.devices = options_.devices->names(),
                              .default_device = options_.default_device};
   for (const auto& device : options_.devices->all()) {
-    if (placement.host_device.empty() && device->host_memory()) {
-      placement.host_device = device->name();
-    }
+    if (device->host_memory()) placement.host_devices.push_back(device->name());
   }
+  // Where everything is the host there is nothing to choose.
+  if (placement.host_devices.size() == placement.devices.size()) placement.host_devices.clear();
+  placement.home = [this](const std::string& name) { return variables_->home(name); };
   if (!options_.soft_placement) return placement;
   placement.runs_on = [this](const Node& node, const std::string& name) {
     const std::string& op = node.op().name;

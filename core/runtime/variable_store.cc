@@ -27,6 +27,11 @@ Tensor VariableStore::get(const std::string& name) const {
   return devices_.find(it->second.device).copy_to_host(it->second.tensor);
 }
 
+std::string VariableStore::home(const std::string& name) const {
+  const auto it = variables_.find(name);
+  return it != variables_.end() && it->second.in_use ? it->second.device : "";
+}
+
 std::vector<std::string> VariableStore::names() const {
   std::vector<std::string> names;
   for (const auto& [name, variable] : variables_) names.push_back(name);
@@ -51,6 +56,14 @@ Tensor& VariableStore::at(const std::string& name, const TensorType& expected,
     throw invalid_argument("variable '", name, "': the graph expects ", expected, ", found ",
                            variable.tensor.type());
   }
+  if (variable.device != device && !variable.in_use) {
+    // Placement, which comes after the first value, may have its reasons.
+    const Tensor value = get(name);
+    variables_.erase(it);
+    set(name, value, device);
+    return at(name, expected, device);
+  }
+  variable.in_use = true;
   if (variable.device != device) {
     throw invalid_argument("variable '", name, "' lives on ", variable.device,
                            ", the graph has it on ", device);

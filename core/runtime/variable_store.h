@@ -25,13 +25,18 @@ class VariableStore {
   std::vector<std::string> names() const;
   std::map<std::string, Tensor> snapshot() const;  // all of them, copied to the host
 
-  // The memory itself, for the executor. Throws Error naming the variable when it was never set.
+  // The device on which a plan uses it; empty: none does yet.
+  std::string home(const std::string& name) const;
+
+  // The memory itself, for the executor; moved to `device` when nobody has asked before. Throws
+  // Error naming the variable when it was never set.
   Tensor& at(const std::string& name, const TensorType& expected, const std::string& device);
 
  private:
   struct Variable {
     Tensor tensor;
     std::string device;
+    bool in_use = false;  // its address is known to a plan
   };
   const DeviceSet& devices_;
   std::map<std::string, Variable> variables_;

@@ -39,8 +39,8 @@ SharedLibrary::SharedLibrary(Names names) : names_(std::move(names)) {
 void* SharedLibrary::find(const char* symbol) const {
   void* function = dlsym(handle_, symbol);
   if (function == nullptr) {
-    throw invalid_argument(names_.file, " has no ", symbol, ": it is older than the ", names_.what,
-                           " that this trireme was built with; ", names_.install);
+    throw invalid_argument(names_.file, " has no ", symbol,
+                           ": it is older than what this trireme was built with; ", names_.install);
   }
   return function;
 }

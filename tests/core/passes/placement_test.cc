@@ -96,6 +96,51 @@ TEST(PlacementTest, TheDefaultDeviceIsTheCallersChoice) {
   EXPECT_THAT(error_of(build, {}), HasSubstr("at least one device"));
 }
 
+// A card, CPU:1 here, that has no kernel of `op`.
+PlacementOptions without(const std::string& op) {
+  return {.devices = {"/device:CPU:1", "/device:CPU:0"},
+          .host_devices = {"/device:CPU:0"},
+          .runs_on = [op](const Node& node, const std::string& device) {
+            return node.op().name != op || device == "/device:CPU:0";
+          }};
+}
+
+TEST(PlacementTest, WhatTheDeviceCannotDoGoesToTheHostWithTheNumbersThatItCounts) {
+  const Build build = [](Graph& g, Program& p) {
+    Value table = ops::placeholder(g, "table", DType::kFloat32, {5, 2});
+    Value rows = ops::placeholder(g, "rows", DType::kInt32, {4});
+    p.fetches = {ops::relu(ops::gather(table, rows))};
+  };
+  const Program placed = place(make_program(build), without("Gather"));
+  EXPECT_EQ(placement_log(placed),
+            "table (Placeholder): /device:CPU:1\n"
+            "table/to_cpu_0 (Copy): /device:CPU:0\n"
+            "rows (Placeholder): /device:CPU:0\n"
+            "gather (Gather): /device:CPU:0\n"
+            "gather/to_cpu_1 (Copy): /device:CPU:1\n"
+            "relu (Relu): /device:CPU:1\n");
+  EXPECT_EQ(compare(placed, make_program(build)), "");
+}
+
+TEST(PlacementTest, AVariableGoesToTheHostWithItsUpdateAndStaysThere) {
+  const Build update = [](Graph& g, Program& p) {
+    Value v = ops::variable(g, "v", DType::kFloat32, {4});
+    Value gradient = ops::relu(v);
+    p.targets = {&ops::apply_sgd(v, {}, ops::scalar(g, DType::kFloat32, 0.5), gradient, {})};
+  };
+  const Program placed = place(make_program(update), without("ApplySgd"));
+  EXPECT_EQ(placed.graph->find("v")->device(), "/device:CPU:0");
+  EXPECT_EQ(placed.graph->find("relu")->device(), "/device:CPU:1");
+  EXPECT_EQ(placed.targets[0]->device(), "/device:CPU:0");
+
+  const Build use = [](Graph& g, Program& p) {
+    p.fetches = {ops::relu(ops::variable(g, "v", DType::kFloat32, {4}))};
+  };
+  PlacementOptions options = without("ApplySgd");
+  options.home = [](const std::string&) { return "/device:CPU:0"; };
+  EXPECT_EQ(place(make_program(use), options).graph->find("v")->device(), "/device:CPU:0");
+}
+
 TEST(PlacementTest, UnknownDevicesAreAnErrorThatListsTheOthers) {
   const Build build = [](Graph& g, Program& p) {
     p.fetches = {ops::relu(ops::placeholder(g, "x", DType::kFloat32, {}))};
