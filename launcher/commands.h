@@ -17,6 +17,7 @@ std::vector<std::string> take_launched_program(int& argc, char** argv);
 
 void add_train_command(CLI::App& app);
 void add_ps_command(CLI::App& app);
+void add_rebalance_command(CLI::App& ps);
 void add_launch_command(CLI::App& app, const std::vector<std::string>& program);
 void add_evaluate_command(CLI::App& app);
 void add_predict_command(CLI::App& app);

@@ -10,11 +10,13 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
+#include "launcher/job_address.h"
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
 #include "proto/job.pb.h"
@@ -333,6 +335,11 @@ int launch(const LaunchOptions& options) {
   }
   const std::string snapshots = snapshot_directory(options, job, logs);
   const TaskMaker make(options, job, logs, snapshots);
+  // For `trireme ps rebalance`.
+  std::optional<JobAddressFile> address;
+  if (options.parameter_servers > 0 && options.node_rank == 0) {
+    address.emplace(logs, JobAddress{job.coordinator, job.id, job.secret});
+  }
   std::vector<SupervisedTask> tasks;
   for (int i = 0; i < options.parameter_servers; ++i) tasks.push_back(make.parameter_server(i));
   for (int i = 0; i < options.workers; ++i) tasks.push_back(make.worker(i));

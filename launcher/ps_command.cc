@@ -18,7 +18,9 @@ void add_ps_command(CLI::App& app) {
       "  trireme ps --index 0 --parameter-servers 2 --coordinator n1:2222\n"
       "  trireme ps --index 1 --parameter-servers 2 --coordinator n1:2222\n"
       "  trireme train JOB --rank 0 --world-size 1 --ps 2 --coordinator n1:2222\n"
-      "It ends with the job, or when SIGTERM asks it to.");
+      "It ends with the job, or when SIGTERM asks it to.\n"
+      "\n"
+      "`trireme ps rebalance` evens out how busy they are: see its --help.");
   auto flags = std::make_shared<ClusterFlags>();
   auto options = std::make_shared<ServeOptions>();
   command->add_option("--index", flags->rank, "Which parameter server this is, from 0")
@@ -57,7 +59,9 @@ void add_ps_command(CLI::App& app) {
   command->add_flag_callback(
       "--no-shared-memory", [options] { options->shared_memory = false; },
       "Only the network, also for workers of this host");
-  command->callback([flags, options] {
+  add_rebalance_command(*command);
+  command->callback([command, flags, options] {
+    if (!command->get_subcommands().empty()) return;
     const std::atomic<bool>& stop = take_stop_signals();
     // A launcher's variables say which task this is, unless these options do.
     flags->is_server = flags->rank >= 0;

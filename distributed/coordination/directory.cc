@@ -287,15 +287,15 @@ void Directory::stop_move(const std::string& error) {
   changed();
 }
 
-void Directory::shard_moved(int index, uint64_t incarnation, int64_t id,
-                            const std::string& error) {
+void Directory::shard_moved(int index, uint64_t incarnation, int64_t id, const std::string& error) {
   if (!is_alive(index, incarnation) || !view_.move || view_.move->id != id ||
       view_.slots[at(view_.move->from)].primary != index) {
     return;
   }
   const ShardMove move = *view_.move;
   if (!error.empty()) {
-    log_.push_back(str_cat("virtual shard ", move.shard, " stays in slot ", move.from, ": ", error));
+    log_.push_back(
+        str_cat("virtual shard ", move.shard, " stays in slot ", move.from, ": ", error));
     stop_move(error);
   } else if (!is_whole(move.to)) {
     // It would be there on one server only.

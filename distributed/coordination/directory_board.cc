@@ -125,10 +125,10 @@ void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
     if (Clock::now() >= deadline || caller_gone()) {
       directory_.forget_move(ticket);
       publish();
-      throw Error(ErrorCode::kDeadlineExceeded,
-                  str_cat("virtual shard ", shard, " has not come to slot ", to, " within ",
-                          seconds_text(timeout), ": it stays where it is; ",
-                          describe(directory_.view())));
+      throw Error(
+          ErrorCode::kDeadlineExceeded,
+          str_cat("virtual shard ", shard, " has not come to slot ", to, " within ",
+                  seconds_text(timeout), ": it stays where it is; ", describe(directory_.view())));
     }
     changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
   }

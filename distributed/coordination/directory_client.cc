@@ -219,6 +219,7 @@ class DirectoryClient::Impl {
   void read() {  // thread
     pthread_setname_np(pthread_self(), "views");
     std::optional<Error> lost;
+    bool is_over = false;
     directory::View message;
     while (!lost && stream_->Read(&message)) {
       if (message.given_up()) {
@@ -231,8 +232,9 @@ class DirectoryClient::Impl {
         break;
       }
       if (message.over()) {
-        lost = Error(ErrorCode::kCancelled,
+        lost = Error(ErrorCode::kUnavailable,
                      str_cat("the coordinator at ", options_.address, " has ended"));
+        is_over = true;
         context_.TryCancel();
         break;
       }
@@ -245,8 +247,8 @@ class DirectoryClient::Impl {
     }
     const grpc::Status status = stream_->Finish();
     if (!lost) {
-      lost = status.ok() ? Error(ErrorCode::kUnavailable, str_cat("the coordinator at ",
-                                                                  options_.address, " is gone"))
+      lost = status.ok() ? Error(ErrorCode::kUnavailable,
+                                 str_cat("the coordinator at ", options_.address, " is gone"))
                          : to_error(status, options_.address);
     }
     bool tell = false;
@@ -257,7 +259,8 @@ class DirectoryClient::Impl {
       tell = answered_ && !closing_;
       changed_.notify_all();
     }
-    if (tell && options_.on_lost) options_.on_lost(*lost);
+    if (!tell || !options_.on_lost) return;
+    options_.on_lost(is_over ? Error(ErrorCode::kCancelled, lost->what()) : *lost);
   }
 
   void deliver(const ServerView& view) {

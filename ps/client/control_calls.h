@@ -25,6 +25,7 @@ proto::ControlAnswer control_answer(const Message& message);
 struct ControlCall {
   int slot = 0;
   const proto::ControlRequest* request = nullptr;
+  ShardSet shards;  // that must be in the slot: else Error{kUnavailable}
 };
 // Sends all of them and waits for all answers, which come in the same order. `is_repeatable`: may
 // be sent again when an answer does not come soon; else only when the server is lost. Throws the

@@ -305,6 +305,19 @@ Courier::Link* Courier::ready_link(int slot) const {
   return ready != link.ready.end() && ready->second == entry.epoch ? &link : nullptr;
 }
 
+std::vector<int> Courier::slot_of_shard() const {
+  MutexLock lock(mutex_);
+  return view_.slot_of_shard;
+}
+
+bool Courier::has_moved(const Parcel& parcel) const {
+  if (parcel.shards.none()) return false;
+  for (size_t shard = 0; shard < view_.slot_of_shard.size(); ++shard) {
+    if (parcel.shards[shard] && view_.slot_of_shard[shard] != parcel.slot) return true;
+  }
+  return false;
+}
+
 void Courier::send(Parcel parcel) {
   auto sending = std::make_shared<Sending>(std::move(parcel));
   {
@@ -325,6 +338,7 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
   milliseconds left{0};
   bool is_silent = false;
   std::unique_ptr<Error> error;
+  std::vector<int> moved;  // where shards are now
   {
     MutexLock lock(mutex_);
     if (sending->finished) return;
@@ -333,6 +347,13 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
       error = std::make_unique<Error>(*fatal_);
     } else if (now >= sending->parcel.deadline) {
       error = std::make_unique<Error>(late(*sending));
+    } else if (has_moved(sending->parcel) && sending->parcel.split) {
+      sending->finished = true;
+      std::erase(active_, sending);
+      moved = view_.slot_of_shard;
+    } else if (has_moved(sending->parcel)) {
+      error = std::make_unique<Error>(ErrorCode::kUnavailable,
+                                      whereabouts(*sending) + ": one of its shards has moved");
     } else {
       const int slot = sending->parcel.slot;
       Link* const link = ready_link(slot);
@@ -358,6 +379,10 @@ void Courier::attempt(const std::shared_ptr<Sending>& sending) {
   }
   if (error != nullptr) {
     finish(sending, {}, std::move(error));
+    return;
+  }
+  if (!moved.empty()) {
+    for (Parcel& part : sending->parcel.split(moved)) send(std::move(part));
     return;
   }
   // It may only be waiting for other workers: the directory hears whether it lives.
@@ -461,7 +486,9 @@ void Courier::keep_time() {
         const SlotEntry& entry = view_.slots[static_cast<size_t>(sending->parcel.slot)];
         const bool moved = sending->under_way && sending->epoch != entry.epoch;
         const bool late = now >= sending->parcel.deadline || fatal_ != nullptr;
-        if (moved || late || now >= sending->next) due.push_back(sending);
+        if (moved || late || now >= sending->next || has_moved(sending->parcel)) {
+          due.push_back(sending);
+        }
       }
     }
     for (const auto& sending : due) attempt(sending);

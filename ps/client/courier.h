@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "distributed/coordination/server_view.h"
 #include "ps/protocol/rpc.h"
 #include "ps/protocol/wire.h"
+#include "ps/table/shard_set.h"
 
 namespace trireme::ps {
 
@@ -32,6 +34,7 @@ struct Destination {
 
 struct Parcel {
   int slot = 0;
+  ShardSet shards;          // that must be in the slot
   std::string what;         // for messages: "push of step 12, part 0"
   bool is_control = false;  // goes over the connection for control
   // Called each time that it is sent, on the thread that does. Nothing: it is not wanted any more.
@@ -39,6 +42,9 @@ struct Parcel {
   std::chrono::steady_clock::time_point deadline;
   // Without an answer for so long it is sent once more, then after twice the time.
   std::chrono::milliseconds resend_after{2'000};
+  // What is sent in its place when one of its shards has moved; `done` is not called then. Without
+  // it the parcel ends with Error{kUnavailable}.
+  std::function<std::vector<Parcel>(std::span<const int> slot_of_shard)> split;
   // Once: an answer whose code is kOk or kDropped, or the error.
   std::function<void(Message answer, std::unique_ptr<Error> error)> done;
 };
@@ -65,6 +71,7 @@ class Courier {
   // The job cannot go on: all parcels end with this, and each later one.
   void fail(const Error& error) EXCLUDES(mutex_);
 
+  std::vector<int> slot_of_shard() const EXCLUDES(mutex_);  // by the newest view
   void send(Parcel parcel) EXCLUDES(mutex_);
   // Until every slot has been told what the job wants. Throws what a server refused it for,
   // kDeadlineExceeded naming who is missing.
@@ -85,6 +92,7 @@ class Courier {
                   RpcResult result) EXCLUDES(mutex_);
 
   Link* ready_link(int slot) const REQUIRES(mutex_);
+  bool has_moved(const Parcel& parcel) const REQUIRES(mutex_);
   void attempt(const std::shared_ptr<Sending>& sending) EXCLUDES(mutex_);
   void take(const std::shared_ptr<Sending>& sending, int server, uint64_t connection,
             RpcResult result) EXCLUDES(mutex_);

@@ -55,6 +55,7 @@ class KeySetMaker {
       : spec_(spec), shards_(shards), slot_of_shard_(slot_of_shard) {
     set_->table_ = table;
     set_->dim_ = spec.dim;
+    set_->slot_of_shard_.assign(slot_of_shard.begin(), slot_of_shard.end());
   }
 
   std::shared_ptr<const KeySet> make(std::span<const int64_t> keys) {
@@ -236,6 +237,48 @@ std::shared_ptr<const KeySet> make_key_set(int table, const TableSpec& spec,
                                            std::span<const int64_t> keys, const ShardMap& shards,
                                            std::span<const int> slot_of_shard) {
   return KeySetMaker(table, spec, shards, slot_of_shard).make(keys);
+}
+
+std::shared_ptr<const KeySet> split_anew(const KeySet& set, const TableSpec& spec,
+                                         const ShardMap& shards,
+                                         std::span<const int> slot_of_shard) {
+  std::vector<int64_t> given(static_cast<size_t>(set.given()));
+  for (const SlotKeys& slot : set.slots()) {
+    if (slot.is_contiguous()) {
+      std::ranges::copy(slot.keys, given.begin() + slot.first);
+      continue;
+    }
+    for (size_t j = 0; j < slot.places.size(); ++j) {
+      given[slot.inputs.empty() ? j : slot.inputs[j]] = slot.keys[slot.places[j]];
+    }
+  }
+  return make_key_set(set.table(), spec, given, shards, slot_of_shard);
+}
+
+SlotKeys keys_in(const SlotKeys& keys, int table, const ShardMap& shards, const ShardSet& wanted,
+                 std::vector<uint32_t>& kept) {
+  constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+  SlotKeys some{.slot = keys.slot, .has_repeats = keys.has_repeats};
+  std::vector<uint32_t> place(keys.keys.size(), kNone);
+  kept.clear();
+  for (size_t i = 0; i < keys.keys.size(); ++i) {
+    if (!wanted[static_cast<size_t>(shards.shard_of(table, keys.keys[i]))]) continue;
+    place[i] = static_cast<uint32_t>(some.keys.size());
+    some.keys.push_back(keys.keys[i]);
+    kept.push_back(static_cast<uint32_t>(i));
+  }
+  some.list_id = key_list_id(table, some.keys);
+  const size_t rows = keys.is_contiguous() ? keys.keys.size() : keys.places.size();
+  for (size_t j = 0; j < rows; ++j) {
+    const uint32_t at = place[keys.is_contiguous() ? j : keys.places[j]];
+    if (at == kNone) continue;
+    const size_t input = keys.is_contiguous()  ? static_cast<size_t>(keys.first) + j
+                         : keys.inputs.empty() ? j
+                                               : keys.inputs[j];
+    some.inputs.push_back(static_cast<uint32_t>(input));
+    some.places.push_back(at);
+  }
+  return some;
 }
 
 std::shared_ptr<const KeySet> make_full_key_set(int table, const TableSpec& spec,

@@ -10,6 +10,7 @@
 
 #include "ps/client/ps_client.h"
 #include "ps/protocol/wire.h"
+#include "ps/table/shard_set.h"
 
 namespace trireme::ps {
 
@@ -35,6 +36,8 @@ class KeySet {
   int64_t given() const { return given_; }  // keys
   int64_t dim() const { return dim_; }
   std::span<const SlotKeys> slots() const { return slots_; }  // those that have a key, ascending
+  // The slot of each virtual shard, as it was split.
+  std::span<const int> slot_of_shard() const { return slot_of_shard_; }
 
   // Rows in the order of the slot's keys: repeated ones added, in the order in which they were
   // given. `gathered` is [slot.count(), dim].
@@ -47,12 +50,20 @@ class KeySet {
   int table_ = 0;
   int64_t given_ = 0, dim_ = 0;
   std::vector<SlotKeys> slots_;
+  std::vector<int> slot_of_shard_;
 };
 
 // Throws Error{kInvalidArgument} for a negative key, or one that a dense table does not have.
 std::shared_ptr<const KeySet> make_key_set(int table, const TableSpec& spec,
                                            std::span<const int64_t> keys, const ShardMap& shards,
                                            std::span<const int> slot_of_shard);
+// The same keys, when shards have moved.
+std::shared_ptr<const KeySet> split_anew(const KeySet& set, const TableSpec& spec,
+                                         const ShardMap& shards,
+                                         std::span<const int> slot_of_shard);
+// Of a slot's keys, those in some shards. `kept`: which ones, by their place.
+SlotKeys keys_in(const SlotKeys& keys, int table, const ShardMap& shards, const ShardSet& wanted,
+                 std::vector<uint32_t>& kept);
 // All rows of a dense table.
 std::shared_ptr<const KeySet> make_full_key_set(int table, const TableSpec& spec,
                                                 const ShardMap& shards,

@@ -40,6 +40,12 @@ class Operation {
     return lease_;
   }
 
+  // A part became `more` parts more.
+  void add_parts(int more) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    parts_ += more;
+  }
+
   void finish_part(std::unique_ptr<Error> error) EXCLUDES(mutex_) {
     std::shared_ptr<const void> last;  // let go of without the lock
     {

@@ -81,7 +81,7 @@ class PsClient::Impl {
         view_(directory_.wait_for_view(1, options_.timeout)),
         full_sets_(options_.tables.size()) {
     start_courier();
-    transfers_ = std::make_unique<Transfers>(options_, *courier_, slots());
+    transfers_ = std::make_unique<Transfers>(options_, shards_, *courier_, slots());
     has_transfers_ = true;
     try {
       courier_->wait_until_ready(options_.timeout);
@@ -96,7 +96,7 @@ class PsClient::Impl {
   Transfers& transfers() { return *transfers_; }
 
   std::shared_ptr<const KeySet> prepare(int table, std::span<const int64_t> keys) const {
-    return make_key_set(table, spec(table), keys, shards_, view_.slot_of_shard);
+    return make_key_set(table, spec(table), keys, shards_, courier_->slot_of_shard());
   }
 
   std::shared_ptr<const KeySet> all_keys(int table) {
@@ -105,14 +105,14 @@ class PsClient::Impl {
     if (!spec(table).is_dense()) {
       throw invalid_argument("table \"", spec(table).name, "\" is sparse: it has no last key");
     }
-    if (set == nullptr) {
-      set = make_full_key_set(table, spec(table), shards_, view_.slot_of_shard);
+    const std::vector<int> now = courier_->slot_of_shard();
+    if (set == nullptr || !std::ranges::equal(set->slot_of_shard(), now)) {
+      set = make_full_key_set(table, spec(table), shards_, now);
     }
     return set;
   }
 
-  std::vector<int64_t> snapshots(int64_t id) EXCLUDES(mutex_) {
-    if (id == 0) return {};
+  Transfers::Snapshot snapshot(int64_t id) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     const auto found = snapshots_.find(id);
     if (found == snapshots_.end()) throw invalid_argument("snapshot ", id, " is not open");
@@ -136,26 +136,37 @@ class PsClient::Impl {
   int64_t open_snapshot() {
     proto::ControlRequest request;
     request.mutable_open_snapshot();
-    std::vector<int64_t> ids;
-    for (const auto& answer : ask_all("opening a snapshot", request, false)) {
-      ids.push_back(answer.snapshot());
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    for (;;) {
+      Transfers::Snapshot snapshot;
+      const auto answers = ask_all("opening a snapshot", request, false);
+      for (const auto& answer : answers) snapshot.ids.push_back(answer.snapshot());
+      snapshot.slot_of_shard = slots_of(answers);
+      if (!snapshot.slot_of_shard.empty()) {
+        MutexLock lock(mutex_);
+        snapshots_[++last_snapshot_] = std::move(snapshot);
+        return last_snapshot_;
+      }
+      // A shard was on its way from one to the other meanwhile.
+      close(snapshot.ids);
+      require_before(deadline, "a snapshot");
     }
-    MutexLock lock(mutex_);
-    snapshots_[++last_snapshot_] = std::move(ids);
-    return last_snapshot_;
   }
 
-  void close_snapshot(int64_t snapshot) {
-    const std::vector<int64_t> ids = snapshots(snapshot);
+  void close(const std::vector<int64_t>& ids) {
     ask_each("closing a snapshot", false, [&](int slot, proto::ControlRequest& request) {
       request.mutable_close_snapshot()->set_snapshot(ids[static_cast<size_t>(slot)]);
     });
+  }
+
+  void close_snapshot(int64_t snapshot) {
+    close(this->snapshot(snapshot).ids);
     MutexLock lock(mutex_);
     snapshots_.erase(snapshot);
   }
 
   int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since) {
-    const std::vector<int64_t> ids = snapshots(snapshot);
+    const std::vector<int64_t> ids = this->snapshot(snapshot).ids;
     const auto answers =
         ask_each("saving a snapshot", false, [&](int slot, proto::ControlRequest& request) {
           proto::SaveSnapshot* save = request.mutable_save_snapshot();
@@ -179,7 +190,11 @@ class PsClient::Impl {
     }
     proto::ControlRequest request;
     request.mutable_restore_snapshot()->set_prefix(prefix);
-    ask_all("restoring a snapshot", request, false);
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    // Again, when a shard was on its way from one to the other meanwhile.
+    while (slots_of(ask_all("restoring a snapshot", request, false)).empty()) {
+      require_before(deadline, "a checkpoint that is restored");
+    }
   }
 
   void evict() {
@@ -195,6 +210,29 @@ class PsClient::Impl {
   std::string status();
 
  private:
+  // The slot that has each virtual shard, by what each of them says that it has; empty: there is
+  // one that is in none of them, or in two.
+  std::vector<int> slots_of(const std::vector<proto::ControlAnswer>& answers) const {
+    std::vector<int> slot_of_shard(kVirtualShards, -1);
+    for (size_t slot = 0; slot < answers.size(); ++slot) {
+      const ShardSet shards(answers[slot].shards());
+      for (size_t shard = 0; shard < shards.size(); ++shard) {
+        if (!shards[shard]) continue;
+        if (slot_of_shard[shard] >= 0) return {};
+        slot_of_shard[shard] = static_cast<int>(slot);
+      }
+    }
+    if (std::ranges::find(slot_of_shard, -1) != slot_of_shard.end()) return {};
+    return slot_of_shard;
+  }
+  void require_before(std::chrono::steady_clock::time_point deadline,
+                      const std::string& what) const {
+    if (std::chrono::steady_clock::now() < deadline) return;
+    throw Error(ErrorCode::kDeadlineExceeded,
+                str_cat("virtual shards have been moving for ", options_.timeout.count() / 1000.0,
+                        " s: ", what, " would not have each of them once"));
+  }
+
   int slots() const { return static_cast<int>(view_.slots.size()); }
   const TableSpec& spec(int table) const {
     TRIREME_CHECK(table >= 0 && static_cast<size_t>(table) < options_.tables.size(), "table ",
@@ -219,7 +257,10 @@ class PsClient::Impl {
             .on_lost =
                 [this](const Error& error) {
                   MutexLock lock(view_mutex_);
-                  if (courier_ != nullptr) courier_->fail(error);
+                  // For a worker that works it is no end of the job.
+                  const bool is_over = error.code() == ErrorCode::kCancelled;
+                  if (courier_ == nullptr) return;
+                  courier_->fail(is_over ? Error(ErrorCode::kUnavailable, error.what()) : error);
                 }};
   }
 
@@ -235,7 +276,7 @@ class PsClient::Impl {
       // One that comes back from a snapshot hears at once for which pushes it need not wait: this
       // worker may be waiting for the others, and have nothing to pull or push.
       return control_message(options_, slot, destination, setup_,
-                             transfers_->acknowledged_step(slot));
+                             has_transfers_ ? transfers_->acknowledged_step() : 0);
     };
     options.on_setup = [this](int slot, const SlotEntry& entry, const Message& answer) {
       note_setup(slot, entry, answer);
@@ -296,11 +337,11 @@ class PsClient::Impl {
   std::unique_ptr<Transfers> transfers_;
   std::atomic<bool> has_transfers_{false};
   DirectoryClient directory_;
-  const ServerView view_;  // the first: how many slots there are, and which shards they hold
+  const ServerView view_;  // the first: how many slots there are
 
   Mutex mutex_;
   std::vector<std::shared_ptr<const KeySet>> full_sets_ GUARDED_BY(mutex_);
-  std::map<int64_t, std::vector<int64_t>> snapshots_ GUARDED_BY(mutex_);  // ids by slot
+  std::map<int64_t, Transfers::Snapshot> snapshots_ GUARDED_BY(mutex_);
   int64_t last_snapshot_ GUARDED_BY(mutex_) = 0;
 };
 
@@ -320,6 +361,7 @@ void PsClient::Impl::assign(int table, std::span<const float> values, bool repla
       std::max<int64_t>(1, kMostBytes / (dim * static_cast<int64_t>(sizeof(float))));
   std::vector<proto::ControlRequest> requests;
   std::vector<int> slots;
+  std::vector<ShardSet> shards;
   for (const SlotKeys& keys : set->slots()) {
     std::vector<float> rows(static_cast<size_t>(keys.count() * dim));
     set->gather(keys, padded.data(), rows.data());
@@ -331,13 +373,23 @@ void PsClient::Impl::assign(int table, std::span<const float> values, bool repla
       assign->mutable_keys()->Add(keys.keys.begin() + begin, keys.keys.begin() + begin + count);
       assign->set_rows(rows.data() + begin * dim, static_cast<size_t>(count * dim) * sizeof(float));
       assign->set_replace(replace);
+      ShardSet& touched = shards.emplace_back();
+      for (const int64_t key : assign->keys()) {
+        touched.set(static_cast<size_t>(shards_.shard_of(table, key)));
+      }
     }
   }
   std::vector<ControlCall> calls;
   for (size_t i = 0; i < requests.size(); ++i) {
-    calls.push_back({.slot = slots[i], .request = &requests[i]});
+    calls.push_back({.slot = slots[i], .request = &requests[i], .shards = shards[i]});
   }
-  ask(*courier_, options_, str_cat("assigning table \"", table_spec.name, "\""), calls, true);
+  try {
+    ask(*courier_, options_, str_cat("assigning table \"", table_spec.name, "\""), calls, true);
+  } catch (const Error&) {
+    if (std::ranges::equal(set->slot_of_shard(), courier_->slot_of_shard())) throw;
+    // Shards have moved: once more where they are now, which changes nothing that is done already.
+    assign(table, values, replace);
+  }
 }
 
 std::string PsClient::Impl::status() {
@@ -392,7 +444,12 @@ void PsClient::pull(int64_t step, std::span<const TableKeys> tables, std::span<f
 void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
                           std::span<float* const> rows,
                           std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot) {
-  impl_->transfers().pull(step, tables, rows, impl_->snapshots(snapshot), std::move(done));
+  if (snapshot == 0) {
+    impl_->transfers().pull(step, tables, rows, nullptr, std::move(done));
+  } else {
+    const Transfers::Snapshot open = impl_->snapshot(snapshot);
+    impl_->transfers().pull(step, tables, rows, &open, std::move(done));
+  }
 }
 
 void PsClient::push(int64_t step, int part, int parts, double learning_rate,

@@ -1,5 +1,5 @@
-// What a worker remembers of one slot: which lists of keys it has been sent, and which of this
-// worker's pushes it has acknowledged.
+// What a worker remembers of one slot, or of all: which lists of keys it has been sent, and which
+// of this worker's pushes were acknowledged.
 //
 // Any thread.
 #pragma once

@@ -19,6 +19,14 @@ void append(std::vector<std::byte>& bytes, const Header& header) {
   std::memcpy(bytes.data() + at, &header, sizeof(header));
 }
 
+uint64_t shards_in(int slot, std::span<const int> slot_of_shard) {
+  ShardSet shards;
+  for (size_t shard = 0; shard < slot_of_shard.size(); ++shard) {
+    if (slot_of_shard[shard] == slot) shards.set(shard);
+  }
+  return shards.to_ullong();
+}
+
 void add_padding(OutMessage& message, size_t bytes) {
   const size_t missing = (kAlignment - bytes % kAlignment) % kAlignment;
   if (missing > 0) message.pieces.push_back({nullptr, std::span(kPadding, missing)});
@@ -26,18 +34,98 @@ void add_padding(OutMessage& message, size_t bytes) {
 
 }  // namespace
 
-Transfers::Transfers(const PsClientOptions& options, Courier& courier, int slots)
-    : options_(options), courier_(courier), memories_(static_cast<size_t>(slots)) {
+Transfers::Transfers(const PsClientOptions& options, const ShardMap& shards, Courier& courier,
+                     int slots)
+    : options_(options), shards_(shards), courier_(courier), memories_(static_cast<size_t>(slots)) {
   if (options.cache_staleness > 0) cache_.emplace(options.cache_staleness);
 }
 
-Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle, std::string what) const {
-  return {.slot = bundle->header.slot,
-          .what = std::move(what),
-          .make = [this, bundle](const Destination& to) { return make(*bundle, to); },
-          .deadline = Clock::now() + options_.timeout,
-          .resend_after = options_.resend_after,
-          .done = nullptr};
+Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
+  Parcel parcel{.slot = bundle->header.slot,
+                .what = bundle->what,
+                .make = [this, bundle](const Destination& to) { return make(*bundle, to); },
+                .deadline = bundle->deadline,
+                .resend_after = options_.resend_after,
+                .done =
+                    [this, bundle](const Message& answer, std::unique_ptr<Error> error) {
+                      finish(bundle, answer, std::move(error));
+                    }};
+  // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
+  if (bundle->header.kind == RequestKind::kPull) parcel.resend_after *= 2;
+  if (bundle->header.snapshot != 0) return parcel;
+  parcel.shards = ShardSet(bundle->header.shards);
+  parcel.split = [this, bundle](std::span<const int> slot_of_shard) {
+    return split(*bundle, slot_of_shard);
+  };
+  return parcel;
+}
+
+// The same, when shards have moved: to each slot what is there now. An attempt that is under way
+// may still be taken: each shard knows what it has.
+std::vector<Parcel> Transfers::split(Bundle& bundle, std::span<const int> slot_of_shard) {
+  const RequestHeader& header = bundle.header;
+  const bool is_push = header.kind == RequestKind::kPush;
+  const ShardSet shards(header.shards);
+  std::map<int, ShardSet> by_slot;
+  if (is_push) by_slot[header.slot] = {};  // it counts steps by what it hears
+  for (size_t shard = 0; shard < slot_of_shard.size(); ++shard) {
+    if (shards[shard]) by_slot[slot_of_shard[shard]].set(shard);
+  }
+  std::vector<std::shared_ptr<Bundle>> made;
+  {
+    MutexLock lock(bundle.mutex);
+    if (bundle.finished) return {};
+    for (const auto& [slot, its] : by_slot) {
+      auto part = std::make_shared<Bundle>();
+      for (const Part& whole : bundle.parts) {
+        Part some = part_of(whole, its, header.row_type);
+        if (some.keys->count() > 0) part->parts.push_back(std::move(some));
+      }
+      if (part->parts.empty() && !is_push) continue;
+      part->header = header;
+      part->header.slot = slot;
+      part->header.shards = its.to_ullong();
+      part->header.section_count = static_cast<uint32_t>(part->parts.size());
+      part->operation = bundle.operation;
+      part->what = bundle.what;
+      part->deadline = bundle.deadline;
+      part->counts = bundle.counts && slot == header.slot;
+      part->dropped = bundle.dropped;
+      made.push_back(std::move(part));
+    }
+    bundle.finished = true;
+    for (Part& part : bundle.parts) part.rows = {};
+  }
+  bundle.operation->add_parts(static_cast<int>(made.size()) - 1);
+  std::vector<Parcel> parcels;
+  for (const auto& part : made) parcels.push_back(parcel(part));
+  return parcels;
+}
+
+Transfers::Part Transfers::part_of(const Part& part, const ShardSet& shards, RowType type) const {
+  // Rows that the cache had come anew: they would have been put in place with the others.
+  const SlotKeys& all = part.staged != nullptr ? *part.staged->keys : *part.keys;
+  std::vector<uint32_t> kept;
+  Part some{.set = part.set, .target = part.target};
+  some.own = std::make_shared<SlotKeys>(keys_in(all, part.set->table(), shards_, shards, kept));
+  some.keys = some.own.get();
+  if (part.rows.bytes.empty()) return some;
+  const size_t each = row_bytes(type, part.set->dim());
+  std::vector<std::byte> rows;
+  rows.reserve(kept.size() * each);
+  for (const uint32_t place : kept) {
+    const auto row = part.rows.bytes.subspan(place * each, each);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  some.rows = own(std::move(rows));
+  return some;
+}
+
+std::shared_ptr<const KeySet> Transfers::at(const std::shared_ptr<const KeySet>& set,
+                                            std::span<const int> slot_of_shard) const {
+  if (std::ranges::equal(set->slot_of_shard(), slot_of_shard)) return set;
+  return split_anew(*set, options_.tables[static_cast<size_t>(set->table())], shards_,
+                    slot_of_shard);
 }
 
 OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const {
@@ -45,7 +133,7 @@ OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const
   bundle.epoch = destination.epoch;
   RequestHeader header = bundle.header;
   header.view = destination.view;
-  header.acknowledged_step = memory.acknowledged_step();
+  header.acknowledged_step = pushed_.acknowledged_step();
   if (header.kind == RequestKind::kPull && header.step > 0) {
     // Rows of a step that is over are no claim about later ones.
     header.acknowledged_step = std::min(header.acknowledged_step, header.step - 1);
@@ -65,8 +153,9 @@ OutMessage Transfers::make(Bundle& bundle, const Destination& destination) const
                                 .dim = part.set->dim()});
     if (has_keys) {
       message.pieces.push_back(own(std::exchange(bytes, {})));
-      const auto owner = part.staged != nullptr ? std::shared_ptr<const void>(part.staged)
-                                                : std::shared_ptr<const void>(part.set);
+      const auto owner = part.own != nullptr      ? std::shared_ptr<const void>(part.own)
+                         : part.staged != nullptr ? std::shared_ptr<const void>(part.staged)
+                                                  : std::shared_ptr<const void>(part.set);
       message.pieces.push_back({owner, std::as_bytes(std::span(part.keys->keys))});
     }
     if (part.rows.bytes.empty()) continue;
@@ -97,7 +186,9 @@ void Transfers::finish(const std::shared_ptr<Bundle>& bundle, const Message& mes
       std::vector<uint64_t> lists;
       for (const Part& part : bundle->parts) lists.push_back(part.keys->list_id);
       memory.learned_lists(bundle->epoch, lists);
-      if (!is_pull) memory.acknowledged(bundle->header.step, bundle->header.parts);
+      if (!is_pull && bundle->counts) {
+        memory.acknowledged(bundle->header.step, bundle->header.parts);
+      }
       if (answer.header.code == AnswerCode::kDropped && !bundle->dropped->exchange(true)) {
         ++dropped_;
       }
@@ -155,15 +246,18 @@ std::shared_ptr<const Transfers::Staged> Transfers::stage(const KeySet& set, con
 }
 
 void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
-                     std::span<const int64_t> snapshots, Operation::Done done) {
+                     const Snapshot* snapshot, Operation::Done done) {
   TRIREME_CHECK(tables.size() == rows.size(), tables.size(), " tables, ", rows.size(), " targets");
+  const std::vector<int> slot_of_shard =
+      snapshot != nullptr ? snapshot->slot_of_shard : courier_.slot_of_shard();
   std::map<int, std::shared_ptr<Bundle>> bundles;
   for (size_t i = 0; i < tables.size(); ++i) {
-    const KeySet& set = *tables[i].keys;
-    const bool is_cached = cache_.has_value() && step > 0 && snapshots.empty() &&
+    const auto keys_now = at(tables[i].keys, slot_of_shard);
+    const KeySet& set = *keys_now;
+    const bool is_cached = cache_.has_value() && step > 0 && snapshot == nullptr &&
                            !options_.tables[static_cast<size_t>(set.table())].is_dense();
     for (const SlotKeys& keys : set.slots()) {
-      Part part{.set = tables[i].keys, .keys = &keys, .target = rows[i]};
+      Part part{.set = keys_now, .keys = &keys, .target = rows[i]};
       if (is_cached) {
         part.staged = stage(set, keys, step);
         part.keys = &part.staged->missing;
@@ -185,34 +279,30 @@ void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<
       std::make_shared<Operation>(static_cast<int>(bundles.size()), std::move(done));
   for (auto& [slot, bundle] : bundles) {
     bundle->operation = operation;
-    bundle->header = {.kind = RequestKind::kPull,
-                      .slot = slot,
-                      .worker = options_.worker,
-                      .section_count = static_cast<uint32_t>(bundle->parts.size()),
-                      .incarnation = options_.incarnation,
-                      .step = step,
-                      .row_type = options_.pull_type,
-                      .snapshot = snapshots.empty() ? 0 : snapshots[static_cast<size_t>(slot)]};
-    Parcel parcel = this->parcel(bundle, str_cat("pull of step ", step));
-    // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
-    parcel.resend_after *= 2;
-    parcel.done = [this, bundle = bundle](const Message& answer, std::unique_ptr<Error> error) {
-      finish(bundle, answer, std::move(error));
-    };
-    courier_.send(std::move(parcel));
+    bundle->header = {
+        .kind = RequestKind::kPull,
+        .slot = slot,
+        .worker = options_.worker,
+        .section_count = static_cast<uint32_t>(bundle->parts.size()),
+        .incarnation = options_.incarnation,
+        .step = step,
+        .row_type = options_.pull_type,
+        .snapshot = snapshot == nullptr ? 0 : snapshot->ids[static_cast<size_t>(slot)],
+        .shards = shards_in(slot, slot_of_shard)};
+    bundle->what = str_cat("pull of step ", step);
+    bundle->deadline = Clock::now() + options_.timeout;
+    courier_.send(parcel(bundle));
   }
 }
 
 // Where rounding errors of these rows are kept: dense tables that are pushed as a whole only. Rows
 // of sparse ones come too seldom to be worth as much memory again as the table has.
-float* Transfers::residual(const SlotKeys& keys, const KeySet& set) {
+std::vector<float>* Transfers::residual(const KeySet& set) {
   const TableSpec& spec = options_.tables[static_cast<size_t>(set.table())];
-  const bool is_run =
-      keys.is_contiguous() && keys.keys.back() - keys.keys.front() + 1 == keys.count();
-  if (!spec.is_dense() || !is_run) return nullptr;
+  if (!spec.is_dense() || set.given() != spec.rows) return nullptr;
   std::vector<float>& residual = residuals_[set.table()];
   residual.resize(static_cast<size_t>(spec.rows * spec.dim));
-  return residual.data() + keys.keys.front() * spec.dim;
+  return &residual;
 }
 
 Message Transfers::encode(const SlotKeys& keys, const KeySet& set, const float* rows,
@@ -233,11 +323,19 @@ Message Transfers::encode(const SlotKeys& keys, const KeySet& set, const float* 
   }
   const size_t size = static_cast<size_t>(keys.count()) * row_bytes(options_.push_type, dim);
   const auto wire = buffers_.take(size);
-  float* const residual = this->residual(keys, set);
-  if (residual != nullptr) {
-    encode_rows(options_.push_type, dim, ordered, residual, wire.get());
-  } else {
+  std::vector<float>* const residual = this->residual(set);
+  if (residual == nullptr) {
     encode_rows(options_.push_type, dim, ordered, wire.get());
+    return {wire, {wire.get(), size}};
+  }
+  // Runs of neighbours: one, unless shards have moved.
+  const size_t each = row_bytes(options_.push_type, dim);
+  const auto width = static_cast<size_t>(dim);
+  for (size_t begin = 0, end = 0; begin < keys.keys.size(); begin = end) {
+    for (end = begin + 1; end < keys.keys.size() && keys.keys[end] == keys.keys[end - 1] + 1;)
+      ++end;
+    encode_rows(options_.push_type, dim, ordered.subspan(begin * width, (end - begin) * width),
+                residual->data() + keys.keys[begin] * dim, wire.get() + begin * each);
   }
   return {wire, {wire.get(), size}};
 }
@@ -248,7 +346,13 @@ void Transfers::push(int64_t step, int part, int parts, double learning_rate,
                 parts);
   // Every slot hears of every push, also of one that has nothing for it: it counts steps by them.
   const int slots = static_cast<int>(memories_.size());
-  const auto operation = std::make_shared<Operation>(slots, std::move(done));
+  const std::vector<int> slot_of_shard = courier_.slot_of_shard();
+  pushed_.pushing(step);
+  const auto operation = std::make_shared<Operation>(
+      slots, [this, step, parts, done = std::move(done)](std::unique_ptr<Error> error) {
+        if (error == nullptr) pushed_.acknowledged(step, parts);
+        done(std::move(error));
+      });
   const auto dropped = std::make_shared<std::atomic<bool>>(false);
   std::vector<std::shared_ptr<Bundle>> bundles;
   for (int slot = 0; slot < slots; ++slot) {
@@ -258,11 +362,10 @@ void Transfers::push(int64_t step, int part, int parts, double learning_rate,
     bundles.back()->dropped = dropped;
   }
   for (const TableGradients& table : tables) {
-    for (const SlotKeys& keys : table.keys->slots()) {
+    const auto set = at(table.keys, slot_of_shard);
+    for (const SlotKeys& keys : set->slots()) {
       bundles[static_cast<size_t>(keys.slot)]->parts.push_back(
-          {.set = table.keys,
-           .keys = &keys,
-           .rows = encode(keys, *table.keys, table.rows, operation)});
+          {.set = set, .keys = &keys, .rows = encode(keys, *set, table.rows, operation)});
     }
   }
   for (int slot = 0; slot < slots; ++slot) {
@@ -279,12 +382,11 @@ void Transfers::push(int64_t step, int part, int parts, double learning_rate,
         .parts = parts,
         .learning_rate = static_cast<float>(learning_rate),
         .row_type = options_.push_type,
+        .shards = shards_in(slot, slot_of_shard),
     };
-    Parcel parcel = this->parcel(bundle, str_cat("push of step ", step, ", part ", part));
-    parcel.done = [this, bundle](const Message& answer, std::unique_ptr<Error> error) {
-      finish(bundle, answer, std::move(error));
-    };
-    courier_.send(std::move(parcel));
+    bundle->what = str_cat("push of step ", step, ", part ", part);
+    bundle->deadline = Clock::now() + options_.timeout;
+    courier_.send(parcel(bundle));
   }
 }
 

@@ -26,19 +26,26 @@ namespace trireme::ps {
 
 class Transfers {
  public:
-  // `options` and `courier` outlive it.
-  Transfers(const PsClientOptions& options, Courier& courier, int slots);
+  // A snapshot of all slots: its id in each, and which of them has each virtual shard.
+  struct Snapshot {
+    std::vector<int64_t> ids;
+    std::vector<int> slot_of_shard;
+  };
 
-  // As in PsClient. `snapshots`: of each slot; empty: the rows as they are.
+  // `options` and `courier` outlive it.
+  Transfers(const PsClientOptions& options, const ShardMap& shards, Courier& courier, int slots);
+
+  // As in PsClient. `snapshot`: null: the rows as they are.
   void pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
-            std::span<const int64_t> snapshots, Operation::Done done);
+            const Snapshot* snapshot, Operation::Done done);
   void push(int64_t step, int part, int parts, double learning_rate,
             std::span<const TableGradients> tables, Operation::Done done);
   int64_t dropped_pushes() const { return dropped_.load(std::memory_order_relaxed); }
-  // That a slot has acknowledged all of, as far as this worker pushed them.
+  // That a slot has acknowledged all of, as far as this worker pushed them; that all have.
   int64_t acknowledged_step(int slot) const {
     return memories_[static_cast<size_t>(slot)].acknowledged_step();
   }
+  int64_t acknowledged_step() const { return pushed_.acknowledged_step(); }
 
  private:
   // Of a pull: the rows that this worker had, and where those belong that it asks for.
@@ -51,8 +58,9 @@ class Transfers {
   // One table's share in a message.
   struct Part {
     std::shared_ptr<const KeySet> set;
-    const SlotKeys* keys = nullptr;  // in `set`, or in `staged`
-    float* target = nullptr;         // of a pull: the rows of the whole set
+    const SlotKeys* keys = nullptr;  // in `set`, `staged` or `own`
+    std::shared_ptr<const SlotKeys> own;
+    float* target = nullptr;  // of a pull: the rows of the whole set
     std::shared_ptr<const Staged> staged;
     Message rows;  // of a push
   };
@@ -61,6 +69,10 @@ class Transfers {
     RequestHeader header;
     std::vector<Part> parts;
     std::shared_ptr<Operation> operation;
+    std::string what;  // for messages
+    std::chrono::steady_clock::time_point deadline;
+    // Of a push: the one that each slot hears, not a part that came from another slot's.
+    bool counts = true;
     std::atomic<int64_t> epoch{0};  // that it was sent to last
     // Of a push: set by the first slot that has dropped it.
     std::shared_ptr<std::atomic<bool>> dropped;
@@ -69,7 +81,11 @@ class Transfers {
     bool finished GUARDED_BY(mutex) = false;
   };
 
-  Parcel parcel(const std::shared_ptr<Bundle>& bundle, std::string what) const;
+  Parcel parcel(const std::shared_ptr<Bundle>& bundle);
+  std::vector<Parcel> split(Bundle& bundle, std::span<const int> slot_of_shard);
+  Part part_of(const Part& part, const ShardSet& shards, RowType type) const;
+  std::shared_ptr<const KeySet> at(const std::shared_ptr<const KeySet>& set,
+                                   std::span<const int> slot_of_shard) const;
   OutMessage make(Bundle& bundle, const Destination& destination) const;
   void finish(const std::shared_ptr<Bundle>& bundle, const Message& message,
               std::unique_ptr<Error> error);
@@ -77,11 +93,13 @@ class Transfers {
   std::shared_ptr<const Staged> stage(const KeySet& set, const SlotKeys& keys, int64_t step);
   Message encode(const SlotKeys& keys, const KeySet& set, const float* rows,
                  const std::shared_ptr<Operation>& operation);
-  float* residual(const SlotKeys& keys, const KeySet& set);
+  std::vector<float>* residual(const KeySet& set);
 
   const PsClientOptions& options_;
+  const ShardMap& shards_;
   Courier& courier_;
   std::vector<SlotMemory> memories_;  // by slot
+  SlotMemory pushed_;                 // to all of them
   std::atomic<int64_t> dropped_{0};
   BufferPool buffers_;
   std::optional<RowCache> cache_;

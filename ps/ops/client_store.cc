@@ -95,8 +95,9 @@ std::shared_ptr<const KeySet> ClientStore::key_set(int table, std::span<const in
 
 ClientStore::Dense& ClientStore::dense(int table) {
   Dense& dense = dense_[static_cast<size_t>(table)];
-  if (dense.keys) return dense;
-  dense.keys = client_->all_keys(table);
+  const bool is_new = dense.keys == nullptr;
+  dense.keys = client_->all_keys(table);  // virtual shards may have moved
+  if (!is_new) return dense;
   const TableSpec& spec = tables()[static_cast<size_t>(table)];
   if (is_padded(spec)) dense.padded.assign(static_cast<size_t>(spec.rows * spec.dim), 0.0F);
   return dense;

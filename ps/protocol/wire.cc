@@ -89,8 +89,8 @@ void check_header(const Cursor& cursor, const RequestHeader& header) {
                 "; use the same version of Trireme everywhere");
   }
   const auto kind = static_cast<uint32_t>(header.kind);
-  if (kind < 1 || kind > 4) {
-    cursor.fail(offsetof(RequestHeader, kind), "expected a kind of request from 1 to 4, found ",
+  if (kind < 1 || kind > 5) {
+    cursor.fail(offsetof(RequestHeader, kind), "expected a kind of request from 1 to 5, found ",
                 kind);
   }
   if (header.slot < 0) {
@@ -283,7 +283,8 @@ Request parse_request(const Message& message, std::span<const TableSpec> tables,
   Request request{.header = cursor.read<RequestHeader>("a request's header")};
   const RequestHeader& header = request.header;
   check_header(cursor, header);
-  if (header.kind == RequestKind::kControl || header.kind == RequestKind::kEntry) {
+  if (header.kind == RequestKind::kControl || header.kind == RequestKind::kEntry ||
+      header.kind == RequestKind::kMove) {
     request.body = cursor.rest();
     return request;
   }

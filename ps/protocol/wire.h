@@ -22,18 +22,22 @@
 namespace trireme::ps {
 
 inline constexpr uint32_t kWireMagic = 0x31535054;  // "TPS1"
-inline constexpr uint32_t kWireVersion = 1;
+inline constexpr uint32_t kWireVersion = 2;
 
 // What a header may say at most, so that sums of it cannot overflow.
 inline constexpr int64_t kMostSteps = int64_t{1} << 40;
 inline constexpr int32_t kMostParts = 1 << 16;  // of a step
 inline constexpr uint64_t kMostSequences = uint64_t{1} << 57;
 
+inline constexpr uint64_t kAllShards = ~uint64_t{0};
+static_assert(kVirtualShards == 64, "a bit each");
+
 enum class RequestKind : uint32_t {
   kPull = 1,     // rows for keys
   kPush = 2,     // gradients; applied once for each (worker, sequence)
   kControl = 3,  // a ControlRequest of proto/ps.proto follows the header
   kEntry = 4,    // an entry of a slot's log for its backup
+  kMove = 5,     // a piece of a virtual shard that moves here, as an entry
 };
 
 enum class RowType : uint32_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kInt8 = 3 };
@@ -56,11 +60,14 @@ struct RequestHeader {
   float learning_rate = 0;
   RowType row_type = RowType::kFloat32;  // of all sections; kPull: wanted for the answer
   int64_t snapshot = 0;                  // kPull: id of an open snapshot; 0: the rows as they are
-  // All parts of this worker's steps up to this one were acknowledged by this slot (kPull, kPush).
+  // All parts of this worker's steps up to this one were acknowledged by all slots (kPull, kPush).
   // After a slot came back from an older snapshot it thus knows for which pushes not to wait.
   int64_t acknowledged_step = 0;
+  // kPush: a bit for each virtual shard that this push is complete for, those without a row of it
+  // included. Each shard counts a push once; one that moves to another slot gets its part there.
+  uint64_t shards = kAllShards;
 };
-static_assert(sizeof(RequestHeader) == 88);
+static_assert(sizeof(RequestHeader) == 96);
 
 struct SectionHeader {
   uint32_t table = 0;
@@ -114,7 +121,7 @@ struct Section {
 struct Request {
   RequestHeader header;
   std::vector<Section> sections;
-  std::span<const std::byte> body;  // kControl, kEntry
+  std::span<const std::byte> body;  // kControl, kEntry, kMove
 };
 
 // Throws Error{kInvalidArgument} that says what was expected and found where: magic, version,

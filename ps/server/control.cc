@@ -64,6 +64,7 @@ void open_snapshot(const ControlContext& context, int worker, const std::shared_
         proto::ControlAnswer answer;
         answer.set_snapshot(cut->id);
         answer.set_step(cut->step);
+        answer.set_shards(cut->shards.to_ullong());
         reply->answer(answer);
       },
       worker);
@@ -89,7 +90,9 @@ void restore_snapshot(const ControlContext& context, const proto::RestoreSnapsho
                       const std::shared_ptr<Reply>& reply) {
   in_background(context, reply, [request](Slot& slot, int, Reply& to) {
     proto::ControlAnswer answer;
-    answer.set_step(restore_checkpoint(slot, request.prefix()));
+    const Restored restored = restore_checkpoint(slot, request.prefix());
+    answer.set_step(restored.step);
+    answer.set_shards(restored.shards.to_ullong());
     answer.set_restored(true);
     to.answer(answer);
   });
@@ -118,6 +121,20 @@ void status(const ControlContext& context, const std::shared_ptr<Reply>& reply) 
       reply->answer(answer);
     });
   });
+}
+
+void load(const Slot& slot, Reply& reply) {
+  proto::ControlAnswer answer;
+  const ShardSet shards = slot.shard_set();
+  for (int shard = 0; shard < kVirtualShards; ++shard) {
+    if (!shards[static_cast<size_t>(shard)]) continue;
+    const ShardLoad& rows = slot.load(shard);
+    proto::ShardRows& to = *answer.add_loads();
+    to.set_shard(shard);
+    to.set_pulled(rows.rows_pulled.load());
+    to.set_pushed(rows.rows_pushed.load());
+  }
+  reply.answer(answer);
 }
 
 void last_sequence(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
@@ -166,6 +183,8 @@ void control(const ControlContext& context, const Request& request,
         return slot.evict(when_done(slot, reply));
       case proto::ControlRequest::kAssign:
         return slot.assign(message.assign().SerializeAsString(), when_done(slot, reply));
+      case proto::ControlRequest::kLoad:
+        return load(slot, *reply);
       case proto::ControlRequest::REQUEST_NOT_SET:
         break;
     }

@@ -1,7 +1,8 @@
 // Where the pushes of synchronous steps wait for those of the other workers.
 //
-// Steps are applied in order, each part as soon as enough workers' contributions are there. Part of
-// a slot's replicated state. One thread at a time.
+// Steps are applied in order, each part as soon as enough workers' contributions are there: by
+// virtual shard, since one that comes from another slot may be a step behind or ahead. Part of a
+// slot's replicated state. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -17,29 +18,42 @@
 
 namespace trireme::ps {
 
+// What of a push counts.
+struct Contribution {
+  std::shared_ptr<const Push> push;
+  ShardSet shards;
+};
+
 class Gate {
  public:
   // `required`: contributions that a part waits for: the workers that are not backup workers.
-  explicit Gate(int required = 0) : required_(required) {}
+  // `shards`: of the slot.
+  explicit Gate(int required = 0, ShardSet shards = ShardSet().set())
+      : required_(required), shards_(shards) {}
 
   // The last step all parts of which went through; nothing before the first push.
   std::optional<int64_t> done() const { return done_; }
 
   // Throws Error{kInvalidArgument} when others cut the step into other parts.
   void check(const RequestHeader& push) const;
-  // False: the part went through without it.
-  bool hold(std::shared_ptr<const Push> push);
+  // False: the part went through without it, at least in one of `shards`.
+  bool hold(std::shared_ptr<const Push> push, const ShardSet& shards);
   // Lets through what is complete: calls `apply` with the contributions of a part, by rank of
-  // worker, one part at a time, in order.
-  using Apply = std::function<void(std::vector<std::shared_ptr<const Push>>)>;
-  void advance(const WorkerLedger& ledger, const Apply& apply);
+  // worker, one part at a time, in order. Shards in `frozen` wait.
+  using Apply = std::function<void(std::vector<Contribution>)>;
+  void advance(const WorkerLedger& ledger, const ShardSet& frozen, const Apply& apply);
 
   // As after a checkpoint of this step: forgets what is held.
   void restart(int64_t step);
 
+  // A shard comes, with the gate of the slot that it was in; null: it is where the others are. What
+  // that gate holds for it comes through hold(). `ledger`: of this slot, which has the shard.
+  void arrive(int shard, const Gate* source, const WorkerLedger& ledger);
+  void leave(int shard);
+
   // "step 12: workers 1, 3" whose contributions are missing for done() to reach `step`.
   std::string missing(int64_t step, const WorkerLedger& ledger) const;
-  void for_each_held(const std::function<void(const std::shared_ptr<const Push>&)>& visit) const;
+  void for_each_held(const std::function<void(const Contribution&)>& visit) const;
 
   void save(proto::SlotState& state) const;
   // What is held comes through hold() again.
@@ -47,13 +61,17 @@ class Gate {
 
  private:
   struct Part {
-    bool applied = false;
-    std::map<int, std::shared_ptr<const Push>> held;  // by worker
+    ShardSet applied;
+    std::map<int, std::vector<Contribution>> held;  // by worker
   };
 
-  int settled(int64_t step, const Part& part, const WorkerLedger& ledger) const;
+  ShardSet settled(int64_t step, const Part& part, const WorkerLedger& ledger) const;
+  bool is_applied(const Part& part) const { return (shards_ & ~part.applied).none(); }
+  static std::vector<Contribution> take(Part& part, const ShardSet& ready);
+  static void forget_empty(Part& part);
 
   int required_;
+  ShardSet shards_;
   std::optional<int64_t> done_;
   std::map<int64_t, std::vector<Part>> steps_;
 };

@@ -13,7 +13,7 @@
 
 #include "core/base/thread_annotations.h"
 #include "ps/protocol/wire.h"
-#include "ps/server/shard_set.h"
+#include "ps/table/shard_set.h"
 #include "ps/table/table_shard.h"
 
 namespace trireme::ps {

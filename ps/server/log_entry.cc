@@ -22,10 +22,10 @@ size_t LogEntry::bytes() const {
   return sum;
 }
 
-OutMessage entry_request(const LogEntry& entry, int slot, int64_t view) {
+OutMessage entry_request(const LogEntry& entry, int slot, int64_t view, RequestKind kind) {
   std::vector<std::byte> head;
   head.reserve(sizeof(RequestHeader) + sizeof(EntryHeader));
-  append(head, RequestHeader{.kind = RequestKind::kEntry, .slot = slot, .view = view});
+  append(head, RequestHeader{.kind = kind, .slot = slot, .view = view});
   EntryHeader header = entry.header;
   header.body_bytes = entry.body.bytes.size();
   append(head, header);

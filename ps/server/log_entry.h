@@ -1,4 +1,5 @@
-// The log of a slot, as it travels from the primary to the backup: kEntry requests.
+// The log of a slot, as it travels from the primary to the backup: kEntry requests. Pieces of a
+// virtual shard that goes to another slot look the same: kMove requests.
 //
 //   RequestHeader | EntryHeader | body, padded to 8 | keys of the body's sections that have none
 //
@@ -23,9 +24,15 @@ enum class EntryKind : uint32_t {
   kClear = 6,    // a Step: all rows go, and what comes is a checkpoint of this step
   kRows = 7,     // a row batch of `table` and `shard`
   kWaiting = 8,  // WaitingKeys of `table` and `shard`
+  // How a virtual shard moves: see shard_mover.h.
+  kFreeze = 9,   // `shard` is about to leave: nothing changes it any more
+  kThaw = 10,    // it stays
+  kLeave = 11,   // it is in another slot now
+  kStage = 12,   // its rows come, as kRows and kWaiting; what was left of an earlier attempt goes
+  kArrive = 13,  // all of them are here; body: a proto::ShardArrival
   // Of the log again, but none of its own: how a new backup gets what came before.
   kState = 16,         // a proto::SlotState; forgets all else
-  kHeld = 17,          // a request that waits in the gate
+  kHeld = 17,          // a request that waits in the gate, for the shards with a bit in `index`
   kShardRows = 18,     // a row batch of `table` and `shard`
   kShardWaiting = 19,  // WaitingKeys of `table` and `shard`
   kShardLoaded = 20,   // all of `shard`: what the log says up to `index` is in it
@@ -57,7 +64,8 @@ struct LogEntry {
 };
 
 // The request that carries it.
-OutMessage entry_request(const LogEntry& entry, int slot, int64_t view);
+OutMessage entry_request(const LogEntry& entry, int slot, int64_t view,
+                         RequestKind kind = RequestKind::kEntry);
 
 // What came. Throws Error{kInvalidArgument} when it is cut short.
 struct ReceivedEntry {

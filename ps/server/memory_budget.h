@@ -16,7 +16,8 @@ class MemoryBudget {
   int64_t limit() const { return limit_; }
   // Of tables, as they have told.
   int64_t used() const { return used_.load(std::memory_order_relaxed); }
-  // Of pushes that were let in and are not applied yet: what they hold and what they may add.
+  // Of pushes that were let in and are not applied yet, what they hold and what they may add; of
+  // what waits to be sent to backups.
   int64_t reserved() const { return reserved_.load(std::memory_order_relaxed); }
   void change_used(int64_t by) { used_.fetch_add(by, std::memory_order_relaxed); }
 

@@ -18,7 +18,7 @@ namespace trireme::ps {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::array kKinds = {"pull", "push", "control", "entry"};
+constexpr std::array kKinds = {"pull", "push", "control", "entry", "move"};
 
 constexpr int64_t kEnoughRows = 1'000;  // a shard
 

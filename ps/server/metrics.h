@@ -52,7 +52,7 @@ class Metrics {
   std::string address() const;  // "host:port"; empty: none
   std::string text() const;
 
-  enum class Kind { kPull, kPush, kControl, kEntry };
+  enum class Kind { kPull, kPush, kControl, kEntry, kMove };
   // Counts a request now, and its answer when it goes through what comes back.
   std::unique_ptr<Responder> count(Kind kind, size_t bytes, std::unique_ptr<Responder> responder);
 

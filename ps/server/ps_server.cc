@@ -95,23 +95,25 @@ PsServer::Impl::Impl(PsServerOptions options)
     : options_(std::move(options)),
       budget_(memory_limit(options_)),
       threads_(std::make_unique<ShardThreads>(thread_count(options_))) {
-  hosts_ = std::make_unique<SlotHosts>(
-      SlotHostsOptions{.server = options_.index,
-                       .incarnation = options_.incarnation,
-                       .secret = options_.secret,
-                       .job_id = options_.job_id,
-                       .snapshot_directory = job_folder(options_),
-                       .snapshot_interval = options_.snapshot_interval,
-                       .threads = *threads_,
-                       .budget = budget_,
-                       .buffers = buffers_,
-                       .background = background_,
-                       .in_sync =
-                           [this](int slot, int64_t epoch, uint64_t incarnation) {
-                             directory_->backup_is_in_sync(slot, epoch, incarnation);
-                           },
-                       .suspect = [this](int server) { directory_->suspect(server); },
-                       .failed = [this](const Error& error) { fail(error); }});
+  hosts_ = std::make_unique<SlotHosts>(SlotHostsOptions{
+      .server = options_.index,
+      .incarnation = options_.incarnation,
+      .secret = options_.secret,
+      .job_id = options_.job_id,
+      .snapshot_directory = job_folder(options_),
+      .snapshot_interval = options_.snapshot_interval,
+      .threads = *threads_,
+      .budget = budget_,
+      .buffers = buffers_,
+      .background = background_,
+      .in_sync =
+          [this](int slot, int64_t epoch, uint64_t incarnation) {
+            directory_->backup_is_in_sync(slot, epoch, incarnation);
+          },
+      .suspect = [this](int server) { directory_->suspect(server); },
+      .shard_moved = [this](int64_t move,
+                            const std::string& error) { directory_->shard_moved(move, error); },
+      .failed = [this](const Error& error) { fail(error); }});
   metrics_ = std::make_unique<Metrics>(options_.index, options_.listen, options_.metrics_port,
                                        [this] { return load(true); });
   RpcServerOptions rpc{.listen = options_.listen,
@@ -138,7 +140,12 @@ PsServer::Impl::Impl(PsServerOptions options)
     changed_.notify_all();
   };
   directory.on_lost = [this](const Error& error) {
-    if (error.code() != ErrorCode::kUnavailable) return fail(error);
+    if (error.code() == ErrorCode::kUnavailable) {
+      return fail(Error(error.code(),
+                        str_cat("parameter server ", options_.index, " has lost the directory of ",
+                                "its job: ", error.what(), "; start it again while the job runs")));
+    }
+    if (error.code() != ErrorCode::kCancelled) return fail(error);
     MutexLock lock(mutex_);
     over_ = true;
     changed_.notify_all();
@@ -175,7 +182,7 @@ void PsServer::Impl::handle(Message message, std::unique_ptr<Responder> responde
     std::memcpy(&header, message.bytes.data(), sizeof(header));
   }
   const auto kind = static_cast<uint32_t>(header.kind);
-  if (kind >= 1 && kind <= 4) {
+  if (kind >= 1 && kind <= 5) {
     responder = metrics_->count(static_cast<Metrics::Kind>(kind - 1), message.bytes.size(),
                                 std::move(responder));
   }
@@ -194,6 +201,17 @@ void PsServer::Impl::handle(Message message, std::unique_ptr<Responder> responde
       } catch (const Error& error) {
         return refuse(error, header, shared.get());
       }
+    }
+    if (header.kind == RequestKind::kMove) {
+      const std::shared_ptr<Responder> shared(std::move(responder));
+      try {
+        if (slot != nullptr) {
+          return hosts_->receive_move(slot, parse_entry(message, request->body), shared);
+        }
+      } catch (const Error& error) {
+        return refuse(error, header, shared.get());
+      }
+      return shared->answer(plain_answer(AnswerCode::kWrongView, hosts_->view_number().load()));
     }
     // One that knows more than this server may know of another primary.
     if (slot == nullptr || header.view > hosts_->view_number().load()) {
@@ -316,8 +334,9 @@ ServerLoad PsServer::Impl::load(bool with_tables) const {
     of.staleness = slot->staleness();
     of.waiting_pulls = slot->waiting_pulls();
     of.backup_lag = present.backup_lag;
+    const ShardSet shards = slot->shard_set();
     for (int shard = 0; shard < kVirtualShards; ++shard) {
-      if (!slot->shard_set()[static_cast<size_t>(shard)]) continue;
+      if (!shards[static_cast<size_t>(shard)]) continue;
       const ShardLoad& rows = slot->load(shard);
       of.shards.push_back({shard, rows.rows_pulled.load(), rows.rows_pushed.load()});
     }

@@ -22,16 +22,17 @@ constexpr size_t kWindowBytes = size_t{32} << 20;
 constexpr size_t kWindowEntries = 256;
 // The next shard's rows are copied when so little is left to be sent.
 constexpr size_t kCatchUpBytes = size_t{16} << 20;
-// A backup that falls behind so far slows the workers down.
-constexpr size_t kMostQueuedBytes = size_t{512} << 20;
+// A backup that falls behind so far slows the workers down; or when what waits for it takes this
+// part of the memory that is left, long before pushes are refused for want of it.
+constexpr int64_t kMostQueuedBytes = int64_t{512} << 20;
+constexpr int64_t kShareOfRoom = 4;
 
 }  // namespace
 
 Replicator::Replicator(Slot& slot, ReplicatorOptions options)
     : slot_(slot), options_(std::move(options)) {
-  for (int shard = kVirtualShards - 1; shard >= 0; --shard) {
-    if (slot.shard_set()[static_cast<size_t>(shard)]) shards_left_.push_back(shard);
-  }
+  // Those that are not here, too: one may be on its way.
+  for (int shard = kVirtualShards - 1; shard >= 0; --shard) shards_left_.push_back(shard);
   slot.attach(*this);
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), str_cat("replica ", slot.index()).c_str());
@@ -61,7 +62,8 @@ void Replicator::send(LogEntry entry) {
   entry.header.position = ++last_position_;
   const size_t bytes = entry.bytes();
   queue_bytes_ += bytes;
-  queue_.push_back({std::move(entry), bytes});
+  queue_.push_back({std::move(entry), bytes,
+                    MemoryBudget::Reservation(slot_.budget(), static_cast<int64_t>(bytes))});
   changed_.notify_all();
 }
 
@@ -206,6 +208,12 @@ void Replicator::report_taken() {
   if (!options_.hold || in_sync_) slot_.backup_has(index, this);
 }
 
+size_t Replicator::most_queued() const {
+  const MemoryBudget& budget = slot_.budget();
+  const int64_t room = std::max<int64_t>(0, budget.limit() - budget.used());
+  return static_cast<size_t>(std::min(kMostQueuedBytes, room / kShareOfRoom));
+}
+
 void Replicator::catch_up() {
   if (in_sync_) return;
   bool exports = false, all_exported = false, far_behind = false;
@@ -215,7 +223,7 @@ void Replicator::catch_up() {
     exports = !exporting_ && !shards_left_.empty() && queue_bytes_ < kCatchUpBytes;
     exporting_ = exporting_ || exports;
     all_exported = !exporting_ && shards_left_.empty();
-    far_behind = queue_bytes_ > kMostQueuedBytes;
+    far_behind = queue_bytes_ > most_queued();
     taken = taken_position_;
   }
   if (exports) {

@@ -55,6 +55,7 @@ class Replicator final : public LogSink {
   struct Outstanding {
     LogEntry entry;
     size_t bytes = 0;
+    MemoryBudget::Reservation memory;
   };
 
   void run();  // thread
@@ -64,6 +65,7 @@ class Replicator final : public LogSink {
   void report_taken() EXCLUDES(mutex_);
   void catch_up() EXCLUDES(mutex_);
   void begin_again() REQUIRES(mutex_);  // with what the backup has not taken
+  size_t most_queued() const;
 
   Slot& slot_;
   const ReplicatorOptions options_;

@@ -1,6 +1,10 @@
 #include "ps/server/restore.h"
 
+#include <filesystem>
+#include <thread>
+
 #include "core/base/logging.h"
+#include "core/io/tensor_bundle.h"
 #include "ps/server/snapshot_file.h"
 
 namespace trireme::ps {
@@ -63,14 +67,37 @@ void load_part(Slot& slot, const JobSetup& setup, const std::string& part, Feed&
                      });
 }
 
+// Keeps shards where they are.
+class Hold {
+ public:
+  explicit Hold(Slot& slot) : slot_(slot) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!slot.begin_restore()) {
+      if (std::chrono::steady_clock::now() >= deadline) {
+        throw Error(ErrorCode::kDeadlineExceeded,
+                    str_cat("slot ", slot.index(), ": a virtual shard has been on its way for ",
+                            kPatience.count(), " s; restore the checkpoint when it is there"));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  ~Hold() { slot_.end_restore(); }
+  Hold(const Hold&) = delete;
+
+ private:
+  static constexpr std::chrono::seconds kPatience{60};
+  Slot& slot_;
+};
+
 }  // namespace
 
-int64_t restore_checkpoint(Slot& slot, const std::string& prefix) {
+Restored restore_checkpoint(Slot& slot, const std::string& prefix) {
   const auto setup = slot.setup();
   if (setup == nullptr) {
     throw not_found("slot ", slot.index(), " has not been told the job's tables: expected a setup ",
                     "before ", prefix, " is restored");
   }
+  const Hold hold(slot);
   const std::vector<std::string> parts = snapshot_parts(prefix);
   const SnapshotHead head = read_snapshot_head(parts.front());
   int64_t step = head.step;
@@ -81,10 +108,41 @@ int64_t restore_checkpoint(Slot& slot, const std::string& prefix) {
   slot.clear(step, head.changed_since >= 0, feed.begin());
   for (const std::string& part : parts) load_part(slot, *setup, part, feed);
   feed.finish();
-  return step;
+  return {step, slot.shard_set()};
 }
 
-bool restore_newest(Slot& slot, const std::string& directory) {
+namespace {
+
+// Shards that came after the last snapshot.
+void restore_arrivals(Slot& slot, const std::string& directory, const ShardSet& shards) {
+  const ShardSet missing = shards & ~slot.shard_set();
+  for (int shard = 0; shard < kVirtualShards; ++shard) {
+    const std::string bundle = arrival_bundle(directory, slot.index(), shard);
+    if (!missing[static_cast<size_t>(shard)] || !std::filesystem::exists(io::index_path(bundle))) {
+      continue;
+    }
+    const auto setup = slot.setup();
+    if (setup == nullptr) return;
+    const SnapshotHead head = read_snapshot_head(bundle);
+    Feed feed(slot);
+    slot.load_arrival({.header = {.kind = EntryKind::kStage, .shard = shard}, .body = {}},
+                      feed.begin());
+    read_snapshot_rows(bundle, *setup, only(shard),
+                       [&](EntryKind kind, int number, int table, Message batch) {
+                         slot.load_rows(kind, number, table, std::move(batch), feed.begin());
+                       });
+    slot.load_arrival({.header = {.kind = EntryKind::kArrive, .shard = shard},
+                       .body = bytes_of(std::string_view(head.state))},
+                      feed.begin());
+    feed.finish();
+    log_warning(str_cat("slot ", slot.index(), ": virtual shard ", shard,
+                        " begins as it was when it came from another slot"));
+  }
+}
+
+}  // namespace
+
+bool restore_newest(Slot& slot, const std::string& directory, const ShardSet& shards) {
   const std::string bundle = directory.empty() ? "" : newest_snapshot(directory, slot.index());
   if (bundle.empty()) {
     slot.restore_state("", false);
@@ -98,6 +156,7 @@ bool restore_newest(Slot& slot, const std::string& directory) {
   Feed feed(slot);
   if (const auto setup = slot.setup()) load_part(slot, *setup, bundle, feed);
   feed.finish();
+  restore_arrivals(slot, directory, shards);
   log_warning(str_cat("slot ", slot.index(), " begins from its snapshot ", bundle, ", of step ",
                       head.step));
   return true;

@@ -10,12 +10,18 @@
 namespace trireme::ps {
 
 // All parts of PREFIX, written by any number of slots. What the slot has goes first, unless the
-// checkpoint is incremental. Returns its step. Throws as snapshot_file.h says; kUnavailable when
+// checkpoint is incremental. Throws as snapshot_file.h says; kUnavailable when
 // the slot is not the primary any more.
-int64_t restore_checkpoint(Slot& slot, const std::string& prefix);
+struct Restored {
+  int64_t step = 0;
+  ShardSet shards;  // that the slot had then
+};
+Restored restore_checkpoint(Slot& slot, const std::string& prefix);
 
 // Of a slot that begins anew, after promote() or before: its newest snapshot in `directory`, state
 // and all. False: there is none, or the directory's name is empty; the log says so.
-bool restore_newest(Slot& slot, const std::string& directory);
+// `shards`: that the directory says it has. One that came after the snapshot is in a file of its
+// own.
+bool restore_newest(Slot& slot, const std::string& directory, const ShardSet& shards);
 
 }  // namespace trireme::ps

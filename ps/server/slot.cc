@@ -15,11 +15,16 @@ constexpr std::chrono::seconds kEvictInterval{5};
 
 Slot::Slot(SlotOptions options)
     : options_(std::move(options)),
-      shards_(options_.shards, options_.servers, options_.threads, options_.budget,
+      // Any of them may come.
+      shards_(ShardSet().set(), options_.servers, options_.threads, options_.budget,
               options_.failed),
       lists_(kKeyCacheBytes),
       epoch_(options_.epoch),
-      unloaded_(options_.shards) {}
+      owned_(options_.shards),
+      ledger_(0, options_.shards),
+      gate_(0, options_.shards),
+      mapped_(options_.shards),
+      unloaded_(ShardSet().set()) {}
 
 Slot::~Slot() {
   resign();
@@ -103,11 +108,11 @@ void Slot::enter(LogEntry entry, const std::shared_ptr<Ack>& ack, Dispatch& disp
   acknowledge_after(index_, ack);
 }
 
-void Slot::append(LogEntry entry, Done done) {
+void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if (!primary_ && !restoring_) {
+  if ((!primary_ && !restoring_) || (touched & ~(present() & ~frozen_)).any()) {
     dispatch.then([ack] { ack->give_up(); });
     return;
   }
@@ -238,6 +243,10 @@ int64_t Slot::staleness() const {
 bool Slot::is_primary() const {
   MutexLock lock(mutex_);
   return primary_;
+}
+ShardSet Slot::shard_set() const {
+  MutexLock lock(mutex_);
+  return owned_;
 }
 bool Slot::is_complete() const {
   MutexLock lock(mutex_);

@@ -1,6 +1,10 @@
 // A slot: a set of virtual shards and the ordered log of what happens to them; a state machine that
 // two servers can run and stay equal.
 //
+// Shards may come and go; which are here follows from the log. One is served where the directory's
+// view says it is, so a primary that does not know of a move yet, or has not taken back a part in
+// one that failed, answers nobody who is not meant for it.
+//
 // The primary decides what enters the log, under one lock that is held for short; each entry then
 // becomes work for the threads that own its shards, which do it in the log's order. What an entry
 // does depends on the log only, so a backup that applies the same entries has the same rows, knows
@@ -38,7 +42,7 @@ namespace trireme::ps {
 struct SlotOptions {
   int index = 0;
   int64_t epoch = 0;
-  ShardSet shards;
+  ShardSet shards;  // at first
   int servers = 1;
   ShardThreads& threads;
   MemoryBudget& budget;
@@ -55,10 +59,11 @@ class LogSink {
   virtual void send(LogEntry entry) = 0;
 };
 
-// The rows of all shards at one place of the log. `tables[shard][table]`; null: not this slot's.
+// The rows of `shards` at one place of the log. `tables[shard][table]`; empty: not in it.
 struct Cut {
   int64_t id = 0;
   int64_t step = 0;
+  ShardSet shards;
   std::string state;  // a proto::SlotState
   std::shared_ptr<const JobSetup> setup;
   std::vector<std::vector<const TableShard::Snapshot*>> tables;
@@ -77,9 +82,10 @@ class Slot {
   Slot(const Slot&) = delete;
 
   int index() const { return options_.index; }
-  const ShardSet& shard_set() const { return options_.shards; }
+  ShardSet shard_set() const EXCLUDES(mutex_);
   std::shared_ptr<const JobSetup> setup() const EXCLUDES(mutex_);  // null: none yet
   const ShardLoad& load(int shard) const { return shards_.load(shard); }
+  MemoryBudget& budget() const { return options_.budget; }
 
   // From now on it answers workers; until then, and after resign(), they get kWrongView.
   void promote(int64_t epoch) EXCLUDES(mutex_);
@@ -129,6 +135,26 @@ class Slot {
   // There is no backup any more: what waited for it is acknowledged. `hold`: it waits on, for the
   // sink that is attached next.
   void detach(bool hold = false) EXCLUDES(mutex_);
+  // ---- of the primary: shards that move. See shard_mover.h.
+  struct Arrival {
+    int shard = -1;
+    int64_t move = 0;  // its id
+  };
+  // What the view says: the shards that are this slot's, one that is on its way here or from here
+  // (−1: none). What does not fit in the log's own state leaves, or stays after all.
+  void follow_map(const ShardSet& mapped, const Arrival& arriving, int leaving) EXCLUDES(mutex_);
+  // From the acknowledgement on nothing changes the shard. `done(false)`: not now.
+  void freeze(int shard, Done done) EXCLUDES(mutex_);
+  // Of a frozen shard: what receive_move() of the other slot takes, in this order; empty: it is not
+  // frozen any more. On the shard's thread.
+  void export_move(int shard, std::function<void(std::vector<LogEntry>)> done) EXCLUDES(mutex_);
+  // The rows of a shard that has not arrived yet, as a cut of its own, with `state`. Null: not now.
+  void open_staged(int shard, std::string state,
+                   std::function<void(std::shared_ptr<const Cut>)> done) EXCLUDES(mutex_);
+  // A checkpoint is read: no shard may move. False: one does.
+  bool begin_restore() EXCLUDES(mutex_);
+  void end_restore() EXCLUDES(mutex_);
+
   // The rows of a shard, as kShardRows and kShardLoaded entries; on the shard's thread.
   void export_shard(int shard, std::function<void(std::vector<LogEntry>)> done) EXCLUDES(mutex_);
 
@@ -141,6 +167,13 @@ class Slot {
   // `applied` is called when the shards have done it, also when that was before.
   Receipt apply(const ReceivedEntry& entry, std::function<void()> applied) EXCLUDES(mutex_);
   bool is_complete() const EXCLUDES(mutex_);  // all shards are loaded
+  // The same of a primary, for the pieces of a shard that another slot's primary sends.
+  // Throws Error{kResourceExhausted} when there is no room for it.
+  Receipt receive_move(const ReceivedEntry& entry, Done done) EXCLUDES(mutex_);
+  // A piece from a file, of a slot that is being restored.
+  void load_arrival(LogEntry entry, Done done) EXCLUDES(mutex_) {
+    append(std::move(entry), std::move(done));
+  }
 
   // A snapshot's state, before promote(); then load_rows(). `found`: false when there was none.
   void restore_state(std::string_view serialized_state, bool found) EXCLUDES(mutex_);
@@ -168,6 +201,10 @@ class Slot {
                                   const JobSetup& setup, std::span<const int64_t> more_keys = {});
   bool answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
                     Dispatch& dispatch) REQUIRES(mutex_);
+  void refuse_view(std::unique_ptr<Responder>& responder, Dispatch& dispatch);
+  ShardSet shards_of(const RequestHeader& push) const REQUIRES(mutex_);
+  // Those that this slot has and the view says that it has.
+  ShardSet present() const REQUIRES(mutex_) { return owned_ & mapped_; }
   void order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
   bool admit(const std::shared_ptr<Push>& push, std::unique_ptr<Responder>& responder);
   void pass_lost_steps(const RequestHeader& header, Dispatch& dispatch) REQUIRES(mutex_);
@@ -190,11 +227,18 @@ class Slot {
       REQUIRES(mutex_);
   void advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
       REQUIRES(mutex_);
-  void append(LogEntry entry, Done done) EXCLUDES(mutex_);
+  void do_leave(int shard, int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
+      REQUIRES(mutex_);
+  void hold_again(const std::string& request, const ShardSet& shards) REQUIRES(mutex_);
+  // `touched`: shards that must be here, and free to change.
+  void append(LogEntry entry, Done done, const ShardSet& touched = {}) EXCLUDES(mutex_);
   void replicate(LogEntry entry) REQUIRES(mutex_);
   void acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) REQUIRES(mutex_);
   LogEntry entry_of(EntryKind kind, const Push& push, int64_t index) const;
-  std::string save_state() const REQUIRES(mutex_);
+  // `shards`: that it is of. With what the gate holds, when nobody sends that otherwise.
+  std::string save_state(const ShardSet& shards, bool with_held) const REQUIRES(mutex_);
   void load_state(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
   void note_lost_steps(int64_t step) REQUIRES(mutex_);
 
@@ -214,11 +258,17 @@ class Slot {
 
   // The replicated state.
   int64_t index_ GUARDED_BY(mutex_) = 0;
+  ShardSet owned_ GUARDED_BY(mutex_);
+  ShardSet frozen_ GUARDED_BY(mutex_);  // of these
   WorkerLedger ledger_ GUARDED_BY(mutex_);
   Gate gate_ GUARDED_BY(mutex_);
   int64_t newest_step_ GUARDED_BY(mutex_) = 0;
 
   // Of the primary only.
+  ShardSet mapped_ GUARDED_BY(mutex_);
+  Arrival arriving_ GUARDED_BY(mutex_);
+  int64_t arrival_attempt_ GUARDED_BY(mutex_) = 0, arrival_position_ GUARDED_BY(mutex_) = 0;
+  int restores_ GUARDED_BY(mutex_) = 0;  // that are under way
   std::list<WaitingPull> waiting_ GUARDED_BY(mutex_);
   // What comes before the first step that was pulled, while nothing was pushed.
   std::optional<int64_t> first_pulled_ GUARDED_BY(mutex_);

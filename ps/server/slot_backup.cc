@@ -4,19 +4,29 @@
 #include "core/base/logging.h"
 #include "proto/ps_state.pb.h"
 #include "ps/server/row_batch.h"
+#include "ps/server/shard_pieces.h"
 #include "ps/server/slot.h"
 
 namespace trireme::ps {
 
 // ---- the state besides the rows
 
-std::string Slot::save_state() const {
+std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
   proto::SlotState state;
   if (setup_ != nullptr) state.mutable_setup()->ParseFromString(setup_->bytes);
   ledger_.save(state);
   gate_.save(state);
   state.set_index(index_);
   state.set_newest_step(newest_step_);
+  state.set_has_shards(true);
+  state.set_shards(shards.to_ullong());
+  state.set_frozen((frozen_ & shards).to_ullong());
+  if (with_held) {
+    gate_.for_each_held([&](const Contribution& held) {
+      const auto bytes = part_of_push(*held.push, held.shards, *setup_);
+      state.add_held(bytes.data(), bytes.size());
+    });
+  }
   return state.SerializeAsString();
 }
 
@@ -27,10 +37,13 @@ void Slot::load_state(std::string_view bytes, Dispatch& dispatch) {
                     " bytes that are no such message");
   }
   setup_.reset();
+  owned_ = state.has_shards() ? ShardSet(state.shards()) : options_.shards;
+  frozen_ = ShardSet(state.frozen()) & owned_;
   if (state.has_setup()) {
     do_setup(state.setup().SerializeAsString(), dispatch);
     ledger_.load(state);
     gate_.load(state);
+    for (const std::string& request : state.held()) hold_again(request, owned_);
   }
   index_ = state.index();
   newest_step_ = state.newest_step();
@@ -39,9 +52,10 @@ void Slot::load_state(std::string_view bytes, Dispatch& dispatch) {
 void Slot::restore_state(std::string_view serialized_state, bool found) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if (found) load_state(serialized_state, dispatch);
-  // What was held is not in a snapshot: nobody has been promised that it is applied by itself, its
-  // worker's clock says that nobody waits for it.
+  if (found) {
+    load_state(serialized_state, dispatch);
+    frozen_.reset();
+  }
   restored_step_ = finished();
   restoring_ = true;
   unloaded_.reset();
@@ -77,10 +91,11 @@ void Slot::attach(LogSink& sink) {
   // What came before was acknowledged without this backup, and is in its state when it counts;
   // unless it waits already, for this one as for the one before.
   backup_index_ = waits_for_backup_ ? 0 : index_;
-  replicate(
-      {.header = {.kind = EntryKind::kState, .index = index_}, .body = bytes_of(save_state())});
-  gate_.for_each_held([&](const std::shared_ptr<const Push>& push) {
-    replicate(entry_of(EntryKind::kHeld, *push, 0));
+  replicate({.header = {.kind = EntryKind::kState, .index = index_},
+             .body = bytes_of(save_state(owned_, false))});
+  gate_.for_each_held([&](const Contribution& held) {
+    replicate(
+        entry_of(EntryKind::kHeld, *held.push, static_cast<int64_t>(held.shards.to_ullong())));
   });
 }
 
@@ -125,27 +140,7 @@ void Slot::export_shard(int shard, std::function<void(std::vector<LogEntry>)> do
   MutexLock lock(mutex_);
   // The job comes behind the work of all entries up to this one.
   const auto copy = [entries, index = index_](Shard& from, int number) {
-    for (size_t table = 0; table < from.tables.size(); ++table) {
-      RowBatch batch(from.tables[table]->spec());
-      const auto take = [&] {
-        entries->push_back({.header = {.kind = EntryKind::kShardRows,
-                                       .shard = number,
-                                       .table = static_cast<int64_t>(table)},
-                            .body = batch.take()});
-      };
-      from.tables[table]->for_each([&](const RowView& row) {
-        batch.add(row);
-        if (batch.bytes() >= kBatchBytes) take();
-      });
-      if (!batch.empty()) take();
-      std::vector<WaitingKey> waiting;
-      from.tables[table]->for_each_waiting([&](const WaitingKey& key) { waiting.push_back(key); });
-      if (waiting.empty()) continue;
-      entries->push_back({.header = {.kind = EntryKind::kShardWaiting,
-                                     .shard = number,
-                                     .table = static_cast<int64_t>(table)},
-                          .body = bytes_of(waiting)});
-    }
+    copy_rows(from, number, EntryKind::kShardRows, EntryKind::kShardWaiting, *entries);
     entries->push_back(
         {.header = {.kind = EntryKind::kShardLoaded, .shard = number, .index = index}});
   };
@@ -175,7 +170,7 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
         auto push = make_push(received.body, request, *setup_, received.keys);
         TRIREME_CHECK(push != nullptr, "an entry without its keys");
         if (header.kind == EntryKind::kHeld) {
-          gate_.hold(std::move(push));
+          gate_.hold(std::move(push), ShardSet(static_cast<uint64_t>(header.index)));
           break;
         }
         TRIREME_CHECK(header.index == index_ + 1, "entry ", header.index, " after ", index_);
@@ -209,9 +204,9 @@ void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, D
     add(make_job(shards_, shards, 0, std::move(apply), arrival(ack)), ack, dispatch);
   };
   if (header.kind == EntryKind::kState) {
-    unloaded_ = options_.shards;
+    unloaded_.set();
     lists_.clear();
-    job(options_.shards, [](Shard& shard, int) {
+    job(unloaded_, [](Shard& shard, int) {
       shard.tables.clear();
       shard.deferred.clear();
       shard.loaded = false;

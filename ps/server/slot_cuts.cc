@@ -22,7 +22,8 @@ void Slot::start_cut(Dispatch& dispatch) {
   // Another server that takes over counts from elsewhere.
   cut->id = (epoch_ << 32) + ++cuts_;
   cut->step = finished();
-  cut->state = save_state();
+  cut->shards = present();
+  cut->state = save_state(cut->shards, true);
   cut->setup = setup_;
   cut->tables.resize(kVirtualShards);
   const auto open = [cut](Shard& shard, int number) {
@@ -31,7 +32,7 @@ void Slot::start_cut(Dispatch& dispatch) {
       cut->tables[static_cast<size_t>(number)].push_back(shard.snapshots.back().get());
     }
   };
-  dispatch.add(make_job(shards_, options_.shards, 0, open, [this, cut] {
+  dispatch.add(make_job(shards_, cut->shards, 0, open, [this, cut] {
     std::function<void(std::shared_ptr<const Cut>)> opened;
     bool is_forgotten = false;
     {
@@ -52,9 +53,9 @@ void Slot::start_cut(Dispatch& dispatch) {
 }
 
 void Slot::finish_cut(Dispatch& dispatch) {
+  const ShardSet shards = cut_->shards;
   cut_ = nullptr;
-  dispatch.add(
-      make_job(shards_, options_.shards, 0, [](Shard& shard, int) { shard.snapshots.clear(); }));
+  dispatch.add(make_job(shards_, shards, 0, [](Shard& shard, int) { shard.snapshots.clear(); }));
   if (!cut_queue_.empty()) start_cut(dispatch);
 }
 
@@ -108,9 +109,9 @@ void Slot::statistics(std::function<void(SlotStatistics)> done) {
     }
   };
   Dispatch dispatch(shards_);
-  dispatch.add(make_job(shards_, options_.shards, kReads, gather,
-                        [sums, done = std::move(done)] { done(std::move(sums->statistics)); }));
   MutexLock lock(mutex_);
+  dispatch.add(make_job(shards_, owned_, kReads, gather,
+                        [sums, done = std::move(done)] { done(std::move(sums->statistics)); }));
   dispatch.post();
 }
 

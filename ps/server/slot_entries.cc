@@ -16,10 +16,8 @@ void make_tables(Shard& shard, int number, const JobSetup& setup) {
   }
 }
 
-ShardSet only(int shard) {
-  ShardSet set;
-  if (shard >= 0 && shard < kVirtualShards) set.set(static_cast<size_t>(shard));
-  return set;
+void clear_tables(Shard& shard, int) {
+  for (const auto& table : shard.tables) table->clear();
 }
 
 }  // namespace
@@ -30,7 +28,7 @@ void Slot::add(std::shared_ptr<ShardJob> job, const std::shared_ptr<Ack>& ack, D
 }
 
 void Slot::advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  gate_.advance(ledger_, [&](std::vector<std::shared_ptr<const Push>> contributions) {
+  gate_.advance(ledger_, frozen_, [&](std::vector<Contribution> contributions) {
     add(merge_job(shards_, setup_, std::move(contributions), index, arrival(ack)), ack, dispatch);
   });
 }
@@ -38,10 +36,11 @@ void Slot::advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch
 void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shared_ptr<Ack>& ack,
                       Dispatch& dispatch) {
   const RequestHeader& header = push->header;
-  ledger_.record(header);
+  const ShardSet shards = ledger_.lacking(header, shards_of(header));
+  ledger_.record(header, shards);
   newest_step_ = std::max(newest_step_, header.step);
   if (setup_->any_sync) {
-    const bool held = gate_.hold(push);
+    const bool held = gate_.hold(push, shards);
     const bool has_sync = std::ranges::any_of(push->sections, [&](const Push::Section& section) {
       return setup_->mode(section.list->table) == Mode::kSync;
     });
@@ -49,17 +48,18 @@ void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shar
     if (!held && has_sync) ledger_.mark_dropped(header);
     advance_gate(index, ack, dispatch);
   }
-  if (auto job = push_job(shards_, setup_, std::move(push), index, arrival(ack))) {
+  if (auto job = push_job(shards_, setup_, std::move(push), shards, index, arrival(ack))) {
     add(std::move(job), ack, dispatch);
   }
 }
 
 void Slot::do_setup(std::string_view bytes, Dispatch& dispatch) {
   setup_ = std::make_shared<const JobSetup>(bytes);
-  ledger_ = WorkerLedger(setup_->workers);
-  gate_ = Gate(setup_->required());
-  // Not an entry's work: rows that a catching-up backup gets need the tables at once.
-  dispatch.add(make_job(shards_, options_.shards, 0, [setup = setup_](Shard& shard, int number) {
+  ledger_ = WorkerLedger(setup_->workers, owned_);
+  gate_ = Gate(setup_->required(), owned_);
+  // Not an entry's work: rows that a catching-up backup gets need the tables at once. Of all
+  // shards: any of them may come.
+  dispatch.add(make_job(shards_, ShardSet().set(), 0, [setup = setup_](Shard& shard, int number) {
     if (shard.tables.empty()) make_tables(shard, number, *setup);
   }));
 }
@@ -73,7 +73,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
     case EntryKind::kSetup:
       return do_setup(body_text(entry.body), dispatch);
     case EntryKind::kEvict:
-      return job(options_.shards, [evict = step_of(entry.body)](Shard& shard, int) {
+      return job(owned_ & ~frozen_, [evict = step_of(entry.body)](Shard& shard, int) {
         for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
       });
     case EntryKind::kClock: {
@@ -87,10 +87,20 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
       gate_.restart(clear.step);
       newest_step_ = clear.step;
       if (clear.flag != 0) return;
-      return job(options_.shards, [](Shard& shard, int) {
-        for (const auto& table : shard.tables) table->clear();
-      });
+      return job(owned_, clear_tables);
     }
+    case EntryKind::kFreeze:
+      frozen_ |= only(header.shard);
+      return;
+    case EntryKind::kThaw:
+      frozen_ &= ~only(header.shard);
+      return advance_gate(header.index, ack, dispatch);
+    case EntryKind::kLeave:
+    case EntryKind::kStage:
+      job(only(header.shard), clear_tables);
+      return do_leave(header.shard, header.index, ack, dispatch);
+    case EntryKind::kArrive:
+      return do_arrive(entry, ack, dispatch);
     case EntryKind::kRows:
       return job(only(header.shard),
                  [body = entry.body, table = static_cast<size_t>(header.table)](Shard& shard, int) {
@@ -130,18 +140,15 @@ void Slot::assign(std::string_view serialized_assign, Done done) {
                            assign.keys_size(), " rows of dimension ", spec.dim, ", found ",
                            assign.rows().size());
   }
+  ShardSet touched;
   for (const int64_t key : assign.keys()) {
     if (key < 0 || (spec.is_dense() && key >= spec.rows)) {
       throw invalid_argument("table \"", spec.name, "\": there is no key ", key);
     }
-    const int shard = setup->shards.shard_of(assign.table(), key);
-    if (!options_.shards[static_cast<size_t>(shard)]) {
-      throw invalid_argument("table \"", spec.name, "\": key ", key, " belongs to virtual shard ",
-                             shard, ", which is not in slot ", options_.index);
-    }
+    touched.set(static_cast<size_t>(setup->shards.shard_of(assign.table(), key)));
   }
   append({.header = {.kind = EntryKind::kAssign}, .body = bytes_of(serialized_assign)},
-         std::move(done));
+         std::move(done), touched);
 }
 
 void Slot::do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {

@@ -42,14 +42,10 @@ void SlotHosts::follow_slot(int index) {
 SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
   Host& host = hosts_[index];
   if (host.slot != nullptr) return host;
-  ShardSet shards;
-  for (size_t shard = 0; shard < view_.slot_of_shard.size() && shard < shards.size(); ++shard) {
-    if (view_.slot_of_shard[shard] == index) shards.set(shard);
-  }
   host.slot = std::make_shared<Slot>(
       SlotOptions{.index = index,
                   .epoch = epoch,
-                  .shards = shards,
+                  .shards = shards_of(index),
                   .servers = static_cast<int>(view_.slots.size()),
                   .threads = options_.threads,
                   .budget = options_.budget,
@@ -63,6 +59,14 @@ SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
   MutexLock lock(mutex_);
   present_[index] = {host.slot, 0};
   return host;
+}
+
+ShardSet SlotHosts::shards_of(int slot) const {
+  ShardSet shards;
+  for (size_t shard = 0; shard < view_.slot_of_shard.size() && shard < shards.size(); ++shard) {
+    if (view_.slot_of_shard[shard] == slot) shards.set(shard);
+  }
+  return shards;
 }
 
 void SlotHosts::drop(int index) {
@@ -80,9 +84,10 @@ void SlotHosts::drop(int index) {
 
 // Its thread may be on the way to a server that does not answer: nobody waits for that.
 void SlotHosts::retire(Host& host) {
-  if (host.replicator == nullptr) return;
-  host.replicator->end();
-  retired_.push_back({host.slot, std::move(host.replicator)});
+  if (host.replicator == nullptr && host.mover == nullptr) return;
+  if (host.replicator != nullptr) host.replicator->end();
+  if (host.mover != nullptr) host.mover->end();
+  retired_.push_back({host.slot, std::move(host.replicator), std::move(host.mover)});
 }
 
 void SlotHosts::lead(int index, const SlotEntry& entry) {
@@ -107,21 +112,92 @@ void SlotHosts::lead(int index, const SlotEntry& entry) {
   } else if (!host.primary) {
     // What this backup has is all that is left, if not all that was acknowledged.
     if (entry.restore) host.slot->restore_state("", false);
+    host.slot->follow_map(shards_of(index), {}, -1);
     host.slot->promote(entry.epoch);
     log_info(str_cat("parameter server ", options_.server, " is the primary of slot ", index,
                      " now, at entry ", host.slot->last_index(), " of its log"));
   }
   host.primary = true;
   host.epoch = entry.epoch;
+  follow_map(index, host);
   set_backup(index, host, entry);
+}
+
+// Which shards are this slot's, and which is on its way.
+void SlotHosts::follow_map(int index, Host& host) {
+  const auto& move = view_.move;
+  const bool comes = move && move->to == index, goes = move && move->from == index;
+  host.slot->follow_map(shards_of(index),
+                        comes ? Slot::Arrival{move->shard, move->id} : Slot::Arrival{},
+                        goes ? move->shard : -1);
+  if (goes && host.slot->is_primary() && host.move != move->id) {
+    if (host.mover != nullptr) {
+      host.mover->end();
+      retired_.push_back({host.slot, nullptr, std::move(host.mover)});
+    }
+    host.move = move->id;
+    const SlotEntry& to = view_.slots[static_cast<size_t>(move->to)];
+    const ServerEntry& server = view_.servers[static_cast<size_t>(std::max(0, to.primary))];
+    host.mover = std::make_unique<ShardMover>(
+        host.slot, ShardMoverOptions{.connect = {.address = server.address,
+                                                 .secret = options_.secret,
+                                                 .job_id = options_.job_id,
+                                                 .name = str_cat("ps ", server.index)},
+                                     .shard = move->shard,
+                                     .to = move->to,
+                                     .to_epoch = to.epoch,
+                                     .move = move->id,
+                                     .view = view_number_,
+                                     .done = [moved = options_.shard_moved, id = move->id](
+                                                 const std::string& error) { moved(id, error); }});
+  } else if (!goes && host.mover != nullptr) {
+    host.mover->end();
+    retired_.push_back({host.slot, nullptr, std::move(host.mover)});
+  }
+}
+
+// With the last piece the shard is on this server alone: it goes into a file first, where slots are
+// restored from files.
+void SlotHosts::receive_move(const std::shared_ptr<Slot>& slot, const ReceivedEntry& entry,
+                             const std::shared_ptr<Responder>& responder) {
+  const auto& view = view_number_;
+  const auto answer = [responder, &view](bool ok) {
+    responder->answer(plain_answer(ok ? AnswerCode::kOk : AnswerCode::kWrongView, view.load()));
+  };
+  const auto take = [entry, answer](Slot& to) {
+    if (to.receive_move(entry, answer) != Slot::Receipt::kTaken) answer(false);
+  };
+  if (entry.header.kind != EntryKind::kArrive || options_.snapshot_directory.empty()) {
+    return take(*slot);
+  }
+  // Weak: a slot must not end on one of its threads.
+  const auto write = [take, answer, responder, &view, weak = std::weak_ptr<Slot>(slot),
+                      directory = options_.snapshot_directory](const Cut& cut) {
+    const auto to = weak.lock();
+    if (to == nullptr) return answer(false);
+    try {
+      const auto shard = static_cast<int>(cut.shards._Find_first());
+      write_snapshot(cut, arrival_bundle(directory, to->index(), shard), -1);
+      take(*to);
+    } catch (const std::exception& error) {
+      responder->answer(
+          error_answer(Error(ErrorCode::kResourceExhausted, error.what()), view.load()));
+    }
+  };
+  slot->open_staged(
+      entry.header.shard, std::string(body_text(entry.body)),
+      [write, answer, &background = options_.background](const std::shared_ptr<const Cut>& cut) {
+        if (cut == nullptr) return answer(false);
+        background.post([write, cut] { write(*cut); });
+      });
 }
 
 void SlotHosts::begin(int index, Host& host, const SlotEntry& entry) {
   if (!entry.restore) return host.slot->promote(entry.epoch);
   options_.background.post([slot = host.slot, epoch = entry.epoch, failed = options_.failed, index,
-                            directory = options_.snapshot_directory] {
+                            shards = shards_of(index), directory = options_.snapshot_directory] {
     try {
-      restore_newest(*slot, directory);
+      restore_newest(*slot, directory, shards);
       slot->promote(epoch);
     } catch (const Error& error) {
       failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
@@ -146,7 +222,8 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
   }
   if (host.replicator != nullptr) {
     host.slot->detach(again);
-    retire(host);
+    host.replicator->end();
+    retired_.push_back({host.slot, std::move(host.replicator), nullptr});
   }
   host.backup = entry.backup;
   host.backup_incarnation = incarnation;
@@ -178,10 +255,15 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
 
 void SlotHosts::tick() {
   const auto now = Clock::now();
-  std::erase_if(retired_, [](const Retired& retired) { return retired.replicator->has_ended(); });
+  std::erase_if(retired_, [](const Retired& retired) {
+    return (retired.replicator == nullptr || retired.replicator->has_ended()) &&
+           (retired.mover == nullptr || retired.mover->has_ended());
+  });
   for (auto& [index, host] : hosts_) {
     host.slot->tick(now);
     const bool is_primary = host.slot->is_primary();
+    // One that was being restored may have more to do.
+    if (is_primary) follow_map(index, host);
     const bool wants_backup = host.replicator == nullptr || host.forgotten->load();
     if (is_primary && host.backup >= 0 && wants_backup) {
       set_backup(index, host, view_.slots[static_cast<size_t>(index)]);
@@ -228,6 +310,7 @@ void SlotHosts::save(int index, Host& host) {
 void SlotHosts::resign() {
   for (auto& [index, host] : hosts_) {
     host.slot->resign();
+    host.mover.reset();
     host.replicator.reset();
   }
   retired_.clear();

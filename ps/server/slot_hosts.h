@@ -17,6 +17,7 @@
 #include "distributed/coordination/server_view.h"
 #include "ps/server/background.h"
 #include "ps/server/replicator.h"
+#include "ps/server/shard_mover.h"
 #include "ps/server/slot.h"
 
 namespace trireme::ps {
@@ -31,9 +32,10 @@ struct SlotHostsOptions {
   MemoryBudget& budget;
   BufferPool& buffers;
   Background& background;
-  // Called on any thread. The first two are for the directory.
+  // Called on any thread. The first three are for the directory.
   std::function<void(int slot, int64_t epoch, uint64_t backup_incarnation)> in_sync;
   std::function<void(int server)> suspect;
+  std::function<void(int64_t move, const std::string& error)> shard_moved;
   std::function<void(const Error&)> failed;
 };
 
@@ -53,6 +55,9 @@ class SlotHosts {
   // Any thread: of the last view that was followed; the slot, null when it is not here.
   const std::atomic<int64_t>& view_number() const { return view_number_; }
   std::shared_ptr<Slot> find(int slot) const EXCLUDES(mutex_);
+  // A piece of a shard that moves to one of the slots here; answers now or later.
+  void receive_move(const std::shared_ptr<Slot>& slot, const ReceivedEntry& entry,
+                    const std::shared_ptr<Responder>& responder);
   struct Present {
     std::shared_ptr<Slot> slot;
     int64_t backup_lag = 0;  // entries that the backup has not taken
@@ -71,6 +76,8 @@ class SlotHosts {
     int backup = -1;
     uint64_t backup_incarnation = 0;
     Flag forgotten = std::make_shared<std::atomic<bool>>(false);  // the backup has, its state
+    std::unique_ptr<ShardMover> mover;
+    int64_t move = 0;  // its id
     Clock::time_point snapshot_due;
     int64_t snapshot_index = 0;  // of the log, when the last one was begun
     Flag saving = std::make_shared<std::atomic<bool>>(false);
@@ -79,12 +86,15 @@ class SlotHosts {
   struct Retired {
     std::shared_ptr<Slot> slot;
     std::unique_ptr<Replicator> replicator;
+    std::unique_ptr<ShardMover> mover;
   };
 
   void follow_slot(int index) EXCLUDES(mutex_);
   Host& host(int index, int64_t epoch) EXCLUDES(mutex_);
   void lead(int index, const SlotEntry& entry) EXCLUDES(mutex_);
   void begin(int index, Host& host, const SlotEntry& entry);
+  void follow_map(int index, Host& host);
+  ShardSet shards_of(int slot) const;
   void set_backup(int index, Host& host, const SlotEntry& entry);
   void drop(int index) EXCLUDES(mutex_);
   void retire(Host& host);

@@ -150,8 +150,8 @@ struct Stream {
 class MergeJob final : public ShardJob {
  public:
   MergeJob(SlotShards& slot, std::shared_ptr<const JobSetup> setup,
-           std::vector<std::shared_ptr<const Push>> contributions, ShardSet shards, int64_t index,
-           size_t cost, std::function<void()> finish)
+           std::vector<Contribution> contributions, ShardSet shards, int64_t index, size_t cost,
+           std::function<void()> finish)
       : ShardJob(slot, shards, index, cost),
         setup_(std::move(setup)),
         contributions_(std::move(contributions)),
@@ -161,7 +161,8 @@ class MergeJob final : public ShardJob {
   void apply(Shard& shard, int number) override {
     std::vector<Stream> streams;  // by table, then by rank
     int64_t rows = 0;
-    for (const auto& push : contributions_) {
+    for (const auto& [push, shards] : contributions_) {
+      if (!shards[static_cast<size_t>(number)]) continue;
       for (const Push::Section& section : push->sections) {
         if (!is_sync(*setup_, section)) continue;
         const ResolvedList::Range* const range = section.list->range_of(number);
@@ -262,7 +263,7 @@ class MergeJob final : public ShardJob {
   }
 
   const std::shared_ptr<const JobSetup> setup_;
-  const std::vector<std::shared_ptr<const Push>> contributions_;
+  const std::vector<Contribution> contributions_;
   const std::function<void()> finish_;
 };
 
@@ -279,25 +280,26 @@ std::shared_ptr<ShardJob> pull_job(SlotShards& slot, std::shared_ptr<const JobSe
 }
 
 std::shared_ptr<ShardJob> push_job(SlotShards& slot, std::shared_ptr<const JobSetup> setup,
-                                   std::shared_ptr<const Push> push, int64_t index,
+                                   std::shared_ptr<const Push> push, ShardSet shards, int64_t index,
                                    std::function<void()> finish) {
-  ShardSet shards;
+  ShardSet touched;
   for (const Push::Section& section : push->sections) {
-    if (!is_sync(*setup, section)) shards |= section.list->shards;
+    if (!is_sync(*setup, section)) touched |= section.list->shards;
   }
-  if (shards.none()) return nullptr;
-  return std::make_shared<PushJob>(slot, std::move(setup), std::move(push), shards, index,
+  touched &= shards;
+  if (touched.none()) return nullptr;
+  return std::make_shared<PushJob>(slot, std::move(setup), std::move(push), touched, index,
                                    std::move(finish));
 }
 
 std::shared_ptr<ShardJob> merge_job(SlotShards& slot, std::shared_ptr<const JobSetup> setup,
-                                    std::vector<std::shared_ptr<const Push>> contributions,
-                                    int64_t index, std::function<void()> finish) {
+                                    std::vector<Contribution> contributions, int64_t index,
+                                    std::function<void()> finish) {
   ShardSet shards;
   size_t cost = 0;
-  for (const auto& push : contributions) {
+  for (const auto& [push, counts] : contributions) {
     for (const Push::Section& section : push->sections) {
-      if (is_sync(*setup, section)) shards |= section.list->shards;
+      if (is_sync(*setup, section)) shards |= section.list->shards & counts;
     }
     cost += push->message.bytes.size();
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ps/protocol/buffer_pool.h"
+#include "ps/server/gate.h"
 #include "ps/server/job_setup.h"
 #include "ps/server/push.h"
 #include "ps/server/slot_shards.h"
@@ -25,15 +26,15 @@ std::shared_ptr<ShardJob> pull_job(SlotShards& slot, std::shared_ptr<const JobSe
                                    std::unique_ptr<Pull> pull, const AnswerHeader& header,
                                    BufferPool& buffers);
 
-// Applies the sections of tables whose mode is not SYNC. Null: there are none.
+// Applies the sections of tables whose mode is not SYNC, in `shards`. Null: there are none.
 std::shared_ptr<ShardJob> push_job(SlotShards& slot, std::shared_ptr<const JobSetup> setup,
-                                   std::shared_ptr<const Push> push, int64_t index,
+                                   std::shared_ptr<const Push> push, ShardSet shards, int64_t index,
                                    std::function<void()> finish);
 
 // Adds the contributions to a part of a SYNC step, in their order, and applies the sums.
 std::shared_ptr<ShardJob> merge_job(SlotShards& slot, std::shared_ptr<const JobSetup> setup,
-                                    std::vector<std::shared_ptr<const Push>> contributions,
-                                    int64_t index, std::function<void()> finish);
+                                    std::vector<Contribution> contributions, int64_t index,
+                                    std::function<void()> finish);
 
 // What the tables would grow by; `finish` gets the sum.
 std::shared_ptr<ShardJob> growth_job(SlotShards& slot, std::shared_ptr<const Push> push,

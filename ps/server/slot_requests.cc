@@ -72,21 +72,19 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
                            bytes, " bytes, a message has at most ", kMaxMessageBytes,
                            "; pull fewer rows at a time");
   }
-  if ((pull->shards & ~options_.shards).any()) return responder->answer(wrong_view());
 
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   const RequestHeader& header = pull->header;
-  if (!primary_) {
-    return dispatch.then(
-        [this, r = std::shared_ptr<Responder>(std::move(responder))] { r->answer(wrong_view()); });
-  }
+  if (!primary_) return refuse_view(responder, dispatch);
   if (header.snapshot != 0) {
-    if (cut_ == nullptr || cut_->id != header.snapshot) {
+    if (cut_ == nullptr || cut_->id != header.snapshot || (pull->shards & ~cut_->shards).any()) {
       throw not_found("slot ", options_.index, ": snapshot ", header.snapshot,
                       " is not open (any more): open another one");
     }
     cut_used_ = Clock::now();
+  } else if ((pull->shards & ~present()).any()) {
+    return refuse_view(responder, dispatch);
   }
   if (header.step > 0) pass_lost_steps(header, dispatch);
   pull->responder = std::move(responder);
@@ -143,6 +141,11 @@ std::string Slot::waits_for(const Pull& pull) const {
 
 void Slot::serve_waiting(Dispatch& dispatch) {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if (it->pull->header.snapshot == 0 && (it->pull->shards & ~present()).any()) {
+      refuse_view(it->pull->responder, dispatch);
+      it = waiting_.erase(it);
+      continue;
+    }
     if (!is_ready(*it->pull)) {
       ++it;
       continue;
@@ -175,9 +178,23 @@ std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& req
   return push;
 }
 
+void Slot::refuse_view(std::unique_ptr<Responder>& responder, Dispatch& dispatch) {
+  dispatch.then(
+      [this, r = std::shared_ptr<Responder>(std::move(responder))] { r->answer(wrong_view()); });
+}
+
+// The shards of this slot that a push is complete for.
+ShardSet Slot::shards_of(const RequestHeader& push) const { return ShardSet(push.shards) & owned_; }
+
 bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
                         Dispatch& dispatch) {
-  const WorkerLedger::Known known = ledger_.knows(header);
+  // What has left, or is about to, may have this push or not: its worker asks again, there.
+  const ShardSet wanted(header.shards);
+  if (!primary_ || (wanted & ~(present() & ~frozen_)).any()) {
+    refuse_view(responder, dispatch);
+    return true;
+  }
+  const WorkerLedger::Known known = ledger_.knows(header, wanted);
   if (known == WorkerLedger::Known::kNo) return false;
   const bool dropped = known == WorkerLedger::Known::kDropped;
   const auto ack = ack_of(
@@ -197,7 +214,7 @@ void Slot::push(const Message& message, std::unique_ptr<Responder>& responder) {
     std::memcpy(&header, message.bytes.data(), sizeof(header));
     Dispatch dispatch(shards_);
     MutexLock lock(mutex_);
-    if (primary_ && answer_known(header, responder, dispatch)) return;
+    if (answer_known(header, responder, dispatch)) return;
   }
   const Request request = parse_request(message, setup->tables, setup->shards);
   auto push = make_push(message, request, *setup);
@@ -205,7 +222,11 @@ void Slot::push(const Message& message, std::unique_ptr<Responder>& responder) {
     return responder->answer(plain_answer(AnswerCode::kNeedKeys, options_.view.load()));
   }
   for (const Push::Section& section : push->sections) {
-    if ((section.list->shards & ~options_.shards).any()) return responder->answer(wrong_view());
+    const ShardSet more = section.list->shards & ~ShardSet(header.shards);
+    if (more.none()) continue;
+    throw invalid_argument("table \"", setup->tables[static_cast<size_t>(section.list->table)].name,
+                           "\": found rows of virtual shard ", more._Find_first(),
+                           ", which the push does not say that it has");
   }
   if (admit(push, responder)) order(std::move(push), responder);
 }
@@ -263,10 +284,6 @@ void Slot::order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& respond
   const RequestHeader header = push->header;
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if (!primary_) {
-    return dispatch.then(
-        [this, r = std::shared_ptr<Responder>(std::move(responder))] { r->answer(wrong_view()); });
-  }
   if (answer_known(header, responder, dispatch)) return;
   ledger_.check(header);
   if (setup_->any_sync) gate_.check(header);
@@ -277,7 +294,9 @@ void Slot::order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& respond
   const int64_t index = ++index_;
   if (sink_ != nullptr) replicate(entry_of(EntryKind::kPush, *push, index));
   enter_push(std::move(push), index, ack, dispatch);
-  if (ledger_.knows(header) == WorkerLedger::Known::kDropped) answer->code = AnswerCode::kDropped;
+  if (ledger_.knows(header, shards_of(header)) == WorkerLedger::Known::kDropped) {
+    answer->code = AnswerCode::kDropped;
+  }
   answer->step = finished();
   acknowledge_after(index, ack);
   serve_waiting(dispatch);

@@ -14,8 +14,8 @@
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "ps/server/memory_budget.h"
-#include "ps/server/shard_set.h"
 #include "ps/server/shard_threads.h"
+#include "ps/table/shard_set.h"
 #include "ps/table/table_shard.h"
 
 namespace trireme::ps {

@@ -244,6 +244,10 @@ std::string next_snapshot(const std::string& directory, int slot) {
   return (fs::path(directory) / str_cat(stem(slot), "-", number)).string();
 }
 
+std::string arrival_bundle(const std::string& directory, int slot, int shard) {
+  return (fs::path(directory) / str_cat("arrival-", slot, "-", shard)).string();
+}
+
 void remove_old_snapshots(const std::string& directory, int slot, const std::string& bundle) {
   const auto all = snapshots_of(directory, slot);
   for (size_t i = 0; i < all.size(); ++i) {

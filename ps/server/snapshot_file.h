@@ -43,6 +43,9 @@ void read_snapshot_rows(const std::string& bundle, const JobSetup& setup, const 
 // empty: none. And the name of the next one.
 std::string newest_snapshot(const std::string& directory, int slot);
 std::string next_snapshot(const std::string& directory, int slot);
+// Of a shard that came to this slot: its rows then, until a snapshot of the slot has it. `state` is
+// a proto::ShardArrival.
+std::string arrival_bundle(const std::string& directory, int slot, int shard);
 // Removes those of this slot but `bundle` and the one before it.
 void remove_old_snapshots(const std::string& directory, int slot, const std::string& bundle);
 

@@ -18,13 +18,15 @@ constexpr size_t kMostDropped = 4096;
 
 }  // namespace
 
-void WorkerLedger::Worker::advance() {
+void WorkerLedger::Worker::advance(const ShardSet& all) {
   while (above.size() > kMostAbove) {
-    floor = *above.begin();
+    floor = above.begin()->first;
     above.erase(above.begin());
   }
-  while (!above.empty() && *above.begin() <= floor + 1) {
-    floor = std::max(floor, *above.begin());
+  while (!above.empty() && above.begin()->first <= floor + 1) {
+    const auto& [sequence, has] = *above.begin();
+    if (sequence > floor && (all & ~has).any()) break;
+    floor = std::max(floor, sequence);
     above.erase(above.begin());
   }
   if (steps.size() > kMostOpenSteps) clock = std::max(*clock, steps.begin()->first - 1);
@@ -37,12 +39,37 @@ void WorkerLedger::Worker::advance() {
   }
 }
 
-WorkerLedger::Known WorkerLedger::knows(const RequestHeader& push) const {
+// Sequences count on through steps of as many parts.
+void WorkerLedger::Worker::find_steps(const ShardSet& all) {
+  steps.clear();
+  if (parts == 0 || !clock) return;
+  const auto enter = [&](uint64_t sequence, bool is_complete) {
+    const auto number = static_cast<int64_t>(sequence - 1);
+    const int64_t step = number / parts + 1;
+    if (step <= *clock) return;
+    steps[step].parts = parts;
+    if (is_complete) steps[step].here.insert(static_cast<int>(number % parts));
+  };
+  const uint64_t few = floor - std::min(floor, uint64_t{kMostAbove});
+  const auto behind_clock = static_cast<uint64_t>(*clock * parts);
+  for (uint64_t s = std::max(few, behind_clock) + 1; s <= floor; ++s) enter(s, true);
+  for (const auto& [sequence, has] : above) enter(sequence, (all & ~has).none());
+}
+
+ShardSet WorkerLedger::lacking(const RequestHeader& push, const ShardSet& shards) const {
+  if (push.worker < 0 || push.worker >= workers()) return shards;
+  const Worker& worker = at(push.worker);
+  if (push.sequence <= worker.floor) return {};
+  const auto it = worker.above.find(push.sequence);
+  return it == worker.above.end() ? shards : shards & ~it->second;
+}
+
+WorkerLedger::Known WorkerLedger::knows(const RequestHeader& push, const ShardSet& shards) const {
   if (push.worker < 0 || push.worker >= workers()) return Known::kNo;
   const Worker& worker = at(push.worker);
-  if (worker.dropped.contains(push.sequence)) return Known::kDropped;
   const bool known = push.sequence <= worker.floor || worker.above.contains(push.sequence);
-  return known ? Known::kYes : Known::kNo;
+  if (!known || lacking(push, shards).any()) return Known::kNo;
+  return worker.dropped.contains(push.sequence) ? Known::kDropped : Known::kYes;
 }
 
 void WorkerLedger::check(const RequestHeader& push) const {
@@ -62,7 +89,7 @@ void WorkerLedger::check(const RequestHeader& push) const {
   }
 }
 
-void WorkerLedger::record(const RequestHeader& push) {
+void WorkerLedger::record(const RequestHeader& push, const ShardSet& shards) {
   Worker& worker = workers_[static_cast<size_t>(push.worker)];
   if (worker.incarnation != push.incarnation) {
     if (worker.incarnation != 0) worker.retired.push_back(worker.incarnation);
@@ -70,7 +97,9 @@ void WorkerLedger::record(const RequestHeader& push) {
     worker.incarnation = push.incarnation;
   }
   worker.parts = push.parts;
-  worker.above.insert(push.sequence);
+  ShardSet& has = worker.above[push.sequence];
+  has |= shards;
+  const bool is_complete = (shards_ & ~has).none();
   // Sequences count on through steps of as many parts: those of steps that were before the first
   // one here, or are lost, will never come.
   const bool is_first = worker.floor == 0 && worker.above.size() == 1;
@@ -87,9 +116,9 @@ void WorkerLedger::record(const RequestHeader& push) {
   if (push.step > *worker.clock) {
     Step& step = worker.steps[push.step];
     step.parts = push.parts;
-    step.here.insert(push.part);
+    if (is_complete) step.here.insert(push.part);
   }
-  worker.advance();
+  worker.advance(shards_);
 }
 
 void WorkerLedger::mark_dropped(const RequestHeader& push) {
@@ -101,7 +130,7 @@ void WorkerLedger::mark_dropped(const RequestHeader& push) {
 void WorkerLedger::raise(int worker, int64_t step) {
   Worker& w = workers_[static_cast<size_t>(worker)];
   w.clock = std::max(w.clock.value_or(step), step);
-  w.advance();
+  w.advance(shards_);
 }
 
 void WorkerLedger::restart(int64_t step) {
@@ -114,6 +143,68 @@ void WorkerLedger::restart(int64_t step) {
     worker.clock = step;
   }
   first_ = step;
+}
+
+// What `to` has, its shard has not, and the other way round, is above the floor again, and what is
+// not complete is after the clock.
+void WorkerLedger::merge(int shard, Worker source, const ShardSet& before, int64_t first,
+                         Worker& to) {
+  const auto number = static_cast<size_t>(shard);
+  if (to.parts == 0) to.parts = source.parts;
+  if (to.incarnation == 0) to.incarnation = source.incarnation;
+  // One that has not heard of the worker has what comes before the first step.
+  for (Worker* one : {&source, &to}) {
+    if (one->clock || to.parts == 0) continue;
+    one->clock = first;
+    one->floor = std::max(one->floor, static_cast<uint64_t>(first * to.parts));
+  }
+  if (!to.clock) return;
+  const uint64_t most = std::max(source.floor, to.floor);
+  uint64_t low = std::min(source.floor, to.floor);
+  // A wider gap is of pushes that were lost.
+  if (most - low > kMostAbove) low = most - kMostAbove;
+  for (uint64_t s = low + 1; s <= to.floor; ++s) to.above[s] = before;
+  for (uint64_t s = low + 1; s <= source.floor; ++s) to.above[s].set(number);
+  for (const auto& [sequence, has] : source.above) {
+    if (has[number] && sequence > low) to.above[sequence].set(number);
+  }
+  to.floor = low;
+  to.clock = std::min(*to.clock, *source.clock);
+}
+
+void WorkerLedger::arrive(int shard, const WorkerLedger* source) {
+  const auto number = static_cast<size_t>(shard);
+  const ShardSet before = shards_;
+  shards_.set(number);
+  if (source == nullptr) {
+    for (Worker& worker : workers_) {
+      for (auto& [sequence, has] : worker.above) has.set(number);
+    }
+    return;
+  }
+  const int64_t first = std::min(first_.value_or(source->first_.value_or(0)),
+                                 source->first_.value_or(first_.value_or(0)));
+  if (first_ || source->first_) first_ = first;
+  for (size_t i = 0; i < std::min(workers_.size(), source->workers_.size()); ++i) {
+    merge(shard, source->workers_[i], before, first, workers_[i]);
+    workers_[i].find_steps(shards_);
+    workers_[i].advance(shards_);
+  }
+}
+
+void WorkerLedger::leave(int shard) {
+  shards_.reset(static_cast<size_t>(shard));
+  for (Worker& worker : workers_) {
+    worker.find_steps(shards_);
+    worker.advance(shards_);
+  }
+}
+
+int WorkerLedger::parts() const {
+  for (const Worker& worker : workers_) {
+    if (worker.parts > 0) return worker.parts;
+  }
+  return 1;
 }
 
 std::optional<int64_t> WorkerLedger::clock(int worker) const { return at(worker).clock; }
@@ -166,7 +257,10 @@ void WorkerLedger::save(proto::SlotState& state) const {
     to.set_incarnation(worker.incarnation);
     to.mutable_retired()->Add(worker.retired.begin(), worker.retired.end());
     to.set_floor(worker.floor);
-    to.mutable_above()->Add(worker.above.begin(), worker.above.end());
+    for (const auto& [sequence, has] : worker.above) {
+      to.add_above(sequence);
+      to.add_above_shards(has.to_ullong());
+    }
     to.mutable_dropped()->Add(worker.dropped.begin(), worker.dropped.end());
     to.set_parts(worker.parts);
     to.set_has_clock(worker.clock.has_value());
@@ -190,7 +284,11 @@ void WorkerLedger::load(const proto::SlotState& state) {
     worker.incarnation = from.incarnation();
     worker.retired.assign(from.retired().begin(), from.retired().end());
     worker.floor = from.floor();
-    worker.above.insert(from.above().begin(), from.above().end());
+    for (int k = 0; k < from.above_size(); ++k) {
+      // Without them, all have it.
+      worker.above[from.above(k)] =
+          ShardSet(k < from.above_shards_size() ? from.above_shards(k) : kAllShards);
+    }
     worker.dropped.insert(from.dropped().begin(), from.dropped().end());
     worker.parts = from.parts();
     if (from.has_clock()) worker.clock = from.clock();

@@ -113,6 +113,33 @@ TEST_F(PsCommandTest, AServerWithoutBackupGoesOnFromItsSnapshot) {
   }
 }
 
+// Not a number of a synchronous training changes when shards go to and fro meanwhile.
+TEST_F(PsCommandTest, ShardsMoveWhileTheJobRuns) {
+  const Words set = {"--set", "epochs=200", "--set", "checkpoint.off=true"};
+  const Words servers = {"--workers", "2", "--ps", "2"};
+  const ProcessResult calm = Process(launch("calm", servers, set)).wait(120s);
+  ASSERT_EQ(calm.exit_code, 0) << calm.err;
+  Process job(launch("moved", servers, set));
+  ASSERT_TRUE(job.wait_for_error_output("Epoch 3/", 60s));
+  const std::string logs = out("moved") + "/logs";
+  const ProcessResult plan =
+      testing::trireme_run({"ps", "rebalance", logs, "--dry-run", "--over", "0.1"});
+  EXPECT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("rows pulled and pushed by slot: slot 0: "));
+  for (const Words& moves : {Words{"3=1", "40=0"}, Words{"3=0", "40=1"}}) {
+    Words words = {"ps", "rebalance", logs};
+    for (const std::string& move : moves) words.insert(words.end(), {"--move", move});
+    const ProcessResult moved = testing::trireme_run(words);
+    EXPECT_EQ(moved.exit_code, 0) << moved.err;
+    EXPECT_THAT(moved.out, HasSubstr("virtual shard 3 is in slot "));
+  }
+  const ProcessResult result = job.wait(120s);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("virtual shard 40 has gone from slot 1 to slot 0"));
+  EXPECT_EQ(log("moved"), log("calm"));
+  EXPECT_FALSE(std::filesystem::exists(logs + "/job.env"));
+}
+
 TEST_F(PsCommandTest, TheLastTasksOfMpirunServe) {
   const ProcessResult expected = Process(train("one", {})).wait(60s);
   ASSERT_EQ(expected.exit_code, 0) << expected.err;
@@ -147,6 +174,23 @@ TEST_F(PsCommandTest, ServersAreStartedByHand) {
   }
 }
 
+// Whoever hosts the coordinator was killed: that is no end of a job.
+TEST_F(PsCommandTest, AServerThatLosesItsCoordinatorFails) {
+  const std::string at = "127.0.0.1:" + std::to_string(testing::free_ports());
+  const Words environment = {"TRIREME_SECRET=abc", "TRIREME_JOB_ID=lost", "OMP_NUM_THREADS=1"};
+  Process server(
+      {kProgram, "ps", "--index", "0", "--ps", "1", "--threads", "1", "--coordinator", at},
+      environment);
+  Process worker(train("lost", {"--ps", "1", "--coordinator", at, "--rank", "0", "--world-size",
+                                "1", "--strategy", "parameter_server", "--set", "epochs=100000"}),
+                 environment);
+  ASSERT_TRUE(worker.wait_for_error_output("Epoch 2/", 60s));
+  worker.signal(SIGKILL);
+  const ProcessResult ended = server.wait(60s);
+  EXPECT_EQ(ended.exit_code, 75) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("parameter server 0 has lost the directory of its job"));
+}
+
 TEST_F(PsCommandTest, SaysWhatIsMissing) {
   const auto refusal = [](const Words& arguments) {
     const ProcessResult result = testing::trireme_run(arguments);
@@ -160,6 +204,9 @@ TEST_F(PsCommandTest, SaysWhatIsMissing) {
                        "127.0.0.1:9"}),
               HasSubstr("--ps-replicas 2"));
   EXPECT_THAT(refusal({"train", job_, "--ps", "2"}), HasSubstr("trireme launch --ps 2"));
+  EXPECT_THAT(refusal({"ps", "rebalance", out(".")}), HasSubstr("expected the folder of the logs"));
+  EXPECT_THAT(refusal({"ps", "rebalance", "127.0.0.1:9", "--move", "3-1"}),
+              HasSubstr("--move 3-1: expected SHARD=SLOT"));
   EXPECT_THAT(refusal({"launch", "--ps", "1", "--ps-replicas", "2", job_}),
               HasSubstr("--ps-replicas 2 needs at least 2 parameter servers"));
 }

@@ -181,12 +181,12 @@ TEST(DirectoryClientTest, RefusesWhoDoesNotFitAndSaysWhy) {
               HasSubstr("no parameter server 5 among 2"));
 }
 
-TEST(DirectoryClientTest, MissesTheCoordinator) {
+TEST(DirectoryClientTest, HearsOfTheCoordinatorsEnd) {
   Lines lines;
   auto coordinator = std::make_unique<Coordinator>(coordinator_options(1, &lines));
   auto server = Task::server(*coordinator, 0, 1, 1);
   coordinator.reset();
-  EXPECT_EQ(server->wait_for_loss().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(server->wait_for_loss().code(), ErrorCode::kCancelled);  // in order: the job is over
   EXPECT_EQ(error_of([&] { server->client().wait_for_view(9, 10s); }).code(),
             ErrorCode::kUnavailable);
 }

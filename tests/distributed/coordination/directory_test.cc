@@ -95,6 +95,73 @@ TEST(DirectoryTest, WaitsForAllServersAndGivesEachItsSlot) {
   EXPECT_TRUE(std::ranges::is_sorted(job.directory.view().slot_of_shard));
 }
 
+// Says its slot's primary.
+void say_moved(Job& job, const std::string& error = "") {
+  const ShardMove move = job.directory.view().move.value();
+  const int server = job.slot(move.from).primary;
+  job.directory.shard_moved(server, job.incarnation(server), move.id, error);
+}
+
+TEST(DirectoryTest, MovesOneShardAfterTheOther) {
+  Job job(2);
+  EXPECT_THROW(job.directory.move_shard(3, 1), Error);  // nobody is here yet
+  job.start();
+  EXPECT_THROW(job.directory.move_shard(64, 1), Error);
+  EXPECT_THROW(job.directory.move_shard(3, 2), Error);
+  const int64_t number = job.number();
+  const int64_t first = job.directory.move_shard(3, 1), second = job.directory.move_shard(40, 0);
+  EXPECT_GT(job.number(), number);
+  EXPECT_EQ(job.directory.view().move->shard, 3);
+  EXPECT_EQ(job.directory.view().slot_of_shard[3], 0);
+  say_moved(job);
+  EXPECT_EQ(job.directory.view().slot_of_shard[3], 1);
+  EXPECT_EQ(job.directory.outcome(first), "");
+  EXPECT_EQ(job.directory.view().move->shard, 40);
+  EXPECT_EQ(job.directory.outcome(second), std::nullopt);
+  say_moved(job, "there is no room");
+  EXPECT_EQ(job.directory.view().slot_of_shard[40], 1);
+  EXPECT_EQ(job.directory.outcome(second), "there is no room");
+  EXPECT_FALSE(job.directory.view().move);
+  EXPECT_EQ(job.directory.outcome(job.directory.move_shard(3, 1)), "");  // it is there
+}
+
+// Whoever is on the way when a server dies stays, and is moved when both slots are whole again.
+TEST(DirectoryTest, BeginsAMoveAnewWhenAServerDies) {
+  Job job(2);
+  job.start();
+  const int64_t ticket = job.directory.move_shard(3, 1);
+  const ShardMove before = *job.directory.view().move;
+  job.die(1);
+  EXPECT_FALSE(job.directory.view().move);
+  // Its former part is no news any more.
+  job.directory.shard_moved(0, job.incarnation(0), before.id, "");
+  EXPECT_EQ(job.directory.view().slot_of_shard[3], 0);
+  job.come(1);
+  job.advance(100ms);
+  EXPECT_FALSE(job.directory.view().move);
+  job.synchronise();
+  job.advance(100ms);
+  ASSERT_TRUE(job.directory.view().move);
+  EXPECT_GT(job.directory.view().move->id, before.id);
+  say_moved(job);
+  EXPECT_EQ(job.directory.view().slot_of_shard[3], 1);
+  EXPECT_EQ(job.directory.outcome(ticket), "");
+}
+
+// It would be on one server only.
+TEST(DirectoryTest, DoesNotMoveAShardToASlotWithoutItsBackup) {
+  Job job(3);
+  job.start();
+  const int64_t ticket = job.directory.move_shard(3, 1);
+  job.die(2);  // the backup of slot 1
+  ASSERT_TRUE(job.directory.view().move);
+  say_moved(job);
+  EXPECT_EQ(job.directory.view().slot_of_shard[3], 0);
+  EXPECT_EQ(job.directory.outcome(ticket), std::nullopt);
+  job.directory.forget_move(ticket);
+  EXPECT_FALSE(job.directory.view().move);
+}
+
 TEST(DirectoryTest, PromotesABackupThatIsInSyncAtOnce) {
   Job job(2);
   job.start();

@@ -1,15 +1,18 @@
 // Nothing is lost and nothing counts twice, whoever is killed when: two servers that hold each
 // other's rows, three workers that push whole numbers over a bad network, SIGKILL at random
-// moments. In the end every row is the sum of the acknowledged pushes.
+// moments, and virtual shards that move to and fro all the time. In the end every row is the sum of
+// the acknowledged pushes.
 //
 // TRIREME_CHAOS_SECONDS and TRIREME_CHAOS_KILLS make it longer (6 and 4), TRIREME_CHAOS_SEED
 // repeats one.
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -74,6 +77,25 @@ class Chaos {
     return is_server(task) ? str_cat("server ", task) : str_cat("worker ", task - kChaosServers);
   }
   size_t any_task() { return random_() % tasks_.size(); }
+  // Returns how many shards have moved, until it is told to stop.
+  int64_t move_shards(const std::atomic<bool>& stop) EXCLUDES(mutex_) {
+    std::mt19937_64 random(7);
+    int64_t moved = 0;
+    while (!stop) {
+      const auto shard = static_cast<int>(random() % 64);
+      int to = 0;
+      {
+        MutexLock lock(mutex_);
+        to = 1 - view_.slot_of_shard[static_cast<size_t>(shard)];
+      }
+      try {
+        watcher_->move_shard(shard, to, 1s);
+        ++moved;
+      } catch (const Error&) {  // it takes its time after a server's death
+      }
+    }
+    return moved;
+  }
   double any_fraction() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 
   // The promise is to survive the death of any one: another one has to wait until both replicas are
@@ -284,6 +306,12 @@ TEST_P(ChaosTest, EveryRowIsTheSumOfTheAcknowledgedPushes) {
   Chaos chaos(seed, 10s, GetParam());
   ASSERT_TRUE(chaos.wait_until_in_sync(30s)) << chaos.all_logs();
 
+  std::atomic<bool> stop{false};
+  auto moved = std::async(std::launch::async, [&] { return chaos.move_shards(stop); });
+  struct Stop {
+    std::atomic<bool>& flag;
+    ~Stop() { flag = true; }
+  } at_the_end{stop};
   std::vector<Kill> kills;
   const auto begun = Clock::now();
   for (int64_t i = 0; i < wanted; ++i) {
@@ -298,13 +326,17 @@ TEST_P(ChaosTest, EveryRowIsTheSumOfTheAcknowledgedPushes) {
     kills.push_back({.task = task, .at_ns = chaos.kill_and_start_again(task)});
   }
   std::this_thread::sleep_until(begun + duration);
+  stop = true;
+  const int64_t moves = moved.get();
+  EXPECT_GT(moves, 0);
   const int64_t pushes = end_and_expect_sums(chaos, wanted);
 
   const auto of_servers = recoveries(chaos, kills, true);
   const auto of_workers = recoveries(chaos, kills, false);
-  std::printf("chaos %s: %lld pushes acknowledged; servers: %s; workers: %s\n",
+  std::printf("chaos %s: %lld pushes acknowledged, %lld shards moved; servers: %s; workers: %s\n",
               GetParam() ? "sync" : "async", static_cast<long long>(pushes),
-              summary(of_servers).c_str(), summary(of_workers).c_str());
+              static_cast<long long>(moves), summary(of_servers).c_str(),
+              summary(of_workers).c_str());
   if (!of_servers.empty()) {
     EXPECT_LT(of_servers[(of_servers.size() - 1) / 2], 1) << summary(of_servers);
   }

@@ -171,8 +171,8 @@ TEST_F(WireTest, RefusesKeysThatAreNegativeOutOfOrderTwiceOrNotThere) {
   auto bad = good;
   std::swap(bad[2], bad[3]);
   EXPECT_THAT(with(0, bad), HasSubstr("in order of (virtual shard, key)"));
-  // Byte 88 + 32 + 3 · 8.
-  EXPECT_THAT(with(0, bad), HasSubstr("byte 144"));
+  // Byte 96 + 32 + 3 · 8.
+  EXPECT_THAT(with(0, bad), HasSubstr("byte 152"));
   bad = good;
   bad[1] = bad[0];
   EXPECT_THAT(with(0, bad), HasSubstr("none twice"));

@@ -335,7 +335,7 @@ TEST_F(PsServerTest, RefusesBadInputAndLives) {
   };
   const RequestHeader push_header{
       .kind = RequestKind::kPush, .section_count = 1, .incarnation = 100, .sequence = 2, .step = 2};
-  EXPECT_THAT(refusal(MessageBytes().add(std::vector<std::byte>(16))), HasSubstr("88 bytes"));
+  EXPECT_THAT(refusal(MessageBytes().add(std::vector<std::byte>(16))), HasSubstr("96 bytes"));
   RequestHeader header = push_header;
   header.magic = 1;
   EXPECT_THAT(refusal(MessageBytes().add(header)), HasSubstr("magic"));

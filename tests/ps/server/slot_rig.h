@@ -142,15 +142,16 @@ inline Message push_message(const RequestHeader& header, const std::vector<PushS
   return bytes.message();
 }
 
-// One slot with all virtual shards.
+// One slot, with all virtual shards unless told otherwise.
 class SlotRig {
  public:
-  explicit SlotRig(int64_t memory_limit = int64_t{1} << 40, int threads = 2)
+  explicit SlotRig(int64_t memory_limit = int64_t{1} << 40, int threads = 2,
+                   ShardSet shards = ShardSet().set())
       : threads_(threads), budget_(memory_limit) {
     slot_ = std::make_unique<Slot>(
         SlotOptions{.index = 0,
                     .epoch = 1,
-                    .shards = ShardSet().set(),
+                    .shards = shards,
                     .servers = 1,
                     .threads = threads_,
                     .budget = budget_,

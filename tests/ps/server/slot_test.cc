@@ -423,5 +423,21 @@ TEST(Slot, LosesNothingUnderLoadFromManyThreads) {
   }
 }
 
+// What a step waits for is as safe as its rows.
+TEST(SlotTest, ASnapshotHasWhatTheGateHolds) {
+  const auto setup = setup_of({sum_table()}, 2, proto::Setup::SYNC);
+  SlotRig before;
+  before.set_up(setup);
+  EXPECT_EQ(before.push(0, 1, {{1, {1, 2}}, {7, {3, 4}}}).code(), AnswerCode::kOk);
+  const auto cut = before.open_cut();
+  SlotRig after;
+  after->restore_state(cut->state, true);
+  after->promote(2);
+  EXPECT_EQ(after.push(0, 1, {{1, {1, 2}}, {7, {3, 4}}}).code(), AnswerCode::kOk);  // again
+  EXPECT_EQ(after.push(1, 1, {{1, {10, 20}}}).code(), AnswerCode::kOk);
+  EXPECT_EQ(after.rows({1, 7}), (Rows{{1, {11, 22}}, {7, {3, 4}}}));
+  before->close_cut(cut->id);
+}
+
 }  // namespace
 }  // namespace trireme::ps::testing

@@ -1,0 +1,233 @@
+// How a virtual shard leaves a slot, and how one arrives.
+#include "core/base/logging.h"
+#include "proto/ps_state.pb.h"
+#include "ps/server/row_batch.h"
+#include "ps/server/shard_pieces.h"
+#include "ps/server/slot.h"
+
+namespace trireme::ps {
+namespace {
+
+// Above it is the id of the move.
+constexpr int kAttemptBits = 20;
+
+}  // namespace
+
+int64_t move_attempt(int64_t move, int64_t attempt) { return (move << kAttemptBits) + attempt; }
+
+// ---- what the entries do
+
+void Slot::do_leave(int shard, int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  if (shard < 0 || shard >= kVirtualShards || !owned_[static_cast<size_t>(shard)]) return;
+  owned_ &= ~only(shard);
+  frozen_ &= ~only(shard);
+  ledger_.leave(shard);
+  gate_.leave(shard);
+  advance_gate(index, ack, dispatch);
+}
+
+void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
+  const int shard = entry.header.shard;
+  proto::ShardArrival arrival;
+  const std::string_view bytes = body_text(entry.body);
+  arrival.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  owned_ |= only(shard);
+  frozen_ &= ~only(shard);
+  WorkerLedger ledger;
+  Gate gate;
+  if (arrival.has_state()) {
+    ledger.load(arrival.state());
+    gate.load(arrival.state());
+    newest_step_ = std::max(newest_step_, arrival.state().newest_step());
+  }
+  ledger_.arrive(shard, arrival.has_state() ? &ledger : nullptr);
+  gate_.arrive(shard, arrival.has_state() ? &gate : nullptr, ledger_);
+  for (const std::string& request : arrival.held()) hold_again(request, only(shard));
+  advance_gate(entry.header.index, ack, dispatch);
+}
+
+void Slot::hold_again(const std::string& request, const ShardSet& shards) {
+  const Message message = bytes_of(request);
+  auto push = make_push(message, parse_request(message, setup_->tables, setup_->shards), *setup_);
+  TRIREME_CHECK(push != nullptr, "a held push without its keys");
+  const ShardSet its = ShardSet(push->header.shards) & shards;
+  if (its.any()) gate_.hold(std::move(push), its);
+}
+
+// ---- what the directory says
+
+void Slot::follow_map(const ShardSet& mapped, const Arrival& arriving, int leaving) {
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  mapped_ = mapped;
+  arriving_ = arriving;
+  if (!primary_) return;
+  for (int shard = 0; shard < kVirtualShards; ++shard) {
+    const auto number = static_cast<size_t>(shard);
+    const auto happens = [&](EntryKind kind) REQUIRES(mutex_) {
+      LogEntry entry{.header = {.kind = kind, .shard = shard}, .body = {}};
+      if (kind == EntryKind::kArrive) entry.body = bytes_of(std::string_view());
+      enter(std::move(entry), nullptr, dispatch);
+    };
+    if (owned_[number] && !mapped[number] && shard != arriving.shard) {
+      happens(EntryKind::kLeave);
+    } else if (frozen_[number] && shard != leaving) {
+      happens(EntryKind::kThaw);
+    } else if (mapped[number] && !owned_[number]) {
+      log_error(str_cat("slot ", options_.index, ": virtual shard ", shard,
+                        " is to be here and was in nothing that was left: it begins without rows"));
+      happens(EntryKind::kArrive);
+    }
+  }
+  serve_waiting(dispatch);
+  dispatch.post();
+}
+
+bool Slot::begin_restore() {
+  MutexLock lock(mutex_);
+  if (frozen_.any() || arriving_.shard >= 0) return false;
+  ++restores_;
+  return true;
+}
+
+void Slot::end_restore() {
+  MutexLock lock(mutex_);
+  --restores_;
+}
+
+// ---- the side that it leaves
+
+void Slot::freeze(int shard, Done done) {
+  const auto ack = std::make_shared<Ack>(std::move(done));
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  const bool may_leave =
+      primary_ && setup_ != nullptr && restores_ == 0 && present()[static_cast<size_t>(shard)];
+  if (!may_leave) return dispatch.then([ack] { ack->give_up(); });
+  if (!frozen_[static_cast<size_t>(shard)]) {
+    enter({.header = {.kind = EntryKind::kFreeze, .shard = shard}, .body = {}}, ack, dispatch);
+  } else {
+    acknowledge_after(index_, ack);
+  }
+  dispatch.then([ack] { ack->arrive(); });
+  dispatch.post();
+}
+
+void Slot::export_move(int shard, std::function<void(std::vector<LogEntry>)> done) {
+  const auto entries = std::make_shared<std::vector<LogEntry>>();
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_ || !frozen_[static_cast<size_t>(shard)]) {
+    return dispatch.then([done = std::move(done)] { done({}); });
+  }
+  proto::ShardArrival arrival;
+  arrival.set_shard(shard);
+  ledger_.save(*arrival.mutable_state());
+  gate_.save(*arrival.mutable_state());
+  arrival.mutable_state()->set_newest_step(newest_step_);
+  gate_.for_each_held([&](const Contribution& held) {
+    if (!held.shards[static_cast<size_t>(shard)]) return;
+    const auto bytes = part_of_push(*held.push, only(shard), *setup_);
+    arrival.add_held(bytes.data(), bytes.size());
+  });
+  const auto copy = [entries, state = arrival.SerializeAsString()](Shard& from, int number) {
+    int64_t bytes = 0;
+    for (const auto& table : from.tables) bytes += table->bytes();
+    entries->push_back(
+        {.header = {.kind = EntryKind::kStage, .shard = number, .index = bytes}, .body = {}});
+    copy_rows(from, number, EntryKind::kRows, EntryKind::kWaiting, *entries);
+    entries->push_back(
+        {.header = {.kind = EntryKind::kArrive, .shard = number}, .body = bytes_of(state)});
+  };
+  dispatch.add(make_job(shards_, only(shard), kReads, copy,
+                        [entries, done = std::move(done)] { done(std::move(*entries)); }));
+  dispatch.post();
+}
+
+// ---- the side that it comes to
+
+Slot::Receipt Slot::receive_move(const ReceivedEntry& received, Done done) {
+  const EntryHeader& header = received.header;
+  const auto setup = this->setup();
+  const bool has_rows = header.kind == EntryKind::kRows || header.kind == EntryKind::kWaiting;
+  const bool begins = header.kind == EntryKind::kStage;
+  if (!has_rows && !begins && header.kind != EntryKind::kArrive) {
+    throw invalid_argument("a piece of a shard: kind ", static_cast<uint32_t>(header.kind),
+                           " is not known; use the same version of Trireme everywhere");
+  }
+  if (setup == nullptr) return Receipt::kMissing;
+  if (has_rows) {
+    if (header.table < 0 || header.table >= static_cast<int64_t>(setup->tables.size())) {
+      throw invalid_argument("a piece of a shard: there is no table ", header.table);
+    }
+    const TableSpec& spec = setup->tables[static_cast<size_t>(header.table)];
+    if (header.kind == EntryKind::kRows) {
+      for_each_row(received.body, spec, [](const RowView&) {});
+    } else {
+      waiting_keys_of(received.body);
+    }
+  }
+  const auto ack = std::make_shared<Ack>(std::move(done));
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  if (!primary_ || header.epoch != epoch_) return Receipt::kOutdated;
+  // Its view may come later than the other's, and another attempt is under way.
+  if (restores_ > 0 || header.shard < 0 || header.shard != arriving_.shard ||
+      header.attempt >> kAttemptBits != arriving_.move) {
+    return Receipt::kMissing;
+  }
+  if (begins && header.attempt > arrival_attempt_) {
+    const MemoryBudget& budget = options_.budget;
+    const int64_t room = std::min(budget.limit() - budget.used() - budget.reserved(),
+                                  backup_room_.load(std::memory_order_relaxed));
+    if (header.index > room) {
+      throw Error(ErrorCode::kResourceExhausted,
+                  str_cat("slot ", options_.index, ": virtual shard ", header.shard, " has ",
+                          header.index, " bytes, and the server or its backup has room for ", room,
+                          "; raise the memory limit"));
+    }
+    arrival_attempt_ = header.attempt;
+    arrival_position_ = 0;
+  }
+  if (header.attempt != arrival_attempt_ || header.position != arrival_position_ + 1) {
+    return Receipt::kMissing;
+  }
+  arrival_position_ = header.position;
+  enter({.header = {.kind = header.kind, .shard = header.shard, .table = header.table},
+         .body = received.body},
+        ack, dispatch);
+  serve_waiting(dispatch);
+  dispatch.then([ack] { ack->arrive(); });
+  dispatch.post();
+  return Receipt::kTaken;
+}
+
+void Slot::open_staged(int shard, std::string state,
+                       std::function<void(std::shared_ptr<const Cut>)> done) {
+  struct Staged : Cut {
+    std::vector<std::unique_ptr<TableShard::Snapshot>> snapshots;
+  };
+  const auto cut = std::make_shared<Staged>();
+  cut->shards = only(shard);
+  cut->state = std::move(state);
+  cut->tables.resize(kVirtualShards);
+  Dispatch dispatch(shards_);
+  MutexLock lock(mutex_);
+  // It was here before, and that time's cut is open still: a table has one at a time.
+  if (cut_opening_ || (cut_ != nullptr && (cut_->shards & cut->shards).any())) {
+    return dispatch.then([done = std::move(done)] { done(nullptr); });
+  }
+  cut->setup = setup_;
+  cut->step = finished();
+  const auto open = [cut](Shard& from, int number) {
+    for (const auto& table : from.tables) {
+      cut->snapshots.push_back(table->open_snapshot());
+      cut->tables[static_cast<size_t>(number)].push_back(cut->snapshots.back().get());
+    }
+  };
+  dispatch.add(
+      make_job(shards_, cut->shards, kReads, open, [cut, done = std::move(done)] { done(cut); }));
+  dispatch.post();
+}
+
+}  // namespace trireme::ps
