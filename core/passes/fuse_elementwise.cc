@@ -1,9 +1,7 @@
 #include "core/passes/fuse_elementwise.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
-#include <queue>
 #include <ranges>
 #include <unordered_map>
 #include <unordered_set>
@@ -53,24 +51,23 @@ class Groups {
         devices_(devices.begin(), devices.end()),
         users_(*rewrite.from().graph),
         after_(successors(*rewrite.from().graph)),
-        before_(after_.size()),
         position_(after_.size()),
+        place_(after_.size()),
         group_(after_.size()),
         members_(after_.size()),
-        seen_(after_.size(), -1) {
+        seen_(after_.size()) {
     for (const Node* node : rewrite.from().targets) kept_.insert(node);
     for (const Value& value : rewrite.from().fetches) fetched_.insert(value.node);
-    for (size_t id = 0; id < after_.size(); ++id) {
-      group_[id] = static_cast<int>(id);
-      members_[id] = {static_cast<int>(id)};
-      for (int next : after_[id])
-        before_[static_cast<size_t>(next)].push_back(static_cast<int>(id));
+    const std::vector<Node*> nodes = execution_order(*rewrite.from().graph);
+    for (const Node* node : nodes) {
+      position_[at(*node)] = place_[at(*node)] = static_cast<int>(order_.size());
+      group_[at(*node)] = node->id();
+      members_[at(*node)] = {node->id()};
+      order_.push_back(node->id());
     }
-    const std::vector<Node*> order = execution_order(*rewrite.from().graph);
-    for (size_t i = 0; i < order.size(); ++i) position_[at(*order[i])] = static_cast<int>(i);
     // Backwards, so that what is needed late is computed late: a derivative that only the backward
     // pass reads joins that, and not the activation that it is computed from.
-    for (Node* node : order | std::views::reverse) {
+    for (Node* node : nodes | std::views::reverse) {
       if (!may_join(*node)) continue;
       for (const Value& input : node->inputs()) join_producer(*input.node, *node);
     }
@@ -79,35 +76,11 @@ class Groups {
     }
   }
 
-  // Every group once, each after the groups that it needs; else in the order of the last members.
+  // Every group once, each after the groups that it needs.
   std::vector<int> order() const {
-    std::vector<int> waiting(after_.size()), result;
-    for (size_t id = 0; id < after_.size(); ++id) {
-      for (int next : after_[id]) {
-        if (group_[id] != group_[static_cast<size_t>(next)])
-          ++waiting[static_cast<size_t>(group_[static_cast<size_t>(next)])];
-      }
-    }
-    using Entry = std::pair<int, int>;  // position of the last member, group
-    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
-    const auto push = [&](int group) {
-      ready.emplace(position_[static_cast<size_t>(members(group).back())], group);
-    };
-    for (size_t id = 0; id < after_.size(); ++id) {
-      if (group_[id] == static_cast<int>(id) && waiting[id] == 0) push(static_cast<int>(id));
-    }
-    while (!ready.empty()) {
-      const int group = ready.top().second;
-      ready.pop();
-      result.push_back(group);
-      for (int member : members(group)) {
-        for (int next : after_[static_cast<size_t>(member)]) {
-          const int other = group_[static_cast<size_t>(next)];
-          if (other != group && --waiting[static_cast<size_t>(other)] == 0) push(other);
-        }
-      }
-    }
-    return result;
+    std::vector<int> groups = order_;
+    std::erase(groups, kNone);
+    return groups;
   }
 
   // In the order in which they run.
@@ -158,7 +131,7 @@ class Groups {
     if (first == second || node(first).device() != node(second).device()) return;
     if (shape(first) != shape(second) && !may_broadcast(first, second)) return;
     if (!is_small_enough(first, second)) return;
-    if (has_way_round(first, second) || has_way_round(second, first)) return;
+    if (!move_together(first, second)) return;
     // What has the chain's shape comes first among the members: it tells the shape.
     auto& into = members_[static_cast<size_t>(second)];
     auto& from = members_[static_cast<size_t>(first)];
@@ -200,55 +173,63 @@ class Groups {
     return inputs.size() <= kMaxInputs && outputs <= kMaxOutputs;
   }
 
-  // True when something outside of both must run after `from` and before `to`: as one they would
-  // wait for themselves. Ways go through whole groups, since a chain starts when all its inputs are
-  // there.
-  bool has_way_round(int from, int to) {
-    ++search_;
-    std::vector<int> open;
-    const auto visit_before = [&](int group) {
-      for (int member : members(group)) {
-        for (int previous : before_[static_cast<size_t>(member)]) {
-          const int other = group_[static_cast<size_t>(previous)];
-          int& seen = seen_[static_cast<size_t>(other)];
-          if (seen == search_ || other == to) continue;
-          if (other == from) {
-            if (group == to) continue;  // the direct way
-            return true;
-          }
-          seen = search_;
-          open.push_back(other);
-        }
-      }
-      return false;
-    };
-    // Most producers lead nowhere else.
-    const bool leads_elsewhere = std::ranges::any_of(members(from), [&](int member) {
-      return std::ranges::any_of(after_[static_cast<size_t>(member)], [&](int next) {
-        const int group = group_[static_cast<size_t>(next)];
-        return group != from && group != to;
-      });
-    });
-    if (!leads_elsewhere) return false;
-    visit_before(to);
+  // Frees the place of `first`, which `second` uses, by moving what must run after it behind
+  // `second`. False, and nothing has moved, when `second` itself needs something of that: the two
+  // as one would wait for themselves. Ways go through whole groups, since a chain starts when all
+  // its inputs are there.
+  bool move_together(int first, int second) {
+    const int begin = place(first), end = place(second);
+    std::fill(seen_.begin() + begin, seen_.begin() + end, false);
+    std::vector<int> open = {first};
     while (!open.empty()) {
       const int group = open.back();
       open.pop_back();
-      if (visit_before(group)) return true;
+      for (int member : members(group)) {
+        for (int next : after_[static_cast<size_t>(member)]) {
+          const int other = group_[static_cast<size_t>(next)];
+          if (other == second && group != first) return false;
+          const int at = place(other);
+          if (at <= begin || at >= end || seen_[static_cast<size_t>(at)]) continue;
+          seen_[static_cast<size_t>(at)] = true;
+          open.push_back(other);
+        }
+      }
     }
-    return false;
+    std::vector<int> late;
+    int to = begin;
+    const auto put = [&](int group) {
+      order_[static_cast<size_t>(to)] = group;
+      if (group != kNone) place_[static_cast<size_t>(group)] = to;
+      ++to;
+    };
+    for (int at = begin + 1; at < end; ++at) {
+      const int group = order_[static_cast<size_t>(at)];
+      if (seen_[static_cast<size_t>(at)]) {
+        late.push_back(group);
+      } else {
+        put(group);
+      }
+    }
+    put(second);
+    for (int group : late) put(group);
+    put(kNone);
+    return true;
   }
+  int place(int group) const { return place_[static_cast<size_t>(group)]; }
+
+  static constexpr int kNone = -1;
 
   const ProgramRewrite& rewrite_;
   const std::unordered_set<std::string> devices_;
   Users users_;
   const std::vector<std::vector<int>> after_;
-  std::vector<std::vector<int>> before_;
-  std::vector<int> position_, group_;
+  std::vector<int> position_;  // by node
+  std::vector<int> order_;     // groups in an order in which they may run, and kNone
+  std::vector<int> place_;     // by group, where it is in order_
+  std::vector<int> group_;     // by node
   std::vector<std::vector<int>> members_;
   std::unordered_set<const Node*> kept_, fetched_;
-  std::vector<int> seen_;  // by group, the search that was there last
-  int search_ = 0;
+  std::vector<bool> seen_;  // by place
 };
 
 // What a group is as a node. `inputs` are of the old graph.
