@@ -3,10 +3,10 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/device/small_floats.h"
+
 namespace trireme {
 namespace {
-
-bool is_small(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
 
 bool is_cast_to_f32(const Node& node) {
   return node.op().name == "Cast" && node.output_type().dtype == DType::kFloat32 &&

@@ -4,6 +4,7 @@
 
 #include "core/base/parallel.h"
 #include "core/device/cpu/avx512.h"
+#include "core/device/cpu/batch_parts.h"
 #include "core/device/cpu/bf16_tiles.h"
 #include "core/device/small_floats.h"
 #include "core/tensor/buffer.h"
@@ -11,11 +12,12 @@
 namespace trireme::bf16_convolution {
 namespace {
 
+using batch_parts::for_each_block;
+using batch_parts::for_each_part;
+using batch_parts::round_up;
 using bf16_tiles::kLanes;
 
 constexpr int64_t kPanel = bf16_tiles::kMaxVectors * kLanes;  // output channels that a tile does
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 bool suits(const Conv2dGeometry& g) {
   return has_avx512_bf16() && g.groups == 1 && g.h.dilation == 1 && g.w.dilation == 1;
@@ -39,27 +41,6 @@ class Scratch {
 template <typename T>
 T* at(const KernelArgs& args, int64_t offset) {
   return reinterpret_cast<T*>(static_cast<char*>(args.scratch) + offset);
-}
-
-// Calls body(part, first example, last example) for `parts` shares of the batch.
-template <typename Body>
-void for_each_part(int64_t parts, int64_t batch, Body body) {
-  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      body(part, batch * part / parts, batch * (part + 1) / parts);
-    }
-  });
-}
-
-// Splits `count` into the fewest blocks of at most `most`, as equal as can be; calls body(begin,
-// size).
-template <typename Body>
-void for_each_block(int64_t count, int64_t most, Body body) {
-  const int64_t blocks = (count + most - 1) / most;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t begin = count * i / blocks;
-    body(begin, count * (i + 1) / blocks - begin);
-  }
 }
 
 // Images as the tiles read them: with the padding in place, and a number behind the end where pairs

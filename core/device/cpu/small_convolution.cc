@@ -4,17 +4,19 @@
 
 #include "core/base/parallel.h"
 #include "core/device/cpu/avx512.h"
+#include "core/device/cpu/batch_parts.h"
 #include "core/device/cpu/tiles.h"
 
 namespace trireme::small_convolution {
 namespace {
 
+using batch_parts::for_each_block;
+using batch_parts::for_each_part;
+using batch_parts::round_up;
 using tiles::kLanes;
 
 // Up to here the kernels below beat oneDNN on the shapes that were measured.
 constexpr int64_t kMaxChannels = 16;
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 bool suits(const Conv2dGeometry& g) {
   return has_avx512() && g.groups == 1 && g.h.dilation == 1 && g.w.dilation == 1 &&
@@ -34,17 +36,6 @@ class Scratch {
  private:
   int64_t used_ = 0;
 };
-
-// Calls body(part, first example, last example) for `parts` shares of the batch; each part has
-// scratch of its own.
-template <typename Body>
-void for_each_part(int64_t parts, int64_t batch, Body body) {
-  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      body(part, batch * part / parts, batch * (part + 1) / parts);
-    }
-  });
-}
 
 // Images as the tiles read them: with the padding in place, so that no tile has an edge.
 class PaddedImages {
@@ -91,17 +82,6 @@ class PaddedImages {
   bool copies_;
   int64_t at_ = 0;
 };
-
-// Splits `count` into the fewest blocks of at most `most`, as equal as can be; calls body(begin,
-// size).
-template <typename Body>
-void for_each_block(int64_t count, int64_t most, Body body) {
-  const int64_t blocks = (count + most - 1) / most;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t begin = count * i / blocks;
-    body(begin, count * (i + 1) / blocks - begin);
-  }
-}
 
 // Copies `rows` rows of `columns` numbers, `from_step` apart, to packed rows.
 void pack(const float* from, int64_t rows, int64_t columns, int64_t from_step, float* to,
