@@ -29,7 +29,7 @@ esac
 END
 printf '#!/bin/sh\necho "[  PASSED  ] 7 tests."\n' >archive/tests/passing_test
 printf '#!/bin/sh\necho "it broke here" >&2\nexit 1\n' >archive/tests/failing_test
-printf '#!/bin/sh\necho "this test needs two GPUs"\necho "[  SKIPPED ] A.B"\n' >archive/tests/skipped_test
+printf '#!/bin/sh\necho "a.cc:7: Skipped"\necho "this test needs two GPUs"\necho "[  SKIPPED ] 1 test."\n' >archive/tests/skipped_test
 printf '#!/bin/sh\nexec sleep 100\n' >archive/tests/waiting_test
 chmod +x archive/bin/trireme archive/tests/*
 
