@@ -11,96 +11,19 @@
 #include <optional>
 #include <ostream>
 
+#include "benchmarks/bench_models.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
-#include "core/data/cifar10.h"
-#include "core/data/idx.h"
 #include "core/graph/serialize.h"
-#include "core/nn/layers.h"
 #include "core/nn/model.h"
-#include "core/nn/optimizers.h"
 #include "core/nn/step_function.h"
 #include "core/runtime/built_in_kernels.h"
+#include "core/runtime/device_options.h"
 #include "distributed/strategy/strategy.h"
-#include "worker/build_data.h"
 #include "worker/cluster_runtime.h"
 
 namespace trireme {
 namespace {
-
-using nn::Activation;
-
-void add_dense(nn::Model& model, std::initializer_list<int64_t> hidden) {
-  for (int64_t units : hidden)
-    model.add<nn::Dense>({.units = units, .activation = Activation::kRelu});
-  model.add<nn::Dense>({.units = 10});
-}
-
-// 784-128-64-10
-void build_mlp(nn::Model& model) {
-  model.add<nn::Flatten>();
-  add_dense(model, {128, 64});
-}
-
-// 784-2048-2048-2048-10: 10 million parameters
-void build_mlp_large(nn::Model& model) {
-  model.add<nn::Flatten>();
-  add_dense(model, {2048, 2048, 2048});
-}
-
-// 28×28 padded to 32×32, 6@5×5, pool, 16@5×5, pool, 120, 84, 10
-void build_lenet(nn::Model& model) {
-  model.add<nn::ZeroPad2D>({.top = 2, .bottom = 2, .left = 2, .right = 2});
-  for (int64_t filters : {6, 16}) {
-    model.add<nn::Conv2D>(
-        {.filters = filters, .kernel_h = 5, .kernel_w = 5, .activation = Activation::kRelu});
-    model.add<nn::MaxPool2D>();
-  }
-  model.add<nn::Flatten>();
-  add_dense(model, {120, 84});
-}
-
-// 32@3×3, pool, dropout, 64@3×3, pool, dropout, 512, dropout, 10
-void build_cifar_cnn(nn::Model& model) {
-  for (int64_t filters : {32, 64}) {
-    model.add<nn::Conv2D>(
-        {.filters = filters, .padding = ops::Padding::kSame, .activation = Activation::kRelu});
-    model.add<nn::MaxPool2D>();
-    model.add<nn::Dropout>({.rate = 0.2});
-  }
-  model.add<nn::Flatten>();
-  model.add<nn::Dense>({.units = 512, .activation = Activation::kRelu});
-  model.add<nn::Dropout>({.rate = 0.5});
-  model.add<nn::Dense>({.units = 10});
-}
-
-struct BenchModel {
-  std::string_view name;
-  void (*build)(nn::Model&);
-  bool is_cifar;
-  bool is_adam;
-};
-constexpr BenchModel kModels[] = {{"mlp", build_mlp, false, false},
-                                  {"mlp_large", build_mlp_large, false, false},
-                                  {"lenet", build_lenet, false, true},
-                                  {"cifar_cnn", build_cifar_cnn, true, true}};
-
-const BenchModel& find_model(const std::string& name) {
-  for (const BenchModel& model : kModels) {
-    if (model.name == name) return model;
-  }
-  throw invalid_argument("there is no bench model '", name, "'");
-}
-
-data::LabeledImages load(const BenchModel& model, const std::string& data_dir) {
-  if (model.is_cifar) return data::cifar10(find_data("cifar10", data_dir), data::Split::kTrain);
-  return data::mnist(find_data("mnist", data_dir), data::Split::kTrain);
-}
-
-std::shared_ptr<const nn::Optimizer> make_optimizer(const BenchModel& model) {
-  if (model.is_adam) return std::make_shared<nn::Adam>(nn::constant_rate(1e-3));
-  return std::make_shared<nn::Sgd>(nn::constant_rate(0.01));
-}
 
 // Time by op, the most expensive first. Every node ran alone, so that overlap does not show.
 void print_profile(const Function& function, std::ostream& out) {
@@ -157,9 +80,11 @@ struct Workers {
   std::unique_ptr<ClusterRuntime> runtime;
   nn::StepShare share;
 
-  explicit Workers(const TrainBenchOptions& options) : strategy(strategy_options(options)) {
-    runtime = std::make_unique<ClusterRuntime>(resolve_cluster({}, process_environment()),
-                                               ClusterOptions{.backend = options.backend}, slots);
+  Workers(const TrainBenchOptions& options, const ClusterSpec& spec, Device& device)
+      : strategy(strategy_options(options)) {
+    ClusterOptions cluster{.backend = options.backend};
+    if (!device.host_memory()) cluster.gpu = &device;
+    runtime = std::make_unique<ClusterRuntime>(spec, cluster, slots);
   }
 
   static StrategyOptions strategy_options(const TrainBenchOptions& options) {
@@ -173,13 +98,11 @@ struct Workers {
     if (options.compression == "top_k") strategy.compression = Compression::kTopK;
     return strategy;
   }
-  nn::ModelOptions model_options(const TrainBenchOptions& options) const {
+  void extend(nn::ModelOptions& model) const {
     auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
     register_collective_kernels(*kernels, slots);
-    return {.name = options.model,
-            .session = {.kernels = kernels, .profile = options.profile},
-            .ops = distributed_op_table(),
-            .precision = nn::precision_from_name(options.precision)};
+    model.session.kernels = kernels;
+    model.ops = distributed_op_table();
   }
   void build_gradients(nn::TrainGraph& graph, bool overlap) const {
     strategy.build_gradients(graph);
@@ -196,26 +119,28 @@ double one_decimal(double value) { return std::round(value * 10) / 10; }
 
 }  // namespace
 
-std::vector<std::string> train_bench_models() {
-  std::vector<std::string> names;
-  for (const BenchModel& model : kModels) names.emplace_back(model.name);
-  return names;
-}
-
 void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostream& log) {
-  const BenchModel& bench = find_model(options.model);
+  const BenchModel& bench = find_bench_model(options.model);
   set_compute_threads(options.threads);
-  const data::LabeledImages images = load(bench, options.data_dir);
+  const data::Dataset examples =
+      bench.examples({.data_dir = options.data_dir, .noise = options.noise, .side = options.side});
+  const ClusterSpec spec =
+      options.workers > 1 ? resolve_cluster({}, process_environment()) : ClusterSpec{};
+  const auto devices = make_devices(
+      {.kind = options.device, .gpu = {.count = 1, .first = std::max(0, spec.local_rank)}});
+  Device& device = *devices->all().front();
+  nn::ModelOptions model_options{
+      .name = options.model,
+      .session = {.devices = devices, .profile = options.profile, .record = options.graphs},
+      .precision = nn::precision_from_name(options.precision)};
   std::optional<Workers> workers;
-  if (options.workers > 1) workers.emplace(options);
-  nn::Model model(workers
-                      ? workers->model_options(options)
-                      : nn::ModelOptions{.name = options.model,
-                                         .session = {.profile = options.profile},
-                                         .precision = nn::precision_from_name(options.precision)});
+  if (options.workers > 1) {
+    workers.emplace(options, spec, device);
+    workers->extend(model_options);
+  }
+  nn::Model model(std::move(model_options));
   bench.build(model);
-  nn::CompileOptions compile{.optimizer = make_optimizer(bench),
-                             .loss = nn::sparse_categorical_cross_entropy()};
+  nn::CompileOptions compile{.optimizer = bench.optimizer(), .loss = bench.loss()};
   if (workers) {
     compile.build_gradients = [&](nn::TrainGraph& g) {
       workers->build_gradients(g, options.overlap);
@@ -225,20 +150,24 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
   model.compile(std::move(compile));
   const int rank = workers ? workers->runtime->spec().rank : 0;
   const int rows = options.batch * options.workers;
-  const data::Dataset batches =
-      images.dataset().shuffle(1).repeat().batch_part(rows, rank, options.workers);
+  data::Dataset batches = examples.shuffle(1).repeat().batch_part(rows, rank, options.workers);
+  // A GPU would wait for it; on the CPU the thread would take a core from the step.
+  if (!device.host_memory()) batches = batches.prefetch(2);
   model.build_training(nn::batch_types(batches));
   if (workers) workers->join(model, rows);
   nn::StepFunction step_function(model.session(), model.train_graph());
   const double rate = model.compiled().optimizer->learning_rate(0);
 
   data::Iterator iterator = batches.iterator();
-  data::Element batch;
+  data::Element batch, ahead;
+  const bool copies_ahead = model.session().copies_ahead();
+  if (copies_ahead) iterator.next(ahead);
   nn::StepInputs inputs{.learning_rate = rate};
   if (workers) inputs.shards = workers->share.shards;
   auto step = [&] {
-    iterator.next(batch);
-    step_function.run(batch, inputs);
+    if (copies_ahead) std::swap(batch, ahead);
+    iterator.next(copies_ahead ? ahead : batch);
+    step_function.run(batch, inputs, copies_ahead ? &ahead : nullptr, inputs.step > 0);
     ++inputs.step;
   };
   for (int i = 0; i < options.warmup; ++i) step();
@@ -264,6 +193,8 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
                                  {"loss", std::round(step_function.values()[0] * 1e4) / 1e4},
                                  {"rss_mib", usage.ru_maxrss / 1024}};
   if (options.precision != "f32") line["precision"] = options.precision;
+  if (options.device != "cpu") line["device"] = options.device;
+  if (!device.host_memory()) line["gpu_mib"] = device.memory_use().peak >> 20;
   if (rank == 0) out << line.dump() << std::endl;
   if (rank == 0 && options.profile) print_profile(step_function.function(), log);
   if (workers) workers->runtime->leave();

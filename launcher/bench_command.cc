@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "benchmarks/allreduce_bench.h"
+#include "benchmarks/bench_models.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/ps_bench.h"
 #include "benchmarks/train_bench.h"
@@ -44,9 +45,13 @@ void start_workers(const TrainBenchOptions& bench, bool pin) {
   add("backend", bench.backend);
   add("compression", bench.compression);
   add("precision", bench.precision);
+  add("device", bench.device);
+  if (!bench.graphs) arguments.emplace_back("--no-graphs");
   add("bucket-mib", bench.bucket_mib);
   if (!bench.overlap) arguments.emplace_back("--no-overlap");
   if (!bench.data_dir.empty()) add("data-dir", bench.data_dir);
+  if (bench.noise) arguments.emplace_back("--noise");
+  add("side", bench.side);
   if (bench.profile) arguments.emplace_back("--profile");
   start({.workers = bench.workers, .threads = bench.threads, .pin = pin}, "train", arguments);
 }
@@ -88,8 +93,10 @@ void add_train(CLI::App& bench) {
   command->footer(
       "Example:\n  trireme bench train --model lenet --batch 128 --threads 2 --steps 100 --blocks "
       "5");
-  command->add_option("--model", options->bench.model, "mlp, mlp_large, lenet or cifar_cnn")
-      ->check(CLI::IsMember(train_bench_models()));
+  command
+      ->add_option("--model", options->bench.model,
+                   "mlp, mlp_large, lenet, cifar_cnn, resnet50 or dlrm")
+      ->check(CLI::IsMember(bench_model_names()));
   command->add_option("--batch", options->bench.batch, "Examples a step")
       ->check(CLI::PositiveNumber);
   command->add_option("--threads", options->bench.threads, "Compute threads")
@@ -113,7 +120,15 @@ void add_train(CLI::App& bench) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--precision", options->bench.precision, "f32, bf16 or f16: of the products")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+  command->add_option("--device", options->bench.device, "cpu, gpu or reference")
+      ->check(CLI::IsMember({"cpu", "gpu", "reference"}));
+  command->add_flag("!--no-graphs", options->bench.graphs,
+                    "On a GPU, launch each kernel instead of replaying a recorded step");
   command->add_option("--data-dir", options->bench.data_dir, "Folder with mnist/ and cifar10/");
+  command->add_flag("--noise", options->bench.noise,
+                    "Random pixels in place of MNIST and CIFAR-10: no file is needed");
+  command->add_option("--side", options->bench.side, "Height and width of the images of resnet50")
+      ->check(CLI::Range(32, 4096));
   command->add_flag("--profile", options->bench.profile,
                     "Also print the time of each op on standard error");
   command->callback([options] {
@@ -132,8 +147,8 @@ void add_ops(CLI::App& bench) {
   command->footer("Example:\n  trireme bench ops --filter conv --threads 2");
   command->add_option("--filter", options->filter, "Only cases whose name contains this");
   command->add_option("--threads", options->threads, "Compute threads")->check(CLI::Range(1, 1024));
-  command->add_option("--device", options->device, "cpu or reference")
-      ->check(CLI::IsMember({"cpu", "reference"}));
+  command->add_option("--device", options->device, "cpu, gpu or reference")
+      ->check(CLI::IsMember({"cpu", "gpu", "reference"}));
   command->add_option("--repetitions", options->repetitions, "Timed runs; the median counts")
       ->check(CLI::PositiveNumber);
   command->callback([options] { bench_ops(*options, std::cout); });
