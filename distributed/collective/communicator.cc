@@ -18,17 +18,17 @@ std::string_view name(ReduceOp op) {
   return "?";
 }
 
-void CollectiveWatch::enter(uint64_t sequence, const std::string& what, int64_t step) {
+void CollectiveWatch::enter(const std::string& what, int64_t step) {
   MutexLock lock(mutex_);
-  state_.entered = sequence;
+  ++state_.entered;
   state_.step = step;
   state_.what = what;
   state_.since = std::chrono::steady_clock::now();
 }
 
-void CollectiveWatch::leave(uint64_t sequence) {
+void CollectiveWatch::leave() {
   MutexLock lock(mutex_);
-  state_.finished = sequence;
+  state_.finished = state_.entered;
 }
 
 CollectiveWatch::State CollectiveWatch::state() const {
@@ -50,14 +50,14 @@ void Communicator::run(Call call) {
   ++sequence_;
   if (size() > 1) {
     deadline_ = Clock::now() + options_.timeout;
-    if (watch_) watch_->enter(sequence_, label_ != nullptr ? *label_ : "", step_);
+    if (watch_) watch_->enter(label_ != nullptr ? *label_ : "", step_);
     try {
       call();
     } catch (const Error& error) {
       abort(error);
       throw_if_aborted();  // a cause that came from elsewhere meanwhile tells more
     }
-    if (watch_) watch_->leave(sequence_);
+    if (watch_) watch_->leave();
   }
   label_ = nullptr;
 }

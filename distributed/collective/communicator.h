@@ -60,7 +60,8 @@ struct CommunicatorOptions {
 };
 
 // What a rank is doing, for whoever reports stalls. Written by the communicating thread, read by
-// any.
+// any. Everything that communicates for a rank writes to one: it counts, and so the numbers of ranks
+// that make the same calls are the same.
 class CollectiveWatch {
  public:
   struct State {
@@ -71,8 +72,8 @@ class CollectiveWatch {
     std::chrono::steady_clock::time_point since;  // when it was entered
     bool waiting() const { return entered != finished; }
   };
-  void enter(uint64_t sequence, const std::string& what, int64_t step) EXCLUDES(mutex_);
-  void leave(uint64_t sequence) EXCLUDES(mutex_);
+  void enter(const std::string& what, int64_t step) EXCLUDES(mutex_);
+  void leave() EXCLUDES(mutex_);
   State state() const EXCLUDES(mutex_);
 
  private:

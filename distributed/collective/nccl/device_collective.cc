@@ -18,8 +18,7 @@ constexpr auto kNap = std::chrono::microseconds(50);
 
 void DeviceCollective::settle(Stream& stream, const std::string& what) {
   throw_if_aborted();
-  const uint64_t sequence = ++settled_;
-  if (watch_) watch_->enter(sequence, what, step());
+  if (watch_) watch_->enter(what, step());
   const auto begin = Clock::now();
   while (!cuda_stream_idle(stream)) {
     throw_if_aborted();
@@ -35,7 +34,7 @@ void DeviceCollective::settle(Stream& stream, const std::string& what) {
   }
   if (auto error = poll()) abort(*error);
   throw_if_aborted();
-  if (watch_) watch_->leave(sequence);
+  if (watch_) watch_->leave();
 }
 
 void DeviceCollective::abort(const Error& cause) {

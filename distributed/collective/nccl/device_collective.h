@@ -56,7 +56,7 @@ class DeviceCollective {
   // For labels of stall reports.
   void set_step(int64_t step) { step_.store(step, std::memory_order_relaxed); }
   // Watched from now on; null: not.
-  void set_watch(std::shared_ptr<CollectiveWatch> watch) { watch_ = std::move(watch); }
+  virtual void set_watch(std::shared_ptr<CollectiveWatch> watch) { watch_ = std::move(watch); }
 
  protected:
   explicit DeviceCollective(std::chrono::milliseconds timeout) : timeout_(timeout) {}
@@ -74,7 +74,6 @@ class DeviceCollective {
  private:
   const std::chrono::milliseconds timeout_;
   std::shared_ptr<CollectiveWatch> watch_;
-  uint64_t settled_ = 0;
   std::atomic<int64_t> step_{0};
   mutable Mutex mutex_;
   std::optional<Error> fault_ GUARDED_BY(mutex_);

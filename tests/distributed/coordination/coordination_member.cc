@@ -108,7 +108,7 @@ int run(int argc, char** argv) {
     ConditionVariable changed;
     bool ended = false;
     auto watch = std::make_shared<CollectiveWatch>();
-    if (argc > 6) watch->enter(1, "bucket 0 (w … b)", 1);
+    if (argc > 6) watch->enter("bucket 0 (w … b)", 1);
     client.attend(watch, [&](const Error& error) {
       std::fprintf(stderr, "fault: %s\n", error.what());
       MutexLock lock(mutex);

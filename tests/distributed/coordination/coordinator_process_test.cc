@@ -33,9 +33,9 @@ TEST(CoordinatorProcessTest, HearsOfAKilledMemberAtOnce) {
   auto victim = start_member(coordinator.address(), 2, 3, 0, true);
   auto members = join_all(coordinator.address(), 2, 3);
   ASSERT_TRUE(victim->wait_for_error_output("joined generation 1 as 2 of 3", 5s));
-  members[0]->watch->enter(1, "bucket 0 (w … b)", 1);
+  members[0]->watch->enter("bucket 0 (w … b)", 1);
   // Its beat has told where it is.
-  members[1]->watch->enter(1, "bucket 0 (w … b)", 1);
+  members[1]->watch->enter("bucket 0 (w … b)", 1);
   const auto start = Clock::now();
   victim->signal(SIGKILL);
   for (auto& member : members) {
@@ -67,7 +67,7 @@ TEST(CoordinatorProcessTest, NamesAStoppedMemberAtTheDeadline) {
   ASSERT_TRUE(stopped->wait_for_error_output("joined", 5s));
   stopped->signal(SIGSTOP);
   const auto start = Clock::now();
-  for (auto& member : members) member->watch->enter(1, "bucket 0 (w … b)", 1);
+  for (auto& member : members) member->watch->enter("bucket 0 (w … b)", 1);
   EXPECT_THAT(lines.wait_for("rank 1 (host process"), HasSubstr("rank 1 (host process"));
   for (auto& member : members) {
     const auto fault = member->wait_for_fault();

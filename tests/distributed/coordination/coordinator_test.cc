@@ -128,7 +128,7 @@ TEST(CoordinatorTest, NamesTheLateRankToAllAndGivesUpAtTheDeadline) {
   auto members = join_all(coordinator.address(), 3, 3);
   const auto start = Clock::now();
   for (int rank : {0, 2})
-    members[static_cast<size_t>(rank)]->watch->enter(1, "bucket 3 (a … b)", 8);
+    members[static_cast<size_t>(rank)]->watch->enter("bucket 3 (a … b)", 8);
   const auto line = lines.wait_for("has been missing for 0.");
   EXPECT_THAT(line, AllOf(HasSubstr("rank 1 (host thread, pid 1001) has been missing"),
                           HasSubstr("at step 8, bucket 3 (a … b); waiting: ranks 0, 2")));
@@ -150,8 +150,8 @@ TEST(CoordinatorTest, SaysNothingWhileCollectivesGoOn) {
   auto members = join_all(coordinator.address(), 2, 2);
   const auto end = Clock::now() + 1s;
   for (uint64_t sequence = 1; Clock::now() < end; ++sequence) {
-    for (auto& member : members) member->watch->enter(sequence, "bucket 0", 1);
-    for (auto& member : members) member->watch->leave(sequence);
+    for (auto& member : members) member->watch->enter("bucket 0", 1);
+    for (auto& member : members) member->watch->leave();
   }
   EXPECT_EQ(lines.wait_for("missing", 1ms), "");
   EXPECT_EQ(members[0]->faults() + members[1]->faults(), 0u);
@@ -236,7 +236,7 @@ TEST(CoordinatorTest, NamesAMemberThatHasLeft) {
   members[1]->leave();
   EXPECT_NE(lines.wait_for("rank 1 (host thread, pid 1001) has left"), "");
   EXPECT_EQ(coordinator.members(), 1);
-  members[0]->watch->enter(1, "bucket 0 (w)", 1);
+  members[0]->watch->enter("bucket 0 (w)", 1);
   EXPECT_THAT(lines.wait_for("missing"), HasSubstr("has left and has been missing for "));
   EXPECT_EQ(members[0]->faults(), 0u);
 }
