@@ -45,7 +45,7 @@ PreparedKernel scatter_add(const KernelSpec& spec) {
                 driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(y), 0, bytes, stream.raw()),
                 "cuMemsetD8Async for ScatterAdd");
             if (sums.is_compared()) {
-              compared.launch(stream, sums.compared_shape(), sums.indices(args), given, y, width);
+              compared.launch(stream, sums.compared_shape(by), sums.indices(args), given, y, width);
               return;
             }
             const SortedRows order = sums.sort(args);

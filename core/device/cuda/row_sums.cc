@@ -50,9 +50,14 @@ RowSums::RowSums(const KernelSpec& spec, int input, int64_t rows, int64_t width,
   scratch_bytes_ = runs_at_ + static_cast<size_t>(indices_.count / kRun * width) * sum_bytes;
 }
 
-LaunchShape RowSums::compared_shape() const {
+LaunchShape RowSums::compared_shape(int per_thread) const {
+  const int64_t count = std::max<int64_t>(1, indices_.count);
+  // Wide rows are cut until there are as many blocks as run at once.
+  const int64_t tiles = (width_ + 32 * per_thread - 1) / (32 * per_thread);
+  const int64_t cuts = std::clamp<int64_t>(8 * device_.processors() / count, 1, tiles);
   LaunchShape shape;
-  shape.grid_x = static_cast<uint32_t>(std::max<int64_t>(1, indices_.count));
+  shape.grid_x = static_cast<uint32_t>(count);
+  shape.grid_y = static_cast<uint32_t>(cuts);
   return shape;
 }
 

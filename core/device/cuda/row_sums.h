@@ -30,8 +30,8 @@ class RowSums {
   int64_t width() const { return width_; }
 
   RowIndices indices(const KernelArgs& args) const { return at(indices_, args, input_); }
-  // A block for each row. REQUIRES: is_compared().
-  LaunchShape compared_shape() const;
+  // A block for each row, or more. REQUIRES: is_compared(), and rows that are not empty.
+  LaunchShape compared_shape(int per_thread) const;
 
   // Enqueues the sort. REQUIRES: not is_compared().
   SortedRows sort(const KernelArgs& args) const;

@@ -118,7 +118,7 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout, bool h
               table.slots[slot] = args.inputs[1 + slot];
             }
             if (sums.is_compared()) {
-              compared.launch(stream, sums.compared_shape(), sums.indices(args), table, rule);
+              compared.launch(stream, sums.compared_shape(by), sums.indices(args), table, rule);
               return;
             }
             const SortedRows order = sums.sort(args);

@@ -19,9 +19,9 @@ TRIREME_DEVICE void add_to(Vector<Compute<T>, V>& sum, const Vector<T, V>& more)
   for (int v = 0; v < V; ++v) sum.at[v] += to_compute(more.at[v]);
 }
 
-// Few rows: a block for each, which looks for the others of its number. The block of the first of
-// them adds up: each warp a slice of all rows, then the slices. REQUIRES: at most kComparedRows
-// rows; 256 threads.
+// Few rows: a block for each, and for a part of the columns of wide ones, which looks for the
+// others of its number. The block of the first of them adds up: each warp a slice of all rows, then
+// the slices. REQUIRES: at most kComparedRows rows; 256 threads.
 template <typename T, int V, typename Use>
 TRIREME_DEVICE void sum_compared_rows(const RowIndices& indices, const T* given, int64_t width,
                                       Use use) {
@@ -50,8 +50,8 @@ TRIREME_DEVICE void sum_compared_rows(const RowIndices& indices, const T* given,
     if (__syncthreads_or(is_later)) continue;
     const int first = warp * words_a_warp;
     const int last = first + words_a_warp < words ? first + words_a_warp : words;
-    for (int64_t tile = 0; tile < width; tile += 32 * V) {
-      const int64_t column = tile + lane * V;
+    for (int64_t tile = blockIdx.y; tile * 32 * V < width; tile += gridDim.y) {
+      const int64_t column = (tile * 32 + lane) * V;
       const bool has_column = column < width;
       Sum sum{};
       for (int w = first; w < last; ++w) {
