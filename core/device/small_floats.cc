@@ -203,6 +203,7 @@ void add_kernels_through_f32(KernelTable& table, std::string_view kind) {
       {"AvgPool2d", "AvgPool2d"},
       {"AvgPool2dGrad", "AvgPool2dGrad"},
       {"BatchNorm", "BatchNorm"},
+      {"BatchNormStatistics", "BatchNormStatistics"},
       {"BatchNormGrad", "BatchNormGrad"},
       {"Softmax", "Softmax"},
       {"LogSoftmax", "LogSoftmax"},

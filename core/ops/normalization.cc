@@ -72,6 +72,24 @@ OpDef batch_norm() {
   };
 }
 
+// What BatchNorm takes of the whole batch; the rest of it is elementwise, and can be one kernel
+// with what follows. Made by a pass after differentiation, so it has no gradient. x: [..., c];
+// scale: [c], as BatchNorm. Outputs: mean, biased variance and factor = scale / √(variance +
+// epsilon), each [c] of scale's dtype.
+OpDef batch_norm_statistics() {
+  return {
+      .name = "BatchNormStatistics",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
+        c.require_floating();
+        c.require(c.shape(0).rank() >= 2, "an input of rank 2 or more");
+        require_statistics(c, 0, 1);
+        return {c.input(1), c.input(1), c.input(1)};
+      },
+  };
+}
+
 // The gradient of BatchNorm's y, with the statistics of the forward pass.
 // dy, x: [..., c]; scale, mean, variance: [c], f32 where x is f16 or bf16. Outputs: dx [..., c],
 // dscale [c], doffset [c]:
@@ -132,6 +150,7 @@ OpDef batch_norm_grad() {
 
 void register_normalization_ops(OpTable& table) {
   table.add(batch_norm());
+  table.add(batch_norm_statistics());
   table.add(batch_norm_grad());
 }
 

@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "core/device/chain_by_ops.h"
 #include "core/device/guarded_updates.h"
+#include "core/device/reference/register.h"
 #include "core/device/small_floats.h"
 
 namespace trireme {
@@ -28,6 +29,7 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_convolution(table);
   register_cpu_pooling(table);
   register_cpu_normalization(table);
+  register_batch_norm_statistics(table, kCpuKind);
   register_cpu_loss(table);
   add_guarded_updates(table, kCpuKind);
   add_kernels_through_f32(table, kCpuKind);

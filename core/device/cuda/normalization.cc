@@ -95,6 +95,21 @@ PreparedKernel batch_norm(const KernelSpec& spec) {
       columns.scratch_bytes(1)};
 }
 
+PreparedKernel batch_norm_statistics(const KernelSpec& spec) {
+  const Columns columns(spec, 0);
+  return {
+      [=, epsilon = spec.attribute<double>("epsilon"), counters = columns.counters(*spec.device),
+       statistics =
+           columns.kernel("batch_norm_statistics", spec.inputs[0].dtype)](const KernelArgs& args) {
+        if (columns.channels == 0) return;
+        statistics.launch(cuda_stream(args), columns.sums.shape, args.inputs[0], args.inputs[1],
+                          args.outputs[0], args.outputs[1], args.outputs[2],
+                          columns.partials(args.scratch, 0), counters->data(), columns.lanes,
+                          columns.rows, columns.channels, columns.sums.rows_per_part, epsilon);
+      },
+      columns.scratch_bytes(0)};
+}
+
 PreparedKernel batch_norm_grad(const KernelSpec& spec) {
   const Columns columns(spec, 1);
   const DType dtype = spec.inputs[1].dtype;
@@ -121,6 +136,7 @@ PreparedKernel batch_norm_grad(const KernelSpec& spec) {
 void register_normalization(KernelTable& table) {
   for (const DType dtype : kFloats) {
     table.add("BatchNorm", kCudaKind, dtype, batch_norm);
+    table.add("BatchNormStatistics", kCudaKind, dtype, batch_norm_statistics);
     table.add("BatchNormGrad", kCudaKind, dtype, batch_norm_grad);
   }
 }

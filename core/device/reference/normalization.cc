@@ -30,6 +30,26 @@ PreparedKernel batch_norm(const KernelSpec& spec) {
 }
 
 template <typename T>
+PreparedKernel batch_norm_statistics(const KernelSpec& spec) {
+  const int64_t channels = spec.input_shape(0).dim(-1);
+  const int64_t rows = spec.input_shape(0).elements() / channels;
+  const double epsilon = spec.attribute<double>("epsilon");
+  return {[=](const KernelArgs& args) {
+    const T* x = args.in<T>(0);
+    for (int64_t c = 0; c < channels; ++c) {
+      double mean = 0, variance = 0;
+      for (int64_t r = 0; r < rows; ++r) mean += x[r * channels + c];
+      mean /= static_cast<double>(rows);
+      for (int64_t r = 0; r < rows; ++r) variance += std::pow(x[r * channels + c] - mean, 2);
+      variance /= static_cast<double>(rows);
+      args.out<T>(0)[c] = static_cast<T>(mean);
+      args.out<T>(1)[c] = static_cast<T>(variance);
+      args.out<T>(2)[c] = static_cast<T>(args.in<T>(1)[c] / std::sqrt(variance + epsilon));
+    }
+  }};
+}
+
+template <typename T>
 PreparedKernel batch_norm_grad(const KernelSpec& spec) {
   const int64_t channels = spec.input_shape(1).dim(-1);
   const int64_t rows = spec.input_shape(1).elements() / channels;
@@ -59,7 +79,14 @@ PreparedKernel batch_norm_grad(const KernelSpec& spec) {
 
 }  // namespace
 
+void register_batch_norm_statistics(KernelTable& table, std::string_view kind) {
+  add_for<float, double>(
+      table, "BatchNormStatistics", kind,
+      []<typename T>(const KernelSpec& spec) { return batch_norm_statistics<T>(spec); });
+}
+
 void register_reference_normalization(KernelTable& table) {
+  register_batch_norm_statistics(table, kReferenceKind);
   add_for<float, double>(table, "BatchNorm", kReferenceKind,
                          []<typename T>(const KernelSpec& spec) { return batch_norm<T>(spec); });
   add_for<float, double>(

@@ -19,7 +19,9 @@ std::vector<OpCase> normalization_cases() {
          label,
          {real(x), real(x), statistic(channels), statistic(channels), statistic(channels, 0.5, 2)},
          {{"epsilon", 1e-2}}});
-    for (size_t i = cases.size() - 2; i < cases.size(); ++i) {
+    cases.push_back(
+        {"BatchNormStatistics", label, {real(x), statistic(channels)}, {{"epsilon", 1e-3}}});
+    for (size_t i = cases.size() - 3; i < cases.size(); ++i) {
       cases[i].check_gradient = small;
       cases[i].gradient_tolerance = 2e-5;
       cases[i].tolerance_f32 = small ? 2e-5 : 2e-4;

@@ -8,6 +8,7 @@
 #include "core/ops/elementwise_chain.h"
 #include "core/ops/ops.h"
 #include "core/passes/optimize.h"
+#include "core/passes/split_batch_norm.h"
 #include "tests/core/passes/run_program.h"
 
 namespace trireme {
@@ -296,6 +297,41 @@ TEST(FuseElementwiseTest, ATrainingStepComputesTheSame) {
   EXPECT_EQ(compare(all, make_program(build)), "");
   options.fuse_elementwise = false;
   EXPECT_EQ(count(optimize(make_program(build), options), "FusedElementwise"), 0);
+}
+
+// What is normalised is written once, and not at all before the activation.
+TEST(SplitBatchNormTest, NormalisationActivationAndSumAreOneChain) {
+  const Build build = [](Graph& g, Program& p) {
+    Value x = batch(g), y = batch(g, "y"), scale = variable(g, "scale", {4});
+    const auto norm = ops::batch_norm(x, scale, variable(g, "offset", {4}), 1e-3);
+    const Value z = ops::relu(norm.y + y);
+    const Value wanted[] = {x, scale};
+    const auto grads = gradients(ops::mean(ops::square(z)), wanted);
+    p.fetches = {z, norm.mean * norm.variance, grads[0].values, grads[1].values};
+  };
+  const Program split = split_batch_norm(make_program(build), {""});
+  EXPECT_EQ(count(split, "BatchNorm"), 0);
+  EXPECT_EQ(count(split, "BatchNormStatistics"), 1);
+  verify(*split.graph);
+  EXPECT_EQ(compare(split, make_program(build)), "");
+  const Program fused = fuse_elementwise(split_batch_norm(make_program(build), {""}), {""});
+  EXPECT_EQ(count(fused, "Relu") + count(fused, "Add") + count(fused, "Subtract"), 0);
+  EXPECT_EQ(compare(fused, make_program(build)), "");
+}
+
+TEST(SplitBatchNormTest, StaysWholeWhereNothingElementwiseFollows) {
+  const Build build = [](Graph& g, Program& p) {
+    const auto norm =
+        ops::batch_norm(batch(g), variable(g, "scale", {4}), variable(g, "offset", {4}), 1e-3);
+    p.fetches = {ops::matmul(norm.y, variable(g, "w", {4, 2}))};
+  };
+  EXPECT_EQ(count(split_batch_norm(make_program(build), {""}), "BatchNorm"), 1);
+  const Build elsewhere = [](Graph& g, Program& p) {
+    const auto norm =
+        ops::batch_norm(batch(g), variable(g, "scale", {4}), variable(g, "offset", {4}), 1e-3);
+    p.fetches = {ops::relu(norm.y)};
+  };
+  EXPECT_EQ(count(split_batch_norm(make_program(elsewhere), {}), "BatchNorm"), 1);
 }
 
 TEST(ElementwiseChainTest, TextIsReadAsItWasWritten) {
