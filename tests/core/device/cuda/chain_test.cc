@@ -184,6 +184,32 @@ TEST(CudaChainTest, ATrainingStepIsAFewKernels) {
   }
 }
 
+// What follows the statistics of a batch is one kernel.
+TEST(CudaChainTest, NormalisationIsWrittenOnce) {
+  TRIREME_NEEDS_GPU();
+  Graph graph(core_op_table());
+  const Value x = ops::placeholder(graph, "x", DType::kBFloat16, {-1, 5, 16});
+  const Value other = ops::placeholder(graph, "other", DType::kBFloat16, {-1, 5, 16});
+  const Value scale = ops::placeholder(graph, "scale", DType::kFloat32, {16});
+  const Value offset = ops::placeholder(graph, "offset", DType::kFloat32, {16});
+  const auto norm = ops::batch_norm(x, scale, offset, 1e-3);
+  const Fetches fetches = {ops::relu(norm.y + other), norm.variance};
+  const Feeds feeds = {{x, random_tensor(DType::kBFloat16, {7, 5, 16}, -1, 3, 1)},
+                       {other, random_tensor(DType::kBFloat16, {7, 5, 16}, -1, 1, 2)},
+                       {scale, random_tensor(DType::kFloat32, {16}, 0.5, 2, 3)},
+                       {offset, random_tensor(DType::kFloat32, {16}, -1, 1, 4)}};
+  Session session(graph, {.devices = shared_gpu_set()});
+  const auto function = session.function({x, other, scale, offset}, fetches);
+  const std::vector<Tensor> tensors = {feeds[0].second, feeds[1].second, feeds[2].second,
+                                       feeds[3].second};
+  std::vector<Tensor> actual;
+  function->run(tensors, actual);
+  const auto expected = evaluate(fetches, feeds);
+  EXPECT_EQ(difference(actual[0], expected[0], 0.02), "");
+  EXPECT_EQ(difference(actual[1], expected[1], 1e-5), "");
+  EXPECT_EQ(function->statistics().kernels, 2);
+}
+
 struct Reduced {
   Shape shape;
   Ints axes;
