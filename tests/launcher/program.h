@@ -14,7 +14,11 @@
 
 namespace trireme::testing {
 
-inline const std::string kProgram = TRIREME_PROGRAM;
+// TRIREME_TEST_PROGRAM: where it is now, when the tests were taken elsewhere (scripts/gpu_check).
+inline const std::string kProgram = [] {
+  const char* moved = std::getenv("TRIREME_TEST_PROGRAM");
+  return std::string(moved != nullptr ? moved : TRIREME_PROGRAM);
+}();
 
 // Runs `trireme` with one compute thread, because tests run side by side.
 inline ProcessResult trireme_run(std::vector<std::string> arguments) {
