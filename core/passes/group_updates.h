@@ -19,6 +19,6 @@ namespace trireme {
 
 // Of nodes that are placed on one of `devices`.
 Program group_updates(Program program, const std::vector<std::string>& devices,
-                      size_t max_gradient_bytes = size_t{64} << 20);
+                      size_t max_gradient_bytes = size_t{256} << 20);
 
 }  // namespace trireme

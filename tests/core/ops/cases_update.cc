@@ -92,7 +92,7 @@ std::vector<OpCase> grouped_cases() {
         grouped(rules[0], str_cat(shapes, "_if"), std::vector<Shape>(shapes, {7}), true));
   }
   // More than a GPU takes in one launch, the last of them empty.
-  std::vector<Shape> many(201, {7});
+  std::vector<Shape> many(301, {7});
   many.back() = {0};
   cases.push_back(grouped(rules[2], "many", many, false));
   for (const DType small : {DType::kFloat16, DType::kBFloat16}) {

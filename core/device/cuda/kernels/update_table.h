@@ -13,9 +13,9 @@ struct UpdateShared {
 };
 
 // Tensors of one launch, cut into chunks of kChunk elements. It travels as a kernel parameter, and
-// these have 4 KiB together.
+// these have 32764 bytes together (from CUDA 12.1 on, which any driver for CUDA 13 is).
 struct UpdateTable {
-  static constexpr int kTensors = 88;
+  static constexpr int kTensors = 256;
   static constexpr int64_t kChunk = 2048;
 
   void* variable[kTensors];
@@ -28,7 +28,7 @@ struct UpdateTable {
   uint32_t chunks;
   int32_t tensors;
 };
-static_assert(sizeof(UpdateTable) <= 4096 - 64, "a rule must fit beside it");
+static_assert(sizeof(UpdateTable) <= 32764 - 64, "a rule must fit beside it");
 
 // A variable whose rows are updated by number. given: [count, width].
 struct SparseVariable {
