@@ -123,7 +123,7 @@ class RemoteStream : public TaskStream {
   }
 
   std::shared_ptr<RemoteMemory> memory_;
-  std::array<void*, 64> inputs_{}, outputs_{};
+  std::array<void*, 1024> inputs_{}, outputs_{};
 };
 
 class RemoteDevice : public Device {
