@@ -157,6 +157,10 @@ bool ClusterRuntime::connect() {
   return !watcher_->fault;  // lost again meanwhile
 }
 
+std::string ClusterRuntime::collectives() const {
+  return options_.gpu != nullptr ? slots_->gpu(0).description() : slots_->at(0).description();
+}
+
 void ClusterRuntime::report(const Error& error) { client_->report_fault(error); }
 
 void ClusterRuntime::fail(const Error& error) noexcept {

@@ -68,6 +68,8 @@ class ClusterRuntime {
   bool connected() const { return !slots_->empty(); }
   // REQUIRES: connected().
   Communicator& communicator() { return slots_->at(0); }
+  // What connects the ranks, for people. REQUIRES: connected().
+  std::string collectives() const;
 
   // Says goodbye. Whoever hosts the coordinator waits a moment for the others to do so too.
   void leave();

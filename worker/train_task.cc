@@ -307,10 +307,9 @@ class TrainRun {
 
   void tell_generation() const {
     const Membership& membership = runtime_->membership();
-    const std::string line =
-        str_cat("generation ", membership.group.generation, ": ", workers(),
-                " workers, this is rank ", rank(), "; after step ", membership.progress,
-                "; collectives: ", runtime_->communicator().description());
+    const std::string line = str_cat(
+        "generation ", membership.group.generation, ": ", workers(), " workers, this is rank ",
+        rank(), "; after step ", membership.progress, "; collectives: ", runtime_->collectives());
     log_info(line);
     say(line + "\n");
   }

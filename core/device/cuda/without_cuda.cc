@@ -10,9 +10,9 @@ namespace {
 }  // namespace
 
 std::string cuda_problem() {
-  return "this trireme was built without the CUDA toolkit; build it where nvcc, cuDNN and cuBLAS "
+  return "this trireme was built without the CUDA toolkit: build it where nvcc, cuDNN and cuBLAS "
          "are "
-         "installed (-DTRIREME_CUDA=ON says what is missing)";
+         "installed (-DTRIREME_CUDA=ON says what is missing), or run with --device cpu";
 }
 std::vector<CudaCard> cuda_cards() { not_built(); }
 std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions&) { not_built(); }
