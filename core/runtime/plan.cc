@@ -48,6 +48,7 @@ Plan::Plan(const Program& program, const std::vector<TensorType>& feed_types,
   feed_uses_.resize(feed_types.size());
   bound_feeds_.resize(feed_types.size());
   prepare_instructions();
+  prepare_events();
   prepare_fetches();
   if (mode_.record && !mode_.profile) {
     recording_ = std::make_unique<PlanRecording>(devices_, instructions_);
@@ -98,6 +99,24 @@ void Plan::prepare_instructions() {
     for (int stream = 0; stream < kStreamsPerDevice; ++stream) {
       if (used[device][static_cast<size_t>(stream)]) streams_.emplace_back(device, stream);
     }
+  }
+}
+
+void Plan::prepare_events() {
+  const auto joins_next = [&](size_t i) {
+    if (i + 1 >= instructions_.size() || !instructions_[i].kernel.settle ||
+        !instructions_[i + 1].kernel.settle) {
+      return false;
+    }
+    const Attributes& here = instructions_[i].node->attributes();
+    const Attributes& next = instructions_[i + 1].node->attributes();
+    return here.has("collective") && next.has("collective") &&
+           here.get<std::string>("collective") == next.get<std::string>("collective");
+  };
+  std::vector<int> pending;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    if (instructions_[i].event) pending.push_back(static_cast<int>(i));
+    if (!joins_next(i)) instructions_[i].records = std::exchange(pending, {});
   }
 }
 
@@ -267,8 +286,15 @@ void Plan::issue(Instruction& instruction) {
           bound_feeds_, static_cast<char*>(instruction.output_addresses[0]), prefetched_);
       break;
   }
-  if (instruction.event) stream.record(*instruction.event);
+  record_events(instruction);
   if (instruction.kernel.settle) note_collective(instruction);
+}
+
+void Plan::record_events(const Instruction& instruction) {
+  for (int i : instruction.records) {
+    const Instruction& recorded = instructions_[static_cast<size_t>(i)];
+    devices_.all()[recorded.device]->stream(recorded.stream).record(*recorded.event);
+  }
 }
 
 // What is measured is the kernel, not the overlap.

@@ -63,8 +63,12 @@ struct Instruction {
   // Resolved addresses of the above; patched when the arena moves or another tensor is fed.
   std::vector<void*> input_addresses, output_addresses;
   KernelArgs args{};
-  std::vector<int> waits;                 // instructions of other streams whose events come first
-  std::unique_ptr<Event> event;           // recorded afterwards when another stream waits for it
+  std::vector<int> waits;        // instructions of other streams whose events come first
+  std::unique_ptr<Event> event;  // recorded afterwards when another stream waits for it
+  // Whose events are recorded after this one, on their streams: its own. Of the members of a
+  // collective on GPUs, which is enqueued when the last of them is launched, the last one's are
+  // all.
+  std::vector<int> records;
   std::shared_ptr<FeedStage> feed_stage;  // of a kFeed
   double total_us = 0;                    // SessionOptions::profile
 
@@ -108,10 +112,12 @@ class Plan {
   void bind_arena();
   void bind_feeds(std::span<const Tensor> feeds);
   void prepare_instructions();
+  void prepare_events();
   void prepare_fetches();
   void issue_all();
   void issue_alone(Instruction& instruction);
   void issue(Instruction& instruction);
+  void record_events(const Instruction& instruction);
   void note_collective(const Instruction& instruction);
   void settle();
   void prefetch_next();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <tuple>
 #include <unordered_set>
 
 #include "core/base/error.h"
@@ -64,14 +65,24 @@ std::vector<Node*> issue_order(const Program& program) {
       collectives[node->attribute<std::string>("collective")].push_back(node);
     }
   }
+  std::unordered_map<const Node*, int> group;  // of a member: the first member's id
   for (const auto& [name, members] : collectives) {
-    std::unordered_set<Node*> users;
+    std::unordered_set<Node*> users, before;
     for (Node* member : members) {
+      group[member] = members.front()->id();
       users.insert(successors[member].begin(), successors[member].end());
+      for (const Value& input : member->inputs()) before.insert(input.node);
+      before.insert(member->control_inputs().begin(), member->control_inputs().end());
     }
     for (Node* user : users) {
       for (Node* member : members) {
         if (std::ranges::find(members, user) == members.end()) add_edge(member, user);
+      }
+    }
+    // They are ready together, so that they come one right after the other.
+    for (Node* node : before) {
+      for (Node* member : members) {
+        if (std::ranges::find(members, node) == members.end()) add_edge(node, member);
       }
     }
   }
@@ -92,10 +103,12 @@ std::vector<Node*> issue_order(const Program& program) {
   // built.
   // What is fed comes before everything: its copies stand outside of what a device records.
   auto rank = [&](const Node* node) {
-    if (node->op().name == "Placeholder") return std::pair(-1, node->id());
-    if (node->op().traits.is_communication) return std::pair(0, node->id());
-    if (!is_update(*node)) return std::pair(1, node->id());
-    return std::pair(waits.contains(node) ? 2 : 0, node->id());
+    const auto it = group.find(node);
+    const auto key = std::tuple(it == group.end() ? node->id() : it->second, node->id());
+    if (node->op().name == "Placeholder") return std::pair(-1, key);
+    if (node->op().traits.is_communication) return std::pair(0, key);
+    if (!is_update(*node)) return std::pair(1, key);
+    return std::pair(waits.contains(node) ? 2 : 0, key);
   };
   auto later = [&](const Node* a, const Node* b) { return rank(a) > rank(b); };
   std::priority_queue<Node*, std::vector<Node*>, decltype(later)> ready(later);

@@ -116,7 +116,10 @@ void PlanRecording::record(Piece& piece) {
     } else {
       stream.launch(instruction.kernel, instruction.args);
     }
-    if (instruction.event) stream.record(*instruction.event);
+    for (int k : instruction.records) {
+      const Instruction& recorded = instructions_[static_cast<size_t>(k)];
+      stream_of(recorded).record(*recorded.event);
+    }
   }
   for (Join& join : piece.joins) {
     join.stream->record(*join.event);
