@@ -97,6 +97,17 @@ TEST(JobFileTest, AWrongOverrideSaysWhatThereIs) {
   EXPECT_THAT(error_of(kJob, {"epochs.x=1"}), HasSubstr("has no fields"));
 }
 
+TEST(JobFileTest, PrecisionHasKerasNamesAndShortOnes) {
+  const auto precision = [](const std::string& text, const std::vector<std::string>& overrides) {
+    return JobFile::parse(text, "job.textproto", overrides).job().precision();
+  };
+  EXPECT_EQ(precision(kJob, {}), "float32");
+  EXPECT_EQ(precision(kJob, {"precision=bf16"}), "mixed_bfloat16");
+  EXPECT_EQ(precision(std::string(kJob) + "precision: \"mixed_float16\"", {}), "mixed_float16");
+  EXPECT_THAT(error_of(std::string(kJob) + "precision: \"fp8\""),
+              StartsWith("job.textproto:7:1: unknown precision \"fp8\"; known are float32"));
+}
+
 TEST(JobFileTest, ALayerThatDoesNotFitIsNamedWithItsLine) {
   const JobFile file = JobFile::parse(R"(data { digits {} }
 model {

@@ -29,12 +29,15 @@ struct RunOptions {
   int64_t examples = 500;  // 15 batches of 32 and one of 20
   int64_t epochs = 2;
   std::shared_ptr<const Optimizer> optimizer = std::make_shared<Adam>();
+  Precision precision = Precision::kFloat32;
+  double loss_scale = 32768;  // at first
 };
 
 struct RunResult {
   std::vector<double> losses;  // of each step
   StateMap weights;
   double validation = 0;
+  float skipped_steps = 0;
 };
 
 // The losses of each step, as every worker sees them.
@@ -66,7 +69,9 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
       strategy == nullptr ? 1 : static_cast<int>(strategy->options().devices.size());
   Model model({.seed = 3,
                .session = {.devices = make_device_set("cpu", devices), .kernels = kernels},
-               .ops = distributed_op_table()});
+               .ops = distributed_op_table(),
+               .precision = run.precision,
+               .loss_scale = {.initial = run.loss_scale}});
   add_layers(model, run);
   CompileOptions compile{.optimizer = run.optimizer,
                          .loss = sparse_categorical_cross_entropy(),
@@ -98,6 +103,10 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
   }());
   result.weights = model.weights();
   result.validation = history.last("val_loss");
+  if (run.precision == Precision::kMixedFloat16) {
+    result.skipped_steps =
+        model.session().variables().get("loss_scale/skipped_steps").flat<float>()[0];
+  }
   return result;
 }
 
@@ -122,6 +131,7 @@ RunResult train(const RunOptions& run) {
   for (const RunResult& other : results) {
     EXPECT_EQ(other.losses, results[0].losses);
     EXPECT_EQ(other.validation, results[0].validation);
+    EXPECT_EQ(other.skipped_steps, results[0].skipped_steps);
     for (const auto& [name, value] : results[0].weights) {
       EXPECT_TRUE(std::ranges::equal(value.flat<float>(), other.weights.at(name).flat<float>()))
           << name << " differs between workers";
@@ -231,6 +241,52 @@ TEST(CompressionTest, HalfPrecisionOnTheWireStaysClose) {
     expect_close(two, alone, 0.05);
     EXPECT_NE(two.losses, alone.losses);
   }
+}
+
+class MixedPrecisionTest : public ::testing::TestWithParam<Precision> {};
+INSTANTIATE_TEST_SUITE_P(Small, MixedPrecisionTest,
+                         ::testing::Values(Precision::kMixedBFloat16, Precision::kMixedFloat16));
+
+TEST_P(MixedPrecisionTest, WorkersAndDevicesFollowOneProcess) {
+  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .sync_batch_norm = true},
+                 .batch_norm = true,
+                 .epochs = 1,
+                 .precision = GetParam()};
+  const RunResult alone = train_alone(run);
+  run.workers = 2;
+  expect_close(train(run), alone, 0.05);
+  run.workers = 1;
+  run.strategy.kind = StrategyKind::kMirrored;
+  run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
+  expect_close(train(run), alone, 0.05);
+}
+
+// train() demands that all workers have the same losses, weights and count of skipped steps.
+TEST(LossScaleTest, WorkersSkipTheSameSteps) {
+  for (const StrategyKind kind : {StrategyKind::kMultiWorker, StrategyKind::kMirrored}) {
+    RunOptions run{.strategy = {.kind = kind},
+                   .epochs = 4,
+                   .precision = Precision::kMixedFloat16,
+                   .loss_scale = 0x1p32};
+    if (kind == StrategyKind::kMultiWorker) {
+      run.workers = 3;
+    } else {
+      run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
+    }
+    const RunResult result = train(run);
+    EXPECT_GT(result.skipped_steps, 3);
+    EXPECT_LT(result.skipped_steps, 32);
+    EXPECT_LT(result.losses.back(), 0.95 * result.losses.front());
+  }
+}
+
+TEST(LossScaleTest, WhatWouldSendGradientsBeforeTheyAreCheckedIsRefused) {
+  RunOptions run{
+      .strategy = {.kind = StrategyKind::kMultiWorker, .compression = Compression::kTopK},
+      .precision = Precision::kMixedFloat16};
+  const Strategy strategy(run.strategy);
+  EXPECT_THAT([&] { train_worker(run, &strategy, 0, make_local_group(1)); },
+              ::testing::ThrowsMessage<Error>(::testing::HasSubstr("use mixed_bfloat16")));
 }
 
 // What is not sent is added the next time: nothing of a gradient is lost, and training converges.
