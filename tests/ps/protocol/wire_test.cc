@@ -132,7 +132,7 @@ TEST_F(WireTest, NamesWhatIsWrongWithAHeader) {
   };
   EXPECT_THAT(changed([](auto& r, auto&) { r.magic = 1; }), HasSubstr("magic"));
   EXPECT_THAT(changed([](auto& r, auto&) { r.version = 9; }), HasSubstr("found 9"));
-  EXPECT_THAT(changed([](auto& r, auto&) { r.kind = static_cast<RequestKind>(5); }),
+  EXPECT_THAT(changed([](auto& r, auto&) { r.kind = static_cast<RequestKind>(6); }),
               HasSubstr("kind of request"));
   EXPECT_THAT(changed([](auto& r, auto&) { r.slot = -1; }), HasSubstr("slot"));
   EXPECT_THAT(changed([](auto& r, auto&) { r.worker = -2; }), HasSubstr("worker"));

@@ -317,7 +317,7 @@ TEST(ShardMoveSlotTest, AShardComesToASlotThatIsAhead) {
     EXPECT_EQ(slots.push(slots.to(), worker, 2, keys, 1, only(5)).code(), AnswerCode::kOk);
   }
   EXPECT_EQ(slots.to()->finished_step(), 2);
-  EXPECT_EQ(slots.to().rows({a, c}), (Rows{{a, {2, 2}}, {c, {2, 2}}}));
+  EXPECT_EQ(slots.to().rows({a, c}), (Rows{{a, {4, 4}}, {c, {4, 4}}}));
 }
 
 // A view without the move: it stays, and what had come is forgotten; then it goes again.
