@@ -8,7 +8,7 @@ fail() { echo "FAILED: $1" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-unset LD_LIBRARY_PATH
+unset LD_LIBRARY_PATH TRIREME_DATA_DIR
 
 # --- an archive whose program and tests are scripts
 
