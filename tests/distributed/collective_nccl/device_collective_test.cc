@@ -322,5 +322,26 @@ TEST(WorkerCollectiveTest, AutoTakesPinnedMemoryWhereTwoShareACard) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// What proves, wherever ranks train here, that all of them make the same calls in the same order.
+TEST(WorkerCollectiveTest, RanksThatCallDifferentlyAreFound) {
+  SKIP_WITHOUT_GPUS(2);
+  if (fake_cuda::fake_cuda() == nullptr) GTEST_SKIP() << "NCCL itself would hang";
+  const std::string label = "bucket 0";
+  run_workers(2, "nccl", [&](Device& device, DeviceCollective& collective, int rank) {
+    Stream& stream = device.stream(kCommunicationStream);
+    Tensor data = on_device(device, values(DType::kFloat32, rank));
+    collective.all_reduce(
+        {data.raw(), kCount - rank, DType::kFloat32, ReduceOp::kSum, Summation::kAny, &label},
+        stream);
+    try {
+      collective.settle(stream, "the test");
+      ADD_FAILURE() << "rank " << rank << " reduced something else than the other";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("failed"), std::string::npos) << error.what();
+    }
+  });
+  fake_cuda::fake_cuda()->revive();
+}
+
 }  // namespace
 }  // namespace trireme
