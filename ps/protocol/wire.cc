@@ -239,7 +239,8 @@ uint64_t key_list_id(int table, std::span<const int64_t> keys) {
   // Four chains, since one multiplication waits for the one before it in its chain. Every step is a
   // bijection of the chain's state, so that lists which differ in one key never meet there.
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15ull;
-  uint64_t chains[4] = {1, 2, 3, 4};
+  // They begin far apart: small numbers, as keys are, must not take one chain to where another is.
+  uint64_t chains[4] = {mix_bits(1), mix_bits(2), mix_bits(3), mix_bits(4)};
   const auto step = [](uint64_t& chain, uint64_t value) {
     chain = (chain ^ value) * kOdd;
     chain ^= chain >> 29;
@@ -251,10 +252,8 @@ uint64_t key_list_id(int table, std::span<const int64_t> keys) {
     }
   }
   for (; i < keys.size(); ++i) step(chains[i % 4], static_cast<uint64_t>(keys[i]));
-  uint64_t id = static_cast<uint64_t>(table) + 1;
-  step(id, keys.size());
-  for (const uint64_t chain : chains) step(id, chain);
-  step(id, 0);
+  uint64_t id = mix_bits(mix_bits(static_cast<uint64_t>(table) + 1) + keys.size());
+  for (const uint64_t chain : chains) id = mix_bits((id ^ chain) + kOdd);
   return id;
 }
 

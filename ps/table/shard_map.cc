@@ -5,16 +5,13 @@
 #include "core/base/error.h"
 
 namespace trireme::ps {
-namespace {
 
-// The finaliser of splitmix64 (Steele et al. 2014): all bits of the key reach the high ones.
-uint64_t mix(uint64_t x) {
+// The finaliser of splitmix64 (Steele et al. 2014).
+uint64_t mix_bits(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
   return x ^ (x >> 31);
 }
-
-}  // namespace
 
 ShardMap::ShardMap(std::span<const TableSpec> tables, int shards) : shards_(shards) {
   TRIREME_CHECK(shards > 0, shards, " virtual shards");
@@ -28,7 +25,7 @@ ShardMap::ShardMap(std::span<const TableSpec> tables, int shards) : shards_(shar
 int ShardMap::shard_of(int table, int64_t key) const {
   const auto t = static_cast<size_t>(table);
   if (row_bytes_[t] == 0) {
-    return static_cast<int>(mix(static_cast<uint64_t>(key)) % static_cast<uint64_t>(shards_));
+    return static_cast<int>(mix_bits(static_cast<uint64_t>(key)) % static_cast<uint64_t>(shards_));
   }
   const int64_t middle = first_byte_[t] + key * row_bytes_[t] + row_bytes_[t] / 2;
   return static_cast<int>(std::min<int64_t>(shards_ - 1, middle * shards_ / dense_bytes_));

@@ -19,6 +19,9 @@ namespace trireme::ps {
 // this.
 inline constexpr int kVirtualShards = 64;
 
+// A bijection in which each bit of the result depends on all bits of `x`.
+uint64_t mix_bits(uint64_t x);
+
 class ShardMap {
  public:
   explicit ShardMap(std::span<const TableSpec> tables, int shards = kVirtualShards);

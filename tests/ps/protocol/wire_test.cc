@@ -215,6 +215,22 @@ TEST_F(WireTest, TellsKeyListsApart) {
   EXPECT_EQ(std::ranges::adjacent_find(ids), ids.end());
 }
 
+// What is left of a batch for a shard that moves is often one key, and the tables' first keys are
+// the same small numbers.
+TEST_F(WireTest, TellsShortListsOfDifferentTablesApart) {
+  std::vector<uint64_t> ids;
+  for (int table = 0; table < 8; ++table) {
+    for (int64_t first = 0; first < 100; ++first) {
+      ids.push_back(key_list_id(table, std::vector<int64_t>{first}));
+      for (int64_t second = first + 1; second < 100; ++second) {
+        ids.push_back(key_list_id(table, std::vector<int64_t>{first, second}));
+      }
+    }
+  }
+  std::ranges::sort(ids);
+  EXPECT_EQ(std::ranges::adjacent_find(ids), ids.end());
+}
+
 TEST_F(WireTest, ReadsTheRowsOfAnAnswer) {
   const std::vector<float> first(9, 1), second(16, 2);
   const AnswerHeader header{.section_count = 2, .view = 3, .step = 4};
