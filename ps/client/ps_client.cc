@@ -122,13 +122,20 @@ class PsClient::Impl {
   int64_t last_step(int parts) {
     proto::ControlRequest request;
     request.mutable_last_sequence()->set_worker(options_.worker);
-    int64_t least = std::numeric_limits<int64_t>::max();
-    for (const auto& answer : ask_all("asking for the last step", request, true)) {
-      // Sequences do not begin at 1 when a job was resumed; the step is known then.
-      const auto by_sequence = static_cast<int64_t>(answer.last_sequence()) / parts;
-      least = std::min(least, std::max(by_sequence, answer.step()));
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    for (;;) {
+      int64_t least = std::numeric_limits<int64_t>::max();
+      ShardSet heard;
+      for (const auto& answer : ask_all("asking for the last step", request, true)) {
+        // Sequences do not begin at 1 when a job was resumed; the step is known then.
+        const auto by_sequence = static_cast<int64_t>(answer.last_sequence()) / parts;
+        least = std::min(least, std::max(by_sequence, answer.step()));
+        heard |= ShardSet(answer.shards());
+      }
+      if (heard.all()) return least;
+      // A shard was asked for in each slot while it was in the other, and may have less than both.
+      require_before(deadline, "the last step of a worker");
     }
-    return least;
   }
 
   void assign(int table, std::span<const float> values, bool replace);

@@ -138,11 +138,12 @@ void load(const Slot& slot, Reply& reply) {
 }
 
 void last_sequence(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
-  context.slot->last_push(worker, [reply](bool ok, uint64_t sequence, int64_t step) {
+  context.slot->last_push(worker, [reply](bool ok, const Slot::LastPush& last) {
     if (!ok) return reply->not_here();
     proto::ControlAnswer answer;
-    answer.set_last_sequence(sequence);
-    answer.set_step(step);
+    answer.set_last_sequence(last.sequence);
+    answer.set_step(last.step);
+    answer.set_shards(last.shards.to_ullong());
     reply->answer(answer);
   });
 }

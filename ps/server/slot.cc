@@ -160,15 +160,15 @@ void Slot::load_rows(EntryKind kind, int shard, int table, Message batch, Done d
          std::move(done));
 }
 
-void Slot::last_push(int worker, std::function<void(bool, uint64_t, int64_t)> done) {
+void Slot::last_push(int worker, std::function<void(bool, const LastPush&)> done) {
   std::shared_ptr<Ack> ack;
   {
     MutexLock lock(mutex_);
-    const uint64_t sequence = ledger_.last_sequence(worker);
-    const int64_t step =
-        worker >= 0 && worker < ledger_.workers() ? ledger_.clock(worker).value_or(0) : 0;
-    ack = std::make_shared<Ack>(
-        [done = std::move(done), sequence, step](bool ok) { done(ok, sequence, step); });
+    const bool is_known = worker >= 0 && worker < ledger_.workers();
+    const LastPush last{.sequence = ledger_.last_sequence(worker),
+                        .step = is_known ? ledger_.clock(worker).value_or(0) : 0,
+                        .shards = owned_};
+    ack = std::make_shared<Ack>([done = std::move(done), last](bool ok) { done(ok, last); });
     if (primary_) acknowledge_after(index_, ack);
   }
   if (is_primary()) {

@@ -105,9 +105,14 @@ class Slot {
   void clear(int64_t step, bool keep_rows, Done done) EXCLUDES(mutex_);
   // `kind`: kRows or kWaiting.
   void load_rows(EntryKind kind, int shard, int table, Message batch, Done done) EXCLUDES(mutex_);
+  // What all of these shards, the slot's, have of a worker.
+  struct LastPush {
+    uint64_t sequence = 0;
+    int64_t step = 0;
+    ShardSet shards;
+  };
   // Enters nothing; `done` comes when all that is in the log is acknowledged.
-  void last_push(int worker, std::function<void(bool, uint64_t sequence, int64_t step)> done)
-      EXCLUDES(mutex_);
+  void last_push(int worker, std::function<void(bool, const LastPush&)> done) EXCLUDES(mutex_);
   // Pulls that waited too long get their error; snapshots that nobody uses go; rows that should go
   // do.
   void tick(Clock::time_point now) EXCLUDES(mutex_);

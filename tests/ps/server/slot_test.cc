@@ -182,7 +182,7 @@ TEST(Slot, BeginsAtTheStepOfAJobThatWasResumed) {
   EXPECT_THAT(next.rows(2), ElementsAre(2, 2));
   // One that is started again goes on from here.
   std::promise<uint64_t> last;
-  slot->last_push(1, [&](bool, uint64_t sequence, int64_t) { last.set_value(sequence); });
+  slot->last_push(1, [&](bool, const Slot::LastPush& has) { last.set_value(has.sequence); });
   EXPECT_EQ(last.get_future().get(), 501);
 }
 
