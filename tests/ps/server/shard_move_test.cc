@@ -296,6 +296,31 @@ TEST(ShardMoveSlotTest, AShardComesInTheMiddleOfASynchronousStep) {
   EXPECT_EQ(slots.from().failure() + slots.to().failure(), "");
 }
 
+// One that was started again goes on behind what all shards have: a slot's answer is about those
+// that it has, one on its way among them, and about no other.
+TEST(ShardMoveSlotTest, AnswersOfAWorkersPushesSayWhichShardsTheyAreAbout) {
+  TwoSlots slots(proto::Setup::ASYNC);
+  const auto last = [](SlotRig& slot) {
+    std::promise<Slot::LastPush> last;
+    slot->last_push(0, [&](bool, const Slot::LastPush& has) { last.set_value(has); });
+    return last.get_future().get();
+  };
+  const int64_t a = slots.key_in(5), c = slots.key_in(40);
+  EXPECT_EQ(slots.push(slots.from(), 0, 1, {a, c}, 1, slots.low()).code(), AnswerCode::kOk);
+  for (const int64_t step : {1, 2}) {
+    EXPECT_EQ(slots.push(slots.to(), 0, step, {a, c}, 1, slots.high()).code(), AnswerCode::kOk);
+  }
+  EXPECT_EQ(last(slots.to()).sequence, 2);
+  EXPECT_EQ(last(slots.to()).shards, slots.high());
+  slots.send(5);
+  EXPECT_EQ(last(slots.from()).shards, slots.low());
+  EXPECT_EQ(last(slots.to()).sequence, 1);
+  EXPECT_EQ(last(slots.to()).shards, slots.high() | only(5));
+  slots.finish(5);
+  EXPECT_EQ(last(slots.from()).shards, slots.low() & ~only(5));
+  EXPECT_EQ(last(slots.to()).step, 1);
+}
+
 // The other slot is a step ahead: the shard still takes what it has not had.
 TEST(ShardMoveSlotTest, AShardComesToASlotThatIsAhead) {
   TwoSlots slots(proto::Setup::SYNC);
