@@ -110,6 +110,9 @@ std::unique_ptr<nn::Layer> make_unnamed_layer(const job::Layer& layer) {
       return std::make_unique<nn::BatchNorm>(
           nn::BatchNormOptions{.momentum = or_default(layer.batch_norm().momentum(), 0.99),
                                .epsilon = or_default(layer.batch_norm().epsilon(), 1e-3)});
+    case job::Layer::kLayerNorm:
+      return std::make_unique<nn::LayerNorm>(
+          nn::LayerNormOptions{.epsilon = or_default(layer.layer_norm().epsilon(), 1e-3)});
     case job::Layer::kActivation:
       return std::make_unique<nn::ActivationLayer>(
           nn::ActivationOptions{.activation = activation(layer.activation().function())});

@@ -211,6 +211,25 @@ Value BatchNorm::call(BuildContext& context, Value x) {
   return x * scale + (beta - mean * scale);
 }
 
+LayerNorm::LayerNorm(Options options) : Layer(options.name), options_(std::move(options)) {
+  if (!(options_.epsilon > 0)) {
+    throw invalid_argument("layer_norm: epsilon must be above 0; found ", options_.epsilon);
+  }
+}
+
+Value LayerNorm::call(BuildContext& context, Value x) {
+  require_floating(context, x);
+  context.require(x.shape().rank() >= 2 && x.shape().dim(-1) > 0,
+                  "a known number of channels [batch, …, channels]");
+  const Shape shape{x.shape().dim(-1)};
+  const Value gamma = context.variable("gamma", shape, ones());
+  const Value beta = context.variable("beta", shape, zeros());
+  const Value centered = x - ops::mean(x, {-1}, true);
+  const Value variance = ops::mean(ops::square(centered), {-1}, true);
+  const Value epsilon = ops::scalar(context.graph(), DType::kFloat32, options_.epsilon);
+  return centered * ops::rsqrt(variance + epsilon) * gamma + beta;
+}
+
 Embedding::Embedding(Options options) : Layer(options.name), options_(std::move(options)) {
   require_positive("embedding", "rows", options_.rows);
   require_positive("embedding", "dimension", options_.dimension);

@@ -198,6 +198,24 @@ class BatchNorm : public Layer {
   Options options_;
 };
 
+// (x − mean)/√(variance + epsilon)·gamma + beta, with mean and biased variance over the last axis
+// of each example (Ba et al. 2016), the same in training and inference. x: [batch, …, channels],
+// f32.
+struct LayerNormOptions {
+  double epsilon = 1e-3;
+  std::string name = "";
+};
+class LayerNorm : public Layer {
+ public:
+  using Options = LayerNormOptions;
+  explicit LayerNorm(Options options = {});
+  std::string type() const override { return "layer_norm"; }
+  Value call(BuildContext& context, Value x) override;
+
+ private:
+  Options options_;
+};
+
 // A row of a table for each index; x: [batch] or [batch, n] of i32 or i64 in [0, rows).
 struct EmbeddingOptions {
   int64_t rows = 1, dimension = 1;

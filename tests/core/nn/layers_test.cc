@@ -154,6 +154,34 @@ TEST(LayersTest, BatchNormTrainsOnTheBatchAndPredictsFromMovingAverages) {
   EXPECT_NEAR(y.item<float>(), kernel * 3 / std::sqrt(3 + 1e-3), 1e-5);
 }
 
+TEST(LayersTest, LayerNormNormalisesEachExampleByItself) {
+  Model model;
+  model.add<LayerNorm>({.epsilon = 1e-9});
+  const Tensor y = model.predict(Tensor::from<float>({2, 4}, {1, 3, 5, 7, -20, -20, 40, 40}));
+  const float root = std::sqrt(5.0f);
+  const std::vector<float> right = {-3 / root, -1 / root, 1 / root, 3 / root, -1, -1, 1, 1};
+  for (size_t i = 0; i < right.size(); ++i) EXPECT_NEAR(y.flat<float>()[i], right[i], 1e-5) << i;
+}
+
+TEST(LayersTest, LayerNormIsTrained) {
+  Model model;
+  model.add<LayerNorm>().add<Dense>({.units = 2});
+  model.compile(classifier(std::make_shared<Adam>(constant_rate(0.05))));
+  // Which of two numbers is larger: what is left of a pair that is normalised.
+  std::vector<float> pairs;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < 200; ++i) {
+    const float a = static_cast<float>(i * 37 % 101), b = static_cast<float>(i * 53 % 103);
+    pairs.insert(pairs.end(), {a, b});
+    labels.push_back(a > b);
+  }
+  const auto data = data::from_tensors(
+      {Tensor::from<float>({200, 2}, pairs), Tensor::from<int64_t>({200}, labels)}, {"x", "label"});
+  const History history = model.fit(data.shuffle(1).batch(20), quiet(10));
+  EXPECT_GT(history.last("accuracy"), 0.95);
+  EXPECT_NE(model.weights().at("layer_norm/gamma").flat<float>()[0], 1);
+}
+
 TEST(LayersTest, DropoutIsForTrainingOnly) {
   Model model;
   model.add<Dropout>({.rate = 0.5}).add<Reshape>({.shape = {2, 2}}).add<Flatten>();
