@@ -15,6 +15,7 @@
 #include "proto/ps.pb.h"
 #include "ps/protocol/setup.h"
 #include "ps/protocol/wire.h"
+#include "ps/table/shard_set.h"
 
 namespace trireme::ps::testing {
 
@@ -28,6 +29,7 @@ class FakeServer {
     int forget_lists = 0;  // so many are told that their keys are not known
     int unavailable = 0;   // so many: not now
     int without_setup = 0;
+    int shard_away = 0;       // so many answers about pushes are not about one of its shards
     bool drops = false;       // pushes come too late
     std::string error;        // to all pushes
     bool is_hanging = false;  // no answer to any
@@ -35,6 +37,9 @@ class FakeServer {
 
   FakeServer(const std::string& coordinator, int index, int servers, uint64_t incarnation = 1)
       : index_(index) {
+    for (size_t shard = 0; shard < shards_.size(); ++shard) {
+      shards_[shard] = static_cast<int>(shard) * servers / kVirtualShards == index;
+    }
     rpc_ = make_rpc_server({.secret = kSecret, .job_id = "job"},
                            [this](Message request, std::unique_ptr<Responder> responder) {
                              handle(request, std::move(responder));
@@ -117,7 +122,14 @@ class FakeServer {
       tables_ = tables;
     }
     proto::ControlAnswer answer;
-    if (control.has_last_sequence()) answer.set_last_sequence(last_sequence_);
+    if (control.has_last_sequence()) {
+      const bool is_away = behaviour_.shard_away > 0 && behaviour_.shard_away-- > 0;
+      ShardSet shards = shards_;
+      if (is_away) shards.reset(shards._Find_first());
+      answer.set_shards(shards.to_ullong());
+      // It is the one that has not had all of them.
+      answer.set_last_sequence(last_sequence_ + (is_away ? 100 : 0));
+    }
     return body_answer(answer.SerializeAsString(), 1);
   }
 
@@ -188,6 +200,7 @@ class FakeServer {
   }
 
   const int index_;
+  ShardSet shards_;
   Mutex mutex_;
   Behaviour behaviour_ GUARDED_BY(mutex_);
   std::vector<TableSpec> tables_ GUARDED_BY(mutex_);

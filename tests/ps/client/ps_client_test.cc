@@ -204,6 +204,15 @@ TEST_F(PsClientTest, SaysWhichStepsWereAcknowledged) {
   EXPECT_EQ(client.last_step(2), 9);
 }
 
+// A shard went from one to the other while they were asked, and neither answer is about it.
+TEST_F(PsClientTest, AsksAgainWhatEachShardHasOfItsPushes) {
+  PsClient client(options());
+  for (int step = 1; step <= 3; ++step) push(client, step, many_keys());
+  server(0).behave({.shard_away = 2});
+  server(1).behave({.shard_away = 1});
+  EXPECT_EQ(client.last_step(1), 3);
+}
+
 // What rounding loses in one step is made good in the next ones.
 TEST_F(PsClientTest, RoundsOnTheWireWithErrorFeedbackForDenseTables) {
   for (const RowType type : {RowType::kBFloat16, RowType::kFloat16, RowType::kInt8}) {
