@@ -23,6 +23,13 @@ endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM)
   add_link_options(-fuse-ld=mold)
+  # Before 2.4 its RELRO segment can begin on a page that is not mapped, for one program in some thousands: the loader then
+  # refuses to start it ("cannot apply additional memory protection", mold issue 1151).
+  execute_process(COMMAND ${MOLD_PROGRAM} --version OUTPUT_VARIABLE mold_says)
+  string(REGEX MATCH "mold ([0-9.]+)" _ "${mold_says}")
+  if(CMAKE_MATCH_1 VERSION_LESS 2.4)
+    add_link_options(-Wl,-z,norelro)
+  endif()
 endif()
 
 # One group of flags for our own targets; headers of libraries come in as SYSTEM and are not warned about.
