@@ -25,6 +25,20 @@ void require_images(const BuildContext& context, Value x) {
   context.require(x.shape()[3] > 0, "images with a known number of channels");
 }
 
+void require_epsilon(const char* layer, double epsilon) {
+  if (!(epsilon > 0)) {
+    throw invalid_argument(layer, ": epsilon must be above 0; found ", epsilon);
+  }
+}
+
+// The shape of what a normalisation keeps for each channel.
+Shape channels_of(BuildContext& context, Value x) {
+  require_floating(context, x);
+  context.require(x.shape().rank() >= 2 && x.shape().dim(-1) > 0,
+                  "a known number of channels [batch, …, channels]");
+  return {x.shape().dim(-1)};
+}
+
 }  // namespace
 
 Value activate(Value x, Activation activation) {
@@ -185,16 +199,11 @@ BatchNorm::BatchNorm(Options options) : Layer(options.name), options_(std::move(
   if (!(options_.momentum >= 0 && options_.momentum <= 1)) {
     throw invalid_argument("batch_norm: momentum must be in [0, 1]; found ", options_.momentum);
   }
-  if (!(options_.epsilon > 0)) {
-    throw invalid_argument("batch_norm: epsilon must be above 0; found ", options_.epsilon);
-  }
+  require_epsilon("batch_norm", options_.epsilon);
 }
 
 Value BatchNorm::call(BuildContext& context, Value x) {
-  require_floating(context, x);
-  context.require(x.shape().rank() >= 2 && x.shape().dim(-1) > 0,
-                  "a known number of channels [batch, …, channels]");
-  const Shape shape{x.shape().dim(-1)};
+  const Shape shape = channels_of(context, x);
   const Value gamma = context.variable("gamma", shape, ones());
   const Value beta = context.variable("beta", shape, zeros());
   const Value mean = context.variable("moving_mean", shape, zeros(), {}, false);
@@ -212,16 +221,11 @@ Value BatchNorm::call(BuildContext& context, Value x) {
 }
 
 LayerNorm::LayerNorm(Options options) : Layer(options.name), options_(std::move(options)) {
-  if (!(options_.epsilon > 0)) {
-    throw invalid_argument("layer_norm: epsilon must be above 0; found ", options_.epsilon);
-  }
+  require_epsilon("layer_norm", options_.epsilon);
 }
 
 Value LayerNorm::call(BuildContext& context, Value x) {
-  require_floating(context, x);
-  context.require(x.shape().rank() >= 2 && x.shape().dim(-1) > 0,
-                  "a known number of channels [batch, …, channels]");
-  const Shape shape{x.shape().dim(-1)};
+  const Shape shape = channels_of(context, x);
   const Value gamma = context.variable("gamma", shape, ones());
   const Value beta = context.variable("beta", shape, zeros());
   const Value centered = x - ops::mean(x, {-1}, true);
