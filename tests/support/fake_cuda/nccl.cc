@@ -339,8 +339,10 @@ EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) 
 
 // The memory stays: what is enqueued still looks at it.
 EXPORT ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  static auto& aborted = *new std::vector<ncclComm*>();
   comm->aborted = true;
   const std::lock_guard lock(mutex);
+  aborted.push_back(comm);
   std::erase(live(), comm);
   return ncclSuccess;
 }
