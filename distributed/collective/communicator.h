@@ -60,8 +60,8 @@ struct CommunicatorOptions {
 };
 
 // What a rank is doing, for whoever reports stalls. Written by the communicating thread, read by
-// any. Everything that communicates for a rank writes to one: it counts, and so the numbers of ranks
-// that make the same calls are the same.
+// any. Everything that communicates for a rank writes to one: it counts, and so the numbers of
+// ranks that make the same calls are the same.
 class CollectiveWatch {
  public:
   struct State {

@@ -13,7 +13,7 @@
   X(cuDeviceGetCount)               \
   X(cuDeviceGet)                    \
   X(cuDeviceGetName)                \
-  X(cuDeviceGetUuid)                      \
+  X(cuDeviceGetUuid)                \
   X(cuDeviceTotalMem)               \
   X(cuDeviceGetAttribute)           \
   X(cuDeviceCanAccessPeer)          \
@@ -41,7 +41,7 @@
   X(cuStreamBeginCapture)           \
   X(cuStreamEndCapture)             \
   X(cuStreamIsCapturing)            \
-  X(cuLaunchHostFunc)                     \
+  X(cuLaunchHostFunc)               \
   X(cuEventCreate)                  \
   X(cuEventDestroy)                 \
   X(cuEventRecord)                  \

@@ -149,7 +149,8 @@ class RandomGraph {
 };
 
 TEST(RandomGraphTest, ThePipelineKeepsResults) {
-  int fused_products = 0, fused_updates = 0, groups = 0, chains = 0, copies = 0, before = 0, after = 0;
+  int fused_products = 0, fused_updates = 0, groups = 0, chains = 0, copies = 0, before = 0,
+      after = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const testing::Build build = [&](Graph& graph, Program& program) {
       RandomGraph(graph, program, seed).build();

@@ -127,8 +127,7 @@ TEST(CoordinatorTest, NamesTheLateRankToAllAndGivesUpAtTheDeadline) {
   Coordinator coordinator(options);
   auto members = join_all(coordinator.address(), 3, 3);
   const auto start = Clock::now();
-  for (int rank : {0, 2})
-    members[static_cast<size_t>(rank)]->watch->enter("bucket 3 (a … b)", 8);
+  for (int rank : {0, 2}) members[static_cast<size_t>(rank)]->watch->enter("bucket 3 (a … b)", 8);
   const auto line = lines.wait_for("has been missing for 0.");
   EXPECT_THAT(line, AllOf(HasSubstr("rank 1 (host thread, pid 1001) has been missing"),
                           HasSubstr("at step 8, bucket 3 (a … b); waiting: ranks 0, 2")));
