@@ -80,6 +80,11 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
                                std::shared_ptr<CommunicatorSlots> slots)
     : spec_(spec), options_(options), slots_(std::move(slots)) {
   const bool through_mpi = spec_.coordinator == "mpi";
+  if (options_.gpu == nullptr && options_.backend.starts_with("nccl")) {
+    throw invalid_argument("backend ", options_.backend,
+                           " is for GPUs: run with --device gpu, or use the backend ",
+                           host_backend_of(options_.backend));
+  }
   endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
                              .listen = spec_.listen,
                              .secret = spec_.secret});

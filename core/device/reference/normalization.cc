@@ -5,6 +5,21 @@
 namespace trireme {
 namespace {
 
+struct Moments {
+  double mean = 0, variance = 0;
+};
+
+// Of channel `c`, over all rows; the variance is biased.
+template <typename T>
+Moments channel_moments(const T* x, int64_t rows, int64_t channels, int64_t c) {
+  Moments m;
+  for (int64_t r = 0; r < rows; ++r) m.mean += x[r * channels + c];
+  m.mean /= static_cast<double>(rows);
+  for (int64_t r = 0; r < rows; ++r) m.variance += std::pow(x[r * channels + c] - m.mean, 2);
+  m.variance /= static_cast<double>(rows);
+  return m;
+}
+
 template <typename T>
 PreparedKernel batch_norm(const KernelSpec& spec) {
   const int64_t channels = spec.input_shape(0).dim(-1);
@@ -13,11 +28,7 @@ PreparedKernel batch_norm(const KernelSpec& spec) {
   return {[=](const KernelArgs& args) {
     const T* x = args.in<T>(0);
     for (int64_t c = 0; c < channels; ++c) {
-      double mean = 0, variance = 0;
-      for (int64_t r = 0; r < rows; ++r) mean += x[r * channels + c];
-      mean /= static_cast<double>(rows);
-      for (int64_t r = 0; r < rows; ++r) variance += std::pow(x[r * channels + c] - mean, 2);
-      variance /= static_cast<double>(rows);
+      const auto [mean, variance] = channel_moments(x, rows, channels, c);
       const double factor = args.in<T>(1)[c] / std::sqrt(variance + epsilon);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t i = r * channels + c;
@@ -37,11 +48,7 @@ PreparedKernel batch_norm_statistics(const KernelSpec& spec) {
   return {[=](const KernelArgs& args) {
     const T* x = args.in<T>(0);
     for (int64_t c = 0; c < channels; ++c) {
-      double mean = 0, variance = 0;
-      for (int64_t r = 0; r < rows; ++r) mean += x[r * channels + c];
-      mean /= static_cast<double>(rows);
-      for (int64_t r = 0; r < rows; ++r) variance += std::pow(x[r * channels + c] - mean, 2);
-      variance /= static_cast<double>(rows);
+      const auto [mean, variance] = channel_moments(x, rows, channels, c);
       args.out<T>(0)[c] = static_cast<T>(mean);
       args.out<T>(1)[c] = static_cast<T>(variance);
       args.out<T>(2)[c] = static_cast<T>(args.in<T>(1)[c] / std::sqrt(variance + epsilon));
