@@ -145,7 +145,6 @@ std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions& option
 }
 
 int cuda_card_of(const Device& device) { return as_cuda(device).card(); }
-void* cuda_stream_handle(Stream& stream) { return dynamic_cast<cuda::CudaStream&>(stream).raw(); }
 void make_cuda_current(const Device& device) { as_cuda(device).make_current(); }
 
 std::string cuda_card_identity(const Device& device) {

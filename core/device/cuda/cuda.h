@@ -48,10 +48,9 @@ std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions& option
 // Adds the kernels of kind "cuda"; nothing in a build without CUDA. Opens no library.
 void register_cuda_kernels(KernelTable& table);
 
-// The card that a device is on, and its CUstream, for libraries that take them (NCCL). REQUIRES:
-// the device, or the stream's device, came from make_cuda_devices().
+// For what follows. REQUIRES: the device, or the stream's device, came from make_cuda_devices().
+// The card that a device is on.
 int cuda_card_of(const Device& device);
-void* cuda_stream_handle(Stream& stream);
 // Makes the card of `device` the calling thread's current one.
 void make_cuda_current(const Device& device);
 // The same for one card however the process numbers its cards: its UUID.

@@ -16,11 +16,9 @@
   X(cuDeviceGetUuid)                \
   X(cuDeviceTotalMem)               \
   X(cuDeviceGetAttribute)           \
-  X(cuDeviceCanAccessPeer)          \
   X(cuDevicePrimaryCtxRetain)       \
   X(cuDevicePrimaryCtxRelease)      \
   X(cuCtxSetCurrent)                \
-  X(cuCtxEnablePeerAccess)          \
   X(cuMemGetInfo)                   \
   X(cuMemAlloc)                     \
   X(cuMemFree)                      \
@@ -40,14 +38,12 @@
   X(cuStreamWaitEvent)              \
   X(cuStreamBeginCapture)           \
   X(cuStreamEndCapture)             \
-  X(cuStreamIsCapturing)            \
   X(cuLaunchHostFunc)               \
   X(cuEventCreate)                  \
   X(cuEventDestroy)                 \
   X(cuEventRecord)                  \
   X(cuEventQuery)                   \
   X(cuEventSynchronize)             \
-  X(cuEventElapsedTime)             \
   X(cuGraphInstantiate)             \
   X(cuGraphUpload)                  \
   X(cuGraphLaunch)                  \
@@ -58,14 +54,12 @@
   X(cuLibraryLoadData)              \
   X(cuLibraryUnload)                \
   X(cuLibraryGetKernel)             \
-  X(cuKernelGetAttribute)           \
   X(cuKernelSetAttribute)           \
   X(cuLaunchKernel)
 
 #define TRIREME_CUBLAS_LT_FUNCTIONS(X)    \
   X(cublasLtCreate)                       \
   X(cublasLtDestroy)                      \
-  X(cublasLtGetVersion)                   \
   X(cublasLtGetStatusString)              \
   X(cublasLtMatmul)                       \
   X(cublasLtMatmulDescCreate)             \
@@ -82,7 +76,6 @@
 #define TRIREME_CUDNN_FUNCTIONS(X)                  \
   X(cudnnCreate)                                    \
   X(cudnnDestroy)                                   \
-  X(cudnnGetVersion)                                \
   X(cudnnGetErrorString)                            \
   X(cudnnGetLastErrorString)                        \
   X(cudnnSetStream)                                 \
@@ -112,7 +105,6 @@
   X(cudnnConvolutionBackwardFilter)
 
 #define TRIREME_NVRTC_FUNCTIONS(X) \
-  X(nvrtcVersion)                  \
   X(nvrtcGetErrorString)           \
   X(nvrtcCreateProgram)            \
   X(nvrtcDestroyProgram)           \

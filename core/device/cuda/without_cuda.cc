@@ -18,7 +18,6 @@ std::vector<CudaCard> cuda_cards() { not_built(); }
 std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions&) { not_built(); }
 void register_cuda_kernels(KernelTable&) {}
 int cuda_card_of(const Device&) { not_built(); }
-void* cuda_stream_handle(Stream&) { not_built(); }
 void make_cuda_current(const Device&) { not_built(); }
 std::string cuda_card_identity(const Device&) { not_built(); }
 bool cuda_stream_idle(Stream&) { not_built(); }

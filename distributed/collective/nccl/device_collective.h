@@ -103,8 +103,6 @@ struct WorkerCollectiveOptions {
 std::unique_ptr<DeviceCollective> make_worker_collective(Device& device, Communicator& host,
                                                          const WorkerCollectiveOptions& options);
 
-// Those backends that only GPUs have; empty in a build without NCCL.
-std::vector<std::string> device_collective_backends();
 // What connects the hosts' memory when `backend` is for GPUs: "auto" for "nccl", "grpc" for
 // "nccl+grpc"; the backend itself when it is not.
 std::string host_backend_of(const std::string& backend);

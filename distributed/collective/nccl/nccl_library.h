@@ -22,7 +22,6 @@ namespace trireme {
   X(ncclGroupEnd)                 \
   X(ncclAllReduce)                \
   X(ncclAllGather)                \
-  X(ncclReduce)                   \
   X(ncclBroadcast)
 
 struct Nccl {

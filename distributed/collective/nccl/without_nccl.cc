@@ -20,6 +20,5 @@ std::unique_ptr<DeviceCollective> make_worker_collective(Device&, Communicator&,
                                                          const WorkerCollectiveOptions&) {
   not_built();
 }
-std::vector<std::string> device_collective_backends() { return {}; }
 
 }  // namespace trireme

@@ -179,6 +179,4 @@ std::unique_ptr<DeviceCollective> make_worker_collective(Device& device, Communi
   return collective;
 }
 
-std::vector<std::string> device_collective_backends() { return {"nccl", "nccl+grpc", "nccl+mpi"}; }
-
 }  // namespace trireme

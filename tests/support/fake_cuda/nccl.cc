@@ -44,7 +44,7 @@ struct Shared {
   RankState ranks[kMaxRanks];
 };
 
-enum class Kind : uint64_t { kAllReduce, kAllGather, kReduce, kBroadcast };
+enum class Kind : uint64_t { kAllReduce, kAllGather, kBroadcast };
 
 thread_local std::string last_error;
 thread_local int group_depth = 0;
@@ -207,9 +207,6 @@ void run(Progress& progress) {
   switch (call.kind) {
     case Kind::kAllReduce:
       reduce(all, call.receive, call.count, call.type, call.op);
-      break;
-    case Kind::kReduce:
-      if (comm.rank == call.root) reduce(all, call.receive, call.count, call.type, call.op);
       break;
     case Kind::kAllGather:
       for (size_t rank = 0; rank < all.size(); ++rank) {
@@ -385,11 +382,6 @@ EXPORT ncclResult_t ncclAllGather(const void* send, void* receive, size_t count,
                                   ncclDataType_t type, ncclComm_t comm, cudaStream_t stream) {
   return enqueue("ncclAllGather",
                  {comm, 0, Kind::kAllGather, send, receive, count, type, ncclSum, 0}, stream);
-}
-EXPORT ncclResult_t ncclReduce(const void* send, void* receive, size_t count, ncclDataType_t type,
-                               ncclRedOp_t op, int root, ncclComm_t comm, cudaStream_t stream) {
-  return enqueue("ncclReduce", {comm, 0, Kind::kReduce, send, receive, count, type, op, root},
-                 stream);
 }
 EXPORT ncclResult_t ncclBroadcast(const void* send, void* receive, size_t count,
                                   ncclDataType_t type, int root, ncclComm_t comm,
