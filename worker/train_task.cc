@@ -17,22 +17,18 @@
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
-#include "worker/rank_zero.h"
 #include "worker/result_line.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
+#include "worker/train_callbacks.h"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-
-std::string checkpoint_directory(const job::Job& job) {
-  return (fs::path(job.output_dir()) / "checkpoints").string();
-}
 
 milliseconds seconds_or(double seconds, milliseconds otherwise) {
   return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
@@ -144,7 +140,7 @@ class TrainRun {
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
     fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
-    fit.callbacks = make_callbacks();
+    fit.callbacks = make_callbacks(task_, servers_.get(), [this] { return rank(); });
     fit.validation = validation();
     if (task_.strategy) add_share(fit);
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
@@ -334,45 +330,6 @@ class TrainRun {
       if (!gives) take(std::move(state));
       return;
     }
-  }
-
-  std::vector<std::shared_ptr<nn::Callback>> make_callbacks() const {
-    std::vector<std::shared_ptr<nn::Callback>> callbacks;
-    const auto of_rank_zero = [&](std::shared_ptr<nn::Callback> callback) {
-      if (!distributed()) return callback;
-      return std::shared_ptr<nn::Callback>(
-          std::make_shared<RankZero>(std::move(callback), [this] { return rank(); }));
-    };
-    // Several workers vote instead, so that all stop after the same step.
-    if (options_.stop != nullptr && !task_.strategy) {
-      callbacks.push_back(std::make_shared<nn::StopFlag>(options_.stop));
-    }
-    callbacks.push_back(std::make_shared<nn::CsvLog>(
-        (fs::path(job_.output_dir()) / "log.csv").string(), [this] { return speaks(); }));
-    if (distributed()) callbacks.push_back(std::make_shared<RunMark>(task_.cluster.job_id));
-    if (job_.early_stopping().patience() > 0) {
-      const std::string monitor =
-          job_.early_stopping().monitor().empty() ? "val_loss" : job_.early_stopping().monitor();
-      callbacks.push_back(std::make_shared<nn::EarlyStopping>(nn::EarlyStoppingOptions{
-          .monitor = monitor,
-          .patience = job_.early_stopping().patience(),
-          .min_delta = job_.early_stopping().min_delta(),
-          .higher_is_better = monitor.ends_with("accuracy") || monitor.ends_with("auc"),
-          .restore_best_weights = job_.early_stopping().restore_best()}));
-    }
-    // Last, so that it saves what the others remember of this step.
-    if (!job_.checkpoint().off()) {
-      nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job_),
-                                               .every_steps = job_.checkpoint().every_steps(),
-                                               .keep_last = job_.checkpoint().keep()};
-      if (servers_) {
-        checkpoint.before = [this](int64_t step) { servers_->save(step); };
-        checkpoint.after = [this](auto kept) { servers_->forget(kept); };
-      }
-      callbacks.push_back(
-          of_rank_zero(std::make_shared<nn::CheckpointCallback>(std::move(checkpoint))));
-    }
-    return callbacks;
   }
 
   void add_share(nn::FitOptions& fit) {
