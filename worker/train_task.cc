@@ -10,7 +10,6 @@
 #include "core/base/philox.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
-#include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
@@ -18,6 +17,7 @@
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
 #include "worker/result_line.h"
+#include "worker/resume.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
 #include "worker/task.h"
@@ -32,12 +32,6 @@ using std::chrono::milliseconds;
 
 milliseconds seconds_or(double seconds, milliseconds otherwise) {
   return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
-}
-
-// How often a launcher has started this task again.
-uint64_t incarnation() {
-  const char* const text = std::getenv("TRIREME_INCARNATION");
-  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
 }
 
 ClusterOptions cluster_options(const job::Distributed& job) {
@@ -122,7 +116,9 @@ class TrainRun {
     nn::FitOptions fit{.epochs = job_.epochs(),
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
-    fit.resume = load_newest();
+    TrainStart begin = find_start(task_);
+    resumed_ = std::move(begin.resumed);
+    fit.resume = std::move(begin.state);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
     if (task_.communicates()) {
@@ -169,32 +165,6 @@ class TrainRun {
   data::Dataset batches() const { return task_.train_batches(rank(), workers()); }
   data::Dataset validation() const { return task_.validation_batches(rank(), workers()); }
 
-  // The state to begin with. With --resume: that of the newest checkpoint; several workers may find
-  // it on one host only. A task that was started again takes what this job has saved, which counts
-  // when no living worker is ahead of it.
-  std::optional<nn::StateMap> load_newest() {
-    if (!options_.resume && incarnation() == 0) return std::nullopt;
-    const std::string checkpoints = checkpoint_directory(job_);
-    if (io::list_checkpoints(checkpoints).empty()) {
-      if (options_.resume && !task_.communicates() && rank() == 0) throw no_checkpoint();
-      return std::nullopt;
-    }
-    const std::string prefix = io::resolve_checkpoint(checkpoints);
-    nn::StateMap state = io::load_checkpoint(prefix);
-    if (!options_.resume && !RunMark::is_of(state, task_.cluster.job_id)) return std::nullopt;
-    if (options_.resume) resumed_ = prefix;
-    const std::string line = "going on from " + prefix;
-    log_info(line);
-    if (task_.cluster.rank == 0 && !options_.quiet) std::cerr << line << "\n";
-    return state;
-  }
-
-  Error no_checkpoint() const {
-    return not_found("--resume: there is no checkpoint in ", checkpoint_directory(job_),
-                     task_.communicates() ? " of any worker" : "",
-                     "; train without --resume first");
-  }
-
   // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
   void log_to_own_file() const {
     if (std::getenv("TRIREME_INCARNATION") != nullptr) return;
@@ -239,7 +209,7 @@ class TrainRun {
     join_generation(
         progress, [&] { return *fit.resume; },
         [&](nn::StateMap state) { fit.resume = std::move(state); });
-    if (options_.resume && !fit.resume) throw no_checkpoint();
+    if (options_.resume && !fit.resume) throw no_checkpoint(task_);
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
       fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
