@@ -16,7 +16,11 @@ RunningMeans Model::evaluate_means(const data::Dataset& dataset,
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
   RunningMeans means = running_means(inference_, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
-  for (data::Element batch; iterator.next(batch);) {
+  int64_t batches = 0;
+  for (data::Element batch; iterator.next(batch); ++batches) {
+    if (const auto wrong = find_wrong_label(batch.back())) {
+      throw invalid_argument("evaluation, batch ", batches + 1, " of this process: ", *wrong);
+    }
     evaluate_step_->run(batch);
     means.add(evaluate_step_->values(), evaluate_step_->examples());
   }

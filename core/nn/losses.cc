@@ -61,28 +61,33 @@ Value mean_per_example(Value x) {
 
 Loss sparse_categorical_cross_entropy(bool from_logits) {
   const std::string name = "sparse_categorical_cross_entropy";
-  return {name, [=](Value predictions, Value labels) {
+  return {name,
+          [=](Value predictions, Value labels) {
             labels = class_labels(name, predictions, labels);
             if (from_logits) return ops::sparse_softmax_cross_entropy(predictions, labels);
             const Value chosen = ops::one_hot(labels, predictions.shape()[1]);
             return -ops::sum(chosen * clipped_log(predictions), {1});
-          }};
+          },
+          LabelDomain::kClass, from_logits};
 }
 
 Loss categorical_cross_entropy(bool from_logits) {
   const std::string name = "categorical_cross_entropy";
-  return {name, [=](Value predictions, Value labels) {
+  return {name,
+          [=](Value predictions, Value labels) {
             require_classes(name, predictions);
             labels = match_labels(name, predictions, labels);
             const Value logs =
                 from_logits ? ops::log_softmax(predictions) : clipped_log(predictions);
             return -ops::sum(labels * logs, {1});
-          }};
+          },
+          LabelDomain::kDistribution, from_logits};
 }
 
 Loss binary_cross_entropy(bool from_logits) {
   const std::string name = "binary_cross_entropy";
-  return {name, [=](Value predictions, Value labels) {
+  return {name,
+          [=](Value predictions, Value labels) {
             labels = match_labels(name, predictions, labels);
             if (from_logits) {
               return mean_per_example(ops::sigmoid_cross_entropy(predictions, labels));
@@ -90,15 +95,18 @@ Loss binary_cross_entropy(bool from_logits) {
             const Value one = ops::scalar(predictions.graph(), DType::kFloat32, 1);
             return mean_per_example(-(labels * clipped_log(predictions) +
                                       (one - labels) * clipped_log(one - predictions)));
-          }};
+          },
+          LabelDomain::kUnitInterval, from_logits};
 }
 
 Loss mean_squared_error() {
   const std::string name = "mean_squared_error";
-  return {name, [=](Value predictions, Value labels) {
+  return {name,
+          [=](Value predictions, Value labels) {
             labels = match_labels(name, predictions, labels);
             return mean_per_example(ops::square(predictions - labels));
-          }};
+          },
+          LabelDomain::kFinite};
 }
 
 Loss loss_from_name(std::string_view name) {

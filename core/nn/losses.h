@@ -6,12 +6,15 @@
 #include <string_view>
 
 #include "core/graph/graph.h"
+#include "core/nn/labels.h"
 
 namespace trireme::nn {
 
 struct Loss {
   std::string name;
   std::function<Value(Value predictions, Value labels)> function;
+  LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
+  bool takes_logits = false;               // predictions may be any numbers
 };
 
 // Each throws Error{kInvalidArgument} naming both shapes when they do not fit. `from_logits`:
@@ -22,7 +25,7 @@ struct Loss {
 Loss sparse_categorical_cross_entropy(bool from_logits = true);
 // predictions: [batch, classes]; labels: the same shape, one-hot or a distribution.
 Loss categorical_cross_entropy(bool from_logits = true);
-// Labels 0 or 1 in any type, of the predictions' shape up to axes of size 1; the mean over an
+// Labels from 0 to 1 in any type, of the predictions' shape up to axes of size 1; the mean over an
 // example's elements.
 Loss binary_cross_entropy(bool from_logits = true);
 Loss mean_squared_error();

@@ -57,7 +57,7 @@ Metric binary_accuracy(std::string name, double threshold) {
 }
 
 Metric area_under_curve_metric(std::string name) {
-  Metric metric{.name = std::move(name)};
+  Metric metric{.name = std::move(name), .labels = LabelDomain::kZeroOrOne};
   metric.function = [what = metric.name](Value predictions, Value labels) {
     const Shape& shape = predictions.shape();
     if (shape.rank() < 1 || shape.rank() > 2 || (shape.rank() == 2 && shape[1] != 1)) {
@@ -88,15 +88,18 @@ Metric area_under_curve_metric(std::string name) {
 
 Metric mean_absolute_error() {
   const std::string name = "mean_absolute_error";
-  return {name, [name](Value predictions, Value labels) {
-            labels = match_labels(name, predictions, labels);
-            return mean_per_example(ops::abs(predictions - labels));
-          }};
+  return {.name = name,
+          .function =
+              [name](Value predictions, Value labels) {
+                labels = match_labels(name, predictions, labels);
+                return mean_per_example(ops::abs(predictions - labels));
+              },
+          .labels = LabelDomain::kFinite};
 }
 
 Metric mean_squared_error_metric() {
   const Loss loss = mean_squared_error();
-  return {loss.name, loss.function};
+  return {.name = loss.name, .function = loss.function, .labels = loss.labels};
 }
 
 Metric metric_from_name(std::string_view name, std::string_view loss) {

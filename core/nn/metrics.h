@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/graph/graph.h"
+#include "core/nn/labels.h"
 
 namespace trireme::nn {
 
@@ -20,6 +21,7 @@ struct Metric {
   std::function<Value(Value predictions, Value labels)> function;
   // The metric from the means of those n numbers over all examples, for what is itself no mean.
   std::function<double(std::span<const double> means)> finish = {};
+  LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
 };
 
 Metric sparse_categorical_accuracy(std::string name = "accuracy");  // argmax == label

@@ -168,6 +168,20 @@ void Model::build_evaluation(const BatchTypes& types) {
     inference_.metrics.clear();
     throw;
   }
+  const Shape& predictions = inference_.predictions.shape();
+  const int64_t classes = predictions.rank() > 0 ? predictions.dim(-1) : 0;
+  label_rules_ = {{compile_.loss.labels, compile_.loss.name, classes}};
+  for (const Metric& metric : compile_.metrics) {
+    if (metric.labels == compile_.loss.labels) continue;  // checked already
+    label_rules_.push_back({metric.labels, metric.name, classes});
+  }
+}
+
+std::optional<std::string> Model::find_wrong_label(const Tensor& labels) const {
+  for (const LabelRule& rule : label_rules_) {
+    if (auto wrong = nn::find_wrong_label(rule, labels)) return wrong;
+  }
+  return std::nullopt;
 }
 
 void Model::build_training(const BatchTypes& types) {

@@ -165,7 +165,12 @@ class Model {
   // The same for slots too, as a training is resumed.
   void restore_variables(const StateMap& state);
 
-  // The weighted means of loss and metrics over a data set.
+  // What is wrong with the labels of a batch for the loss and the metrics; nothing: all are right.
+  // REQUIRES: build_training(), or an evaluation.
+  std::optional<std::string> find_wrong_label(const Tensor& labels) const;
+
+  // The weighted means of loss and metrics over a data set. Throws Error{kInvalidArgument} for a
+  // label that the loss or a metric does not take.
   RunningMeans evaluate_means(const data::Dataset& dataset,
                               const std::function<void(std::span<double>)>& reduce_sums = {});
 
@@ -190,6 +195,7 @@ class Model {
   std::vector<Value> features_;
   Value labels_;
   Forward inference_;
+  std::vector<LabelRule> label_rules_;  // of the loss and the metrics
   TrainGraph train_graph_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<StepFunction> evaluate_step_;

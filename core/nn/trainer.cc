@@ -217,6 +217,10 @@ void Trainer::go_back_to_next_batch() {
 }
 
 void Trainer::run_step() {
+  if (const auto wrong = model_.find_wrong_label(batch_.back())) {
+    throw invalid_argument("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1,
+                           "): ", *wrong);
+  }
   if (options_.share) options_.share(next_batch_, share_);
   const StepInputs inputs{
       .step = progress_.step,
