@@ -8,7 +8,8 @@
 //    keys_per_category), by a hash: one embedding table of 26 · keys_per_category rows serves all
 //    columns. The empty word is a word like another.
 //
-// A damaged line is Error{kDataLoss} "file:line:column: …", columns counted in bytes from 1.
+// Lines are read by the rules of core/data/line_reader.h, blank ones are skipped. A damaged line is
+// Error{kDataLoss} "file:line:column: …", columns counted in bytes from 1.
 #pragma once
 
 #include <array>

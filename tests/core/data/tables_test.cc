@@ -2,8 +2,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/data/byte_stream.h"
 #include "core/data/csv.h"
-#include "core/data/gzip_file.h"
 #include "core/data/synthetic.h"
 #include "core/data/text.h"
 #include "tests/core/data/helpers.h"
@@ -93,11 +93,13 @@ TEST(TextTest, NamesTheLine) {
   const auto parse = [](std::string_view text) {
     return message_of([&] { parse_labeled_text(text, 2, "f.tsv"); });
   };
-  EXPECT_EQ(parse("1\ta\nb\n"), "f.tsv:2: expected \"label<TAB>text\", found no tab");
-  EXPECT_EQ(parse("2\ta\n"), "f.tsv:1: expected a label from 0 to 1 before the tab, found \"2\"");
-  EXPECT_EQ(parse("-1\ta\n"), "f.tsv:1: expected a label from 0 to 1 before the tab, found \"-1\"");
-  EXPECT_EQ(parse("1x\ta\n"), "f.tsv:1: expected a label from 0 to 1 before the tab, found \"1x\"");
-  EXPECT_EQ(parse("\ta\n"), "f.tsv:1: expected a label from 0 to 1 before the tab, found \"\"");
+  EXPECT_EQ(parse("1\ta\nb\n"), "f.tsv:2:1: expected \"label<TAB>text\", found no tab");
+  EXPECT_EQ(parse("2\ta\n"), "f.tsv:1:1: expected a label from 0 to 1 before the tab, found \"2\"");
+  EXPECT_EQ(parse("-1\ta\n"),
+            "f.tsv:1:1: expected a label from 0 to 1 before the tab, found \"-1\"");
+  EXPECT_EQ(parse("1x\ta\n"),
+            "f.tsv:1:1: expected a label from 0 to 1 before the tab, found \"1x\"");
+  EXPECT_EQ(parse("\ta\n"), "f.tsv:1:1: expected a label from 0 to 1 before the tab, found \"\"");
   EXPECT_EQ(parse("\n"), "f.tsv: expected lines of \"label<TAB>text\", found none");
 }
 
