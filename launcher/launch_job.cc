@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/text_file.h"
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "launcher/job_address.h"
@@ -53,11 +53,13 @@ struct Job {
 };
 
 std::string read_secret(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw not_found("--secret-file ", path, " cannot be read");
-  std::string secret(kMaxSecret + 1, '\0');
-  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
-  secret.resize(static_cast<size_t>(in.gcount()));
+  std::string secret;
+  try {
+    // A line end may be behind it.
+    secret = read_text_file(path, kMaxSecret + 2, "a secret", {.pipes = true});
+  } catch (const Error& error) {
+    throw Error(error.code(), str_cat("--secret-file ", error.what()));
+  }
   while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())))
     secret.pop_back();
   const bool printable =
@@ -150,10 +152,18 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 std::string log_directory(const LaunchOptions& options, const Job& job) {
   std::string chosen = str_cat("trireme-logs/", job.id);
   if (!options.job.empty()) {
-    std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+    if (kind_of_file(options.job) == "a pipe") {
+      throw invalid_argument(options.job,
+                             ": expected a job file, found a pipe: each task reads it "
+                             "again; write it to a file first");
+    }
+    std::vector<JobOption> folders;
     for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
-      overrides.push_back("output_dir=" + folder);
-    chosen = JobFile::read(options.job, overrides).job().output_dir() + "/logs";
+      folders.push_back({"--output-dir", "output_dir", folder});
+    chosen = JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders)
+                 .job()
+                 .output_dir() +
+             "/logs";
   }
   if (!options.log_directory.empty()) chosen = options.log_directory;
   std::error_code error;
