@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/data/clicks.h"
 #include "launcher/commands.h"
+#include "launcher/printable_path.h"
 #include "worker/result_line.h"
 
 namespace trireme {
@@ -47,7 +48,8 @@ void add_generate_command(CLI::App& app) {
       "  trireme generate clicks --first 2000000 --examples 200000 --keys 5000000 --out "
       "test.tsv.gz");
   clicks->add_option("--out", options->out, "The file to write; packed when it ends with .gz")
-      ->required();
+      ->required()
+      ->check(printable_path);
   clicks->add_option("--examples", options->examples, "How many lines")->capture_default_str();
   clicks
       ->add_option("--first", options->first,

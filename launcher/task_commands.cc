@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/printable_path.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
 #include "worker/job_file.h"
@@ -127,7 +128,8 @@ void add_train_command(CLI::App& app) {
   command
       ->add_option("--timeline", options->task.timeline,
                    "Folder for Chrome traces: one a rank, and all of them on one clock")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(printable_path);
   command->add_option("--rank", options->task.cluster.rank, "Which worker this is, from 0")
       ->check(CLI::NonNegativeNumber);
   command
@@ -151,8 +153,10 @@ void add_train_command(CLI::App& app) {
       ->add_option("--listen", options->task.cluster.listen,
                    "Address of this host that its servers bind and peers connect to")
       ->type_name("ADDRESS");
-  command->add_option("--save-graph", options->task.save_graph,
-                      "Write the training graph to this file (*.graph)");
+  command
+      ->add_option("--save-graph", options->task.save_graph,
+                   "Write the training graph to this file (*.graph)")
+      ->check(printable_path);
   command->callback([options] {
     options->task.stop = &take_stop_signals();
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
