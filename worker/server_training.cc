@@ -9,6 +9,7 @@
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -63,20 +64,6 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
     client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   }
   return client;
-}
-
-// A layer's policy for its table; a table is called "LAYER/…".
-void set_policy(const job::Job& job, ps::TableSpec& table) {
-  const std::string layer = table.name.substr(0, table.name.find('/'));
-  for (const job::Layer& candidate : job.model().layers()) {
-    if (candidate.name() != layer || !candidate.has_embedding()) continue;
-    const job::TablePolicy& policy = candidate.embedding().table();
-    if (policy.admit_after() > 0) table.admission.after = policy.admit_after();
-    if (policy.admit_probability() > 0) table.admission.probability = policy.admit_probability();
-    table.eviction = {.max_age = policy.evict_max_age(),
-                      .min_frequency = policy.evict_min_frequency(),
-                      .max_rows = policy.evict_max_rows()};
-  }
 }
 
 constexpr std::chrono::hours kEpochPatience{1};
@@ -135,7 +122,7 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  for (ps::TableSpec& table : tables) set_policy(task_.file.job(), table);
+  set_table_policies(task_.file, model, tables);
   if (task_.strategy_kind == StrategyKind::kParameterServer) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));
