@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/data/cifar10.h"
 #include "core/data/clicks.h"
@@ -29,7 +30,8 @@ std::vector<fs::path> search_path(const std::string& data_dir) {
 JobData images(std::string_view what, const data::LabeledImages& train,
                const data::LabeledImages& test) {
   return {train.dataset(), test.dataset(),
-          str_cat(what, ": ", train.size(), " + ", test.size(), " images")};
+          str_cat(what, ": ", train.size(), " + ", test.size(),
+                  " images, labels are the numbers of their classes")};
 }
 
 std::vector<std::string> below(const std::string& directory, const auto& names) {
@@ -129,7 +131,7 @@ JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) 
   return {data::multi_hot_dataset(std::move(train), vocabulary),
           data::multi_hot_dataset(std::move(test), vocabulary),
           str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ", vocabulary,
-                  " words")};
+                  " words, labels 0 and 1 as they stand there")};
 }
 
 JobData build_clicks(const job::Clicks& clicks) {
@@ -140,16 +142,19 @@ JobData build_clicks(const job::Clicks& clicks) {
     throw invalid_argument(
         "data.clicks.examples and data.clicks.validation_examples must be positive");
   }
+  (void)checked_add(examples, validation, "data.clicks: examples and validation_examples");
   data::ClicksOptions options;
   if (clicks.keys() != 0) options.keys = clicks.keys();
   if (clicks.zipf() != 0) options.zipf = clicks.zipf();
   if (clicks.seed() != 0) options.seed = clicks.seed();
   const data::Clicks log(options);
-  const double auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
+  const auto auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
   return {log.dataset(0, examples), log.dataset(examples, validation),
           str_cat("clicks, made up by the program: ", examples, " + ", validation, " examples, ",
-                  options.keys, " possible keys; the model that was planted has the AUC ",
-                  std::round(auc * 1e4) / 1e4, " on the validation examples")};
+                  options.keys, " possible keys, the label is 1 for a click",
+                  auc ? str_cat("; the model that was planted has the AUC ",
+                                std::round(*auc * 1e4) / 1e4, " on the validation examples")
+                      : "")};
 }
 
 JobData build_noise(const job::Noise& noise) {
@@ -179,13 +184,15 @@ JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
   if (!criteo.validation_files().empty()) {
     const data::ClickLog validation = read(criteo.validation_files());
     return {train.dataset(), validation.dataset(),
-            str_cat("criteo: ", examples, " + ", validation.size(), " examples")};
+            str_cat("criteo: ", examples, " + ", validation.size(),
+                    " examples, labels 0 and 1 as they stand there")};
   }
   const double fraction = criteo.validation_fraction() == 0 ? 0.1 : criteo.validation_fraction();
   const data::Dataset all = train.dataset();
   const int64_t held_back = held_back_rows(fraction, examples, "data.criteo");
   return {all.take(examples - held_back), all.skip(examples - held_back),
-          str_cat("criteo: ", examples - held_back, " + ", held_back, " examples")};
+          str_cat("criteo: ", examples - held_back, " + ", held_back,
+                  " examples, labels 0 and 1 as they stand there")};
 }
 
 JobData build_source(const job::Data& data, const std::string& data_dir) {

@@ -1,9 +1,11 @@
 // Evaluation and prediction: one device and the weights of a checkpoint.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "core/base/error.h"
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
 #include "worker/result_line.h"
@@ -38,6 +40,10 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options,
   load(prefix, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
+    if (!std::isfinite(value) && !file.job().allow_nan()) {
+      throw failed("evaluate: ", name, " is ", value,
+                   ": the data or the weights of the checkpoint hold numbers that are not finite");
+    }
     line["val_" + name] = rounded(value);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -163,11 +163,11 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   }
   prefetch_rows(fit);
   fit.refresh = [this] { refresh(); };
-  fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
+  fit.leave_epoch = [this](int64_t epoch, bool stopping, nn::RunningMeans& sums) {
     return leave_epoch(epoch, stopping, sums);
   };
-  fit.reduce_sums = [this](std::span<double> sums) {
-    sum(str_cat("validation of epoch ", epoch_ + 1), sums);
+  fit.reduce_sums = [this](nn::RunningMeans& sums) {
+    add_up(str_cat("validation of epoch ", epoch_ + 1), sums);
   };
 }
 
@@ -271,13 +271,24 @@ void ServerTraining::refresh() {
   for (const auto& [name, value] : values) task_.model->session().variables().set(name, value);
 }
 
-bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(stopping ? 1 : 0);
-  sum(str_cat("training of epoch ", epoch + 1), values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
+bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums) {
+  double stops = stopping ? 1 : 0;
+  add_up(str_cat("training of epoch ", epoch + 1), sums, {&stops, 1});
   epoch_ = epoch;
-  return values.back() > 0;
+  return stops > 0;
+}
+
+// Several sums, which are called apart.
+void ServerTraining::add_up(const std::string& name, nn::RunningMeans& sums,
+                            std::span<double> also) {
+  int part = 0;
+  sums.merge_workers(
+      task_.cluster.rank, task_.cluster.world_size,
+      [&](std::span<double> values) {
+        sum(part == 0 ? name : str_cat(name, ", part ", part + 1), values);
+        ++part;
+      },
+      also);
 }
 
 void ServerTraining::save(int64_t step) {

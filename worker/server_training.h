@@ -68,7 +68,8 @@ class ServerTraining {
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);
-  bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
+  bool leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums);
+  void add_up(const std::string& name, nn::RunningMeans& sums, std::span<double> also = {});
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
   void meet(const std::string& name);

@@ -133,6 +133,7 @@ class TrainRun {
     if (runtime_) join_cluster(fit);
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
+    if (!speaks()) task_.model->take_warnings();  // rank 0 has the same, and tells them
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
     fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
@@ -212,17 +213,19 @@ class TrainRun {
     if (options_.resume && !fit.resume) throw no_checkpoint(task_);
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
-      fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
+      fit.leave_epoch = [this](int64_t, bool stopping, nn::RunningMeans&) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
       };
     }
-    fit.reduce_sums = [this](std::span<double> sums) {
+    fit.reduce_sums = [this](nn::RunningMeans& means) {
       static const std::string kWhat = "the sums of the validation";
       runtime_->communicator().set_label(kWhat, task_.slots->step());
-      runtime_->communicator().all_reduce(
-          {sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64}, ReduceOp::kSum,
-          Summation::kTree);
+      means.merge_workers(rank(), workers(), [this](std::span<double> sums) {
+        runtime_->communicator().all_reduce(
+            {sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64}, ReduceOp::kSum,
+            Summation::kTree);
+      });
     };
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.
@@ -320,8 +323,8 @@ class TrainRun {
     for (const char* key : {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc",
                             "mean_absolute_error", "val_mean_absolute_error"}) {
       const auto found = history.values.find(key);
-      if (found != history.values.end() && !found->second.empty())
-        line[key] = rounded(found->second.back());
+      if (found == history.values.end() || found->second.empty()) continue;
+      if (const auto value = found->second.back()) line[key] = rounded(*value);
     }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     line["seconds"] = rounded(elapsed.count());

@@ -78,10 +78,16 @@ void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
     throw invalid_argument("early stopping: there is no \"", options_.monitor,
                            "\" to monitor; this training has ", names);
   }
-  const double gain =
-      options_.higher_is_better ? monitored->value - best_ : best_ - monitored->value;
+  if (!monitored->value) {
+    throw invalid_argument(
+        "early stopping: epoch ", training.epoch(), " has no ", options_.monitor,
+        ": there were no examples, or for an area under the curve those of one class only; "
+        "monitor another figure");
+  }
+  const double value = *monitored->value;
+  const double gain = options_.higher_is_better ? value - best_ : best_ - value;
   if (std::isnan(best_) || gain > options_.min_delta) {
-    best_ = monitored->value;
+    best_ = value;
     waited_ = 0;
     if (options_.restore_best_weights) best_weights_ = training.model().weights();
     return;
@@ -146,8 +152,9 @@ void CsvLog::on_epoch_end(Training& training, Logs logs) {
   std::string header = "epoch", line = std::to_string(epoch);
   for (const LogValue& log : logs) {
     header += str_cat(",", log.name);
-    char number[32];
-    std::snprintf(number, sizeof number, ",%.9g", log.value);
+    // A figure that does not exist is an empty cell.
+    char number[32] = ",";
+    if (log.value) std::snprintf(number, sizeof number, ",%.9g", *log.value);
     line += number;
   }
   drop_from(epoch);
