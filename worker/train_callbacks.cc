@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "core/base/error.h"
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/rank_zero.h"
@@ -29,6 +30,12 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
   if (job.early_stopping().patience() > 0) {
     const std::string monitor =
         job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
+    if (monitor.starts_with("val_") && task.data.validation.cardinality() == 0) {
+      throw invalid_argument(task.file.where("early_stopping"), "early_stopping: there is no ",
+                             monitor,
+                             " to monitor, because the validation data have no examples; monitor a "
+                             "figure of the training data, such as loss");
+    }
     callbacks.push_back(std::make_shared<nn::EarlyStopping>(nn::EarlyStoppingOptions{
         .monitor = monitor,
         .patience = job.early_stopping().patience(),

@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr OutputRange kAny = {-kInfinity, kInfinity};
-constexpr int kDeepest = 64;  // ops behind each other; more say nothing new
+constexpr int kMostOps = 256;  // that are looked at; a sum has two inputs, and so on
 
 // What changes neither numbers nor their bounds.
 bool moves_numbers(std::string_view op) {
@@ -23,13 +23,13 @@ bool moves_numbers(std::string_view op) {
   return false;
 }
 
-OutputRange range_of(Value value, int depth) {
+OutputRange range_of(Value value, int& left) {
   const Node& node = *value.node;
   const std::string_view op = node.op().name;
   if (op == "Sigmoid" || op == "Softmax") return {0, 1};
   if (op == "Tanh") return {-1, 1};
-  if (depth == 0) return kAny;
-  const auto input = [&](int i) { return range_of(node.input(i), depth - 1); };
+  if (left-- <= 0) return kAny;
+  const auto input = [&](int i) { return range_of(node.input(i), left); };
   if (op == "Relu") {
     const OutputRange x = input(0);
     return {std::max(x.low, 0.0), std::max(x.high, 0.0)};
@@ -52,7 +52,10 @@ OutputRange range_of(Value value, int depth) {
 
 }  // namespace
 
-OutputRange output_range(Value value) { return range_of(value, kDeepest); }
+OutputRange output_range(Value value) {
+  int left = kMostOps;
+  return range_of(value, left);
+}
 
 std::optional<std::string> why_not_logits(const Loss& loss, Value predictions,
                                           const std::string& layer) {
