@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/model.h"
+#include "distributed/cluster/address.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/collective/nccl/device_collective.h"
@@ -24,12 +25,6 @@ constexpr milliseconds kAfterCoordinator{2'000};
 // How long a task that fails waits for the others to hear of it, and they for it to end.
 constexpr milliseconds kToldWithin{2'000};
 constexpr milliseconds kAfterCause{300};
-
-std::pair<std::string, int> split_address(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  TRIREME_CHECK(colon != std::string::npos, "no port in ", address);
-  return {address.substr(0, colon), std::stoi(address.substr(colon + 1))};
-}
 
 }  // namespace
 
@@ -63,7 +58,7 @@ struct ClusterRuntime::Watcher {
 std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
                                               const ClusterOptions& options) {
   CoordinatorOptions coordinator{
-      .listen = spec.listen,
+      .listen = spec.coordinator_listen.empty() ? spec.listen : spec.coordinator_listen,
       .secret = spec.secret,
       .job_id = spec.job_id,
       .world_size = spec.world_size,
@@ -72,7 +67,9 @@ std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
       .stall_warning = options.stall_warning,
       .collective_timeout = options.collective_timeout,
       .log = [](const std::string& line) { std::fprintf(stderr, "trireme: %s\n", line.c_str()); }};
-  if (spec.coordinator != "mpi") coordinator.port = split_address(spec.coordinator).second;
+  if (spec.coordinator != "mpi") {
+    coordinator.port = cluster::parse_host_port(spec.coordinator, "the coordinator's address").port;
+  }
   return std::make_unique<Coordinator>(std::move(coordinator));
 }
 
