@@ -11,6 +11,7 @@
 #include "launcher/commands.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
+#include "worker/evaluator_task.h"
 #include "worker/job_file.h"
 #include "worker/train_task.h"
 
@@ -161,7 +162,10 @@ void add_train_command(CLI::App& app) {
     if (const char* progress = std::getenv("TRIREME_PROGRESS")) {
       options->task.progress_bar = std::string_view(progress) == "bar";
     }
-    const TaskResult result = train(options->read(), options->task);
+    const JobFile job = options->read();
+    const TaskResult result = spec.task_type == TaskType::kEvaluator
+                                  ? evaluate_each_checkpoint(job, options->task, print)
+                                  : train(job, options->task);
     print(result);
     if (result.stopped) {
       // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's

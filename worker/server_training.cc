@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/philox.h"
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
@@ -206,19 +207,40 @@ void ServerTraining::catch_up(int64_t done) {
   store_->set_pushed(done);
 }
 
-// Each worker's fingerprint in its own place, in halves that a double keeps exactly.
+// The names first: workers of different jobs may have different ones.
 void ServerTraining::compare_jobs() {
+  std::string names;
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const auto& [name, value] : options_.handshake) {
+    names += name + "\n";
+    fields.emplace_back(name, value);
+  }
+  compare_over_workers({{"what is compared", names}});
+  compare_over_workers(fields);
+}
+
+// The hash of each worker's values in its own place, in halves that a double keeps exactly.
+void ServerTraining::compare_over_workers(
+    const std::vector<std::pair<std::string, std::string>>& fields) {
   const auto workers = static_cast<size_t>(task_.cluster.world_size);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  std::vector<double> halves(2 * workers, 0.0);
-  halves[2 * mine] = static_cast<double>(options_.fingerprint >> 32);
-  halves[2 * mine + 1] = static_cast<double>(options_.fingerprint & 0xffffffffU);
-  sum("the fingerprints of the jobs", halves);
-  for (size_t worker = 0; worker < workers; ++worker) {
-    if (halves[2 * worker] == halves[0] && halves[2 * worker + 1] == halves[1]) continue;
-    throw invalid_argument("worker ", worker,
-                           " runs another job than worker 0: all workers must have the same job "
-                           "file and the same program");
+  const size_t width = 2 * fields.size();
+  std::vector<double> halves(workers * width, 0.0);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const uint64_t hash = hash_name(fields[i].second);
+    halves[mine * width + 2 * i] = static_cast<double>(hash >> 32);
+    halves[mine * width + 2 * i + 1] = static_cast<double>(hash & 0xffffffffU);
+  }
+  sum(str_cat("the comparison of the jobs (", fields.size(), ")"), halves);
+  for (size_t worker = 1; worker < workers; ++worker) {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const double* const theirs = &halves[worker * width + 2 * i];
+      if (theirs[0] == halves[2 * i] && theirs[1] == halves[2 * i + 1]) continue;
+      throw invalid_argument(
+          "worker ", worker, " and worker 0 differ in ", fields[i].first, ": worker ", mine,
+          " has ", fields[i].second,
+          "; all workers must run the same program and job file on the same data");
+    }
   }
 }
 

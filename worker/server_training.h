@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,8 +26,9 @@ namespace trireme {
 
 struct ServerTrainingOptions {
   uint64_t incarnation = 0;  // how often this task was started again
-  uint64_t fingerprint = 0;  // of job and graph: must be equal on all workers
-  std::string checkpoints;   // folder
+  // What must be equal on all workers, by its name.
+  std::map<std::string, std::string> handshake = {};
+  std::string checkpoints;  // folder
   // The checkpoint that rank 0 begins with; empty: none. Its rows lie beside it.
   std::string resumed;
 };
@@ -61,7 +63,9 @@ class ServerTraining {
 
  private:
   std::vector<ps::TableSpec> make_tables() const;
+  // Throws Error{kInvalidArgument} naming a worker and what it has that differs from worker 0's.
   void compare_jobs();
+  void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
   nn::TrainPlace place_behind(int64_t step) const;
   void restore();

@@ -7,7 +7,6 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
-#include "core/base/philox.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
 #include "core/nn/callbacks.h"
@@ -16,6 +15,7 @@
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
+#include "worker/handshake.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
 #include "worker/server_training.h"
@@ -43,32 +43,6 @@ ClusterOptions cluster_options(const job::Distributed& job) {
   options.min_workers = job.min_workers();
   options.incarnation = incarnation();
   return options;
-}
-
-std::string hex(uint64_t number) {
-  std::ostringstream text;
-  text << std::hex << number;
-  return text.str();
-}
-
-// What all workers must have in common.
-std::map<std::string, std::string> handshake_of(const Task& task) {
-  job::Job job = task.file.job();
-  job.clear_output_dir();
-  std::string collectives;
-  for (const auto& node : task.model->graph().nodes()) {
-    if (node->op().traits.is_communication) append_key(node->attributes(), collectives);
-  }
-  return {{"version", "1"},
-          {"job", hex(hash_name(job.SerializeAsString()))},
-          {"graph", hex(graph_hash(task.model->graph()))},
-          {"collectives", hex(hash_name(collectives))}};
-}
-
-uint64_t fingerprint_of(const std::map<std::string, std::string>& handshake) {
-  std::string text;
-  for (const auto& [name, value] : handshake) text += str_cat(name, "=", value, "\n");
-  return hash_name(text);
 }
 
 // Tells the tracer which step its spans belong to.
@@ -188,7 +162,7 @@ class TrainRun {
     }
     servers_ = std::make_unique<ServerTraining>(
         task_, ServerTrainingOptions{.incarnation = incarnation(),
-                                     .fingerprint = fingerprint_of(handshake_),
+                                     .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
                                      .resumed = resumed_});
     runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);

@@ -44,7 +44,7 @@ std::string field_difference(const std::string& who, const std::string& field,
                              const std::string& theirs, const std::string& ours) {
   const auto [found, expected] = show_difference(theirs, ours);
   return str_cat(who, " has ", field, " ", found, ", the job has ", expected,
-                 ": all tasks must run the same program and job file");
+                 ": all tasks must run the same program and job file on the same data");
 }
 
 }  // namespace
