@@ -10,6 +10,7 @@
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
+#include "worker/job_file.h"
 #include "worker/result_line.h"
 
 namespace trireme {
