@@ -99,6 +99,10 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
   return options;
 }
 
+// SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
+// decision.
+int code_when_stopped() { return stop_signal() == SIGTERM ? 75 : 130; }
+
 void print(const TaskResult& result) {
   if (!result.json.empty()) std::cout << result.json << std::endl;
 }
@@ -153,6 +157,10 @@ void add_train_command(CLI::App& app) {
                       "Write the training graph to this file (*.graph)");
   command->callback([options] {
     options->task.stop = &take_stop_signals();
+    options->task.end_early = [] {
+      std::fprintf(stderr, "trireme: stopped before the first step; there is nothing to save\n");
+      std::_Exit(code_when_stopped());
+    };
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec, {.threads = options->task.threads}, *options->task.stop);
@@ -168,10 +176,8 @@ void add_train_command(CLI::App& app) {
                                   : train(job, options->task);
     print(result);
     if (result.stopped) {
-      // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
-      // decision.
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
-      std::exit(stop_signal() == SIGTERM ? 75 : 130);
+      std::exit(code_when_stopped());
     }
   });
 }

@@ -180,9 +180,12 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
     return leave_epoch(epoch, stopping, sums);
   };
-  fit.reduce_sums = [this](std::span<double> sums) {
-    sum(str_cat("validation of epoch ", epoch_ + 1), sums);
-  };
+  fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
+                    .reduce =
+                        [this](std::span<double> sums, bool interrupted) {
+                          return sum_and_vote(str_cat("validation of epoch ", epoch_ + 1), sums,
+                                              interrupted);
+                        }};
 }
 
 void ServerTraining::begin_rows(nn::FitOptions& fit) {
@@ -307,12 +310,8 @@ void ServerTraining::refresh() {
 }
 
 bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(stopping ? 1 : 0);
-  sum(str_cat("training of epoch ", epoch + 1), values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
   epoch_ = epoch;
-  return values.back() > 0;
+  return sum_and_vote(str_cat("training of epoch ", epoch + 1), sums, stopping);
 }
 
 void ServerTraining::save(int64_t step) {
@@ -356,6 +355,14 @@ void ServerTraining::sum(const std::string& name, std::span<double> values) {
       log_warning(str_cat("still waiting: ", error.what()));
     }
   }
+}
+
+bool ServerTraining::sum_and_vote(const std::string& name, std::span<double> sums, bool vote) {
+  std::vector<double> values(sums.begin(), sums.end());
+  values.push_back(vote ? 1 : 0);
+  sum(name, values);
+  std::copy_n(values.begin(), sums.size(), sums.begin());
+  return values.back() > 0;
 }
 
 void ServerTraining::meet(const std::string& name) {

@@ -75,7 +75,10 @@ class ServerTraining {
   bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
+  // The same; returns whether any worker passed true as `vote`.
+  bool sum_and_vote(const std::string& name, std::span<double> sums, bool vote);
   void meet(const std::string& name);
+  bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 
   Task& task_;
   const ServerTrainingOptions options_;

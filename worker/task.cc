@@ -37,8 +37,9 @@ StrategyKind resolve_kind(const JobFile& file, const ClusterSpec& cluster, int d
   }
   if (cluster.parameter_servers > 0 && job.early_stopping().restore_best()) {
     throw invalid_argument(file.where("early_stopping.restore_best"),
-                           "early_stopping.restore_best: the best weights would have to be kept on "
-                           "parameter servers, which they are not");
+                           "early_stopping.restore_best: parameter servers do not go back to an "
+                           "earlier epoch; leave it out: the checkpoint of the best epoch is kept "
+                           "all the same, and the file checkpoints/checkpoint_best names it");
   }
   if (job.strategy() == job::HYBRID && job.distributed().min_workers() > 0) {
     throw invalid_argument(

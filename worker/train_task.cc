@@ -16,6 +16,7 @@
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
 #include "worker/handshake.h"
+#include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
 #include "worker/server_training.h"
@@ -23,6 +24,9 @@
 #include "worker/task.h"
 #include "worker/timeline.h"
 #include "worker/train_callbacks.h"
+#include "worker/train_checks.h"
+#include "worker/train_outcome.h"
+#include "worker/validation_votes.h"
 
 namespace trireme {
 namespace {
@@ -62,7 +66,11 @@ class TraceSteps : public nn::Callback {
 class TrainRun {
  public:
   TrainRun(const JobFile& file, const TaskOptions& options)
-      : file_(file), job_(file.job()), options_(options), task_(file, options, TaskUse::kTrain) {}
+      : file_(file),
+        job_(file.job()),
+        options_(options),
+        preparation_(options.stop, options.end_early),
+        task_(file, options, TaskUse::kTrain) {}
 
   TaskResult run() {
     try {
@@ -73,7 +81,7 @@ class TrainRun {
         return {.json = "", .stopped = true, .where = error.what()};
       }
       if (runtime_ && !nn::is_lost_peer(error)) runtime_->fail(error);
-      throw;
+      throw with_saved(error);
     } catch (const std::exception& error) {
       if (runtime_) runtime_->fail(Error(ErrorCode::kFailed, error.what()));
       throw;
@@ -90,6 +98,7 @@ class TrainRun {
     nn::FitOptions fit{.epochs = job_.epochs(),
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
+    check_before_training(task_);
     TrainStart begin = find_start(task_);
     resumed_ = std::move(begin.resumed);
     fit.resume = std::move(begin.state);
@@ -101,22 +110,30 @@ class TrainRun {
       if (Device& device = *task_.devices->all().front(); !device.host_memory()) {
         options.gpu = &device;
       }
+      // It asks for signals itself, and has things to put away.
+      if (!task_.uses_servers()) preparation_.finish();
       runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
     }
     if (task_.uses_servers()) meet_servers(fit);
+    preparation_.finish();
     if (runtime_) join_cluster(fit);
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
     fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
-    fit.callbacks = make_callbacks(task_, servers_.get(), [this] { return rank(); });
+    callbacks_ = make_callbacks(task_, servers_.get(), [this] { return rank(); });
+    fit.callbacks = callbacks_.all;
     fit.validation = validation();
+    if (!distributed() && options_.stop != nullptr) {
+      fit.evaluation.interrupt = [stop = options_.stop](int64_t) { return stop->load(); };
+    }
     if (task_.strategy) add_share(fit);
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
     if (runtime_) fit.callbacks.push_back(make_farewell());
     const nn::History history = task_.model->fit(batches(), std::move(fit));
     TaskResult result = describe(history, start);
+    say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     if (task_.tracer && (runtime_ ? runtime_->connected() : speaks())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime_ ? &runtime_->communicator() : nullptr);
@@ -127,6 +144,13 @@ class TrainRun {
     return result;
   }
 
+  // The error, and what of the training it does not cost.
+  Error with_saved(const Error& error) const {
+    const int64_t step = callbacks_.checkpoint ? callbacks_.checkpoint->saved_step() : -1;
+    if (step < 0) return error;
+    return {error.code(), str_cat(error.what(), "; the training up to step ", step, " is saved in ",
+                                  checkpoint_directory(job_), ", go on with --resume")};
+  }
   bool stopping() const { return options_.stop != nullptr && *options_.stop; }
   // Of several workers, whatever holds them together.
   bool distributed() const { return task_.communicates() || task_.uses_servers(); }
@@ -191,13 +215,15 @@ class TrainRun {
         return meet(kWhat, stopping);
       };
     }
-    fit.reduce_sums = [this](std::span<double> sums) {
-      static const std::string kWhat = "the sums of the validation";
-      runtime_->communicator().set_label(kWhat, task_.slots->step());
-      runtime_->communicator().all_reduce(
-          {sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64}, ReduceOp::kSum,
-          Summation::kTree);
-    };
+    fit.evaluation = ValidationVotes::evaluation(
+        [this](std::span<double> values) {
+          static const std::string kWhat = "the sums of the validation";
+          runtime_->communicator().set_label(kWhat, task_.slots->step());
+          runtime_->communicator().all_reduce(
+              {values.data(), static_cast<int64_t>(values.size()), DType::kFloat64}, ReduceOp::kSum,
+              Summation::kTree);
+        },
+        [this] { return task_.validation_batches(0, 1).cardinality() / workers(); }, options_.stop);
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.
       if (servers_ && servers_->fault()) throw Error(*servers_->fault());
@@ -241,7 +267,10 @@ class TrainRun {
         },
         // Ahead of whoever has not finished: its state is the one that counts.
         [this](nn::Training& training, const Error& error) {
-          return recover(training, error, training.step() + 1);
+          if (!recover(training, error, training.step() + 1)) return false;
+          // Whoever is rank 0 now saves what the one before could not.
+          for (const auto& callback : callbacks_.all) callback->on_train_end(training);
+          return true;
         });
   }
 
@@ -291,12 +320,7 @@ class TrainRun {
                        {"workers", workers()},
                        {"epochs", history.epochs},
                        {"steps", history.steps}};
-    for (const char* key : {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc",
-                            "mean_absolute_error", "val_mean_absolute_error"}) {
-      const auto found = history.values.find(key);
-      if (found != history.values.end() && !found->second.empty())
-        line[key] = rounded(found->second.back());
-    }
+    add_outcome(history, callbacks_.early_stopping.get(), line);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     line["seconds"] = rounded(elapsed.count());
     TaskResult result;
@@ -316,10 +340,12 @@ class TrainRun {
   const JobFile& file_;
   const job::Job& job_;
   const TaskOptions& options_;
+  Preparation preparation_;
   Task task_;
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
+  TrainCallbacks callbacks_;
   std::string resumed_;  // the checkpoint that --resume found here
   std::map<std::string, std::string> handshake_;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -27,6 +28,8 @@ struct TaskOptions {
   ClusterFlags cluster;                     // what the command line says of the cluster
   std::string save_graph;                   // write the training graph here (*.graph)
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
+  // Ends the program when `stop` is set while there is nothing to save; called on another thread.
+  std::function<void()> end_early = {};
 };
 
 // The one line of results that a command ends with, as JSON.
