@@ -25,7 +25,7 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
   }
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
-  if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
   if (job.early_stopping().patience() > 0) {
     const std::string monitor =
         job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
