@@ -16,11 +16,14 @@
 #include "core/base/error.h"
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
+#include "distributed/coordination/draw_id.h"
 #include "launcher/job_address.h"
+#include "launcher/snapshot_folder.h"
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
+#include "worker/run_id.h"
 
 namespace trireme {
 namespace {
@@ -48,6 +51,7 @@ std::string random_hex(size_t bytes) {
 // What every task of the job has in common.
 struct Job {
   std::string id, secret;
+  std::string run;          // the id of this launch; empty: the launcher of node 0 knows it
   std::string coordinator;  // empty: a single process needs none
   std::string listen;       // for the tasks' data servers
 };
@@ -124,6 +128,7 @@ CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& 
   }
   result.secret = job.secret;
   result.job_id = job.id;
+  result.run = job.run;
   result.world_size = options.nodes * options.workers;
   result.min_workers = options.min_workers;
   result.join_timeout = to_ms(options.join_timeout_s);
@@ -146,15 +151,28 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 }
 
 // Reads the job as each task will, so that what is wrong with it is said once, before anything
-// starts.
-std::string log_directory(const LaunchOptions& options, const Job& job) {
-  std::string chosen = str_cat("trireme-logs/", job.id);
-  if (!options.job.empty()) {
-    std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
-    for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
-      overrides.push_back("output_dir=" + folder);
-    chosen = JobFile::read(options.job, overrides).job().output_dir() + "/logs";
-  }
+// starts. Empty: a program runs, which has none.
+std::string output_directory(const LaunchOptions& options) {
+  if (options.job.empty()) return "";
+  std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+  for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
+    overrides.push_back("output_dir=" + folder);
+  return JobFile::read(options.job, overrides).job().output_dir();
+}
+
+// The launcher of node 0 hosts the coordinator, which tells all tasks.
+std::string run_of(const LaunchOptions& options, const std::string& output,
+                   const Environment& environment) {
+  const auto given = environment.find("TRIREME_RUN_ID");
+  if (given != environment.end() && !given->second.empty()) return given->second;
+  if (options.node_rank != 0) return "";
+  if (output.empty()) return draw_id();
+  const auto resume = values_of(options.train_arguments, "--resume");
+  return launch_id(output, std::ranges::find(resume, "auto") != resume.end(), environment);
+}
+
+std::string log_directory(const LaunchOptions& options, const std::string& output, const Job& job) {
+  std::string chosen = output.empty() ? str_cat("trireme-logs/", job.id) : output + "/logs";
   if (!options.log_directory.empty()) chosen = options.log_directory;
   std::error_code error;
   fs::create_directories(chosen, error);
@@ -176,12 +194,15 @@ double memory_gib() {
          static_cast<double>(sysconf(_SC_PAGE_SIZE)) / (1 << 30);
 }
 
-// Where servers go on that have no replica. Of this job only: an earlier one's rows are not ours.
-std::string snapshot_directory(const LaunchOptions& options, const Job& job,
-                               const std::string& logs) {
+// Where servers go on that have no replica: nothing, where they do not.
+std::unique_ptr<SnapshotFolder> make_snapshot_folder(const LaunchOptions& options, const Job& job,
+                                                     const std::string& logs) {
   const bool needed = options.parameter_servers > 0 && options.ps_replicas == 1 &&
                       options.max_restarts > 0 && options.ps_snapshot_interval_s > 0;
-  return needed ? str_cat(logs, "/snapshots-", job.id) : "";
+  if (!needed) return nullptr;
+  // Nodes may share the folder of logs.
+  const std::string node = options.nodes > 1 ? str_cat("-", options.node_rank) : "";
+  return std::make_unique<SnapshotFolder>(logs, job.id + node);
 }
 
 class TaskMaker {
@@ -260,6 +281,7 @@ class TaskMaker {
     task.command.program = "/proc/self/exe";
     task.command.environment = environment_;
     for (const auto& [name, value] : to_environment(spec)) task.command.environment[name] = value;
+    if (!job_.run.empty()) task.command.environment["TRIREME_RUN_ID"] = job_.run;
     task.command.environment["OMP_NUM_THREADS"] = std::to_string(threads_);
     // Only rank 0's output is seen as it comes; a bar that is drawn over is nothing for a file.
     const bool terminal = spec.rank == 0 && isatty(STDERR_FILENO) == 1;
@@ -314,6 +336,7 @@ int launch(const LaunchOptions& options) {
   const Environment environment = process_environment();
   Job job{.id = job_id(options, environment),
           .secret = job_secret(options, environment),
+          .run = {},
           .coordinator = options.coordinator,
           .listen = listen_address(options)};
   const bool steps_together = options.program.empty() && options.parameter_servers == 0;
@@ -326,15 +349,17 @@ int launch(const LaunchOptions& options) {
        .restart_after_success = !steps_together,
        .grace = to_ms(options.grace_s),
        .say = {}});
-  const std::string logs = log_directory(options, job);
+  const std::string output = output_directory(options);
+  job.run = run_of(options, output, environment);
+  const std::string logs = log_directory(options, output, job);
   std::unique_ptr<Coordinator> coordinator;
   const bool alone = options.nodes * options.workers == 1 && options.parameter_servers == 0;
   if (options.node_rank == 0 && !(alone && options.coordinator.empty())) {
     coordinator = std::make_unique<Coordinator>(coordinator_options(options, job));
     if (job.coordinator.empty()) job.coordinator = coordinator->address();
   }
-  const std::string snapshots = snapshot_directory(options, job, logs);
-  const TaskMaker make(options, job, logs, snapshots);
+  const auto snapshots = make_snapshot_folder(options, job, logs);
+  const TaskMaker make(options, job, logs, snapshots ? snapshots->path() : "");
   // For `trireme ps rebalance`.
   std::optional<JobAddressFile> address;
   if (options.parameter_servers > 0 && options.node_rank == 0) {
@@ -351,8 +376,6 @@ int launch(const LaunchOptions& options) {
               " here", job.coordinator.empty() ? "" : ", coordinator " + job.coordinator,
               ", logs in ", logs));
   const JobEnd end = supervisor.run(tasks);
-  std::error_code ignored;
-  if (end.exit_code == 0 && !snapshots.empty()) fs::remove_all(snapshots, ignored);
   // The last workers of other nodes may still be saying goodbye.
   const auto deadline = std::chrono::steady_clock::now() + to_ms(options.grace_s);
   while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&

@@ -31,6 +31,7 @@ struct ClusterOptions {
   std::chrono::milliseconds join_timeout{120'000};
   int min_workers = 0;
   uint64_t incarnation = 0;
+  std::string run = {};  // of a coordinator that is ours to host: the id of this launch
   const std::atomic<bool>* stop = nullptr;  // ends waits for the others with Error{kCancelled}
 };
 
@@ -61,6 +62,8 @@ class ClusterRuntime {
   void finish();
 
   const ClusterSpec& spec() const { return spec_; }
+  // What the coordinator says now. Throws Error{kUnavailable} when it is gone.
+  Greeting greeting() { return client_->hello(); }
   int rank() const { return membership_.group.rank; }
   int workers() const { return membership_.group.size(); }
   const Membership& membership() const { return membership_; }

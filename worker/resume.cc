@@ -11,8 +11,11 @@
 namespace trireme {
 
 uint64_t incarnation() {
-  const char* const text = std::getenv("TRIREME_INCARNATION");
-  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+  for (const char* name : {"TRIREME_INCARNATION", "TORCHELASTIC_RESTART_COUNT"}) {
+    const char* const text = std::getenv(name);
+    if (text != nullptr && *text != '\0') return std::strtoull(text, nullptr, 10);
+  }
+  return 0;
 }
 
 TrainStart find_start(const Task& task) {
@@ -24,8 +27,8 @@ TrainStart find_start(const Task& task) {
     return {};
   }
   const std::string prefix = io::resolve_checkpoint(checkpoints);
-  TrainStart start{.state = io::load_checkpoint(prefix), .resumed = resume ? prefix : ""};
-  if (!resume && !RunMark::is_of(*start.state, task.cluster.job_id)) return {};
+  TrainStart start{.state = io::load_checkpoint(prefix), .resumed = prefix};
+  if (!resume && !RunMark::is_of(*start.state, task.run)) return {};
   const std::string line = "going on from " + prefix;
   log_info(line);
   if (task.cluster.rank == 0 && !task.options.quiet) std::cerr << line << "\n";

@@ -144,22 +144,25 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   return tables;
 }
 
-void ServerTraining::begin(nn::FitOptions& fit) {
+void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   const int rank = task_.cluster.rank;
   const int64_t last = client_->last_step(parts_);
   nn::TrainPlace place;
   // One that comes back into the middle of it has met the others before.
-  if (options_.incarnation == 0 || last == 0) {
+  const bool trained = client_->is_trained();
+  const bool begins = options_.incarnation == 0 || !trained;
+  if (begins) {
     compare_jobs();
-    place = agree_on_start(fit);
+    place = agree_on_start(fit, resumed);
     if (rank == 0) {
-      if (place.step > last) {
-        restore();
+      if (place.step > last || (place.step > 0 && !trained)) {
+        restore(resumed);
       } else if (place.step == 0) {
         assign_variables();
       }
     }
     meet("the tables are ready");
+    if (rank == 0) tell_lost_steps(place.step);
   }
   if (last > place.step) place = place_behind(last);
   if (fit.resume) {
@@ -167,7 +170,7 @@ void ServerTraining::begin(nn::FitOptions& fit) {
     if (saved.step == place.step) place = {saved.step, saved.epoch, saved.epoch_step};
   }
   // Rank 0's checkpoint has the sums of all workers in the epoch so far: they must count once.
-  const bool has_sums = fit.resume && rank == 0 && last <= place.step && options_.incarnation == 0;
+  const bool has_sums = fit.resume && rank == 0 && last <= place.step && begins;
   if (!has_sums && (place.step > 0 || fit.resume)) fit.place = place;
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
@@ -188,16 +191,17 @@ void ServerTraining::begin(nn::FitOptions& fit) {
                         }};
 }
 
-void ServerTraining::begin_rows(nn::FitOptions& fit) {
+void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed) {
   std::vector<double> steps(static_cast<size_t>(task_.cluster.world_size), 0.0);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  if (!options_.resumed.empty() && fit.resume) {
+  if (!resumed.empty() && fit.resume) {
     steps[mine] = static_cast<double>(nn::load_progress(*fit.resume).step);
   }
   sum("the steps of the checkpoints", steps);
   const auto most = std::ranges::max_element(steps);
   const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
-  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) restore();
+  const bool behind = static_cast<double>(client_->last_step(parts_)) < *most;
+  if (restores && (behind || !client_->is_trained())) restore(resumed);
   meet("the tables are ready");
   prefetch_rows(fit);
 }
@@ -248,9 +252,10 @@ void ServerTraining::compare_over_workers(
 }
 
 // Where rank 0's checkpoint ends; it may be on its host only.
-nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit) {
+nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit,
+                                              const std::string& resumed) {
   std::vector<double> place(3, 0.0);
-  if (task_.cluster.rank == 0 && !options_.resumed.empty() && fit.resume) {
+  if (task_.cluster.rank == 0 && !resumed.empty() && fit.resume) {
     const nn::TrainProgress progress = nn::load_progress(*fit.resume);
     place = {static_cast<double>(progress.step), static_cast<double>(progress.epoch),
              static_cast<double>(progress.epoch_step)};
@@ -266,12 +271,11 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
   return {step, epoch, step - epoch * task_.steps_per_epoch};
 }
 
-void ServerTraining::restore() {
-  const std::string rows = rows_prefix(options_.resumed);
-  if (!has_rows(options_.resumed)) {
-    throw not_found("--resume: ", options_.resumed,
-                    " was saved without parameter servers: there is no ", rows,
-                    ".ps with the rows of its tables");
+void ServerTraining::restore(const std::string& resumed) {
+  const std::string rows = rows_prefix(resumed);
+  if (!has_rows(resumed)) {
+    throw not_found("--resume: ", resumed, " was saved without parameter servers: there is no ",
+                    rows, ".ps with the rows of its tables");
   }
   client_->restore_snapshot(rows);
   // Those who voted have stopped.
@@ -340,6 +344,16 @@ void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
     });
     if (!wanted && name.starts_with("ckpt-")) fs::remove(entry.path(), error);
   }
+}
+
+void ServerTraining::tell_lost_steps(int64_t step) {
+  const int64_t reached = options_.reached ? options_.reached() : 0;
+  if (reached == 0) return;
+  const int64_t lost = std::max<int64_t>(0, reached - step);
+  log_warning(str_cat("the job had reached step ", reached, " when the state of its parameter ",
+                      "servers was lost; it begins again behind step ", step, ": ", lost,
+                      " steps are lost"));
+  client_->tell_lost_steps(lost);
 }
 
 void ServerTraining::finish() { meet("the end of the training"); }

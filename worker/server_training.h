@@ -29,8 +29,9 @@ struct ServerTrainingOptions {
   // What must be equal on all workers, by its name.
   std::map<std::string, std::string> handshake = {};
   std::string checkpoints;  // folder
-  // The checkpoint that rank 0 begins with; empty: none. Its rows lie beside it.
-  std::string resumed;
+  // The last step that the job had reached when its tables were lost and all tasks began again; 0:
+  // they were not.
+  std::function<int64_t()> reached = nullptr;
 };
 
 class ServerTraining {
@@ -42,13 +43,17 @@ class ServerTraining {
 
   // Strategy parameter_server: returns when all workers are there and the tables have their values.
   // `fit` may have a state to go on from; it gets the hooks, and the place of this worker.
-  void begin(nn::FitOptions& fit);
+  // `resumed`: the checkpoint with that state, on rank 0; empty: none. Its rows lie beside it.
+  void begin(nn::FitOptions& fit, const std::string& resumed);
   // Strategy hybrid, before the group forms: returns when the tables have the rows of the
   // checkpoint that `fit` goes on from, on whichever worker it is there.
-  void begin_rows(nn::FitOptions& fit);
+  void begin_rows(nn::FitOptions& fit, const std::string& resumed);
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
+  // When all tasks have begun again, behind `step`: says how many steps that has cost, to the
+  // coordinator and in the log. One worker calls it, when all have come.
+  void tell_lost_steps(int64_t step);
 
   // Rows and slots of all tables as a checkpoint of that step; forgets those of steps that are not
   // among `kept`.
@@ -66,9 +71,9 @@ class ServerTraining {
   // Throws Error{kInvalidArgument} naming a worker and what it has that differs from worker 0's.
   void compare_jobs();
   void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
-  nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
+  nn::TrainPlace agree_on_start(const nn::FitOptions& fit, const std::string& resumed);
   nn::TrainPlace place_behind(int64_t step) const;
-  void restore();
+  void restore(const std::string& resumed);
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);

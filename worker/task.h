@@ -31,6 +31,7 @@ struct Task {
   const JobFile& file;
   const TaskOptions& options;
   ClusterSpec cluster;
+  std::string run;  // the id of this launch of the job, for its checkpoints; empty: needs none
   std::shared_ptr<DeviceSet> devices;
   std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
   // With parameter servers: where rows are pulled from, and which tables the model has.

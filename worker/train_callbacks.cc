@@ -40,7 +40,7 @@ TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
   }
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
-  if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
   if (auto asked = early_stopping_options(job)) {
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);

@@ -19,6 +19,7 @@
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
+#include "worker/run_id.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
 #include "worker/task.h"
@@ -99,13 +100,15 @@ class TrainRun {
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
     check_before_training(task_);
-    TrainStart begin = find_start(task_);
-    resumed_ = std::move(begin.resumed);
-    fit.resume = std::move(begin.state);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
+    ClusterOptions options = cluster_options(job_.distributed());
+    const Environment environment = process_environment();
+    if (distributed() ? task_.cluster.hosts_coordinator : may_start_again(environment)) {
+      task_.run = launch_id(job_.output_dir(), false, environment);
+      options.run = task_.run;
+    }
     if (task_.communicates()) {
-      ClusterOptions options = cluster_options(job_.distributed());
       options.stop = options_.stop;
       if (Device& device = *task_.devices->all().front(); !device.host_memory()) {
         options.gpu = &device;
@@ -114,7 +117,10 @@ class TrainRun {
       if (!task_.uses_servers()) preparation_.finish();
       runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
     }
-    if (task_.uses_servers()) meet_servers(fit);
+    if (distributed()) meet_coordinator(options);
+    TrainStart begin = find_start(task_);
+    fit.resume = std::move(begin.state);
+    if (task_.uses_servers()) meet_servers(fit, begin.resumed);
     preparation_.finish();
     if (runtime_) join_cluster(fit);
     say(task_.data.description + "\n" + task_.model->summary());
@@ -132,7 +138,7 @@ class TrainRun {
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
     if (runtime_) fit.callbacks.push_back(make_farewell());
     const nn::History history = task_.model->fit(batches(), std::move(fit));
-    TaskResult result = describe(history, start);
+    TaskResult result = describe(history, start, servers_ ? greeting().lost_steps : 0);
     say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     if (task_.tracer && (runtime_ ? runtime_->connected() : speaks())) {
       write_timeline(options_.timeline, *task_.tracer,
@@ -171,25 +177,38 @@ class TrainRun {
     log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
   }
 
-  // Before the group forms: a worker that is lost here comes back and does the same again.
-  void meet_servers(nn::FitOptions& fit) {
+  // Finds it, or hosts it, where no group does so, and hears the id of this launch.
+  void meet_coordinator(const ClusterOptions& options) {
     if (runtime_) {
       task_.cluster.coordinator = runtime_->spec().coordinator;
     } else {
-      if (task_.cluster.hosts_coordinator) {
-        coordinator_ = host_coordinator(task_.cluster, cluster_options(job_.distributed()));
-      }
+      if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
       if (task_.cluster.coordinator == "mpi") {
         task_.cluster.coordinator =
             mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
       }
     }
+    task_.run = greeting().run;
+  }
+
+  Greeting greeting() const {
+    if (runtime_) return runtime_->greeting();
+    const ClusterSpec& cluster = task_.cluster;
+    return CoordinatorClient({.address = cluster.coordinator,
+                              .secret = cluster.secret,
+                              .job_id = cluster.job_id,
+                              .give_up = [this] { return stopping(); }})
+        .hello();
+  }
+
+  // Before the group forms: a worker that is lost here comes back and does the same again.
+  void meet_servers(nn::FitOptions& fit, const std::string& resumed) {
     servers_ = std::make_unique<ServerTraining>(
         task_, ServerTrainingOptions{.incarnation = incarnation(),
                                      .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
-                                     .resumed = resumed_});
-    runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);
+                                     .reached = [this] { return greeting().reached; }});
+    runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -210,6 +229,7 @@ class TrainRun {
     if (options_.resume && !fit.resume) throw no_checkpoint(task_);
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
+      if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
       fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
@@ -313,14 +333,15 @@ class TrainRun {
     };
   }
 
-  TaskResult describe(const nn::History& history,
-                      std::chrono::steady_clock::time_point start) const {
+  TaskResult describe(const nn::History& history, std::chrono::steady_clock::time_point start,
+                      int64_t lost_steps) const {
     ResultLine line = {{"job", job_.name()},
                        {"strategy", name(task_.strategy_kind)},
                        {"workers", workers()},
                        {"epochs", history.epochs},
                        {"steps", history.steps}};
     add_outcome(history, callbacks_.early_stopping.get(), line);
+    if (lost_steps > 0) line["lost_steps"] = lost_steps;
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     line["seconds"] = rounded(elapsed.count());
     TaskResult result;
@@ -346,7 +367,6 @@ class TrainRun {
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
   TrainCallbacks callbacks_;
-  std::string resumed_;  // the checkpoint that --resume found here
   std::map<std::string, std::string> handshake_;
 };
 

@@ -18,6 +18,7 @@
 #include "core/base/error.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_service.h"
+#include "distributed/coordination/draw_id.h"
 #include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/switchboard.h"
@@ -44,7 +45,8 @@ JoinRequest to_request(const coordination::JoinMessage& message) {
           .pid = message.pid(),
           .address = message.address(),
           .progress = message.progress(),
-          .incarnation = message.incarnation()};
+          .incarnation = message.incarnation(),
+          .session = message.session()};
 }
 
 void to_message(const Membership& membership, coordination::MembershipMessage* message) {
@@ -72,12 +74,17 @@ MemberBeat to_beat(const coordination::Beat& message) {
 
 class Service final : public coordination::Coordination::Service {
  public:
-  explicit Service(Switchboard& switchboard) : switchboard_(switchboard) {}
+  Service(Switchboard& switchboard, DirectoryBoard& board)
+      : switchboard_(switchboard), board_(board) {}
 
   Status Hello(ServerContext* context, const coordination::Done*,
                coordination::Greeting* greeting) override {
     return answer(context, [&] {
       greeting->set_join_timeout_ms(switchboard_.options().join_timeout.count());
+      greeting->set_run(switchboard_.options().run);
+      greeting->set_session(board_.session());
+      greeting->set_reached(board_.reached());
+      greeting->set_lost_steps(board_.lost_steps());
     });
   }
 
@@ -174,7 +181,13 @@ class Service final : public coordination::Coordination::Service {
   }
 
   Switchboard& switchboard_;
+  DirectoryBoard& board_;
 };
+
+CoordinatorOptions with_run(CoordinatorOptions options) {
+  if (options.run.empty()) options.run = draw_id();
+  return options;
+}
 
 // gRPC says only that it could not; this says why.
 void check_address(const std::string& host, int port) {
@@ -209,11 +222,14 @@ class Coordinator::Impl {
  public:
   explicit Impl(CoordinatorOptions options)
       : host_(options.listen),
-        switchboard_(std::move(options)),
-        service_(switchboard_),
+        switchboard_(with_run(std::move(options))),
         board_({.silence = switchboard_.options().heartbeat_timeout,
                 .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2},
-               switchboard_.options().log),
+               switchboard_.options().log,
+               [this](const std::string& session, const Error& why) {
+                 switchboard_.begin_again(session, why);
+               }),
+        service_(switchboard_, board_),
         directory_service_(make_directory_service(board_, switchboard_)) {
     check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;
@@ -246,8 +262,8 @@ class Coordinator::Impl {
   const std::string host_;
   int port_ = 0;
   Switchboard switchboard_;
-  Service service_;
   DirectoryBoard board_;
+  Service service_;
   const std::unique_ptr<grpc::Service> directory_service_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -257,6 +273,7 @@ Coordinator::Coordinator(CoordinatorOptions options)
 Coordinator::~Coordinator() = default;
 
 std::string Coordinator::address() const { return impl_->address(); }
+std::string Coordinator::run() const { return impl_->switchboard().options().run; }
 int64_t Coordinator::generation() const { return impl_->switchboard().generation(); }
 int Coordinator::members() const { return impl_->switchboard().members(); }
 

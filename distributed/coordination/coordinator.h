@@ -21,6 +21,7 @@ struct CoordinatorOptions {
   int port = 0;  // 0: any that is free
   std::string secret;
   std::string job_id;
+  std::string run;  // the id of this launch of the job; empty: it draws one
   int world_size = 1;
   int min_workers = 0;  // go on with fewer after a loss; 0: wait for all
   // How long the first generation, and one after a loss, waits for its members.
@@ -43,6 +44,7 @@ class Coordinator {
   Coordinator(const Coordinator&) = delete;
 
   std::string address() const;  // "host:port"
+  std::string run() const;      // see CoordinatorOptions
   int64_t generation() const;   // of the group that runs or ran last; 0: none yet
   // The workers that are members now.
   int members() const;

@@ -87,6 +87,20 @@ class CoordinatorClient::Impl {
     if (attendance_ != nullptr) attendance_->leave();
   }
 
+  Greeting hello() {
+    coordination::Greeting message;
+    call(milliseconds(0), [&](grpc::ClientContext* context) {
+      return stub_->Hello(context, coordination::Done(), &message);
+    });
+    if (session_.empty()) session_ = message.session();
+    return {.join_timeout = milliseconds(
+                std::clamp<int64_t>(message.join_timeout_ms(), 0, kLongestWait.count())),
+            .run = message.run(),
+            .session = message.session(),
+            .reached = message.reached(),
+            .lost_steps = message.lost_steps()};
+  }
+
   Membership join(const JoinRequest& request) {
     try {
       return wait_to_join(request);
@@ -97,16 +111,13 @@ class CoordinatorClient::Impl {
   }
 
   Membership wait_to_join(const JoinRequest& request) {
-    coordination::Greeting greeting;
-    call(milliseconds(0), [&](grpc::ClientContext* context) {
-      return stub_->Hello(context, coordination::Done(), &greeting);
-    });
+    const milliseconds timeout = hello().join_timeout;
+    coordination::JoinMessage wanted = to_message(request, task_);
+    wanted.set_session(session_);
     coordination::MembershipMessage message;
-    const milliseconds timeout(
-        std::clamp<int64_t>(greeting.join_timeout_ms(), 0, kLongestWait.count()));
     call(timeout, [&](grpc::ClientContext* context) {
       const GiveUpWatch watch(context, options_.give_up);
-      const auto answers = stub_->Join(context, to_message(request, task_));
+      const auto answers = stub_->Join(context, wanted);
       if (!answers->Read(&message)) return answers->Finish();
       attend(message);
       context->TryCancel();  // it stayed open until the stream had taken over
@@ -218,6 +229,7 @@ class CoordinatorClient::Impl {
 
   const ClientOptions options_;
   const uint64_t task_;
+  std::string session_;  // that this client heard of first
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<coordination::Coordination::Stub> stub_;
   std::unique_ptr<Attendance> attendance_;
@@ -227,6 +239,7 @@ CoordinatorClient::CoordinatorClient(ClientOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 CoordinatorClient::~CoordinatorClient() = default;
 
+Greeting CoordinatorClient::hello() { return impl_->hello(); }
 Membership CoordinatorClient::join(const JoinRequest& request) { return impl_->join(request); }
 
 void CoordinatorClient::attend(std::shared_ptr<const CollectiveWatch> watch,

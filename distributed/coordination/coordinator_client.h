@@ -29,6 +29,21 @@ struct JoinRequest {
   std::string address;       // of its data server
   int64_t progress = 0;      // steps finished; the most advanced member gives its state to the rest
   uint64_t incarnation = 0;  // differs for each start of a task; a stale one is refused
+  std::string session;       // that the task belongs to; empty: any. The client fills it in.
+};
+
+// What the coordinator says to any task.
+struct Greeting {
+  std::chrono::milliseconds join_timeout{0};
+  // The id of this launch of the job: checkpoints of another one are not this job's. A task that is
+  // started again while the coordinator lives hears the same.
+  std::string run;
+  // Of the job's parameter servers: another one each time that all tasks have to begin again.
+  std::string session;
+  // The last step of the session before, as far as any worker has said, until somebody has told
+  // what became of it; 0: there was none.
+  int64_t reached = 0;
+  int64_t lost_steps = 0;  // by parameter servers, since the coordinator began
 };
 
 struct Membership {
@@ -57,8 +72,11 @@ class CoordinatorClient {
   ~CoordinatorClient();  // says goodbye: not a loss
   CoordinatorClient(const CoordinatorClient&) = delete;
 
-  // Waits for the next generation. Throws Error{kInvalidArgument} when refused (secret, version,
-  // another graph, a rank that is taken), with the coordinator's sentence, and
+  Greeting hello();
+
+  // Waits for the next generation. Throws Error{kUnavailable} when all tasks have to begin again
+  // since this client said hello() or joined first. Throws Error{kInvalidArgument} when refused
+  // (secret, version, another graph, a rank that is taken), with the coordinator's sentence, and
   // kDeadlineExceeded naming who has not come.
   Membership join(const JoinRequest& request);
 

@@ -62,7 +62,7 @@ bool Directory::is_alive(int index, uint64_t incarnation) const {
   return server.alive && server.incarnation == incarnation;
 }
 
-void Directory::attend(ServerEntry server, Time now) {
+void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>& snapshots) {
   TRIREME_CHECK(job_.has_value(), "check() must come first");
   if (server.index < 0 || server.index >= job_->servers) {
     throw invalid_argument("there is no parameter server ", server.index, " among ", job_->servers);
@@ -87,7 +87,7 @@ void Directory::attend(ServerEntry server, Time now) {
     return;
   }
   changed();
-  take_waiting_slots(known.index);
+  take_waiting_slots(known.index, snapshots);
   give_backups(known.index);
   // One that took over slots may still need a backup, which has been there all the time.
   for (const ServerEntry& other : view_.servers) {
@@ -202,15 +202,31 @@ void Directory::lose_slot(int slot, int server, Time now) {
   entry.backup_in_sync = false;
 }
 
-void Directory::take_waiting_slots(int server) {
+void Directory::take_waiting_slots(int server, const std::vector<Snapshot>& snapshots) {
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
     SlotEntry& entry = view_.slots[at(slot)];
     if (entry.primary >= 0 || awaited_[at(slot)] != server) continue;
+    const auto snapshot = std::ranges::find(snapshots, slot, &Snapshot::slot);
+    if (snapshot == snapshots.end()) {
+      lost_state_ = str_cat(name(server), " has come back without the rows of slot ", slot,
+                            ": there is neither another replica nor a snapshot of them");
+      return;
+    }
     entry.primary = server;
     ++entry.epoch;
     entry.restore = true;
-    log_.push_back(str_cat("slot ", slot, " goes on from the last snapshot on ", name(server)));
+    log_.push_back(str_cat("slot ", slot, " goes on from the last snapshot on ", name(server),
+                           ", of step ", snapshot->step, ", ", seconds_text(snapshot->age),
+                           " old; what was trained since is lost"));
   }
+}
+
+void Directory::state_is_lost(int index, uint64_t incarnation, int slot, int64_t epoch,
+                              const std::string& why) {
+  if (!is_alive(index, incarnation) || slot < 0 || at(slot) >= view_.slots.size()) return;
+  const SlotEntry& entry = view_.slots[at(slot)];
+  if (entry.primary != index || entry.epoch != epoch) return;
+  lost_state_ = str_cat(name(index), " has lost the rows of slot ", slot, ": ", why);
 }
 
 // A slot that moved to its backup does not move home when its server is back: both replicas apply

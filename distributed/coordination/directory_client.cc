@@ -86,6 +86,24 @@ class DirectoryClient::Impl {
     speak_now();
   }
 
+  void state_is_lost(int slot, int64_t epoch, const std::string& why) {
+    MutexLock lock(mutex_);
+    directory::LostState* lost = report_.add_lost_state();
+    lost->set_slot(slot);
+    lost->set_epoch(epoch);
+    lost->set_why(why);
+    speak_now();
+  }
+
+  void lost_steps(int slot, int64_t epoch, int64_t steps) {
+    MutexLock lock(mutex_);
+    directory::LostSteps* lost = report_.add_lost_steps();
+    lost->set_slot(slot);
+    lost->set_epoch(epoch);
+    lost->set_steps(steps);
+    speak_now();
+  }
+
   void suspect(int index) {
     MutexLock lock(mutex_);
     if (std::ranges::find(report_.suspects(), index) != report_.suspects().end()) return;
@@ -121,6 +139,7 @@ class DirectoryClient::Impl {
     request.set_workers(workers);
     request.mutable_values()->Add(values.begin(), values.end());
     request.set_timeout_ms(timeout.count());
+    request.set_session(view().session);
     grpc::ClientContext context;
     add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + timeout + kMargin);
@@ -185,6 +204,13 @@ class DirectoryClient::Impl {
     directory::Announcement* who = report.mutable_announcement();
     who->set_servers(options_.servers);
     who->set_replicas(options_.replicas);
+    who->set_session(options_.session);
+    for (const Directory::Snapshot& snapshot : options_.snapshots) {
+      directory::Snapshot* message = who->add_snapshots();
+      message->set_slot(snapshot.slot);
+      message->set_step(snapshot.step);
+      message->set_age_ms(snapshot.age.count());
+    }
     if (options_.is_server) {
       to_message(ServerEntry{.index = options_.index,
                              .incarnation = options_.incarnation,
@@ -205,15 +231,34 @@ class DirectoryClient::Impl {
         return;
       }
       const auto next = Clock::now() + kHeartbeat;
-      MutexLock lock(mutex_);
-      while (!closing_ && !ended_ && !urgent_ && Clock::now() < next) {
-        changed_.wait_until(mutex_, next);
+      {
+        MutexLock lock(mutex_);
+        while (!closing_ && !dismissed_ && !ended_ && !urgent_ && Clock::now() < next) {
+          changed_.wait_until(mutex_, next);
+        }
+        if (ended_) return;
+        urgent_ = false;
+        report = std::exchange(report_, {});
+        report.set_leaving(closing_ || dismissed_);
       }
-      if (ended_) return;
-      urgent_ = false;
-      report = std::exchange(report_, {});
-      report.set_leaving(closing_);
+      if (options_.step) report.set_step(options_.step());
     }
+  }
+
+  // All tasks begin again. The stream stays until this one has said how far it was.
+  void take_dismissal(const std::string& why) {
+    const Error error(ErrorCode::kUnavailable, why);
+    bool tell = false;
+    {
+      MutexLock lock(mutex_);
+      if (lost_) return;
+      lost_ = error;
+      dismissed_ = true;
+      tell = answered_ && !closing_;
+      changed_.notify_all();
+    }
+    const auto& told = options_.on_begin_again ? options_.on_begin_again : options_.on_lost;
+    if (tell && told) told(error);
   }
 
   void read() {  // thread
@@ -230,6 +275,10 @@ class DirectoryClient::Impl {
                     "one was started in its place"));
         context_.TryCancel();
         break;
+      }
+      if (!message.begin_again().empty()) {
+        take_dismissal(message.begin_again());
+        continue;
       }
       if (message.over()) {
         lost = Error(ErrorCode::kUnavailable,
@@ -255,8 +304,8 @@ class DirectoryClient::Impl {
     {
       MutexLock lock(mutex_);
       ended_ = true;
-      lost_ = lost;
-      tell = answered_ && !closing_;
+      tell = answered_ && !closing_ && !dismissed_;
+      if (!dismissed_) lost_ = lost;
       changed_.notify_all();
     }
     if (!tell || !options_.on_lost) return;
@@ -289,7 +338,8 @@ class DirectoryClient::Impl {
   bool urgent_ GUARDED_BY(mutex_) = false;       // it must not wait for the next beat
   bool answered_ GUARDED_BY(mutex_) = false;
   bool closing_ GUARDED_BY(mutex_) = false;
-  bool ended_ GUARDED_BY(mutex_) = false;  // nothing more can be read
+  bool dismissed_ GUARDED_BY(mutex_) = false;  // all tasks begin again, so this one is to end
+  bool ended_ GUARDED_BY(mutex_) = false;      // nothing more can be read
   std::optional<Error> lost_ GUARDED_BY(mutex_);
   std::thread reading_, beating_;
 };
@@ -304,6 +354,12 @@ ServerView DirectoryClient::wait_for_view(int64_t at_least, milliseconds timeout
 }
 void DirectoryClient::backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation) {
   impl_->backup_is_in_sync(slot, epoch, backup_incarnation);
+}
+void DirectoryClient::state_is_lost(int slot, int64_t epoch, const std::string& why) {
+  impl_->state_is_lost(slot, epoch, why);
+}
+void DirectoryClient::lost_steps(int slot, int64_t epoch, int64_t steps) {
+  impl_->lost_steps(slot, epoch, steps);
 }
 void DirectoryClient::suspect(int index) { impl_->suspect(index); }
 void DirectoryClient::shard_moved(int64_t id, const std::string& error) {

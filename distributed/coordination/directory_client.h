@@ -9,8 +9,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
+#include "distributed/coordination/directory.h"
 #include "distributed/coordination/server_view.h"
 
 namespace trireme {
@@ -26,6 +28,12 @@ struct DirectoryClientOptions {
   std::string server_address, host, shared_memory_host;
   int servers = 0;   // that the job has; 0, for one who only watches: whatever it has
   int replicas = 1;  // 1 or 2
+  // Of a server: what it could go on from, of the session that CoordinatorClient::hello() says.
+  std::string session;
+  std::vector<Directory::Snapshot> snapshots;
+  // Of a worker: the step up to which all slots have acknowledged its pushes. Called on a thread of
+  // this client, some times a second. Null: it says nothing.
+  std::function<int64_t()> step;
   std::chrono::milliseconds connect_timeout{60'000};
   // Called on the reading thread for each view, the first included; must not block.
   std::function<void(const ServerView&)> on_view;
@@ -34,6 +42,9 @@ struct DirectoryClientOptions {
   // server's slots to others because it was silent for too long or another one has its index
   // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument).
   std::function<void(const Error&)> on_lost;
+  // Called in its place, with kUnavailable, when the state of the tables is lost: all tasks of the
+  // job begin again, as they do when they are restarted. Null: on_lost is called.
+  std::function<void(const Error&)> on_begin_again;
 };
 
 class DirectoryClient {
@@ -51,6 +62,10 @@ class DirectoryClient {
   // Of a primary: the backup of this incarnation has all that the slot's log says, and the log
   // waits for it from now on. Ignored when the view has another by now.
   void backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation);
+  // Of a primary: it has nothing to go on from. All tasks begin again.
+  void state_is_lost(int slot, int64_t epoch, const std::string& why);
+  // So many steps that a worker was acknowledged are not in the slot since this epoch; −1: in none.
+  void lost_steps(int slot, int64_t epoch, int64_t steps);
   // What this task saw: server `index` does not answer. The directory decides, by whether it hears
   // of it itself.
   void suspect(int index);

@@ -36,10 +36,11 @@ class Service final : public directory::Directory::Service {
   Status Sum(ServerContext* context, const directory::SumRequest* request,
              directory::SumAnswer* answer) override {
     return answer_rpc(context, switchboard_, [&] {
-      const auto sum =
-          board_.sum(request->name(), request->worker(), request->workers(),
-                     {request->values().data(), request->values().size() + size_t{0}},
-                     milliseconds(request->timeout_ms()), [&] { return context->IsCancelled(); });
+      const auto sum = board_.sum(
+          request->name(), request->worker(), request->workers(),
+          {request->values().data(), request->values().size() + size_t{0}},
+          milliseconds(request->timeout_ms()), [&] { return context->IsCancelled(); },
+          request->session());
       answer->mutable_values()->Add(sum.begin(), sum.end());
     });
   }
@@ -62,8 +63,12 @@ class Service final : public directory::Directory::Service {
     const directory::Announcement& who = report.announcement();
     std::optional<ServerEntry> server;
     if (who.has_server()) server = to_server(who.server());
-    const auto watcher =
-        board_.attend({.servers = who.servers(), .replicas = who.replicas()}, std::move(server));
+    std::vector<Directory::Snapshot> snapshots;
+    for (const directory::Snapshot& snapshot : who.snapshots()) {
+      snapshots.push_back({snapshot.slot(), snapshot.step(), milliseconds(snapshot.age_ms())});
+    }
+    const auto watcher = board_.attend({.servers = who.servers(), .replicas = who.replicas()},
+                                       std::move(server), snapshots, who.session());
     std::thread writer([&] {
       while (const auto view = board_.next(*watcher)) {
         directory::View message;
@@ -73,7 +78,8 @@ class Service final : public directory::Directory::Service {
       directory::View last;
       last.set_given_up(board_.given_up(*watcher));
       last.set_over(board_.is_over());
-      if (last.given_up() || last.over()) stream.Write(last);
+      last.set_begin_again(board_.begin_again(*watcher));
+      if (last.given_up() || last.over() || !last.begin_again().empty()) stream.Write(last);
     });
     bool leaving = false;
     do {
@@ -84,6 +90,13 @@ class Service final : public directory::Directory::Service {
       for (const int index : report.suspects()) board_.suspect(index);
       for (const directory::Moved& moved : report.moved()) {
         board_.shard_moved(*watcher, moved.id(), clean(moved.error(), kErrorLimit));
+      }
+      for (const directory::LostState& lost : report.lost_state()) {
+        board_.state_is_lost(*watcher, lost.slot(), lost.epoch(), clean(lost.why(), kErrorLimit));
+      }
+      board_.note_step(*watcher, report.step());
+      for (const directory::LostSteps& lost : report.lost_steps()) {
+        board_.note_lost_steps(*watcher, lost.slot(), lost.epoch(), lost.steps());
       }
       leaving = leaving || report.leaving();
     } while (stream.Read(&report));

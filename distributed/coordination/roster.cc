@@ -91,6 +91,15 @@ void Roster::report(int64_t generation, int rank, const Error& error, Time now) 
   reported_ = {Error(error.code(), message), now};
 }
 
+void Roster::begin_again(const Error& why, Time now) {
+  if (running_) end(why, now);
+  for (const auto& [ticket, claim] : claims_) answers_.insert_or_assign(ticket, why);
+  for (const auto& [ticket, waiting] : waiting_) answers_.insert_or_assign(ticket, why);
+  claims_.clear();
+  waiting_.clear();
+  note_waiting();
+}
+
 void Roster::leave(int64_t generation, int rank) {
   Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;

@@ -55,6 +55,9 @@ class Roster {
   // A member says that a peer failed. It counts unless a connection ends just then: that tells
   // more than how others saw it.
   void report(int64_t generation, int rank, const Error& error, Time now);
+  // All tasks are to begin again: the generation that runs ends, and so do all joins that wait,
+  // with this error. Tasks that come later are welcome.
+  void begin_again(const Error& why, Time now);
   // Goodbye: not a loss.
   void leave(int64_t generation, int rank);
   // A member's stream, or the call by which it joined, ended without a goodbye.

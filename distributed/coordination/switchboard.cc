@@ -152,9 +152,20 @@ std::optional<std::string> Switchboard::refusal(const std::string* secret, const
   return why;
 }
 
+void Switchboard::begin_again(const std::string& session, const Error& why) {
+  MutexLock lock(mutex_);
+  session_ = session;
+  session_over_ = why;
+  roster_.begin_again(why, Clock::now());
+  publish();
+}
+
 Membership Switchboard::join(const JoinRequest& request, uint64_t task, const CallerGone& gone) {
   MutexLock lock(mutex_);
   throw_if_stopping();
+  if (session_over_ && !request.session.empty() && request.session != session_) {
+    throw Error(*session_over_);
+  }
   withdraw_gone();
   const auto ticket = roster_.join(request, task, Clock::now());
   joining_.emplace(ticket, &gone);

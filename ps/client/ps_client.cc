@@ -138,6 +138,13 @@ class PsClient::Impl {
     }
   }
 
+  bool is_trained() {
+    proto::ControlRequest request;
+    request.mutable_last_sequence()->set_worker(options_.worker);
+    const auto answers = ask_all("asking whether the tables are in use", request, true);
+    return std::ranges::any_of(answers, [](const auto& answer) { return answer.trained(); });
+  }
+
   void assign(int table, std::span<const float> values, bool replace);
 
   int64_t open_snapshot() {
@@ -214,6 +221,8 @@ class PsClient::Impl {
     directory_.sum(name, options_.workers, values, options_.timeout);
   }
 
+  void tell_lost_steps(int64_t steps) { directory_.lost_steps(-1, 0, steps); }
+
   std::string status();
 
  private:
@@ -255,6 +264,7 @@ class PsClient::Impl {
             .incarnation = options_.incarnation,
             .servers = options_.servers,
             .replicas = options_.replicas,
+            .step = [this] { return has_transfers_ ? transfers_->acknowledged_step() : 0; },
             .connect_timeout = options_.timeout,
             .on_view =
                 [this](const ServerView& view) {
@@ -266,8 +276,8 @@ class PsClient::Impl {
                   MutexLock lock(view_mutex_);
                   // For a worker that works it is no end of the job.
                   const bool is_over = error.code() == ErrorCode::kCancelled;
-                  if (courier_ == nullptr) return;
-                  courier_->fail(is_over ? Error(ErrorCode::kUnavailable, error.what()) : error);
+                  lost_ = is_over ? Error(ErrorCode::kUnavailable, error.what()) : error;
+                  if (courier_ != nullptr) courier_->fail(*lost_);
                 }};
   }
 
@@ -292,6 +302,7 @@ class PsClient::Impl {
     MutexLock lock(view_mutex_);
     courier_ = std::make_unique<Courier>(std::move(options), view_);
     courier_->set_view(directory_.view());  // what came since
+    if (lost_) courier_->fail(*lost_);
   }
 
   // Views come as long as the directory's client lives, which is longer.
@@ -307,7 +318,7 @@ class PsClient::Impl {
   void note_setup(int slot, const SlotEntry& entry, const Message& message) {
     if (!entry.restore || !has_transfers_) return;
     const int64_t had = transfers_->acknowledged_step(slot);
-    const int64_t has = control_answer(message).step();
+    const int64_t has = control_answer(message).worker_step();
     if (has >= had) return;
     log_warning(str_cat("slot ", slot,
                         " had no other copy when its server died: it goes on from "
@@ -340,6 +351,7 @@ class PsClient::Impl {
   const ShardMap shards_;
   const proto::ControlRequest setup_;
   Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
+  std::optional<Error> lost_ GUARDED_BY(view_mutex_);
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<Transfers> transfers_;
   std::atomic<bool> has_transfers_{false};
@@ -472,6 +484,7 @@ void PsClient::push_async(int64_t step, int part, int parts, double learning_rat
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
 
 int64_t PsClient::last_step(int parts) { return impl_->last_step(parts); }
+bool PsClient::is_trained() { return impl_->is_trained(); }
 void PsClient::assign(int table, std::span<const float> values, bool replace) {
   impl_->assign(table, values, replace);
 }
@@ -489,6 +502,7 @@ void PsClient::restore_snapshot(const std::string& prefix) { impl_->restore_snap
 void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }
+void PsClient::tell_lost_steps(int64_t steps) { impl_->tell_lost_steps(steps); }
 std::string PsClient::status() const { return impl_->status(); }
 
 }  // namespace trireme::ps

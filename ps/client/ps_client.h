@@ -103,6 +103,9 @@ class PsClient {
 
   // Steps of this worker that every slot has: where one that was started again goes on.
   int64_t last_step(int parts);
+  // Whether any worker has pushed since the tables got their first values, or those of a
+  // checkpoint. Until then they may not be complete.
+  bool is_trained();
 
   // First values of a dense table, with or without the padding of its last row; rows that are
   // there stay unless `replace`.
@@ -122,6 +125,9 @@ class PsClient {
 
   // Adds over all workers; see DirectoryClient::sum.
   void sum(const std::string& name, std::span<double> values);
+
+  // So many steps of the whole job were lost before this client came.
+  void tell_lost_steps(int64_t steps);
 
   std::string status() const;  // of tables and servers, a line each
 

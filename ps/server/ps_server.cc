@@ -6,15 +6,19 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <future>
 #include <optional>
 #include <thread>
 
 #include "core/base/logging.h"
+#include "core/io/tensor_bundle.h"
+#include "distributed/coordination/coordinator_client.h"
 #include "distributed/coordination/directory_client.h"
 #include "ps/server/control.h"
 #include "ps/server/metrics.h"
 #include "ps/server/slot_hosts.h"
+#include "ps/server/snapshot_file.h"
 
 namespace trireme::ps {
 namespace {
@@ -42,6 +46,31 @@ std::string job_folder(const PsServerOptions& options) {
   std::string job = options.job_id.empty() ? "job" : options.job_id;
   std::ranges::replace(job, '/', '_');
   return options.snapshot_directory + "/" + job;
+}
+
+Greeting greet(const PsServerOptions& options) {
+  return CoordinatorClient(
+             {.address = options.coordinator, .secret = options.secret, .job_id = options.job_id})
+      .hello();
+}
+
+// What this server could go on from.
+std::vector<Directory::Snapshot> find_snapshots(const PsServerOptions& options,
+                                                const std::string& session) {
+  std::vector<Directory::Snapshot> found;
+  const std::string folder = job_folder(options);
+  if (folder.empty()) return found;
+  remove_other_snapshots(folder, session);
+  for (int slot = 0; slot < options.servers; ++slot) {
+    const std::string bundle = newest_snapshot(folder, slot);
+    if (bundle.empty()) continue;
+    const auto written = std::filesystem::last_write_time(io::index_path(bundle));
+    found.push_back({.slot = slot,
+                     .step = read_snapshot_head(bundle).step,
+                     .age = std::chrono::duration_cast<milliseconds>(
+                         std::filesystem::file_time_type::clock::now() - written)});
+  }
+  return found;
 }
 
 int64_t memory_limit(const PsServerOptions& options) {
@@ -113,6 +142,11 @@ PsServer::Impl::Impl(PsServerOptions options)
       .suspect = [this](int server) { directory_->suspect(server); },
       .shard_moved = [this](int64_t move,
                             const std::string& error) { directory_->shard_moved(move, error); },
+      .state_is_lost = [this](
+                           int slot, int64_t epoch,
+                           const std::string& why) { directory_->state_is_lost(slot, epoch, why); },
+      .lost_steps = [this](int slot, int64_t epoch,
+                           int64_t steps) { directory_->lost_steps(slot, epoch, steps); },
       .failed = [this](const Error& error) { fail(error); }});
   metrics_ = std::make_unique<Metrics>(options_.index, options_.listen, options_.metrics_port,
                                        [this] { return load(true); });
@@ -134,6 +168,10 @@ PsServer::Impl::Impl(PsServerOptions options)
                                    .shared_memory_host = rpc_->shared_memory_host(),
                                    .servers = options_.servers,
                                    .replicas = options_.replicas};
+  if (!options_.snapshot_directory.empty()) {
+    directory.session = greet(options_).session;
+    directory.snapshots = find_snapshots(options_, directory.session);
+  }
   directory.on_view = [this](const ServerView& view) {
     MutexLock lock(mutex_);
     views_.push_back(view);
@@ -150,6 +188,7 @@ PsServer::Impl::Impl(PsServerOptions options)
     over_ = true;
     changed_.notify_all();
   };
+  directory.on_begin_again = [this](const Error& error) { fail(error); };
   directory_ = std::make_unique<DirectoryClient>(std::move(directory));
   manager_ = std::thread([this] { manage(); });
   ::pthread_setname_np(manager_.native_handle(), "ps manager");
@@ -172,6 +211,15 @@ PsServer::Impl::~Impl() {
   hosts_->clear();  // their last work may still give some to the background
   background_.close();
   metrics_.reset();
+  bool over = false;
+  {
+    MutexLock lock(mutex_);
+    over = over_;
+  }
+  // Sessions end with their coordinator: nothing can go on from their snapshots.
+  if (over && !options_.snapshot_directory.empty()) {
+    remove_other_snapshots(job_folder(options_), "");
+  }
 }
 
 // ---- requests, on the transport's threads
