@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/text_file.h"
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/draw_id.h"
@@ -57,11 +57,13 @@ struct Job {
 };
 
 std::string read_secret(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw not_found("--secret-file ", path, " cannot be read");
-  std::string secret(kMaxSecret + 1, '\0');
-  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
-  secret.resize(static_cast<size_t>(in.gcount()));
+  std::string secret;
+  try {
+    // A line end may be behind it.
+    secret = read_text_file(path, kMaxSecret + 2, "a secret", {.pipes = true});
+  } catch (const Error& error) {
+    throw Error(error.code(), str_cat("--secret-file ", error.what()));
+  }
   while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())))
     secret.pop_back();
   const bool printable =
@@ -154,10 +156,17 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 // starts. Empty: a program runs, which has none.
 std::string output_directory(const LaunchOptions& options) {
   if (options.job.empty()) return "";
-  std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+  if (kind_of_file(options.job) == "a pipe") {
+    throw invalid_argument(options.job,
+                           ": expected a job file, found a pipe: each task reads it "
+                           "again; write it to a file first");
+  }
+  std::vector<JobOption> folders;
   for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
-    overrides.push_back("output_dir=" + folder);
-  return JobFile::read(options.job, overrides).job().output_dir();
+    folders.push_back({"--output-dir", "output_dir", folder});
+  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders)
+      .job()
+      .output_dir();
 }
 
 // The launcher of node 0 hosts the coordinator, which tells all tasks.

@@ -35,25 +35,24 @@ struct Options {
   TaskOptions task;
 
   JobFile read() const {
-    std::vector<std::string> all = overrides;
-    if (!output_dir.empty()) all.push_back("output_dir=" + output_dir);
-    if (!precision.empty()) all.push_back("precision=" + precision);
-    if (!strategy.empty()) all.push_back("strategy=" + upper(strategy));
-    if (!device.empty()) all.push_back("device=" + device);
-    if (gpus) all.push_back(str_cat("gpu.count=", *gpus));
-    if (virtual_gpus) all.push_back(str_cat("gpu.virtual=", *virtual_gpus));
+    std::vector<JobOption> options;
+    const auto text = [&](const char* option, const char* path, const std::string& value) {
+      if (!value.empty()) options.push_back({option, path, value});
+    };
+    text("--output-dir", "output_dir", output_dir);
+    text("--precision", "precision", precision);
+    text("--strategy", "strategy", strategy);
+    text("--device", "device", device);
+    if (gpus) text("--gpus", "gpu.count", str_cat(*gpus));
+    if (virtual_gpus) text("--virtual-gpus", "gpu.virtual", str_cat(*virtual_gpus));
     if (gpu_memory_limit_mib) {
-      all.push_back(str_cat("gpu.memory_limit_mib=", *gpu_memory_limit_mib));
+      text("--gpu-memory-limit", "gpu.memory_limit_mib", str_cat(*gpu_memory_limit_mib));
     }
     if (gpu_memory_growth) {
-      all.push_back(std::string("gpu.take_all_memory=") + (*gpu_memory_growth ? "false" : "true"));
+      text("--gpu-memory-growth", "gpu.take_all_memory", *gpu_memory_growth ? "false" : "true");
     }
-    if (soft_placement) all.emplace_back("soft_placement=true");
-    return JobFile::read(job, all);
-  }
-  static std::string upper(std::string text) {
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
+    if (soft_placement) text("--soft-placement", "soft_placement", "true");
+    return JobFile::read(job, overrides, options);
   }
 };
 
@@ -61,7 +60,11 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
   auto options = std::make_shared<Options>();
   command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")
       ->required();
-  command.add_option("--set", options->overrides, "Change a field of the job: path=value")
+  command
+      .add_option("--set", options->overrides,
+                  "Change a field of the job: path=value. A string is taken as it stands; "
+                  "metrics=[ACCURACY,AUC] sets a list, += adds to one; optimizer={adam {}} sets a "
+                  "message")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
   command.add_option("--output-dir", options->output_dir,

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/input_stream.h"
 #include "core/data/cifar10.h"
 #include "core/data/clicks.h"
 #include "core/data/criteo.h"
@@ -230,8 +231,14 @@ std::string find_data(const std::string& name, const std::string& data_dir) {
   for (const fs::path& folder :
        path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
     const fs::path candidate = (folder / path).lexically_normal();
-    std::error_code error;
-    if (fs::exists(candidate, error)) return candidate.string();
+    const std::string_view kind = kind_of_file(candidate.string());
+    if (kind == "a file" || kind == "a directory") return candidate.string();
+    if (kind != "nothing") {
+      throw invalid_argument(
+          candidate.string(), ": expected a file of data, found ", kind,
+          ": data are read again when a job is resumed or evaluated, and by each "
+          "of its workers; write them to a file first");
+    }
     looked += (looked.empty() ? "" : ", ") + candidate.string();
   }
   throw not_found(
