@@ -14,6 +14,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{50};
+// Ticks that are further apart mean that the coordinator itself stood still.
+constexpr milliseconds kPause{500};
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 constexpr size_t kNameShown = 128;
 
@@ -21,7 +23,11 @@ constexpr size_t kNameShown = 128;
 
 DirectoryBoard::DirectoryBoard(DirectoryOptions options,
                                std::function<void(const std::string&)> log)
-    : log_(std::move(log)), directory_(options), thread_([this] { tick(); }) {}
+    : log_(std::move(log)),
+      hung_after_(options.hung_after),
+      directory_(options),
+      vigil_(options.replace),
+      thread_([this] { tick(); }) {}
 
 DirectoryBoard::~DirectoryBoard() {
   stop();
@@ -35,6 +41,22 @@ void DirectoryBoard::stop() {
   ticker_.notify_all();
 }
 
+void DirectoryBoard::fail(const Error& error) {
+  MutexLock lock(mutex_);
+  if (!failure_) failure_ = error;
+  publish();
+}
+
+std::optional<Error> DirectoryBoard::failure() const {
+  MutexLock lock(mutex_);
+  return failure_;
+}
+
+int DirectoryBoard::told_of_failure() const {
+  MutexLock lock(mutex_);
+  return told_of_failure_;
+}
+
 void DirectoryBoard::tick() {
   pthread_setname_np(pthread_self(), "directory");
   bool stopping = false;
@@ -45,6 +67,7 @@ void DirectoryBoard::tick() {
       if (lines_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
       const int64_t number = directory_.view().number;
       directory_.tick(Clock::now());
+      watch_workers();
       if (directory_.view().number != number) publish();
       lines.swap(lines_);
       stopping = stopping_;
@@ -71,6 +94,10 @@ void DirectoryBoard::publish() {
 std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory::Job& job,
                                                                 std::optional<ServerEntry> server) {
   MutexLock lock(mutex_);
+  if (failure_) {
+    ++told_of_failure_;
+    throw Error(*failure_);
+  }
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
   if (server || job.servers != 0) directory_.check(job);
   auto watcher = std::make_shared<Watcher>();
@@ -80,12 +107,37 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory:
     watcher->incarnation = server->incarnation;
     directory_.attend(*std::move(server), Clock::now());
     publish();
+  } else if (job.servers != 0) {
+    watcher->is_worker = true;
+    ++workers_;
+    publish();
   }
   return watcher;
 }
 
-void DirectoryBoard::beat(const Watcher& watcher) {
+void DirectoryBoard::watch_workers() {
+  const auto now = Clock::now();
+  if (last_tick_ && now - *last_tick_ > kPause) vigil_.excuse(now);
+  last_tick_ = now;
+  vigil_.tick(now, {.silent = hung_after_, .stuck = hung_after_});
+  auto lines = vigil_.take_log();
+  lines_.insert(lines_.end(), lines.begin(), lines.end());
+}
+
+void DirectoryBoard::attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+                                   milliseconds patience) {
   MutexLock lock(mutex_);
+  watcher.index = index;
+  watcher.incarnation = incarnation;
+  vigil_.attend(index, incarnation, patience, Clock::now());
+  if (patience.count() > 0) directory_.set_patience_of_workers(patience);
+}
+
+void DirectoryBoard::beat(const Watcher& watcher, const WorkerState& state) {
+  MutexLock lock(mutex_);
+  if (watcher.is_worker) {
+    vigil_.beat(watcher.index, watcher.incarnation, state, Clock::now());
+  }
   if (watcher.is_server) directory_.beat(watcher.index, watcher.incarnation, Clock::now());
 }
 
@@ -134,6 +186,11 @@ void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
   }
 }
 
+int DirectoryBoard::workers() const {
+  MutexLock lock(mutex_);
+  return workers_;
+}
+
 bool DirectoryBoard::is_over() const {
   MutexLock lock(mutex_);
   return stopping_;
@@ -142,6 +199,10 @@ bool DirectoryBoard::is_over() const {
 void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
   MutexLock lock(mutex_);
   watcher.closed = true;
+  if (watcher.is_worker) {
+    --workers_;
+    vigil_.detach(watcher.index, watcher.incarnation);
+  }
   if (watcher.is_server && !stopping_) {
     directory_.detach(watcher.index, watcher.incarnation, goodbye, Clock::now());
   }
@@ -160,7 +221,8 @@ bool DirectoryBoard::given_up(const Watcher& watcher) const {
 std::optional<ServerView> DirectoryBoard::next(Watcher& watcher) {
   MutexLock lock(mutex_);
   for (;;) {
-    if (stopping_ || watcher.closed || given_up_now(watcher)) return std::nullopt;
+    if (failure_) ++told_of_failure_;
+    if (stopping_ || watcher.closed || failure_ || given_up_now(watcher)) return std::nullopt;
     if (watcher.seen != revision_) break;
     changed_.wait(mutex_);
   }
@@ -176,6 +238,7 @@ std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int
   sums_.add(name, worker, workers, values);
   changed_.notify_all();
   for (;;) {
+    if (failure_) throw Error(*failure_);
     if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
     if (const auto* sum = sums_.find(name)) return *sum;
     if (Clock::now() >= deadline || caller_gone()) {

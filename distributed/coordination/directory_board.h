@@ -20,6 +20,7 @@
 #include "core/base/thread_annotations.h"
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/sums.h"
+#include "distributed/coordination/worker_vigil.h"
 
 namespace trireme {
 
@@ -28,6 +29,7 @@ class DirectoryBoard {
   // One task's stream.
   struct Watcher {
     bool is_server = false;
+    bool is_worker = false;
     int index = 0;
     uint64_t incarnation = 0;
 
@@ -40,12 +42,21 @@ class DirectoryBoard {
   DirectoryBoard(DirectoryOptions options, std::function<void(const std::string&)> log);
   ~DirectoryBoard();  // stop()
   void stop() EXCLUDES(mutex_);
+  // The job has failed: all tasks get `error`, those that come later, too.
+  void fail(const Error& error) EXCLUDES(mutex_);
+  std::optional<Error> failure() const EXCLUDES(mutex_);
+  int told_of_failure() const EXCLUDES(mutex_);  // how many have got it
 
   // A task comes: a server, when `server` has a value; else one that watches, who may say nothing
   // of the job (0 servers). Throws as Directory::check() and attend().
   std::shared_ptr<Watcher> attend(const Directory::Job& job, std::optional<ServerEntry> server)
       EXCLUDES(mutex_);
-  void beat(const Watcher& watcher) EXCLUDES(mutex_);
+  // The one who watches is this worker. `patience`: it gives the job up when it has waited for so
+  // long; 0: it does not say.
+  void attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+                     std::chrono::milliseconds patience) EXCLUDES(mutex_);
+  // `state`: of a worker.
+  void beat(const Watcher& watcher, const WorkerState& state) EXCLUDES(mutex_);
   void suspect(int index) EXCLUDES(mutex_);
   void backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
                          uint64_t backup_incarnation) EXCLUDES(mutex_);
@@ -57,6 +68,7 @@ class DirectoryBoard {
   std::optional<ServerView> next(Watcher& watcher) EXCLUDES(mutex_);
   bool given_up(const Watcher& watcher) const EXCLUDES(mutex_);
   bool is_over() const EXCLUDES(mutex_);  // after stop()
+  int workers() const EXCLUDES(mutex_);   // that attend; bystanders do not count
 
   // See DirectoryClient::sum().
   std::vector<double> sum(const std::string& name, int worker, int workers,
@@ -72,6 +84,7 @@ class DirectoryBoard {
 
   void tick();  // the thread's loop
   void publish() REQUIRES(mutex_);
+  void watch_workers() REQUIRES(mutex_);
   bool given_up_now(const Watcher& watcher) const REQUIRES(mutex_);
 
   const std::function<void(const std::string&)> log_;
@@ -79,8 +92,14 @@ class DirectoryBoard {
   ConditionVariable changed_;  // something that a caller waits for
   ConditionVariable ticker_;   // something for the thread
   bool stopping_ GUARDED_BY(mutex_) = false;
+  const std::chrono::milliseconds hung_after_;
   Directory directory_ GUARDED_BY(mutex_);
+  WorkerVigil vigil_ GUARDED_BY(mutex_);
+  std::optional<Clock::time_point> last_tick_ GUARDED_BY(mutex_);
   Sums sums_ GUARDED_BY(mutex_);
+  std::optional<Error> failure_ GUARDED_BY(mutex_);
+  int told_of_failure_ GUARDED_BY(mutex_) = 0;
+  int workers_ GUARDED_BY(mutex_) = 0;
   int64_t revision_ GUARDED_BY(mutex_) = 0;  // counts what happens before the first view, too
   std::vector<std::string> lines_ GUARDED_BY(mutex_);
   std::thread thread_;

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "distributed/coordination/server_view.h"
+#include "distributed/coordination/worker_vigil.h"
 
 namespace trireme {
 
@@ -27,12 +28,20 @@ struct DirectoryClientOptions {
   int servers = 0;   // that the job has; 0, for one who only watches: whatever it has
   int replicas = 1;  // 1 or 2
   std::chrono::milliseconds connect_timeout{60'000};
+  // Of a worker: it gives the job up when a server is away for so long. 0: it does not say.
+  std::chrono::milliseconds patience{0};
+  // As in ClientOptions.
+  std::function<int()> stop_signal = nullptr;
+  // Of a worker: what it does. Asked with each beat, from any thread. Null: it does not say, and
+  // hangs only when it is silent.
+  std::function<WorkerState()> state = nullptr;
   // Called on the reading thread for each view, the first included; must not block.
   std::function<void(const ServerView&)> on_view;
   // Called once, on the reading thread: the coordinator has ended, so the job is over (kCancelled);
   // the connection to it is lost for good (kUnavailable: a restart may help); it has given this
   // server's slots to others because it was silent for too long or another one has its index
-  // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument).
+  // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument). Or the job has
+  // failed: the error of the task that ended it.
   std::function<void(const Error&)> on_lost;
 };
 
@@ -44,6 +53,7 @@ class DirectoryClient {
   DirectoryClient(const DirectoryClient&) = delete;
 
   ServerView view() const;  // the newest
+  int workers() const;      // that are connected, as far as is known here
   // Waits for a view with this number or a later one in which every slot has a primary. Throws
   // kDeadlineExceeded naming the servers that have not come.
   ServerView wait_for_view(int64_t at_least, std::chrono::milliseconds timeout) const;

@@ -175,7 +175,7 @@ Metrics::Metrics(int server, const std::string& listen, int port, std::function<
   try {
     impl_->exposer = std::make_unique<prometheus::Exposer>(str_cat(listen, ":", port), 1);
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::kUnavailable,
+    throw Error(ErrorCode::kInvalidArgument,
                 str_cat("/metrics of parameter server ", server, " cannot be served on ", listen,
                         ":", port, ": ", error.what(), "; choose another port"));
   }
