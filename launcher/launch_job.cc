@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,6 +19,8 @@
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/draw_id.h"
+#include "distributed/coordination/launcher_link.h"
+#include "distributed/coordination/rpc_channel.h"
 #include "launcher/job_address.h"
 #include "launcher/snapshot_folder.h"
 #include "launcher/supervisor/supervisor.h"
@@ -33,6 +37,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxSecret = 4096;
 constexpr double kServersShareOfMemory = 0.8;
+constexpr double kJoinTimeout = 120, kStallWarning = 10, kCollectiveTimeout = 60;
 
 milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1000)); }
 
@@ -133,9 +138,9 @@ CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& 
   result.run = job.run;
   result.world_size = options.nodes * options.workers;
   result.min_workers = options.min_workers;
-  result.join_timeout = to_ms(options.join_timeout_s);
-  result.stall_warning = to_ms(options.stall_warning_s);
-  result.collective_timeout = to_ms(options.collective_timeout_s);
+  result.join_timeout = to_ms(*options.join_timeout_s);
+  result.stall_warning = to_ms(*options.stall_warning_s);
+  result.collective_timeout = to_ms(*options.collective_timeout_s);
   result.log = [](const std::string& line) { Supervisor::say_to_standard_error(line); };
   return result;
 }
@@ -214,6 +219,10 @@ std::unique_ptr<SnapshotFolder> make_snapshot_folder(const LaunchOptions& option
   return std::make_unique<SnapshotFolder>(logs, job.id + node);
 }
 
+std::string kind_of(TaskType type) { return type == TaskType::kWorker ? "worker" : "ps"; }
+
+std::string task_name(TaskType type, int index) { return str_cat(kind_of(type), " ", index); }
+
 class TaskMaker {
  public:
   // `snapshots`: folder of the servers' snapshots; empty: they make none.
@@ -234,7 +243,7 @@ class TaskMaker {
     spec.rank = options_.node_rank * options_.workers + index;
     spec.local_rank = index;
     spec.local_size = options_.workers;
-    SupervisedTask task = make(spec, index, "worker");
+    SupervisedTask task = make(spec, index);
     task.shown = spec.rank == 0;
     if (options_.program.empty()) {
       task.command.arguments = {"trireme", "train", options_.job, "--threads",
@@ -254,7 +263,7 @@ class TaskMaker {
     spec.rank = options_.node_rank * options_.parameter_servers + index;
     spec.local_rank = index;
     spec.local_size = options_.parameter_servers;
-    SupervisedTask task = make(spec, options_.workers + index, "ps");
+    SupervisedTask task = make(spec, options_.workers + index);
     task.serves = true;
     task.command.arguments = {"trireme", "ps", "--threads", std::to_string(threads_)};
     const auto option = [&](const char* name, const auto& value) {
@@ -276,7 +285,7 @@ class TaskMaker {
   }
 
  private:
-  SupervisedTask make(ClusterSpec& spec, int share, const std::string& kind) const {
+  SupervisedTask make(ClusterSpec& spec, int share) const {
     spec.world_size = options_.nodes * options_.workers;
     spec.parameter_servers = options_.nodes * options_.parameter_servers;
     spec.ps_replicas = options_.ps_replicas;
@@ -285,8 +294,8 @@ class TaskMaker {
     spec.job_id = job_.id;
     spec.secret = job_.secret;
     SupervisedTask task;
-    task.name = str_cat(kind, " ", spec.rank);
-    task.log_path = str_cat(logs_, "/", kind, "-", spec.rank, ".log");
+    task.name = task_name(spec.task_type, spec.rank);
+    task.log_path = str_cat(logs_, "/", kind_of(spec.task_type), "-", spec.rank, ".log");
     task.command.program = "/proc/self/exe";
     task.command.environment = environment_;
     for (const auto& [name, value] : to_environment(spec)) task.command.environment[name] = value;
@@ -309,6 +318,45 @@ class TaskMaker {
   const int threads_;
   std::string program_;
 };
+
+// How the coordinator has tasks of this machine replaced that hang. `supervisor` outlives it.
+Launcher make_launcher(const LaunchOptions& options, Supervisor& supervisor) {
+  return {.first_worker = options.node_rank * options.workers,
+          .workers = options.workers,
+          .first_server = options.node_rank * options.parameter_servers,
+          .servers = options.parameter_servers,
+          .max_restarts = options.max_restarts,
+          .replace =
+              [&supervisor](const HungTask& task) {
+                supervisor.replace({.task = task_name(task.type, task.index),
+                                    .start = task.start,
+                                    .running_for = task.running_for,
+                                    .why = task.why});
+              },
+          .stop =
+              [&supervisor](const StoppedTask& task) {
+                const char* name = sigabbrev_np(task.signal);
+                supervisor.stop({.signal = task.signal == SIGINT ? SIGINT : SIGTERM,
+                                 .why = str_cat(task.who, " was told to stop by SIG",
+                                                name != nullptr ? name : "?")});
+              }};
+}
+
+// What the command line does not say, the job does: one program's waits have one length.
+LaunchOptions with_times_of_job(LaunchOptions options) {
+  job::Distributed times;
+  if (!options.job.empty()) {
+    times =
+        JobFile::read(options.job, values_of(options.train_arguments, "--set")).job().distributed();
+  }
+  const auto fill = [](std::optional<double>& option, double of_job, double otherwise) {
+    if (!option) option = of_job > 0 ? of_job : otherwise;
+  };
+  fill(options.join_timeout_s, times.join_timeout_s(), kJoinTimeout);
+  fill(options.stall_warning_s, times.stall_warning_s(), kStallWarning);
+  fill(options.collective_timeout_s, times.collective_timeout_s(), kCollectiveTimeout);
+  return options;
+}
 
 void check(const LaunchOptions& options) {
   if (options.job.empty() == options.program.empty()) {
@@ -340,8 +388,12 @@ void check(const LaunchOptions& options) {
 
 }  // namespace
 
-int launch(const LaunchOptions& options) {
-  check(options);
+int launch(const LaunchOptions& given) {
+  check(given);
+  const LaunchOptions options = with_times_of_job(given);
+  if (!options.coordinator.empty()) {
+    wait_for_name(options.coordinator, to_ms(*options.join_timeout_s));
+  }
   const Environment environment = process_environment();
   Job job{.id = job_id(options, environment),
           .secret = job_secret(options, environment),
@@ -366,6 +418,12 @@ int launch(const LaunchOptions& options) {
   if (options.node_rank == 0 && !(alone && options.coordinator.empty())) {
     coordinator = std::make_unique<Coordinator>(coordinator_options(options, job));
     if (job.coordinator.empty()) job.coordinator = coordinator->address();
+    coordinator->add_launcher(make_launcher(options, supervisor));
+  }
+  std::unique_ptr<LauncherLink> link;
+  if (options.node_rank > 0) {
+    link = std::make_unique<LauncherLink>(job.coordinator, job.secret, job.id,
+                                          make_launcher(options, supervisor));
   }
   const auto snapshots = make_snapshot_folder(options, job, logs);
   const TaskMaker make(options, job, logs, snapshots ? snapshots->path() : "");

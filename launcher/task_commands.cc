@@ -1,6 +1,5 @@
 // trireme train, evaluate and predict: one task over a job file.
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -11,7 +10,10 @@
 #include "launcher/commands.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
+#include "launcher/supervisor/ending_signals.h"
+#include "worker/cluster_runtime.h"
 #include "worker/evaluator_task.h"
+#include "worker/job_failure.h"
 #include "worker/job_file.h"
 #include "worker/train_task.h"
 
@@ -102,10 +104,6 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
   return options;
 }
 
-// SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
-// decision.
-int code_when_stopped() { return stop_signal() == SIGTERM ? 75 : 130; }
-
 void print(const TaskResult& result) {
   if (!result.json.empty()) std::cout << result.json << std::endl;
 }
@@ -162,25 +160,34 @@ void add_train_command(CLI::App& app) {
     options->task.stop = &take_stop_signals();
     options->task.end_early = [] {
       std::fprintf(stderr, "trireme: stopped before the first step; there is nothing to save\n");
-      std::_Exit(code_when_stopped());
+      std::_Exit(exit_code_after(stop_signal()));
     };
+    options->task.stop_signal = stop_signal;
+    options->task.ask_to_stop = ask_to_stop;
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec, {.threads = options->task.threads}, *options->task.stop);
+      if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
       return;
     }
     // `trireme launch` copies what rank 0 prints: it knows whether that ends on a terminal.
     if (const char* progress = std::getenv("TRIREME_PROGRESS")) {
       options->task.progress_bar = std::string_view(progress) == "bar";
     }
-    const JobFile job = options->read();
+    std::optional<JobFile> file;
+    try {
+      file.emplace(options->read());
+    } catch (const Error& error) {
+      tell_failed_start(options->task.cluster, {}, error);
+      throw;
+    }
     const TaskResult result = spec.task_type == TaskType::kEvaluator
-                                  ? evaluate_each_checkpoint(job, options->task, print)
-                                  : train(job, options->task);
+                                  ? evaluate_each_checkpoint(*file, options->task, print)
+                                  : train(*file, options->task);
     print(result);
     if (result.stopped) {
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
-      std::exit(code_when_stopped());
+      std::exit(exit_code_after(result.stop_signal));
     }
   });
 }
@@ -195,8 +202,10 @@ void add_evaluate_command(CLI::App& app) {
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
-  command->callback(
-      [options] { print(evaluate(options->read(), options->task, options->checkpoint)); });
+  command->callback([options] {
+    end_at_stop_signals();
+    print(evaluate(options->read(), options->task, options->checkpoint));
+  });
 }
 
 void add_predict_command(CLI::App& app) {
@@ -212,6 +221,7 @@ void add_predict_command(CLI::App& app) {
   command->add_option("--limit", options->limit, "How many examples; 0: all")
       ->check(CLI::NonNegativeNumber);
   command->callback([options] {
+    end_at_stop_signals();
     predict(options->read(), options->task, options->checkpoint, options->limit, std::cout);
   });
 }

@@ -91,6 +91,8 @@ ServerTraining::ServerTraining(Task& task, ServerTrainingOptions options)
   }
   ps::PsClientOptions client = client_options(task, options_);
   client.tables = make_tables();
+  client.stop_signal = options_.stop_signal;
+  client.has_group = task_.strategy_kind == StrategyKind::kHybrid;
   if (client.tables.empty()) {
     throw invalid_argument(
         task.file.where("strategy"),
@@ -356,7 +358,11 @@ void ServerTraining::tell_lost_steps(int64_t step) {
   client_->tell_lost_steps(lost);
 }
 
-void ServerTraining::finish() { meet("the end of the training"); }
+bool ServerTraining::finish(bool yes) {
+  double said = yes ? 1 : 0;
+  sum("the end of the training", {&said, 1});
+  return said > 0;
+}
 
 // The slowest worker may be far behind where workers do not wait for each other's steps.
 void ServerTraining::sum(const std::string& name, std::span<double> values) {

@@ -32,6 +32,7 @@ struct ServerTrainingOptions {
   // The last step that the job had reached when its tables were lost and all tasks began again; 0:
   // they were not.
   std::function<int64_t()> reached = nullptr;
+  std::function<int()> stop_signal = {};  // see ClientOptions
 };
 
 class ServerTraining {
@@ -62,8 +63,10 @@ class ServerTraining {
 
   // The servers' error that ended a step or a checkpoint; nothing: it was another one.
   const std::optional<Error>& fault() const { return fault_ ? fault_ : store_->fault(); }
-  // Returns when all workers call it.
-  void finish();
+  // Returns when all workers call it: whether any of them says `yes`.
+  bool finish(bool yes);
+  // This worker does something without servers: it does not hang. Any thread.
+  void note_progress() { client_->note_progress(); }
   std::string describe() const;  // tables and where they are, for the log
 
  private:

@@ -1,6 +1,8 @@
 #include "worker/train_task.h"
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -16,12 +18,14 @@
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
 #include "worker/handshake.h"
+#include "worker/job_failure.h"
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
 #include "worker/run_id.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
+#include "worker/survivor.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
 #include "worker/train_callbacks.h"
@@ -39,7 +43,7 @@ milliseconds seconds_or(double seconds, milliseconds otherwise) {
   return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
 }
 
-ClusterOptions cluster_options(const job::Distributed& job) {
+ClusterOptions cluster_options_of(const job::Distributed& job) {
   ClusterOptions options;
   if (!job.backend().empty()) options.backend = job.backend();
   options.stall_warning = seconds_or(job.stall_warning_s(), options.stall_warning);
@@ -63,6 +67,8 @@ class TraceSteps : public nn::Callback {
   std::shared_ptr<Tracer> tracer_;
 };
 
+constexpr char kGroupIsGone[] = "the other workers are lost";
+
 // One training: the callbacks, the hooks of a strategy, and what happens when a peer is lost.
 class TrainRun {
  public:
@@ -79,12 +85,12 @@ class TrainRun {
     } catch (const Error& error) {
       // Before its first step there is nothing to save.
       if (error.code() == ErrorCode::kCancelled && stopping()) {
-        return {.json = "", .stopped = true, .where = error.what()};
+        return {.json = "", .stopped = true, .stop_signal = stop_signal(), .where = error.what()};
       }
-      if (runtime_ && !nn::is_lost_peer(error)) runtime_->fail(error);
+      tell(error);
       throw with_saved(error);
     } catch (const std::exception& error) {
-      if (runtime_) runtime_->fail(Error(ErrorCode::kFailed, error.what()));
+      tell(Error(ErrorCode::kFailed, error.what()));
       throw;
     }
   }
@@ -102,14 +108,14 @@ class TrainRun {
     check_before_training(task_);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
-    ClusterOptions options = cluster_options(job_.distributed());
+    ClusterOptions options = cluster_options();
     const Environment environment = process_environment();
     if (distributed() ? task_.cluster.hosts_coordinator : may_start_again(environment)) {
       task_.run = launch_id(job_.output_dir(), false, environment);
       options.run = task_.run;
     }
+    meeting_ = true;  // who is refused does not belong to the job
     if (task_.communicates()) {
-      options.stop = options_.stop;
       if (Device& device = *task_.devices->all().front(); !device.host_memory()) {
         options.gpu = &device;
       }
@@ -123,6 +129,7 @@ class TrainRun {
     if (task_.uses_servers()) meet_servers(fit, begin.resumed);
     preparation_.finish();
     if (runtime_) join_cluster(fit);
+    meeting_ = false;
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
@@ -137,16 +144,18 @@ class TrainRun {
     if (task_.strategy) add_share(fit);
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
     if (runtime_) fit.callbacks.push_back(make_farewell());
-    const nn::History history = task_.model->fit(batches(), std::move(fit));
+    const nn::History history = train_model(std::move(fit));
     TaskResult result = describe(history, start, servers_ ? greeting().lost_steps : 0);
+    job_stopped_ = result.stopped;
     say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     if (task_.tracer && (runtime_ ? runtime_->connected() : speaks())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime_ ? &runtime_->communicator() : nullptr);
     }
-    if (servers_ && !runtime_) servers_->finish();
+    if (servers_ && !runtime_) interrupted_ = servers_->finish(stop_signal() == SIGINT);
     servers_.reset();
     if (runtime_) runtime_->leave();
+    if (interrupted_) result.stop_signal = SIGINT;
     return result;
   }
 
@@ -157,17 +166,67 @@ class TrainRun {
     return {error.code(), str_cat(error.what(), "; the training up to step ", step, " is saved in ",
                                   checkpoint_directory(job_), ", go on with --resume")};
   }
+  // Throws what ended the group for good, when this worker has saved what it had.
+  nn::History train_model(nn::FitOptions fit) {
+    nn::History history;
+    try {
+      history = task_.model->fit(batches(), std::move(fit));
+    } catch (const std::exception& error) {
+      if (!survivor_.cause()) throw;
+      throw survivor_.end(str_cat("and what this worker has could not be saved: ", error.what()));
+    }
+    if (survivor_.cause()) throw survivor_.end(saved_text(history.steps));
+    return history;
+  }
+  std::string saved_text(int64_t step) const {
+    return str_cat("stopped after step ", step, "; ",
+                   job_.checkpoint().off()
+                       ? "nothing was saved, because checkpoints are off"
+                       : "saved in " + checkpoint_directory(job_) + ", go on with --resume");
+  }
+
+  // By which signal this task, or a job that it has part in, was told to stop; 0: it was not. From
+  // any thread.
+  int stop_signal() const {
+    const int own = options_.stop_signal ? options_.stop_signal() : 0;
+    return own != 0 || !job_stopped_ ? own : SIGTERM;
+  }
+  ClusterOptions cluster_options() const {
+    ClusterOptions options = cluster_options_of(job_.distributed());
+    options.stop = options_.stop;
+    options.stop_signal = [this] { return stop_signal(); };
+    options.ask_to_stop = options_.ask_to_stop;
+    return options;
+  }
+
+  // The others end with it, unless a restart may mend it.
+  void tell(const Error& error) noexcept {
+    if (nn::is_lost_peer(error)) return;
+    if (runtime_ && runtime_->was_member()) {
+      runtime_->fail(error);
+    } else if (!meeting_) {
+      tell_job_failed(task_.cluster, cluster_options(), coordinator_.get(), error);
+    }
+  }
+
   bool stopping() const { return options_.stop != nullptr && *options_.stop; }
   // Of several workers, whatever holds them together.
   bool distributed() const { return task_.communicates() || task_.uses_servers(); }
-  int rank() const { return runtime_ ? runtime_->rank() : task_.cluster.rank; }
+  int rank() const { return survivor_.is_alone() ? 0 : group_rank(); }
+  int group_rank() const { return runtime_ ? runtime_->rank() : task_.cluster.rank; }
   int workers() const { return runtime_ ? runtime_->workers() : task_.cluster.world_size; }
   bool speaks() const { return rank() == 0; }
   void say(const std::string& text) const {
     if (!options_.quiet && speaks()) std::cerr << text << std::flush;
   }
   data::Dataset batches() const { return task_.train_batches(rank(), workers()); }
-  data::Dataset validation() const { return task_.validation_batches(rank(), workers()); }
+  data::Dataset validation() const {
+    data::Dataset batches = task_.validation_batches(rank(), workers());
+    if (!servers_) return batches;
+    // Others wait at the servers meanwhile, which see nothing of it.
+    return batches.map([this](data::Element&, const auto&) { servers_->note_progress(); },
+                       {.threads = 0});
+  }
 
   // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
   void log_to_own_file() const {
@@ -207,7 +266,8 @@ class TrainRun {
         task_, ServerTrainingOptions{.incarnation = incarnation(),
                                      .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
-                                     .reached = [this] { return greeting().reached; }});
+                                     .reached = [this] { return greeting().reached; },
+                                     .stop_signal = [this] { return stop_signal(); }});
     runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
   }
 
@@ -252,8 +312,8 @@ class TrainRun {
     };
   }
 
-  // Becomes a member of the next generation. False when a signal ends the wait for it: then the
-  // training stops with what is there.
+  // Becomes a member of the next generation. False when there is none: a signal ended the wait for
+  // it, or the others did not come. Then the training stops with what is there, which is saved.
   bool recover(nn::Training& training, const Error& error, int64_t progress) {
     log_warning(error.what());
     runtime_->report(error);
@@ -269,9 +329,12 @@ class TrainRun {
             training.restore(state);
             Farewell::stop_as(state, training);
           });
-    } catch (const Error& cancelled) {
-      if (cancelled.code() != ErrorCode::kCancelled || !stopping()) throw;
-      training.request_stop(nn::kStoppedBySignal);
+    } catch (const Error& failure) {
+      const bool told = failure.code() == ErrorCode::kCancelled && stopping();
+      if (!told && !nn::is_lost_peer(failure)) throw;
+      training.request_stop(told ? nn::kStoppedBySignal : kGroupIsGone);
+      survivor_.take_over(checkpoint_directory(job_),
+                          told ? std::nullopt : std::optional<Error>(failure));
       return false;
     }
     if (servers_) servers_->catch_up(training.step());
@@ -283,14 +346,17 @@ class TrainRun {
   std::shared_ptr<nn::Callback> make_farewell() {
     return std::make_shared<Farewell>(
         [this] {
-          if (runtime_->connected()) runtime_->finish();
+          if (!runtime_->connected()) return;
+          static const std::string kWhat = "how the training was stopped";
+          interrupted_ = meet(kWhat, stop_signal() == SIGINT);
+          runtime_->finish();
         },
         // Ahead of whoever has not finished: its state is the one that counts.
         [this](nn::Training& training, const Error& error) {
-          if (!recover(training, error, training.step() + 1)) return false;
+          const bool again = recover(training, error, training.step() + 1);
           // Whoever is rank 0 now saves what the one before could not.
           for (const auto& callback : callbacks_.all) callback->on_train_end(training);
-          return true;
+          return again;
         });
   }
 
@@ -349,11 +415,8 @@ class TrainRun {
     const bool asked = history.stop_reason == nn::kStoppedBySignal;
     if (asked && history.epochs < job_.epochs()) {
       result.stopped = true;
-      result.where =
-          str_cat("stopped after step ", history.steps, "; ",
-                  job_.checkpoint().off()
-                      ? "nothing was saved, because checkpoints are off"
-                      : "saved in " + checkpoint_directory(job_) + ", go on with --resume");
+      result.stop_signal = stop_signal() != 0 ? stop_signal() : SIGTERM;
+      result.where = saved_text(history.steps);
     }
     return result;
   }
@@ -367,13 +430,24 @@ class TrainRun {
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
   TrainCallbacks callbacks_;
+  Survivor survivor_;
+  bool meeting_ = false;                  // the others, for the first time
+  std::atomic<bool> job_stopped_{false};  // here or in another task
+  bool interrupted_ = false;              // by Ctrl-C, in one of its tasks
   std::map<std::string, std::string> handshake_;
 };
 
 }  // namespace
 
 TaskResult train(const JobFile& file, const TaskOptions& options) {
-  return TrainRun(file, options).run();
+  std::optional<TrainRun> run;
+  try {
+    run.emplace(file, options);
+  } catch (const Error& error) {
+    tell_failed_start(options.cluster, cluster_options_of(file.job().distributed()), error);
+    throw;
+  }
+  return run->run();
 }
 
 }  // namespace trireme

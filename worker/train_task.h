@@ -30,12 +30,16 @@ struct TaskOptions {
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
   // Ends the program when `stop` is set while there is nothing to save; called on another thread.
   std::function<void()> end_early = {};
+  std::function<int()> stop_signal = {};  // which; 0: none yet
+  // Sets `stop`, as if the signal had come: another task of the job was told. From any thread.
+  std::function<void(int signal)> ask_to_stop = {};
 };
 
 // The one line of results that a command ends with, as JSON.
 struct TaskResult {
   std::string json;      // empty: another task tells the result
-  bool stopped = false;  // by TaskOptions::stop
+  bool stopped = false;  // by TaskOptions::stop, here or in another task of the job
+  int stop_signal = 0;   // the one by which the job was stopped: the same in all tasks
   std::string where;     // what to tell a user who stopped it
 };
 

@@ -11,14 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/system_error.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_service.h"
 #include "distributed/coordination/draw_id.h"
+#include "distributed/coordination/launcher_service.h"
 #include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/switchboard.h"
@@ -33,8 +36,10 @@ using grpc::Status;
 using std::chrono::milliseconds;
 
 constexpr size_t kWhatLimit = 1024;
+constexpr size_t kTextLimit = 4096;
 // After the last order of a stream it is closed with this.
 constexpr milliseconds kShutdown{100};
+constexpr milliseconds kPortIsFreed{3'000}, kPortIsAsked{50};
 
 JoinRequest to_request(const coordination::JoinMessage& message) {
   return {.rank = message.rank(),
@@ -45,6 +50,7 @@ JoinRequest to_request(const coordination::JoinMessage& message) {
           .pid = message.pid(),
           .address = message.address(),
           .progress = message.progress(),
+          .gave_up = clean(message.gave_up(), kTextLimit),
           .incarnation = message.incarnation(),
           .session = message.session()};
 }
@@ -74,8 +80,14 @@ MemberBeat to_beat(const coordination::Beat& message) {
 
 class Service final : public coordination::Coordination::Service {
  public:
-  Service(Switchboard& switchboard, DirectoryBoard& board)
-      : switchboard_(switchboard), board_(board) {}
+  Service(Switchboard& switchboard, DirectoryBoard& board, Launchers& launchers,
+          std::function<void(const Error&)> fail_job)
+      : switchboard_(switchboard),
+        board_(board),
+        launchers_(launchers),
+        fail_job_(std::move(fail_job)) {}
+
+  int told_of_failure() const { return told_of_failure_; }
 
   Status Hello(ServerContext* context, const coordination::Done*,
                coordination::Greeting* greeting) override {
@@ -90,7 +102,7 @@ class Service final : public coordination::Coordination::Service {
 
   Status Join(ServerContext* context, const coordination::JoinMessage* request,
               grpc::ServerWriter<coordination::MembershipMessage>* writer) override {
-    return answer(context, [&] {
+    const Status status = answer(context, [&] {
       const auto membership =
           switchboard_.join(to_request(*request), request->task(), gone(context));
       coordination::MembershipMessage message;
@@ -102,12 +114,35 @@ class Service final : public coordination::Coordination::Service {
       switchboard_.await_attendance(membership.group.generation, membership.group.rank,
                                     gone(context));
     });
+    told_of_failure_ += status.ok() ? 0 : 1;
+    return status;
   }
 
   Status Attend(
       ServerContext* context,
       grpc::ServerReaderWriter<coordination::Order, coordination::Beat>* stream) override {
     return answer(context, [&] { attend(stream); });
+  }
+
+  Status Fail(ServerContext* context, const coordination::FailMessage* request,
+              coordination::Done*) override {
+    return answer(context, [&] {
+      ++told_of_failure_;  // it knows
+      fail_job_({to_code(request->code()), clean(request->message(), kTextLimit)});
+    });
+  }
+
+  Status Launch(ServerContext* context, const coordination::LauncherMessage* request,
+                grpc::ServerWriter<coordination::LauncherOrder>* writer) override {
+    return answer(context, [&] { serve_launcher(*context, *request, *writer, launchers_); });
+  }
+
+  Status Stop(ServerContext* context, const coordination::StopMessage* request,
+              coordination::Done*) override {
+    return answer(context, [&] {
+      switchboard_.options().stop(
+          {.who = clean(request->who(), kWhatLimit), .signal = request->signal()});
+    });
   }
 
   Status Barrier(ServerContext* context, const coordination::BarrierMessage* request,
@@ -149,7 +184,11 @@ class Service final : public coordination::Coordination::Service {
     const int rank = message.rank();
     const auto outbox = switchboard_.attend(generation, rank);
     std::thread writer([stream, outbox] { write(*stream, *outbox); });
+    bool told = false;
     do {
+      if (message.stop_signal() != 0 && !std::exchange(told, true)) {
+        switchboard_.told_to_stop(generation, rank, message.stop_signal());
+      }
       if (message.leaving()) {
         switchboard_.leave(generation, rank);
         continue;
@@ -182,6 +221,9 @@ class Service final : public coordination::Coordination::Service {
 
   Switchboard& switchboard_;
   DirectoryBoard& board_;
+  Launchers& launchers_;
+  const std::function<void(const Error&)> fail_job_;
+  std::atomic<int> told_of_failure_{0};
 };
 
 CoordinatorOptions with_run(CoordinatorOptions options) {
@@ -189,26 +231,35 @@ CoordinatorOptions with_run(CoordinatorOptions options) {
   return options;
 }
 
-// gRPC says only that it could not; this says why.
+// gRPC says only that it could not; this says why. A port that is taken may be that of a task which
+// is still ending.
 void check_address(const std::string& host, int port) {
-  const auto fail = [&](const std::string& why) {
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
+  const auto fail = [&](const std::string& why, ErrorCode code) {
+    throw Error(code, str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
   };
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (code != 0) fail(gai_strerror(code));
+  if (code != 0) fail(gai_strerror(code), ErrorCode::kInvalidArgument);
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
-  const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
-  if (fd < 0) fail(std::strerror(errno));
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
-  const std::string why = bound ? "" : std::strerror(errno);
-  close(fd);
-  if (!bound) fail(why);
+  const auto deadline = std::chrono::steady_clock::now() + kPortIsFreed;
+  for (;;) {
+    const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
+    if (fd < 0) fail(std::strerror(errno), code_of_errno(errno));
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
+    const int error = bound ? 0 : errno;
+    close(fd);
+    if (bound) return;
+    if (error != EADDRINUSE || std::chrono::steady_clock::now() >= deadline) {
+      fail(str_cat(std::strerror(error),
+                   error == EADDRINUSE ? "; choose another port, or end what has it" : ""),
+           code_of_errno(error));
+    }
+    std::this_thread::sleep_for(kPortIsAsked);
+  }
 }
 
 std::string join_address(const std::string& host, int port) {
@@ -222,14 +273,16 @@ class Coordinator::Impl {
  public:
   explicit Impl(CoordinatorOptions options)
       : host_(options.listen),
-        switchboard_(with_run(std::move(options))),
+        switchboard_(with_launchers(with_run(std::move(options)))),
         board_({.silence = switchboard_.options().heartbeat_timeout,
-                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2},
+                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2,
+                .hung_after = switchboard_.options().collective_timeout,
+                .replace = switchboard_.options().replace},
                switchboard_.options().log,
                [this](const std::string& session, const Error& why) {
                  switchboard_.begin_again(session, why);
                }),
-        service_(switchboard_, board_),
+        service_(switchboard_, board_, launchers_, [this](const Error& error) { fail(error); }),
         directory_service_(make_directory_service(board_, switchboard_)) {
     check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;
@@ -242,7 +295,7 @@ class Coordinator::Impl {
     builder.RegisterService(directory_service_.get());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
-      throw Error(ErrorCode::kUnavailable,
+      throw Error(ErrorCode::kInvalidArgument,
                   str_cat("the coordinator cannot listen on ",
                           join_address(host_, switchboard_.options().port)));
     }
@@ -257,8 +310,26 @@ class Coordinator::Impl {
 
   std::string address() const { return join_address(host_, port_); }
   const Switchboard& switchboard() const { return switchboard_; }
+  Launchers& launchers() { return launchers_; }
+
+  void fail(const Error& error) {
+    switchboard_.fail(error);
+    board_.fail(error);
+  }
+  int told_of_failure() const { return service_.told_of_failure() + board_.told_of_failure(); }
 
  private:
+  CoordinatorOptions with_launchers(CoordinatorOptions options) {
+    if (!options.replace) {
+      options.replace = [this](const HungTask& task) { return launchers_.replace(task); };
+    }
+    if (!options.stop) {
+      options.stop = [this](const StoppedTask& task) { launchers_.stop(task); };
+    }
+    return options;
+  }
+
+  Launchers launchers_;
   const std::string host_;
   int port_ = 0;
   Switchboard switchboard_;
@@ -276,5 +347,8 @@ std::string Coordinator::address() const { return impl_->address(); }
 std::string Coordinator::run() const { return impl_->switchboard().options().run; }
 int64_t Coordinator::generation() const { return impl_->switchboard().generation(); }
 int Coordinator::members() const { return impl_->switchboard().members(); }
+void Coordinator::fail(const Error& error) { impl_->fail(error); }
+int Coordinator::told_of_failure() const { return impl_->told_of_failure(); }
+void Coordinator::add_launcher(Launcher launcher) { impl_->launchers().add(std::move(launcher)); }
 
 }  // namespace trireme

@@ -12,6 +12,9 @@ namespace {
 constexpr std::chrono::milliseconds kPause{500};
 constexpr size_t kMostOutcomes = 1024;
 
+// Of the time that a worker waits for a server: what remains is for the new one to begin.
+constexpr int kHungPart = 3;
+
 size_t at(int index) { return static_cast<size_t>(index); }
 
 // "slots 0 and 2"
@@ -23,7 +26,25 @@ std::string slots_text(const std::vector<int>& slots) {
 
 }  // namespace
 
-Directory::Directory(DirectoryOptions options) : options_(options) {}
+Directory::Directory(DirectoryOptions options) : options_(std::move(options)) {}
+
+void Directory::set_patience_of_workers(std::chrono::milliseconds timeout) {
+  options_.hung_after = std::min(options_.hung_after, timeout / kHungPart);
+}
+
+// A server says TRIREME_INCARNATION + 1.
+void Directory::replace(int server, const std::string& why) {
+  Vigil& vigil = vigils_[at(server)];
+  if (vigil.replaced || !options_.replace) return;
+  vigil.replaced = true;
+  const auto incarnation = static_cast<int64_t>(view_.servers[at(server)].incarnation);
+  if (options_.replace({.type = TaskType::kParameterServer,
+                        .index = server,
+                        .start = incarnation - 1,
+                        .why = why})) {
+    log_.push_back(str_cat(name(server), " hangs: its launcher is asked to replace it"));
+  }
+}
 
 std::string Directory::name(int index) const {
   const ServerEntry& server = view_.servers[at(index)];
@@ -335,14 +356,19 @@ void Directory::tick(Time now) {
   last_tick_ = now;
   for (const ServerEntry& server : std::vector<ServerEntry>(view_.servers)) {
     const Vigil& vigil = vigils_[at(server.index)];
-    if (!server.alive || !has_another_replica(server.index)) continue;
+    if (!server.alive) continue;
     const auto silent = now - vigil.heard;
+    const std::string why = str_cat("has said nothing for ", seconds_text(silent));
+    if (!has_another_replica(server.index)) {
+      if (silent > options_.hung_after)
+        replace(server.index, str_cat(name(server.index), " ", why));
+      continue;
+    }
     const bool suspected = vigil.suspected && *vigil.suspected >= vigil.heard &&
                            now - *vigil.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
-    lose(server.index,
-         str_cat("has said nothing for ", seconds_text(silent), " and does not count any more"),
-         now);
+    lose(server.index, why + " and does not count any more", now);
+    replace(server.index, str_cat(name(server.index), " ", why));
   }
   if (!job_ || job_->replicas < 2) return;
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {

@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "distributed/coordination/launchers.h"
 #include "distributed/coordination/server_view.h"
 
 namespace trireme {
@@ -44,6 +45,11 @@ struct DirectoryOptions {
   // A slot whose backup does not come back for so long gets another one, where there are more
   // servers.
   std::chrono::milliseconds patience{10'000};
+  // A server without another replica that has not been heard of for so long hangs: it is replaced.
+  // Longer than `silence`, because what it did since its last snapshot goes with it.
+  std::chrono::milliseconds hung_after{60'000};
+  // Starts a server again that hangs: see Launchers::replace(). Null: nobody can.
+  std::function<bool(const HungTask&)> replace;
 };
 
 class Directory {
@@ -98,6 +104,9 @@ class Directory {
 
   // What time brings. To be called some times a second.
   void tick(Time now);
+  // A worker gives the job up when a server is away for so long: what hangs is replaced before
+  // that.
+  void set_patience_of_workers(std::chrono::milliseconds timeout);
 
   // This incarnation is the one that counts.
   bool is_alive(int index, uint64_t incarnation) const;
@@ -112,6 +121,7 @@ class Directory {
     bool known = false;
     Time heard{};
     std::optional<Time> suspected;
+    bool replaced = false;  // its launcher was asked to start it again
   };
 
   void begin();
@@ -120,6 +130,7 @@ class Directory {
   void take_waiting_slots(int server, const std::vector<Snapshot>& snapshots);
   void give_backups(int server);
   bool has_another_replica(int server) const;
+  void replace(int server, const std::string& why);
   bool is_whole(int slot) const;
   void start_move();
   void stop_move(const std::string& error);

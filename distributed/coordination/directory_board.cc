@@ -15,6 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{50};
+// Ticks that are further apart mean that the coordinator itself stood still.
+constexpr milliseconds kPause{500};
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 constexpr size_t kNameShown = 128;
 
@@ -27,7 +29,9 @@ DirectoryBoard::DirectoryBoard(DirectoryOptions options,
       log_(std::move(log)),
       begins_again_(std::move(begins_again)),
       id_(draw_id()),
+      hung_after_(options.hung_after),
       directory_(options),
+      vigil_(options.replace),
       thread_([this] { tick(); }) {}
 
 DirectoryBoard::~DirectoryBoard() {
@@ -42,6 +46,22 @@ void DirectoryBoard::stop() {
   ticker_.notify_all();
 }
 
+void DirectoryBoard::fail(const Error& error) {
+  MutexLock lock(mutex_);
+  if (!failure_) failure_ = error;
+  publish();
+}
+
+std::optional<Error> DirectoryBoard::failure() const {
+  MutexLock lock(mutex_);
+  return failure_;
+}
+
+int DirectoryBoard::told_of_failure() const {
+  MutexLock lock(mutex_);
+  return told_of_failure_;
+}
+
 void DirectoryBoard::tick() {
   pthread_setname_np(pthread_self(), "directory");
   bool stopping = false;
@@ -52,6 +72,7 @@ void DirectoryBoard::tick() {
       if (lines_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
       const int64_t number = directory_.view().number;
       directory_.tick(Clock::now());
+      watch_workers();
       if (directory_.view().number != number) publish();
       lines.swap(lines_);
       stopping = stopping_;
@@ -79,6 +100,10 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
     const Directory::Job& job, std::optional<ServerEntry> server,
     const std::vector<Directory::Snapshot>& snapshots, const std::string& of) {
   MutexLock lock(mutex_);
+  if (failure_) {
+    ++told_of_failure_;
+    throw Error(*failure_);
+  }
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
   if (server || job.servers != 0) directory_.check(job);
   auto watcher = std::make_shared<Watcher>();
@@ -94,6 +119,10 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
       directory_.check(job);
       directory_.attend(*std::move(server), Clock::now());
     }
+    publish();
+  } else if (job.servers != 0) {
+    watcher->is_worker = true;
+    ++workers_;
     publish();
   }
   watcher->session = session_;
@@ -183,10 +212,31 @@ std::string DirectoryBoard::begin_again(const Watcher& watcher) const {
   return is_current(watcher) || stopping_ ? "" : why_;
 }
 
-void DirectoryBoard::beat(const Watcher& watcher) {
+void DirectoryBoard::watch_workers() {
+  const auto now = Clock::now();
+  if (last_tick_ && now - *last_tick_ > kPause) vigil_.excuse(now);
+  last_tick_ = now;
+  vigil_.tick(now, {.silent = hung_after_, .stuck = hung_after_});
+  auto lines = vigil_.take_log();
+  lines_.insert(lines_.end(), lines.begin(), lines.end());
+}
+
+void DirectoryBoard::attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+                                   milliseconds patience) {
   MutexLock lock(mutex_);
-  if (!watcher.is_server || !is_current(watcher)) return;
-  directory_.beat(watcher.index, watcher.incarnation, Clock::now());
+  watcher.index = index;
+  watcher.incarnation = incarnation;
+  vigil_.attend(index, incarnation, patience, Clock::now());
+  if (patience.count() > 0) directory_.set_patience_of_workers(patience);
+}
+
+void DirectoryBoard::beat(const Watcher& watcher, const WorkerState& state) {
+  MutexLock lock(mutex_);
+  if (!is_current(watcher)) return;
+  if (watcher.is_worker) {
+    vigil_.beat(watcher.index, watcher.incarnation, state, Clock::now());
+  }
+  if (watcher.is_server) directory_.beat(watcher.index, watcher.incarnation, Clock::now());
 }
 
 void DirectoryBoard::suspect(int index) {
@@ -235,6 +285,11 @@ void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
   }
 }
 
+int DirectoryBoard::workers() const {
+  MutexLock lock(mutex_);
+  return workers_;
+}
+
 bool DirectoryBoard::is_over() const {
   MutexLock lock(mutex_);
   return stopping_;
@@ -243,6 +298,10 @@ bool DirectoryBoard::is_over() const {
 void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
   MutexLock lock(mutex_);
   watcher.closed = true;
+  if (watcher.is_worker) {
+    --workers_;
+    vigil_.detach(watcher.index, watcher.incarnation);
+  }
   if (watcher.is_server && !stopping_ && is_current(watcher)) {
     directory_.detach(watcher.index, watcher.incarnation, goodbye, Clock::now());
   }
@@ -262,7 +321,8 @@ bool DirectoryBoard::given_up(const Watcher& watcher) const {
 std::optional<ServerView> DirectoryBoard::next(Watcher& watcher) {
   MutexLock lock(mutex_);
   for (;;) {
-    if (stopping_ || watcher.closed || given_up_now(watcher) || !is_current(watcher)) {
+    if (failure_) ++told_of_failure_;
+    if (stopping_ || watcher.closed || failure_ || given_up_now(watcher) || !is_current(watcher)) {
       return std::nullopt;
     }
     if (watcher.seen != revision_) break;
@@ -286,6 +346,7 @@ std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int
   changed_.notify_all();
   for (;;) {
     if (of != session_) throw session_over();
+    if (failure_) throw Error(*failure_);
     if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
     if (const auto* sum = sums_.find(name)) return *sum;
     if (Clock::now() >= deadline || caller_gone()) {

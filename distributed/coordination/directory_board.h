@@ -25,6 +25,7 @@
 #include "core/base/thread_annotations.h"
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/sums.h"
+#include "distributed/coordination/worker_vigil.h"
 
 namespace trireme {
 
@@ -33,6 +34,7 @@ class DirectoryBoard {
   // One task's stream.
   struct Watcher {
     bool is_server = false;
+    bool is_worker = false;
     int index = 0;
     uint64_t incarnation = 0;
 
@@ -49,6 +51,10 @@ class DirectoryBoard {
                  BeginsAgain begins_again = nullptr);
   ~DirectoryBoard();  // stop()
   void stop() EXCLUDES(mutex_);
+  // The job has failed: all tasks get `error`, those that come later, too.
+  void fail(const Error& error) EXCLUDES(mutex_);
+  std::optional<Error> failure() const EXCLUDES(mutex_);
+  int told_of_failure() const EXCLUDES(mutex_);  // how many have got it
 
   // A task comes: a server, when `server` has a value; else one that watches, who may say nothing
   // of the job (0 servers). Throws as Directory::check() and attend().
@@ -56,7 +62,12 @@ class DirectoryBoard {
   std::shared_ptr<Watcher> attend(const Directory::Job& job, std::optional<ServerEntry> server,
                                   const std::vector<Directory::Snapshot>& snapshots = {},
                                   const std::string& of = "") EXCLUDES(mutex_);
-  void beat(const Watcher& watcher) EXCLUDES(mutex_);
+  // The one who watches is this worker. `patience`: it gives the job up when it has waited for so
+  // long; 0: it does not say.
+  void attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+                     std::chrono::milliseconds patience) EXCLUDES(mutex_);
+  // `state`: of a worker.
+  void beat(const Watcher& watcher, const WorkerState& state) EXCLUDES(mutex_);
   void suspect(int index) EXCLUDES(mutex_);
   void backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
                          uint64_t backup_incarnation) EXCLUDES(mutex_);
@@ -82,6 +93,7 @@ class DirectoryBoard {
   // Why the watcher's session has ended; empty: it has not.
   std::string begin_again(const Watcher& watcher) const EXCLUDES(mutex_);
   bool is_over() const EXCLUDES(mutex_);  // after stop()
+  int workers() const EXCLUDES(mutex_);   // that attend; bystanders do not count
 
   // See DirectoryClient::sum(). `session`: the caller's; empty: this one.
   std::vector<double> sum(const std::string& name, int worker, int workers,
@@ -98,6 +110,7 @@ class DirectoryBoard {
 
   void tick();  // the thread's loop
   void publish() REQUIRES(mutex_);
+  void watch_workers() REQUIRES(mutex_);
   bool given_up_now(const Watcher& watcher) const REQUIRES(mutex_);
   bool is_current(const Watcher& watcher) const REQUIRES(mutex_) {
     return watcher.session == session_;
@@ -110,12 +123,18 @@ class DirectoryBoard {
   const std::function<void(const std::string&)> log_;
   const BeginsAgain begins_again_;
   const std::string id_;
+  const std::chrono::milliseconds hung_after_;
   mutable Mutex mutex_;
   ConditionVariable changed_;  // something that a caller waits for
   ConditionVariable ticker_;   // something for the thread
   bool stopping_ GUARDED_BY(mutex_) = false;
   Directory directory_ GUARDED_BY(mutex_);
+  WorkerVigil vigil_ GUARDED_BY(mutex_);
+  std::optional<Clock::time_point> last_tick_ GUARDED_BY(mutex_);
   Sums sums_ GUARDED_BY(mutex_);
+  std::optional<Error> failure_ GUARDED_BY(mutex_);
+  int told_of_failure_ GUARDED_BY(mutex_) = 0;
+  int workers_ GUARDED_BY(mutex_) = 0;
   int64_t revision_ GUARDED_BY(mutex_) = 0;  // counts what happens before the first view, too
   int64_t session_ GUARDED_BY(mutex_) = 0;   // counts them
   std::string why_ GUARDED_BY(mutex_);       // the session before has ended

@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kHeartbeat{200};
 constexpr milliseconds kGoodbye{1000};
+constexpr size_t kTextLimit = 4096;
 // What an answer may take besides the wait that was asked for.
 constexpr milliseconds kMargin{5000};
 
@@ -38,9 +39,7 @@ class DirectoryClient::Impl {
     check_credential("secret", options_.secret);
     check_credential("name", options_.job_id);
     channel_ = make_channel(options_.address);
-    if (!channel_->WaitForConnected(SystemClock::now() + options_.connect_timeout)) {
-      throw no_coordinator(options_.address, options_.connect_timeout);
-    }
+    wait_for_connection(*channel_, options_.address, options_.connect_timeout);
     stub_ = directory::Directory::NewStub(channel_);
     add_credentials(context_, options_.secret, options_.job_id);
     stream_ = stub_->Attend(&context_);
@@ -59,6 +58,11 @@ class DirectoryClient::Impl {
   ServerView view() const {
     MutexLock lock(mutex_);
     return view_;
+  }
+
+  int workers() const {
+    MutexLock lock(mutex_);
+    return workers_;
   }
 
   ServerView wait_for_view(int64_t at_least, milliseconds timeout) const {
@@ -211,6 +215,11 @@ class DirectoryClient::Impl {
       message->set_step(snapshot.step);
       message->set_age_ms(snapshot.age.count());
     }
+    who->set_patience_ms(options_.patience.count());
+    if (!options_.is_server && options_.servers > 0) {
+      who->mutable_worker()->set_index(options_.index);
+      who->mutable_worker()->set_incarnation(options_.incarnation);
+    }
     if (options_.is_server) {
       to_message(ServerEntry{.index = options_.index,
                              .incarnation = options_.incarnation,
@@ -242,6 +251,12 @@ class DirectoryClient::Impl {
         report.set_leaving(closing_ || dismissed_);
       }
       if (options_.step) report.set_step(options_.step());
+      if (options_.stop_signal) report.set_stop_signal(options_.stop_signal());
+      if (options_.state) {
+        const WorkerState state = options_.state();
+        report.set_progress(state.progress);
+        report.set_waiting_ms(state.waiting.count());
+      }
     }
   }
 
@@ -276,6 +291,11 @@ class DirectoryClient::Impl {
         context_.TryCancel();
         break;
       }
+      if (!message.failure().empty()) {
+        lost = Error(to_code(message.failure_code()), clean(message.failure(), kTextLimit));
+        context_.TryCancel();
+        break;
+      }
       if (!message.begin_again().empty()) {
         take_dismissal(message.begin_again());
         continue;
@@ -288,7 +308,7 @@ class DirectoryClient::Impl {
         break;
       }
       try {
-        deliver(to_view(message));
+        deliver(to_view(message), message.workers());
       } catch (const Error& error) {
         lost = error;
         context_.TryCancel();
@@ -312,12 +332,13 @@ class DirectoryClient::Impl {
     options_.on_lost(is_over ? Error(ErrorCode::kCancelled, lost->what()) : *lost);
   }
 
-  void deliver(const ServerView& view) {
+  void deliver(const ServerView& view, int workers) {
     bool is_new = false;
     {
       MutexLock lock(mutex_);
       is_new = view.number > view_.number;
       view_ = view;
+      workers_ = workers;
       answered_ = true;
       changed_.notify_all();
       if (closing_) return;
@@ -334,6 +355,7 @@ class DirectoryClient::Impl {
   mutable Mutex mutex_;
   mutable ConditionVariable changed_;
   ServerView view_ GUARDED_BY(mutex_);
+  int workers_ GUARDED_BY(mutex_) = 0;
   directory::Report report_ GUARDED_BY(mutex_);  // what the next one says
   bool urgent_ GUARDED_BY(mutex_) = false;       // it must not wait for the next beat
   bool answered_ GUARDED_BY(mutex_) = false;
@@ -349,6 +371,7 @@ DirectoryClient::DirectoryClient(DirectoryClientOptions options)
 DirectoryClient::~DirectoryClient() = default;
 
 ServerView DirectoryClient::view() const { return impl_->view(); }
+int DirectoryClient::workers() const { return impl_->workers(); }
 ServerView DirectoryClient::wait_for_view(int64_t at_least, milliseconds timeout) const {
   return impl_->wait_for_view(at_least, timeout);
 }

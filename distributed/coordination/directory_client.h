@@ -14,6 +14,7 @@
 #include "core/base/error.h"
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/server_view.h"
+#include "distributed/coordination/worker_vigil.h"
 
 namespace trireme {
 
@@ -35,12 +36,20 @@ struct DirectoryClientOptions {
   // this client, some times a second. Null: it says nothing.
   std::function<int64_t()> step;
   std::chrono::milliseconds connect_timeout{60'000};
+  // Of a worker: it gives the job up when a server is away for so long. 0: it does not say.
+  std::chrono::milliseconds patience{0};
+  // As in ClientOptions.
+  std::function<int()> stop_signal = nullptr;
+  // Of a worker: what it does. Asked with each beat, from any thread. Null: it does not say, and
+  // hangs only when it is silent.
+  std::function<WorkerState()> state = nullptr;
   // Called on the reading thread for each view, the first included; must not block.
   std::function<void(const ServerView&)> on_view;
   // Called once, on the reading thread: the coordinator has ended, so the job is over (kCancelled);
   // the connection to it is lost for good (kUnavailable: a restart may help); it has given this
   // server's slots to others because it was silent for too long or another one has its index
-  // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument).
+  // (kDeadlineExceeded: a restart helps); it refuses this task (kInvalidArgument). Or the job has
+  // failed: the error of the task that ended it.
   std::function<void(const Error&)> on_lost;
   // Called in its place, with kUnavailable, when the state of the tables is lost: all tasks of the
   // job begin again, as they do when they are restarted. Null: on_lost is called.
@@ -55,6 +64,7 @@ class DirectoryClient {
   DirectoryClient(const DirectoryClient&) = delete;
 
   ServerView view() const;  // the newest
+  int workers() const;      // that are connected, as far as is known here
   // Waits for a view with this number or a later one in which every slot has a primary. Throws
   // kDeadlineExceeded naming the servers that have not come.
   ServerView wait_for_view(int64_t at_least, std::chrono::milliseconds timeout) const;

@@ -6,12 +6,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_messages.h"
 #include "distributed/coordination/rpc_answer.h"
+#include "distributed/coordination/rpc_status.h"
+#include "distributed/coordination/switchboard.h"
 #include "distributed/coordination/wording.h"
 #include "proto/directory_service.grpc.pb.h"
 
@@ -54,13 +58,17 @@ class Service final : public directory::Directory::Service {
   }
 
  private:
+  static std::string name_of(const directory::Announcement& who) {
+    return who.has_server() ? str_cat("parameter server ", who.server().index()) : "a worker";
+  }
+
   // Reads on this thread and writes on another: a task that does not read its views is heard
   // nevertheless.
   void attend(Stream& stream) {
     directory::Report report;
     if (!stream.Read(&report)) return;
     if (!report.has_announcement()) throw invalid_argument("the first report must announce a task");
-    const directory::Announcement& who = report.announcement();
+    const directory::Announcement who = report.announcement();  // the next ones replace it
     std::optional<ServerEntry> server;
     if (who.has_server()) server = to_server(who.server());
     std::vector<Directory::Snapshot> snapshots;
@@ -69,21 +77,39 @@ class Service final : public directory::Directory::Service {
     }
     const auto watcher = board_.attend({.servers = who.servers(), .replicas = who.replicas()},
                                        std::move(server), snapshots, who.session());
+    if (who.has_worker()) {
+      board_.attend_worker(*watcher, who.worker().index(), who.worker().incarnation(),
+                           milliseconds(std::max<int64_t>(0, who.patience_ms())));
+    }
     std::thread writer([&] {
       while (const auto view = board_.next(*watcher)) {
         directory::View message;
         to_message(*view, &message);
+        message.set_workers(board_.workers());
         if (!stream.Write(message)) return;  // the reader hears of it too
       }
       directory::View last;
       last.set_given_up(board_.given_up(*watcher));
       last.set_over(board_.is_over());
       last.set_begin_again(board_.begin_again(*watcher));
-      if (last.given_up() || last.over() || !last.begin_again().empty()) stream.Write(last);
+      if (const auto failure = board_.failure()) {
+        last.set_failure(failure->what());
+        last.set_failure_code(to_number(failure->code()));
+      }
+      if (last.given_up() || last.over() || !last.failure().empty() ||
+          !last.begin_again().empty()) {
+        stream.Write(last);
+      }
     });
-    bool leaving = false;
+    bool leaving = false, told = false;
     do {
-      board_.beat(*watcher);
+      board_.beat(
+          *watcher,
+          {.progress = report.progress(),
+           .waiting = milliseconds(std::clamp<int64_t>(report.waiting_ms(), 0, INT32_MAX))});
+      if (report.stop_signal() != 0 && !std::exchange(told, true)) {
+        switchboard_.options().stop({.who = name_of(who), .signal = report.stop_signal()});
+      }
       for (const directory::InSync& slot : report.in_sync()) {
         board_.backup_is_in_sync(*watcher, slot.slot(), slot.epoch(), slot.backup_incarnation());
       }

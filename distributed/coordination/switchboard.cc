@@ -232,6 +232,24 @@ void Switchboard::report(int64_t generation, int rank, const Error& error) {
   publish();
 }
 
+void Switchboard::told_to_stop(int64_t generation, int rank, int signal) {
+  StoppedTask task{.who = name_ranks({rank}), .signal = signal};
+  {
+    MutexLock lock(mutex_);
+    const auto peers = roster_.peers();
+    if (generation == roster_.generation() && rank >= 0 && rank < static_cast<int>(peers.size())) {
+      task.who = peers[static_cast<size_t>(rank)].to_string();
+    }
+  }
+  if (options_.stop) options_.stop(task);
+}
+
+void Switchboard::fail(const Error& error) {
+  MutexLock lock(mutex_);
+  roster_.fail(error);
+  publish();
+}
+
 void Switchboard::leave(int64_t generation, int rank) {
   MutexLock lock(mutex_);
   roster_.leave(generation, rank);

@@ -66,7 +66,11 @@ class Switchboard {
   std::shared_ptr<Outbox> attend(int64_t generation, int rank) EXCLUDES(mutex_);
   void beat(int64_t generation, int rank, const MemberBeat& beat) EXCLUDES(mutex_);
   void report(int64_t generation, int rank, const Error& error) EXCLUDES(mutex_);
+  // A member was told by a signal to stop.
+  void told_to_stop(int64_t generation, int rank, int signal) EXCLUDES(mutex_);
   void leave(int64_t generation, int rank) EXCLUDES(mutex_);
+  // See Roster::fail().
+  void fail(const Error& error) EXCLUDES(mutex_);
   // The end of the stream, after a goodbye or without.
   void detach(int64_t generation, int rank) EXCLUDES(mutex_);
 

@@ -14,6 +14,7 @@
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/directory_client.h"
 #include "proto/ps.pb.h"
+#include "ps/client/activity.h"
 #include "ps/client/control_calls.h"
 #include "ps/client/courier.h"
 #include "ps/client/key_set.h"
@@ -217,7 +218,10 @@ class PsClient::Impl {
     ask_all("evicting rows", request, true);
   }
 
+  Activity& activity() { return activity_; }
+
   void sum(const std::string& name, std::span<double> values) {
+    const Activity::Call call(activity_);
     directory_.sum(name, options_.workers, values, options_.timeout);
   }
 
@@ -256,6 +260,13 @@ class PsClient::Impl {
     return options_.tables[static_cast<size_t>(table)];
   }
 
+  // With a group: always getting on, so that only its silence tells.
+  WorkerState state() {
+    if (options_.has_group) activity_.note();
+    return {.progress = activity_.progress(),
+            .waiting = options_.has_group ? std::chrono::milliseconds(0) : activity_.waiting()};
+  }
+
   DirectoryClientOptions directory_options() {
     return {.address = options_.coordinator,
             .secret = options_.secret,
@@ -266,6 +277,9 @@ class PsClient::Impl {
             .replicas = options_.replicas,
             .step = [this] { return has_transfers_ ? transfers_->acknowledged_step() : 0; },
             .connect_timeout = options_.timeout,
+            .patience = options_.timeout,
+            .stop_signal = options_.stop_signal,
+            .state = [this] { return state(); },
             .on_view =
                 [this](const ServerView& view) {
                   MutexLock lock(view_mutex_);
@@ -332,6 +346,7 @@ class PsClient::Impl {
                                             bool is_repeatable) {
     std::vector<ControlCall> calls;
     for (int slot = 0; slot < slots(); ++slot) calls.push_back({.slot = slot, .request = &request});
+    const Activity::Call call(activity_);
     return ask(*courier_, options_, what, calls, is_repeatable);
   }
   template <typename Fill>
@@ -344,10 +359,12 @@ class PsClient::Impl {
       fill(slot, request);
       calls.push_back({.slot = slot, .request = &request});
     }
+    const Activity::Call call(activity_);
     return ask(*courier_, options_, what, calls, is_repeatable);
   }
 
   const PsClientOptions options_;
+  Activity activity_;
   const ShardMap shards_;
   const proto::ControlRequest setup_;
   Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
@@ -463,6 +480,12 @@ void PsClient::pull(int64_t step, std::span<const TableKeys> tables, std::span<f
 void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
                           std::span<float* const> rows,
                           std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot) {
+  Activity& activity = impl_->activity();
+  activity.begin();
+  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
+    activity.end();
+    done(std::move(error));
+  };
   if (snapshot == 0) {
     impl_->transfers().pull(step, tables, rows, nullptr, std::move(done));
   } else {
@@ -479,6 +502,12 @@ void PsClient::push(int64_t step, int part, int parts, double learning_rate,
 void PsClient::push_async(int64_t step, int part, int parts, double learning_rate,
                           std::span<const TableGradients> tables,
                           std::function<void(std::unique_ptr<Error>)> done) {
+  Activity& activity = impl_->activity();
+  activity.begin();
+  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
+    activity.end();
+    done(std::move(error));
+  };
   impl_->transfers().push(step, part, parts, learning_rate, tables, std::move(done));
 }
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
@@ -503,6 +532,7 @@ void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }
 void PsClient::tell_lost_steps(int64_t steps) { impl_->tell_lost_steps(steps); }
+void PsClient::note_progress() { impl_->activity().note(); }
 std::string PsClient::status() const { return impl_->status(); }
 
 }  // namespace trireme::ps

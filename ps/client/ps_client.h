@@ -34,9 +34,12 @@ struct PsClientOptions {
   Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
   int staleness = 0, backup_workers = 0;
   RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
-  bool shared_memory = true;                  // with servers of this host
-  int connections = 2;                        // to each server
-  std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  bool shared_memory = true;                   // with servers of this host
+  int connections = 2;                         // to each server
+  std::chrono::milliseconds timeout{60'000};   // of any one call, failovers included
+  std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
+  // The worker has a group besides, whose coordinator knows better who hangs in it.
+  bool has_group = false;
   // A push without an answer for so long is sent once more; a pull, which may wait for other
   // workers, after twice that.
   std::chrono::milliseconds resend_after{2'000};
@@ -128,6 +131,8 @@ class PsClient {
 
   // So many steps of the whole job were lost before this client came.
   void tell_lost_steps(int64_t steps);
+  // The worker does something without servers: it does not hang. Any thread.
+  void note_progress();
 
   std::string status() const;  // of tables and servers, a line each
 

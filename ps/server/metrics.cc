@@ -177,7 +177,7 @@ Metrics::Metrics(int server, const std::string& listen, int port, std::function<
     impl_->exposer = std::make_unique<prometheus::Exposer>(cluster::to_string({listen, port}), 1);
   } catch (const std::exception& error) {
     throw Error(
-        ErrorCode::kUnavailable,
+        ErrorCode::kInvalidArgument,
         str_cat("/metrics of parameter server ", server, " cannot be served on ",
                 cluster::to_string({listen, port}), ": ", error.what(), "; choose another port"));
   }

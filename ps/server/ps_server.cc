@@ -27,6 +27,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{100};
+// For the workers of a job that was told to stop: they finish their step and save.
+constexpr milliseconds kServeAfterStop{120'000};
 constexpr milliseconds kPatience{2'000};  // of a status for its slots
 // A backup that has so much left to do answers later, so that its primary sends no faster.
 constexpr int64_t kBusy = 1'000;
@@ -167,7 +169,8 @@ PsServer::Impl::Impl(PsServerOptions options)
                                    .host = options_.host,
                                    .shared_memory_host = rpc_->shared_memory_host(),
                                    .servers = options_.servers,
-                                   .replicas = options_.replicas};
+                                   .replicas = options_.replicas,
+                                   .stop_signal = options_.stop_signal};
   if (!options_.snapshot_directory.empty()) {
     directory.session = greet(options_).session;
     directory.snapshots = find_snapshots(options_, directory.session);
@@ -361,8 +364,13 @@ void PsServer::Impl::fail(const Error& error) {
 }
 
 void PsServer::Impl::run(const std::atomic<bool>& stop) {
+  std::optional<Clock::time_point> serve_until;
   MutexLock lock(mutex_);
-  while (!stop.load() && !over_ && !ended_) {
+  while (!over_ && !ended_) {
+    if (stop.load()) {
+      if (!serve_until) serve_until = Clock::now() + kServeAfterStop;
+      if (directory_->workers() == 0 || Clock::now() >= *serve_until) break;
+    }
     changed_.wait_until(mutex_, Clock::now() + kTick);
   }
   if (ended_) throw Error(*ended_);
