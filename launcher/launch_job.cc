@@ -17,10 +17,13 @@
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "launcher/job_address.h"
+#include "launcher/standard_output.h"
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
+#include "launcher/supervisor/task_log.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
+#include "worker/run_folder.h"
 
 namespace trireme {
 namespace {
@@ -146,15 +149,32 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 }
 
 // Reads the job as each task will, so that what is wrong with it is said once, before anything
-// starts.
-std::string log_directory(const LaunchOptions& options, const Job& job) {
-  std::string chosen = str_cat("trireme-logs/", job.id);
-  if (!options.job.empty()) {
-    std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
-    for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
-      overrides.push_back("output_dir=" + folder);
-    chosen = JobFile::read(options.job, overrides).job().output_dir() + "/logs";
-  }
+// starts. Empty: a program is launched, which has none.
+std::string output_directory(const LaunchOptions& options) {
+  if (options.job.empty()) return "";
+  std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+  for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
+    overrides.push_back("output_dir=" + folder);
+  return JobFile::read(options.job, overrides).job().output_dir();
+}
+
+// Holds the folder for the job, also while a worker is started again. Nothing: nobody writes here.
+std::unique_ptr<RunFolder> hold_folder(const LaunchOptions& options, const Job& job,
+                                       const std::string& output_dir) {
+  if (output_dir.empty() || options.node_rank != 0) return nullptr;
+  const bool begins =
+      std::ranges::none_of(options.train_arguments, [](const std::string& argument) {
+        return argument.starts_with("--resume") || argument == "--overwrite";
+      });
+  if (begins) refuse_earlier_run(output_dir);
+  auto folder = std::make_unique<RunFolder>(output_dir, job.id);
+  folder->hold();
+  return folder;
+}
+
+std::string log_directory(const LaunchOptions& options, const Job& job,
+                          const std::string& output_dir) {
+  std::string chosen = output_dir.empty() ? str_cat("trireme-logs/", job.id) : output_dir + "/logs";
   if (!options.log_directory.empty()) chosen = options.log_directory;
   std::error_code error;
   fs::create_directories(chosen, error);
@@ -326,7 +346,9 @@ int launch(const LaunchOptions& options) {
        .restart_after_success = !steps_together,
        .grace = to_ms(options.grace_s),
        .say = {}});
-  const std::string logs = log_directory(options, job);
+  const std::string output_dir = output_directory(options);
+  const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output_dir);
+  const std::string logs = log_directory(options, job, output_dir);
   std::unique_ptr<Coordinator> coordinator;
   const bool alone = options.nodes * options.workers == 1 && options.parameter_servers == 0;
   if (options.node_rank == 0 && !(alone && options.coordinator.empty())) {
@@ -358,6 +380,10 @@ int launch(const LaunchOptions& options) {
   while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&
          std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(milliseconds(50));
+  }
+  // What rank 0 printed is the result of the job.
+  if (const int error_number = TaskLog::output_error(); end.exit_code == 0 && error_number != 0) {
+    throw standard_output_error(error_number);
   }
   return end.exit_code;
 }

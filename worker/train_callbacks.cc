@@ -4,6 +4,7 @@
 
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
+#include "worker/job_record.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -14,11 +15,13 @@ std::string checkpoint_directory(const job::Job& job) {
   return (fs::path(job.output_dir()) / "checkpoints").string();
 }
 
-std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, ServerTraining* servers,
+std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, RunFolder& folder,
+                                                          ServerTraining* servers,
                                                           std::function<int()> rank) {
   const job::Job& job = task.file.job();
   const bool distributed = task.communicates() || task.uses_servers();
   std::vector<std::shared_ptr<nn::Callback>> callbacks;
+  callbacks.push_back(std::make_shared<HoldsRunFolder>(folder, [rank] { return rank() == 0; }));
   // Several workers vote instead, so that all stop after the same step.
   if (task.options.stop != nullptr && !task.strategy) {
     callbacks.push_back(std::make_shared<nn::StopFlag>(task.options.stop));
@@ -26,6 +29,7 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
   if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  callbacks.push_back(std::make_shared<JobRecord>(task));
   if (job.early_stopping().patience() > 0) {
     const std::string monitor =
         job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
@@ -41,8 +45,11 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
     nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job),
                                              .every_steps = job.checkpoint().every_steps(),
                                              .keep_last = job.checkpoint().keep()};
+    checkpoint.before = [&folder, servers](int64_t step) {
+      folder.check();
+      if (servers != nullptr) servers->save(step);
+    };
     if (servers != nullptr) {
-      checkpoint.before = [servers](int64_t step) { servers->save(step); };
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
     }
     std::shared_ptr<nn::Callback> saves =

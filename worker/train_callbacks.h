@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/nn/callbacks.h"
+#include "worker/run_folder.h"
 #include "worker/server_training.h"
 #include "worker/task.h"
 
@@ -17,9 +18,10 @@ namespace trireme {
 std::string checkpoint_directory(const job::Job& job);
 
 // In the order in which they are to be called. `servers`: null where the job has none. `rank`: of
-// this process among the workers; it changes when a worker is lost. `task` and `servers` must
-// outlive the callbacks.
-std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, ServerTraining* servers,
+// this process among the workers; it changes when a worker is lost. `task`, `folder` and `servers`
+// must outlive the callbacks.
+std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, RunFolder& folder,
+                                                          ServerTraining* servers,
                                                           std::function<int()> rank);
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 #include "core/base/philox.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
+#include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
@@ -18,6 +19,8 @@
 #include "worker/farewell.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
+#include "worker/resume_check.h"
+#include "worker/run_folder.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
 #include "worker/task.h"
@@ -88,7 +91,11 @@ class TraceSteps : public nn::Callback {
 class TrainRun {
  public:
   TrainRun(const JobFile& file, const TaskOptions& options)
-      : file_(file), job_(file.job()), options_(options), task_(file, options, TaskUse::kTrain) {}
+      : file_(file),
+        job_(file.job()),
+        options_(options),
+        task_(file, options, TaskUse::kTrain),
+        folder_(job_.output_dir(), job_of_processes(task_.cluster)) {}
 
   TaskResult run() {
     try {
@@ -116,6 +123,7 @@ class TrainRun {
     nn::FitOptions fit{.epochs = job_.epochs(),
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
+    check_schedule(task_);
     TrainStart begin = find_start(task_);
     resumed_ = std::move(begin.resumed);
     fit.resume = std::move(begin.state);
@@ -135,8 +143,8 @@ class TrainRun {
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
-    fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
-    fit.callbacks = make_callbacks(task_, servers_.get(), [this] { return rank(); });
+    take_folder(fit);
+    fit.callbacks = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
     fit.validation = validation();
     if (task_.strategy) add_share(fit);
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
@@ -164,6 +172,18 @@ class TrainRun {
   }
   data::Dataset batches() const { return task_.train_batches(rank(), workers()); }
   data::Dataset validation() const { return task_.validation_batches(rank(), workers()); }
+
+  // Whoever becomes rank 0 later takes the folder then: see HoldsRunFolder.
+  void take_folder(const nn::FitOptions& fit) {
+    if (!speaks()) return;
+    folder_.hold();
+    const bool goes_on = fit.resume || (fit.place && fit.place->step > 0) || incarnation() > 0;
+    if (goes_on && folder_.has(resumed_)) {
+      if (!resumed_.empty()) io::make_newest(resumed_);
+      return;
+    }
+    folder_.begin(options_.overwrite ? EarlierRun::kRemove : EarlierRun::kRefuse);
+  }
 
   // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
   void log_to_own_file() const {
@@ -209,7 +229,9 @@ class TrainRun {
     join_generation(
         progress, [&] { return *fit.resume; },
         [&](nn::StateMap state) { fit.resume = std::move(state); });
-    if (options_.resume && !fit.resume) throw no_checkpoint(task_);
+    if (options_.resume && *options_.resume != kResumeAuto && !fit.resume) {
+      throw no_checkpoint(task_);
+    }
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
       fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
@@ -346,6 +368,7 @@ class TrainRun {
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
+  RunFolder folder_;
   std::string resumed_;  // the checkpoint that --resume found here
   std::map<std::string, std::string> handshake_;
 };
@@ -353,6 +376,11 @@ class TrainRun {
 }  // namespace
 
 TaskResult train(const JobFile& file, const TaskOptions& options) {
+  // Before anything is read: of several workers the one that will write says so when they have met.
+  const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
+  if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
+    refuse_earlier_run(file.job().output_dir());
+  }
   return TrainRun(file, options).run();
 }
 
