@@ -23,10 +23,13 @@
 #include "distributed/coordination/rpc_channel.h"
 #include "launcher/job_address.h"
 #include "launcher/snapshot_folder.h"
+#include "launcher/standard_output.h"
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
+#include "launcher/supervisor/task_log.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
+#include "worker/run_folder.h"
 #include "worker/run_id.h"
 
 namespace trireme {
@@ -172,6 +175,20 @@ std::string output_directory(const LaunchOptions& options) {
   return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders)
       .job()
       .output_dir();
+}
+
+// Holds the folder for the job, also while a worker is started again. Nothing: nobody writes here.
+std::unique_ptr<RunFolder> hold_folder(const LaunchOptions& options, const Job& job,
+                                       const std::string& output_dir) {
+  if (output_dir.empty() || options.node_rank != 0) return nullptr;
+  const bool begins =
+      std::ranges::none_of(options.train_arguments, [](const std::string& argument) {
+        return argument.starts_with("--resume") || argument == "--overwrite";
+      });
+  if (begins) refuse_earlier_run(output_dir);
+  auto folder = std::make_unique<RunFolder>(output_dir, job.id);
+  folder->hold();
+  return folder;
 }
 
 // The launcher of node 0 hosts the coordinator, which tells all tasks.
@@ -411,6 +428,7 @@ int launch(const LaunchOptions& given) {
        .grace = to_ms(options.grace_s),
        .say = {}});
   const std::string output = output_directory(options);
+  const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output);
   job.run = run_of(options, output, environment);
   const std::string logs = log_directory(options, output, job);
   std::unique_ptr<Coordinator> coordinator;
@@ -448,6 +466,10 @@ int launch(const LaunchOptions& given) {
   while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&
          std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(milliseconds(50));
+  }
+  // What rank 0 printed is the result of the job.
+  if (const int error_number = TaskLog::output_error(); end.exit_code == 0 && error_number != 0) {
+    throw standard_output_error(error_number);
   }
   return end.exit_code;
 }

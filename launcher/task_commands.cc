@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "worker/evaluator_task.h"
 #include "worker/job_failure.h"
 #include "worker/job_file.h"
+#include "worker/resume.h"
 #include "worker/train_task.h"
 
 namespace trireme {
@@ -110,6 +112,21 @@ void print(const TaskResult& result) {
 
 }  // namespace
 
+std::vector<std::string> join_resume_values(int argc, char** argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (words[i] != "--resume") continue;
+    const std::string value = i + 1 < words.size() ? words[i + 1] : "";
+    std::error_code error;
+    const bool is_job = std::filesystem::is_regular_file(value, error) &&
+                        !value.ends_with(".index") && value.find(".data-") == std::string::npos;
+    const bool has_value = !value.empty() && value[0] != '-' && !is_job;
+    words[i] += str_cat("=", has_value ? value : kResumeNewest);
+    if (has_value) words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+  }
+  return words;
+}
+
 void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train the model of a job file");
   command->footer(
@@ -118,6 +135,7 @@ void add_train_command(CLI::App& app) {
       "  trireme train examples/mnist_mlp.textproto --set epochs=1 --set "
       "optimizer.learning_rate=0.05\n"
       "  trireme train examples/cifar10_cnn.textproto --resume\n"
+      "  trireme train examples/cifar10_cnn.textproto --resume 1564\n"
       "  mpirun -np 2 trireme train examples/mnist_lenet.textproto\n"
       "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto\n"
       "  mpirun -np 4 trireme train examples/mnist_lenet.textproto --ps 2");
@@ -125,8 +143,16 @@ void add_train_command(CLI::App& app) {
   command->add_option("--strategy", options->strategy,
                       "auto, one_device, mirrored, multi_worker, central_storage, "
                       "parameter_server or hybrid");
-  command->add_flag("--resume", options->task.resume,
-                    "Go on from the newest checkpoint in the output folder");
+  command
+      ->add_option(
+          "--resume", options->task.resume,
+          "Go on from a checkpoint: the newest of the output folder, that of a STEP, a PATH "
+          "(folder, prefix or .index file), or `auto`: the newest of this job, else from "
+          "the beginning")
+      ->type_name("[STEP|PATH|auto]");
+  command->add_flag("--overwrite", options->task.overwrite,
+                    "Begin anew in a folder that holds an earlier training: its log.csv and "
+                    "checkpoints are removed, and nothing else");
   command
       ->add_option("--timeline", options->task.timeline,
                    "Folder for Chrome traces: one a rank, and all of them on one clock")

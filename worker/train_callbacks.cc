@@ -5,6 +5,7 @@
 
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
+#include "worker/job_record.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -28,12 +29,13 @@ std::optional<nn::EarlyStoppingOptions> early_stopping_options(const job::Job& j
       .restore_best_weights = asked.restore_best()};
 }
 
-TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
+TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
                               std::function<int()> rank) {
   const job::Job& job = task.file.job();
   const bool distributed = task.communicates() || task.uses_servers();
   TrainCallbacks result;
   auto& callbacks = result.all;
+  callbacks.push_back(std::make_shared<HoldsRunFolder>(folder, [rank] { return rank() == 0; }));
   // Several workers vote instead, so that all stop after the same step.
   if (task.options.stop != nullptr && !task.strategy) {
     callbacks.push_back(std::make_shared<nn::StopFlag>(task.options.stop));
@@ -41,6 +43,7 @@ TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
   if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
+  callbacks.push_back(std::make_shared<JobRecord>(task));
   if (auto asked = early_stopping_options(job)) {
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
@@ -55,8 +58,11 @@ TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
         return nn::BestCheckpoint{early_stopping->best().step, early_stopping->restored()};
       };
     }
+    checkpoint.before = [&folder, servers](int64_t step) {
+      folder.check();
+      if (servers != nullptr) servers->save(step);
+    };
     if (servers != nullptr) {
-      checkpoint.before = [servers](int64_t step) { servers->save(step); };
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));

@@ -11,6 +11,7 @@
 #include "core/base/logging.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
+#include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
@@ -22,6 +23,8 @@
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
+#include "worker/resume_check.h"
+#include "worker/run_folder.h"
 #include "worker/run_id.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
@@ -77,7 +80,8 @@ class TrainRun {
         job_(file.job()),
         options_(options),
         preparation_(options.stop, options.end_early),
-        task_(file, options, TaskUse::kTrain) {}
+        task_(file, options, TaskUse::kTrain),
+        folder_(job_.output_dir(), job_of_processes(task_.cluster)) {}
 
   TaskResult run() {
     try {
@@ -105,13 +109,15 @@ class TrainRun {
     nn::FitOptions fit{.epochs = job_.epochs(),
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
+    check_schedule(task_);
     check_before_training(task_);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
     ClusterOptions options = cluster_options();
     const Environment environment = process_environment();
-    if (distributed() ? task_.cluster.hosts_coordinator : may_start_again(environment)) {
-      task_.run = launch_id(job_.output_dir(), false, environment);
+    const bool goes_on = options_.resume == kResumeAuto;
+    if (distributed() ? task_.cluster.hosts_coordinator : goes_on || may_start_again(environment)) {
+      task_.run = launch_id(job_.output_dir(), goes_on, environment);
       options.run = task_.run;
     }
     meeting_ = true;  // who is refused does not belong to the job
@@ -125,8 +131,9 @@ class TrainRun {
     }
     if (distributed()) meet_coordinator(options);
     TrainStart begin = find_start(task_);
+    resumed_ = std::move(begin.resumed);
     fit.resume = std::move(begin.state);
-    if (task_.uses_servers()) meet_servers(fit, begin.resumed);
+    if (task_.uses_servers()) meet_servers(fit, resumed_);
     preparation_.finish();
     if (runtime_) join_cluster(fit);
     meeting_ = false;
@@ -134,8 +141,8 @@ class TrainRun {
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
-    fs::create_directories(job_.output_dir());  // whoever becomes rank 0 writes there
-    callbacks_ = make_callbacks(task_, servers_.get(), [this] { return rank(); });
+    take_folder(fit);
+    callbacks_ = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
     fit.callbacks = callbacks_.all;
     fit.validation = validation();
     if (!distributed() && options_.stop != nullptr) {
@@ -228,6 +235,18 @@ class TrainRun {
                        {.threads = 0});
   }
 
+  // Whoever becomes rank 0 later takes the folder then: see HoldsRunFolder.
+  void take_folder(const nn::FitOptions& fit) {
+    if (!speaks()) return;
+    folder_.hold();
+    const bool goes_on = fit.resume || (fit.place && fit.place->step > 0) || incarnation() > 0;
+    if (goes_on && folder_.has(resumed_)) {
+      if (!resumed_.empty()) io::make_newest(resumed_);
+      return;
+    }
+    folder_.begin(options_.overwrite ? EarlierRun::kRemove : EarlierRun::kRefuse);
+  }
+
   // A launcher keeps what its tasks print; under mpirun and srun all print to one place.
   void log_to_own_file() const {
     if (std::getenv("TRIREME_INCARNATION") != nullptr) return;
@@ -286,7 +305,9 @@ class TrainRun {
     join_generation(
         progress, [&] { return *fit.resume; },
         [&](nn::StateMap state) { fit.resume = std::move(state); });
-    if (options_.resume && !fit.resume) throw no_checkpoint(task_);
+    if (options_.resume && *options_.resume != kResumeAuto && !fit.resume) {
+      throw no_checkpoint(task_);
+    }
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
       if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
@@ -429,6 +450,8 @@ class TrainRun {
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
+  RunFolder folder_;
+  std::string resumed_;  // the checkpoint that the training goes on from; empty: none
   TrainCallbacks callbacks_;
   Survivor survivor_;
   bool meeting_ = false;                  // the others, for the first time
@@ -442,6 +465,11 @@ class TrainRun {
 TaskResult train(const JobFile& file, const TaskOptions& options) {
   std::optional<TrainRun> run;
   try {
+    // Before anything is read: of several workers the one that will write says so when they have met.
+    const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
+    if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
+      refuse_earlier_run(file.job().output_dir());
+    }
     run.emplace(file, options);
   } catch (const Error& error) {
     tell_failed_start(options.cluster, cluster_options_of(file.job().distributed()), error);

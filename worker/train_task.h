@@ -20,7 +20,10 @@ struct TaskOptions {
   std::string data_dir;  // see find_data()
   int threads = 0;       // compute threads; 0: this task's share of the cores
   int cpu_devices = 1;   // virtual ones
-  bool resume = false;   // go on from the newest checkpoint of the output folder
+  // The checkpoint to go on from: "newest", "auto" (the newest of this job, else from the
+  // beginning), a step of the output folder, or a path; nothing: begin anew.
+  std::optional<std::string> resume;
+  bool overwrite = false;  // begin anew where an earlier training has left its results
   bool log_device_placement = false;
   bool quiet = false;                       // no progress
   std::optional<bool> progress_bar;         // redraw in place; nothing: when it is a terminal

@@ -171,7 +171,7 @@ batch_size: 20
 )");
   const auto run = [&](int workers, const std::string& sharding) {
     return Process({kProgram, "launch", "--workers", std::to_string(workers), job, "--threads", "1",
-                    "--output-dir", out(sharding), "--set",
+                    "--output-dir", out(sharding + std::to_string(workers)), "--set",
                     "distributed.data_sharding=" + sharding})
         .wait(60s);
   };

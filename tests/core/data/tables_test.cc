@@ -184,7 +184,7 @@ TEST(SyntheticTest, HousingIsATableOf13Numbers) {
   EXPECT_GT(spread, 5);
   EXPECT_LT(spread, 14);
   EXPECT_THAT(message_of([] { write_synthetic_housing_csv("/nowhere/at/all.csv", 5, 1); }),
-              HasSubstr("cannot be written"));
+              HasSubstr("/nowhere/at/all.csv: cannot create"));
   EXPECT_THAT(message_of([] { synthetic_housing_csv(0, 1); }), HasSubstr("at least 1 row"));
   EXPECT_THAT(message_of([] { synthetic_reviews(0, 1); }), HasSubstr("a count of at least 1"));
 }
