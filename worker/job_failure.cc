@@ -10,6 +10,7 @@
 
 #include "core/base/logging.h"
 #include "core/nn/model.h"
+#include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/coordinator_client.h"
 #include "worker/cluster_runtime.h"
@@ -22,6 +23,17 @@ using std::chrono::milliseconds;
 // All tasks of a job start within seconds of each other.
 constexpr milliseconds kOthersCome{10'000};
 constexpr milliseconds kLook{10};
+
+// The address on which this task should listen may be what is wrong; the others know another.
+std::unique_ptr<Coordinator> host_coordinator_anywhere(ClusterSpec spec,
+                                                       const ClusterOptions& options) {
+  try {
+    return host_coordinator(spec, options);
+  } catch (const Error&) {
+    spec.listen = cluster::parse_host_port(spec.coordinator, "the coordinator's address").host;
+    return host_coordinator(spec, options);
+  }
+}
 
 void tell(const ClusterSpec& spec, const ClusterOptions& options, Coordinator* coordinator,
           const Error& error) {
@@ -40,7 +52,7 @@ void tell(const ClusterSpec& spec, const ClusterOptions& options, Coordinator* c
   }
   std::unique_ptr<Coordinator> own;
   if (coordinator == nullptr) {
-    own = host_coordinator(spec, options);
+    own = host_coordinator_anywhere(spec, options);
     coordinator = own.get();
   }
   coordinator->fail(told);

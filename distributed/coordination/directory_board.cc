@@ -216,7 +216,14 @@ void DirectoryBoard::watch_workers() {
   const auto now = Clock::now();
   if (last_tick_ && now - *last_tick_ > kPause) vigil_.excuse(now);
   last_tick_ = now;
-  vigil_.tick(now, {.silent = hung_after_, .stuck = hung_after_});
+  const WorkerVigil::Limits limits = {.silent = hung_after_, .stuck = hung_after_};
+  vigil_.tick(now, limits);
+  for (const auto& [name, since] : awaited_sums_) {
+    for (const int worker : sums_.missing(name)) {
+      vigil_.awaited(worker, str_cat("the sum \"", clean(name, kNameShown), "\""), since, now,
+                     limits);
+    }
+  }
   auto lines = vigil_.take_log();
   lines_.insert(lines_.end(), lines.begin(), lines.end());
 }
@@ -343,12 +350,16 @@ std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int
   if (!session.empty() && session != session_name(session_)) throw session_over();
   const int64_t of = session_;
   sums_.add(name, worker, workers, values);
+  awaited_sums_.emplace(name, Clock::now());
   changed_.notify_all();
   for (;;) {
     if (of != session_) throw session_over();
     if (failure_) throw Error(*failure_);
     if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-    if (const auto* sum = sums_.find(name)) return *sum;
+    if (const auto* sum = sums_.find(name)) {
+      awaited_sums_.erase(name);
+      return *sum;
+    }
     if (Clock::now() >= deadline || caller_gone()) {
       const auto missing = sums_.missing(name);
       throw Error(ErrorCode::kDeadlineExceeded,

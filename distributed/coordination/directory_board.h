@@ -131,6 +131,8 @@ class DirectoryBoard {
   Directory directory_ GUARDED_BY(mutex_);
   WorkerVigil vigil_ GUARDED_BY(mutex_);
   std::optional<Clock::time_point> last_tick_ GUARDED_BY(mutex_);
+  // Since when somebody waits for them.
+  std::map<std::string, Clock::time_point> awaited_sums_ GUARDED_BY(mutex_);
   Sums sums_ GUARDED_BY(mutex_);
   std::optional<Error> failure_ GUARDED_BY(mutex_);
   int told_of_failure_ GUARDED_BY(mutex_) = 0;

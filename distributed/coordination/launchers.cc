@@ -29,9 +29,12 @@ bool Launchers::replace(const HungTask& task) {
   for (const auto& [id, launcher] : launchers_) {
     if (!has(launcher, task)) continue;
     // Once more than it restarts: then it says that the task has failed, and ends the job.
-    int& told = told_[{task.type, task.index}];
-    if (told > launcher.max_restarts) return false;
-    ++told;
+    Told& told = told_[{task.type, task.index}];
+    // Its peers in a group and its servers may both find that it hangs.
+    if (task.start >= 0 && task.start == told.start) return true;
+    if (told.times > launcher.max_restarts) return false;
+    ++told.times;
+    told.start = task.start;
     launcher.replace(task);
     return true;
   }

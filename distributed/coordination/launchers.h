@@ -64,7 +64,11 @@ class Launchers {
   int64_t last_id_ GUARDED_BY(mutex_) = 0;
   std::map<int64_t, Launcher> launchers_ GUARDED_BY(mutex_);
   std::optional<StoppedTask> stopped_ GUARDED_BY(mutex_);
-  std::map<std::pair<TaskType, int>, int> told_ GUARDED_BY(mutex_);  // how often, by task
+  struct Told {
+    int times = 0;
+    int64_t start = -1;  // the last one of which it was told
+  };
+  std::map<std::pair<TaskType, int>, Told> told_ GUARDED_BY(mutex_);
 };
 
 }  // namespace trireme

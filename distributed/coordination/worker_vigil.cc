@@ -10,7 +10,8 @@ namespace trireme {
 void WorkerVigil::attend(int worker, uint64_t incarnation, std::chrono::milliseconds patience,
                          Time now) {
   if (patience.count() > 0) patience_ = std::min(patience_, patience);
-  workers_[worker] = {.incarnation = incarnation, .state = {}, .heard = now, .advanced = now};
+  workers_[worker] = {
+      .incarnation = incarnation, .state = {}, .heard = now, .progressed = now, .advanced = now};
 }
 
 void WorkerVigil::beat(int worker, uint64_t incarnation, const WorkerState& state, Time now) {
@@ -18,7 +19,8 @@ void WorkerVigil::beat(int worker, uint64_t incarnation, const WorkerState& stat
   if (found == workers_.end() || found->second.incarnation != incarnation) return;
   Worker& known = found->second;
   // One that waits gets on when the others do.
-  if (state.progress != known.state.progress || state.waiting.count() > 0) known.advanced = now;
+  if (state.progress != known.state.progress) known.progressed = known.advanced = now;
+  if (state.waiting.count() > 0) known.advanced = now;
   known.state = state;
   known.heard = now;
 }
@@ -31,13 +33,29 @@ void WorkerVigil::detach(int worker, uint64_t incarnation) {
 void WorkerVigil::excuse(Time now) {
   for (auto& [index, worker] : workers_) {
     worker.heard = std::max(worker.heard, now);
+    worker.progressed = std::max(worker.progressed, now);
     worker.advanced = std::max(worker.advanced, now);
   }
 }
 
+WorkerVigil::Limits WorkerVigil::within_patience(Limits limits) const {
+  return {.silent = std::min(limits.silent, patience_ / 3),
+          .stuck = std::min(limits.stuck, patience_ / 3 * 2)};
+}
+
+void WorkerVigil::awaited(int index, const std::string& what, Time since, Time now, Limits limits) {
+  const auto found = workers_.find(index);
+  if (found == workers_.end() || found->second.replaced) return;
+  Worker& worker = found->second;
+  const auto stands = now - std::max(since, worker.progressed);
+  if (stands <= within_patience(limits).stuck) return;
+  replace(index, worker,
+          str_cat("has done nothing for ", seconds_text(now - worker.progressed),
+                  ", and others wait for it at ", what));
+}
+
 void WorkerVigil::tick(Time now, Limits limits) {
-  limits.silent = std::min(limits.silent, patience_ / 3);
-  limits.stuck = std::min(limits.stuck, patience_ / 3 * 2);
+  limits = within_patience(limits);
   for (auto& [index, worker] : workers_) {
     if (worker.replaced) continue;
     if (now - worker.heard > limits.silent) {

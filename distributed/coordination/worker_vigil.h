@@ -43,6 +43,9 @@ class WorkerVigil {
   void detach(int worker, uint64_t incarnation);
   // What time brings. To be called some times a second.
   void tick(Time now, Limits limits);
+  // The others have been waiting for it at `what` since then: it hangs when it has stood still for
+  // as long, even where it says that it waits.
+  void awaited(int worker, const std::string& what, Time since, Time now, Limits limits);
   // What was not heard until now waits to be read.
   void excuse(Time now);
 
@@ -52,10 +55,12 @@ class WorkerVigil {
   struct Worker {
     uint64_t incarnation = 0;
     WorkerState state;
-    Time heard{}, advanced{};  // when `state.progress` changed
+    Time heard{}, progressed{};  // when `state.progress` changed
+    Time advanced{};             // the same, and as long as it waits
     bool replaced = false;
   };
 
+  Limits within_patience(Limits limits) const;
   void replace(int index, Worker& worker, const std::string& why);
 
   const std::function<bool(const HungTask&)> replace_;

@@ -217,16 +217,16 @@ TEST_P(JobChaosTest, EndsWithTheModelOfAJobThatWasLeftAlone) {
     // A job ends with 75 or, where the disk was full, with 1; then it is resumed.
     for (int starts = 0; starts < 100; ++starts) {
       const bool first = starts == 0;
-      const bool bad_environment = random_() % 2 == 0;
+      const bool bad_network = random_() % 2 == 0;
       // By this name it is known that the next start goes on with this job.
       Words environment = {"TRIREME_RUN_ID=" + fs::path(output).filename().string()};
-      if (bad_environment) {
-        environment = {std::string("LD_PRELOAD=") + FAULTY_NETWORK,
-                   "TRIREME_FAULTY_NETWORK=2000 20 20"};
+      if (bad_network) {
+        environment.push_back(std::string("LD_PRELOAD=") + FAULTY_NETWORK);
+        environment.push_back("TRIREME_FAULTY_NETWORK=2000 20 20");
       }
       Process job(command(output, first ? Words{} : Words{"--resume", "auto"}), environment);
       story += first ? "start" : "; resume";
-      if (bad_environment) story += " on a bad network";
+      if (bad_network) story += " on a bad network";
       while (struck < faults && job.runs_for(up_to(1500))) {
         ++struck;
         story += ", " + strike(job, disk);

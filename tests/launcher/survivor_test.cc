@@ -31,7 +31,6 @@ class SurvivorTest : public ::testing::Test {
   void SetUp() override { job_ = folder_.write("job.textproto", testing::kWorkersJob); }
   std::string out(const std::string& name) const { return folder_ / name; }
   std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
-  // One long epoch: only who saves on purpose has a checkpoint.
   Words job(const std::string& name, const Words& more = {}) const {
     Words words = {job_,
                    "--threads",
@@ -39,13 +38,11 @@ class SurvivorTest : public ::testing::Test {
                    "--output-dir",
                    out(name),
                    "--set",
-                   "data.take=40000",
-                   "--set",
-                   "epochs=1",
+                   "epochs=150",
                    "--set",
                    "distributed.deterministic=true",
                    "--set",
-                   "distributed.join_timeout_s=3"};
+                   "distributed.join_timeout_s=6"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -66,6 +63,17 @@ class SurvivorTest : public ::testing::Test {
     }
     return ranks;
   }
+  // The step at which it stopped, not that of the last epoch.
+  void expect_saved(const std::string& name, const std::string& said) const {
+    const std::string key = "stopped after step ";
+    const size_t at = said.find(key);
+    ASSERT_NE(at, std::string::npos) << said;
+    EXPECT_THAT(said.substr(at), HasSubstr("; saved in " + out(name) + "/checkpoints"));
+    const int step = std::stoi(said.substr(at + key.size()));
+    EXPECT_TRUE(
+        std::filesystem::exists(out(name) + "/checkpoints/ckpt-" + std::to_string(step) + ".index"))
+        << step;
+  }
   void expect_resumes_to(const std::string& expected, const std::string& name) const {
     const ProcessResult resumed =
         Process(with({kProgram, "launch", "--workers", "2"}, job(name, {"--resume"}))).wait(120s);
@@ -85,13 +93,13 @@ TEST_F(SurvivorTest, WhoeverSurvivesSavesAllAndTheJobGoesOnFromThere) {
   for (const int killed : {1, 0}) {
     const std::string name = "killed" + std::to_string(killed);
     auto ranks = torchrun(name, 3);
-    ASSERT_TRUE(ranks[0]->wait_for_error_output("/625", 60s));
+    ASSERT_TRUE(ranks[0]->wait_for_error_output("Epoch 5/", 60s));
     ranks[static_cast<size_t>(killed)]->signal(SIGKILL);
     for (size_t rank = 0; rank < 3; ++rank) {
       if (static_cast<int>(rank) == killed) continue;
       const ProcessResult result = ranks[rank]->wait(30s);
       EXPECT_EQ(result.exit_code, 75) << result.err;
-      EXPECT_THAT(result.err, HasSubstr("saved in " + out(name) + "/checkpoints"));
+      expect_saved(name, result.err);
     }
     expect_resumes_to(log("calm"), name);
   }
@@ -103,11 +111,11 @@ TEST_F(SurvivorTest, BelowTheLeastNumberOfWorkersTheSurvivorSaves) {
             0);
   Process launcher(
       with({kProgram, "launch", "--workers", "2", "--min-workers", "2"}, job("fewer")));
-  ASSERT_TRUE(launcher.wait_for_error_output("/625", 60s));
+  ASSERT_TRUE(launcher.wait_for_error_output("Epoch 5/", 60s));
   kill(tasks_of(launcher.pid()).at(0), SIGKILL);
   const ProcessResult result = launcher.wait(60s);
   EXPECT_EQ(result.exit_code, 1) << result.err;  // what the first that failed ended with
-  EXPECT_THAT(read_text(out("fewer") + "/logs/worker-1.log"), HasSubstr("saved in "));
+  expect_saved("fewer", read_text(out("fewer") + "/logs/worker-1.log"));
   expect_resumes_to(log("calm"), "fewer");
 }
 

@@ -121,9 +121,10 @@ TEST(HungTasksTest, ALauncherIsAskedAsOftenAsItRestartsAndOnceMore) {
        }});
   EXPECT_FALSE(launchers.replace({.index = 1, .why = "another node's"}));
   EXPECT_FALSE(launchers.replace({.type = TaskType::kParameterServer, .index = 2, .why = "ps"}));
-  EXPECT_TRUE(launchers.replace({.index = 3, .why = "first"}));
-  EXPECT_TRUE(launchers.replace({.index = 3, .why = "last"}));
-  EXPECT_FALSE(launchers.replace({.index = 3, .why = "never"}));
+  EXPECT_TRUE(launchers.replace({.index = 3, .start = 0, .why = "first"}));
+  EXPECT_TRUE(launchers.replace({.index = 3, .start = 0, .why = "the same, as another saw it"}));
+  EXPECT_TRUE(launchers.replace({.index = 3, .start = 1, .why = "last"}));
+  EXPECT_FALSE(launchers.replace({.index = 3, .start = 2, .why = "never"}));
   EXPECT_THAT(asked, ElementsAre("first", "last"));
 }
 
@@ -159,6 +160,22 @@ TEST(HungTasksTest, ASilentWorkerAtServersIsReplacedAlsoWhenNobodyWaits) {
   vigil.tick(now + 21s, {});
   vigil.tick(now + 22s, {});
   EXPECT_THAT(asked.tasks, ElementsAre("0.2")) << "of its third start, once";
+}
+
+// It was in a call that has long been answered when it stopped: it says that it waits.
+TEST(HungTasksTest, AWorkerThatOthersAwaitAtASumHangsThoughItSaysThatItWaits) {
+  Asked asked;
+  WorkerVigil vigil(asked.function());
+  const auto begin = std::chrono::steady_clock::time_point(1h);
+  for (int worker : {0, 1}) vigil.attend(worker, 1, 60s, begin);
+  for (const auto now : {begin + 39s, begin + 41s}) {
+    EXPECT_THAT(asked.tasks, IsEmpty());
+    vigil.beat(0, 1, {.progress = 7, .waiting = 30s}, now);
+    vigil.beat(1, 1, {.progress = 0, .waiting = 30s}, now);
+    vigil.tick(now, {});
+    vigil.awaited(1, "a sum", begin, now, {});
+  }
+  EXPECT_THAT(asked.tasks, ElementsAre("1.0"));
 }
 
 // Each is reported, forms again at once and ends: 45,000 of them took 90 s.
