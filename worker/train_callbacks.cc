@@ -4,6 +4,7 @@
 
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
+#include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -26,6 +27,8 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
   if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  callbacks.push_back(
+      std::make_shared<SavesPreprocessing>([&task] { return task.data.preprocessing; }));
   if (job.early_stopping().patience() > 0) {
     const std::string monitor =
         job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();

@@ -16,6 +16,7 @@
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
+#include "worker/preprocessing.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
 #include "worker/server_training.h"
@@ -62,7 +63,11 @@ std::map<std::string, std::string> handshake_of(const Task& task) {
   return {{"version", "1"},
           {"job", hex(hash_name(job.SerializeAsString()))},
           {"graph", hex(graph_hash(task.model->graph()))},
-          {"collectives", hex(hash_name(collectives))}};
+          {"collectives", hex(hash_name(collectives))},
+          // A group shares the preprocessing of a checkpoint with the state; servers do not.
+          {"preprocessing",
+           hex(hash_name(task.communicates() ? task.own_preprocessing
+                                             : preprocessing_text(*task.data.preprocessing)))}};
 }
 
 uint64_t fingerprint_of(const std::map<std::string, std::string>& handshake) {
@@ -119,6 +124,9 @@ class TrainRun {
     TrainStart begin = find_start(task_);
     resumed_ = std::move(begin.resumed);
     fit.resume = std::move(begin.state);
+    if (fit.resume) {
+      task_.take_preprocessing(*fit.resume, resumed_.empty() ? "the newest checkpoint" : resumed_);
+    }
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
     if (task_.communicates()) {
@@ -208,7 +216,10 @@ class TrainRun {
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
         progress, [&] { return *fit.resume; },
-        [&](nn::StateMap state) { fit.resume = std::move(state); });
+        [&](nn::StateMap state) {
+          task_.take_preprocessing(state, "the state of another worker");
+          fit.resume = std::move(state);
+        });
     if (options_.resume && !fit.resume) throw no_checkpoint(task_);
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
@@ -246,6 +257,7 @@ class TrainRun {
             return state;
           },
           [&](const nn::StateMap& state) {
+            task_.take_preprocessing(state, "the state of another worker");
             training.restore(state);
             Farewell::stop_as(state, training);
           });

@@ -14,7 +14,7 @@ RunningMeans Model::evaluate_means(const data::Dataset& dataset,
   }
   build_evaluation(types);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
-  RunningMeans means = running_means(inference_, compile_.metrics);
+  RunningMeans means = running_means(inference_, compile_.loss, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
   int64_t batches = 0;
   for (data::Element batch; iterator.next(batch); ++batches) {
