@@ -33,9 +33,9 @@ struct Options {
   std::optional<bool> gpu_memory_growth;
   bool soft_placement = false;
   std::string checkpoint;
-  std::string output;
+  std::string input, output, format = "json";
   std::string output_dir;
-  int64_t limit = 10;
+  std::optional<int64_t> limit;
   TaskOptions task;
 
   JobFile read() const {
@@ -219,36 +219,69 @@ void add_train_command(CLI::App& app) {
 }
 
 void add_evaluate_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("evaluate", "Loss and metrics of a checkpoint on the validation data");
+  CLI::App* command = app.add_subcommand(
+      "evaluate", "Loss and metrics of a checkpoint on the validation data, or on a table");
   command->footer(
-      "Example:\n  trireme evaluate examples/digits_lenet.textproto --checkpoint "
-      "runs/digits_lenet/checkpoints");
+      "Examples:\n"
+      "  trireme evaluate examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints\n"
+      "  trireme evaluate examples/csv_regression.textproto --checkpoint "
+      "runs/csv_regression/checkpoints --input houses.csv\n"
+      "Columns are scaled as the checkpoint says; loss and errors of a label that was scaled are "
+      "in "
+      "its own units.");
   auto options = add_common(*command);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
+  command
+      ->add_option("--input", options->input,
+                   "A table (CSV) with labels, all of its rows, instead of the validation data")
+      ->type_name("FILE");
   command->callback([options] {
     end_at_stop_signals();
-    print(evaluate(options->read(), options->task, options->checkpoint));
+    print(evaluate(options->read(), options->task, options->checkpoint, options->input));
   });
 }
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("predict", "Predictions for the validation data, one JSON line each");
+  CLI::App* command = app.add_subcommand(
+      "predict", "Predictions for a file or for the validation data, one line each");
   command->footer(
-      "Example:\n  trireme predict examples/digits_lenet.textproto --checkpoint "
-      "runs/digits_lenet/checkpoints --limit 5");
+      "Examples:\n"
+      "  trireme predict examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints --limit 5\n"
+      "  trireme predict examples/csv_regression.textproto --checkpoint "
+      "runs/csv_regression/checkpoints --input houses.csv --output prices.jsonl\n"
+      "A file has the format of the job's data, with labels or without: a table (csv), IDX images "
+      "(mnist, digits), CIFAR-10's binary format, lines of text (reviews), a click log (criteo).\n"
+      "Each line has \"prediction\": the scores of classes (logits), or a number in the label's "
+      "own "
+      "units; with classes also \"probabilities\", \"class\" and, where it has one, "
+      "\"class_name\".");
   auto options = add_common(*command);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
-  command->add_option("--limit", options->limit, "How many examples; 0: all")
+  command->add_option("--input", options->input, "Predict the examples of this file")
+      ->type_name("FILE");
+  command
+      ->add_option("--output", options->output,
+                   "Write to this file, which appears when all is done, not to standard output")
+      ->type_name("FILE");
+  command->add_option("--format", options->format, "json: a line of JSON an example; or csv")
+      ->check(CLI::IsMember({"json", "csv"}));
+  command
+      ->add_option("--limit", options->limit,
+                   "How many examples; 0: all (the default with --input, else 10)")
       ->check(CLI::NonNegativeNumber);
   command->callback([options] {
     end_at_stop_signals();
-    predict(options->read(), options->task, options->checkpoint, options->limit, std::cout);
+    const PredictOptions wanted{.input = options->input,
+                                .output = options->output,
+                                .limit = options->limit.value_or(options->input.empty() ? 10 : 0),
+                                .csv = options->format == "csv"};
+    predict(options->read(), options->task, options->checkpoint, wanted, std::cout);
   });
 }
 

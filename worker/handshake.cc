@@ -7,6 +7,7 @@
 #include "core/nn/model.h"
 #include "proto/job.pb.h"
 #include "worker/data_fingerprint.h"
+#include "worker/preprocessing.h"
 
 namespace trireme {
 namespace {
@@ -28,10 +29,15 @@ std::map<std::string, std::string> handshake_of(const Task& task) {
   }
   std::map<std::string, std::string> fields =
       data_fingerprint(job, task.data, task.options.data_dir);
-  fields.insert({{"version", "1"},
-                 {"job", hex(hash_name(job.SerializeAsString()))},
-                 {"graph", hex(graph_hash(task.model->graph()))},
-                 {"collectives", hex(hash_name(collectives))}});
+  fields.insert(
+      {{"version", "1"},
+       {"job", hex(hash_name(job.SerializeAsString()))},
+       {"graph", hex(graph_hash(task.model->graph()))},
+       {"collectives", hex(hash_name(collectives))},
+       // A group shares the preprocessing of a checkpoint with the state; servers do not.
+       {"preprocessing",
+        hex(hash_name(task.communicates() ? task.own_preprocessing
+                                          : preprocessing_text(*task.data.preprocessing)))}});
   return fields;
 }
 

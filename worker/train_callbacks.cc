@@ -6,6 +6,7 @@
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/job_record.h"
+#include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -44,6 +45,8 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
   if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
   callbacks.push_back(std::make_shared<JobRecord>(task));
+  callbacks.push_back(
+      std::make_shared<SavesPreprocessing>([&task] { return task.data.preprocessing; }));
   if (auto asked = early_stopping_options(job)) {
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);

@@ -133,6 +133,11 @@ class TrainRun {
     TrainStart begin = find_start(task_);
     resumed_ = std::move(begin.resumed);
     fit.resume = std::move(begin.state);
+    if (fit.resume) {
+      task_.take_preprocessing(*fit.resume, resumed_.empty() ? "the newest checkpoint" : resumed_);
+      // A group shares the preprocessing with the state; workers of servers compare what they have.
+      if (distributed()) handshake_ = handshake_of(task_);
+    }
     if (task_.uses_servers()) meet_servers(fit, resumed_);
     preparation_.finish();
     if (runtime_) join_cluster(fit);
@@ -304,7 +309,10 @@ class TrainRun {
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
         progress, [&] { return *fit.resume; },
-        [&](nn::StateMap state) { fit.resume = std::move(state); });
+        [&](nn::StateMap state) {
+          task_.take_preprocessing(state, "the state of another worker");
+          fit.resume = std::move(state);
+        });
     if (options_.resume && *options_.resume != kResumeAuto && !fit.resume) {
       throw no_checkpoint(task_);
     }
@@ -347,6 +355,7 @@ class TrainRun {
             return state;
           },
           [&](const nn::StateMap& state) {
+            task_.take_preprocessing(state, "the state of another worker");
             training.restore(state);
             Farewell::stop_as(state, training);
           });
@@ -465,7 +474,8 @@ class TrainRun {
 TaskResult train(const JobFile& file, const TaskOptions& options) {
   std::optional<TrainRun> run;
   try {
-    // Before anything is read: of several workers the one that will write says so when they have met.
+    // Before anything is read: of several workers the one that will write says so when they have
+    // met.
     const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
     if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
       refuse_earlier_run(file.job().output_dir());

@@ -49,13 +49,21 @@ struct TaskResult {
 // Trains; checkpoints and log.csv go to the job's output folder. Throws Error.
 TaskResult train(const JobFile& file, const TaskOptions& options);
 
-// Loss and metrics of the validation data with the weights of a checkpoint (folder, prefix or
-// .index file).
-TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint);
+// Loss and metrics with the weights of a checkpoint (folder, prefix or .index file), of the
+// validation data or, with `input`, of all rows of another table. The preprocessing is the
+// checkpoint's.
+TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+                    const std::string& input = "");
 
-// Writes one line of JSON for each of the first `limit` validation examples (0: all): its index,
-// the prediction and, for a classifier, the class.
+struct PredictOptions {
+  std::string input;   // a file in the format of the job's data; empty: the validation data
+  std::string output;  // appears whole at the end; empty: the stream
+  int64_t limit = 0;   // of examples; 0: all
+  bool csv = false;    // else a line of JSON an example
+};
+
+// Writes what the model says of each example: see worker/prediction_lines.h.
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
-             int64_t limit, std::ostream& out);
+             const PredictOptions& wanted, std::ostream& out);
 
 }  // namespace trireme

@@ -190,7 +190,7 @@ TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
 TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
   const JobFile file = JobFile::parse(kJob, "job", {"data.mnist.directory=no_such_folder"});
   try {
-    build_data(file.job().data(), "/nowhere");
+    build_data(file.job(), "/nowhere");
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("/nowhere/no_such_folder"));
@@ -202,7 +202,7 @@ TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
   for (const char* source : {"data.csv=", "data.reviews=vocabulary: 500"}) {
     const JobFile file =
         JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
-    const JobData data = build_data(file.job().data(), "");
+    const JobData data = build_data(file.job(), "");
     EXPECT_EQ(data.train.cardinality(), 100);
     EXPECT_EQ(data.validation.cardinality(), 10);
   }
