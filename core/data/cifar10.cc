@@ -1,9 +1,10 @@
 #include "core/data/cifar10.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "core/base/error.h"
-#include "core/data/gzip_file.h"
+#include "core/data/byte_stream.h"
+#include "core/data/growing_buffer.h"
 
 namespace trireme::data {
 namespace {
@@ -11,63 +12,81 @@ namespace {
 constexpr size_t kPlane = 32 * 32;
 constexpr size_t kPixels = 3 * kPlane;
 
-}  // namespace
+constexpr size_t kRecordsAtOnce = 256;
 
-std::vector<uint8_t> split_cifar10(std::span<uint8_t> data, std::string_view name) {
-  if (data.size() % kCifarRecordBytes != 0) {
+// Pixels, a channel beside the others, and labels of the files that were read.
+class Records {
+ public:
+  Records(const std::string& name) : pixels_(name), labels_(name) {}
+
+  void read(ByteStream& in) {
+    if (in.size()) check_whole(*in.size(), in.name());
+    std::vector<uint8_t> piece(kRecordsAtOnce * kCifarRecordBytes);
+    for (uint64_t offset = 0;;) {
+      const size_t got = in.read(piece);
+      check_whole(offset + got, in.name());
+      if (got == 0) return;
+      for (size_t at = 0; at < got; at += kCifarRecordBytes, offset += kCifarRecordBytes) {
+        add(&piece[at], offset, in.name());
+      }
+    }
+  }
+
+  LabeledImages take() {
+    const auto n = static_cast<int64_t>(labels_.size());
+    return {.images = Tensor(DType::kUInt8, {n, 32, 32, 3}, pixels_.take()),
+            .labels = Tensor(DType::kUInt8, {n}, labels_.take())};
+  }
+
+ private:
+  static void check_whole(uint64_t bytes, const std::string& name) {
+    if (bytes % kCifarRecordBytes == 0) return;
     throw data_loss(
         name,
         ": expected a multiple of 3073 bytes after unpacking (a label and 32×32×3 bytes an image), "
         "found ",
-        data.size(), ": record ", data.size() / kCifarRecordBytes, " ends after ",
-        data.size() % kCifarRecordBytes, " bytes");
+        bytes, ": record ", bytes / kCifarRecordBytes, " ends after ", bytes % kCifarRecordBytes,
+        " bytes");
   }
-  std::vector<uint8_t> labels(data.size() / kCifarRecordBytes);
-  uint8_t planes[kPixels];
-  for (size_t i = 0; i < labels.size(); ++i) {
-    const uint8_t* record = data.data() + i * kCifarRecordBytes;
-    labels[i] = record[0];
-    if (labels[i] > 9) {
-      throw data_loss(name, ": expected a label below 10 at byte ", i * kCifarRecordBytes,
-                      " (image ", i, "), found ", int{labels[i]});
+
+  void add(const uint8_t* record, uint64_t offset, const std::string& name) {
+    if (record[0] > 9) {
+      throw data_loss(name, ": expected a label below 10 at byte ", offset, " (image ",
+                      offset / kCifarRecordBytes, "), found ", int{record[0]});
     }
-    // Image i ends before record i + 1 begins, so writing it destroys only records that were read.
-    std::memcpy(planes, record + 1, kPixels);
-    uint8_t* pixel = data.data() + i * kPixels;
-    for (size_t j = 0; j < kPlane; ++j, pixel += 3) {
-      pixel[0] = planes[j];
-      pixel[1] = planes[kPlane + j];
-      pixel[2] = planes[2 * kPlane + j];
-    }
+    labels_.add(1)[0] = record[0];
+    interleave_cifar10({record + 1, kPixels}, pixels_.add(kPixels));
   }
-  return labels;
+
+  GrowingBuffer pixels_, labels_;
+};
+
+}  // namespace
+
+void interleave_cifar10(std::span<const uint8_t> planes, std::span<uint8_t> pixels) {
+  uint8_t* pixel = pixels.data();
+  for (size_t j = 0; j < kPlane; ++j, pixel += 3) {
+    pixel[0] = planes[j];
+    pixel[1] = planes[kPlane + j];
+    pixel[2] = planes[2 * kPlane + j];
+  }
 }
 
 LabeledImages read_cifar10(const std::vector<std::string>& paths) {
   if (paths.empty()) throw invalid_argument("cifar10: expected at least one file, found none");
-  std::vector<FileBytes> files;
-  std::vector<uint8_t> labels;
+  Records records(paths[0]);
   for (const std::string& path : paths) {
-    FileBytes& file = files.emplace_back(read_file(path));
-    const auto own = split_cifar10({static_cast<uint8_t*>(file.buffer->data()), file.size}, path);
-    labels.insert(labels.end(), own.begin(), own.end());
+    ByteStream in(path);
+    records.read(in);
   }
-  const auto n = static_cast<int64_t>(labels.size());
-  LabeledImages result{.labels = Tensor::from<uint8_t>({n}, labels)};
-  const Shape shape{n, 32, 32, 3};
-  if (files.size() == 1) {
-    result.images = Tensor(DType::kUInt8, shape, std::move(files[0].buffer));
-    return result;
-  }
-  result.images = Tensor(DType::kUInt8, shape);
-  auto* to = static_cast<uint8_t*>(result.images.raw());
-  for (FileBytes& file : files) {
-    const size_t bytes = file.size / kCifarRecordBytes * kPixels;
-    std::memcpy(to, file.buffer->data(), bytes);
-    to += bytes;
-    file.buffer.reset();
-  }
-  return result;
+  return records.take();
+}
+
+LabeledImages parse_cifar10(std::span<const uint8_t> data, std::string_view name) {
+  Records records{std::string(name)};
+  ByteStream in(data, name);
+  records.read(in);
+  return records.take();
 }
 
 std::vector<std::string> cifar10_files(const std::string& directory, Split split) {

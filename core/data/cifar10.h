@@ -16,12 +16,15 @@ namespace trireme::data {
 
 inline constexpr size_t kCifarRecordBytes = 1 + 3 * 32 * 32;
 
-// Splits an unpacked file in place: the first n * 3072 bytes of `data` become the pixels, [n, 32,
-// 32, 3]. Returns the n labels. The file is large, and this way there is only one copy of it.
-std::vector<uint8_t> split_cifar10(std::span<uint8_t> data, std::string_view name);
+// The three planes of an image, as a file has them, into pixels of red, green and blue. REQUIRES:
+// both have 3 × 1024 bytes.
+void interleave_cifar10(std::span<const uint8_t> planes, std::span<uint8_t> pixels);
 
-// Reads the files one after another into one data set. Packed or not.
+// Reads the files one after another into one data set. Packed or not; memory holds the pixels and
+// the labels and no more.
 LabeledImages read_cifar10(const std::vector<std::string>& paths);
+// One file in memory; `name` is for messages.
+LabeledImages parse_cifar10(std::span<const uint8_t> data, std::string_view name);
 
 // From `directory`, data_batch_1.bin to data_batch_5.bin, as many as are there but at least the
 // first, or test_batch.bin; or those names with .gz. Throws Error{kNotFound} that says which names

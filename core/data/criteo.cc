@@ -1,86 +1,16 @@
 #include "core/data/criteo.h"
 
-#include <zlib.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/data/line_reader.h"
 
 namespace trireme::data {
 namespace {
 
-constexpr size_t kPiece = size_t{1} << 20;  // bytes that are unpacked at a time
-constexpr int kMaxWord = 32;                // digits of a category
-
-// The lines of a file, packed or not.
-class LineReader {
- public:
-  explicit LineReader(const std::string& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
-    if (file_ == nullptr) throw not_found(path, ": cannot be opened: ", std::strerror(errno));
-    gzbuffer(file_, 1 << 18);
-    buffer_.resize(kPiece);
-  }
-  ~LineReader() { gzclose(file_); }
-  LineReader(const LineReader&) = delete;
-
-  // The next line without its end; it lasts until the next call. False at the end of the file.
-  bool next(std::string_view& line) {
-    while (true) {
-      const char* const from = buffer_.data() + begin_;
-      const auto* const end = static_cast<const char*>(std::memchr(from, '\n', end_ - begin_));
-      if (end != nullptr) {
-        line = trimmed({from, static_cast<size_t>(end - from)});
-        begin_ += static_cast<size_t>(end - from) + 1;
-        ++number_;
-        return true;
-      }
-      if (!fill()) break;
-    }
-    if (begin_ == end_) return false;
-    line = trimmed({buffer_.data() + begin_, end_ - begin_});
-    begin_ = end_;
-    ++number_;
-    return true;
-  }
-  int64_t number() const { return number_; }
-
- private:
-  static std::string_view trimmed(std::string_view line) {
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    return line;
-  }
-
-  // Keeps the line that has begun and reads on behind it.
-  bool fill() {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-    if (end_ == buffer_.size()) {
-      throw data_loss(path_, ":", number_ + 1, ":1: expected a line of a click log, found ",
-                      buffer_.size(), " bytes without a line's end");
-    }
-    const int read =
-        gzread(file_, buffer_.data() + end_, static_cast<unsigned>(buffer_.size() - end_));
-    int code = Z_OK;
-    const char* const reason = gzerror(file_, &code);
-    if (code != Z_OK && code != Z_STREAM_END) {
-      throw data_loss(path_, ": damaged or cut off behind line ", number_, ": ",
-                      code == Z_ERRNO ? std::strerror(errno) : reason);
-    }
-    end_ += static_cast<size_t>(read);
-    return read > 0;
-  }
-
-  const std::string& path_;
-  gzFile file_;
-  std::vector<char> buffer_;
-  size_t begin_ = 0, end_ = 0;  // of what is read and not yet given
-  int64_t number_ = 0;          // of lines given
-};
+constexpr int kMaxWord = 32;  // digits of a category
 
 // The fields of one line, one after another.
 class LineParser {
@@ -88,12 +18,15 @@ class LineParser {
   LineParser(std::string_view line, std::string_view path, int64_t number)
       : line_(line), at_(line.data()), end_(at_ + line.size()), path_(path), number_(number) {}
 
-  Click parse(uint32_t keys_per_category) {
-    Click click;
-    if (at_ == end_ || (*at_ != '0' && *at_ != '1')) fail("the label 0 or 1");
-    click.label = static_cast<uint8_t>(*at_++ - '0');
+  Click parse(uint32_t keys_per_category, bool has_label) {
+    Click click{};
+    fields_ = kClickNumbers + kClickCategories + (has_label ? 1 : 0);
+    if (has_label) {
+      if (at_ == end_ || (*at_ != '0' && *at_ != '1')) fail("the label 0 or 1");
+      click.label = static_cast<uint8_t>(*at_++ - '0');
+    }
     for (float& number : click.numbers) {
-      tab();
+      if (has_label || at_ != line_.data()) tab();
       number = parse_number();
     }
     for (int column = 0; column < kClickCategories; ++column) {
@@ -106,7 +39,7 @@ class LineParser {
 
  private:
   void tab() {
-    if (at_ == end_ || *at_ != '\t') fail("a tab and the next of 40 fields");
+    if (at_ == end_ || *at_ != '\t') fail(str_cat("a tab and the next of ", fields_, " fields"));
     ++at_;
   }
 
@@ -158,6 +91,7 @@ class LineParser {
   const char* end_;
   std::string_view path_;
   int64_t number_;
+  int fields_ = 0;
 };
 
 class ClickLogSource final : public Source {
@@ -193,8 +127,8 @@ uint32_t click_key(int column, std::string_view word, uint32_t keys_per_category
 }
 
 Click parse_click(std::string_view line, uint32_t keys_per_category, std::string_view path,
-                  int64_t number) {
-  return LineParser(line, path, number).parse(keys_per_category);
+                  int64_t number, bool has_label) {
+  return LineParser(line, path, number).parse(keys_per_category, has_label);
 }
 
 void write_click(const Click& click, uint32_t keys_per_category, std::span<const RowView> out) {
@@ -226,6 +160,7 @@ void ClickLog::add(const Click& click) {
 void ClickLog::read(const std::string& path, int64_t limit) {
   LineReader lines(path);
   for (std::string_view line; (limit < 0 || size_ < limit) && lines.next(line);) {
+    if (line.empty()) continue;
     add(parse_click(line, keys_per_category_, path, lines.number()));
   }
 }

@@ -192,17 +192,4 @@ FileBytes unpack(std::span<const uint8_t> data, std::string_view name, uint64_t 
   return out.take();
 }
 
-std::optional<std::string> locate_file(const std::string& path) {
-  std::error_code ignored;
-  for (const std::string& name : {path, path + ".gz"}) {
-    if (std::filesystem::exists(name, ignored)) return name;
-  }
-  return std::nullopt;
-}
-
-std::string find_file(const std::string& path) {
-  if (auto found = locate_file(path)) return *std::move(found);
-  throw not_found("neither ", path, " nor ", path, ".gz is there");
-}
-
 }  // namespace trireme::data

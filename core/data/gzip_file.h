@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,10 +34,5 @@ FileBytes read_file(const std::string& path, uint64_t max_bytes = kMaxFileBytes)
 // The same for bytes that are in memory; `name` is for messages.
 FileBytes unpack(std::span<const uint8_t> data, std::string_view name,
                  uint64_t max_bytes = kMaxFileBytes);
-
-// `path` or `path` + ".gz", whichever is there.
-std::optional<std::string> locate_file(const std::string& path);
-// The same; throws Error{kNotFound} that names both when neither is there.
-std::string find_file(const std::string& path);
 
 }  // namespace trireme::data

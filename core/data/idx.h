@@ -15,16 +15,13 @@
 
 namespace trireme::data {
 
-struct IdxHeader {
-  Shape shape;        // [n, …] as the header says; its elements are all there
-  size_t offset = 0;  // of the first element
-};
+// A file of `rank` dimensions: 3 for images → u8 [n, h, w], 1 for labels → u8 [n]. It must end
+// where its header says. Packed or not; memory holds the elements and no more.
+Tensor read_idx(const std::string& path, int rank);
+// The same for a file in memory; `name` is for messages.
+Tensor parse_idx(std::span<const uint8_t> data, int rank, std::string_view name);
 
-// Checks the whole of an unpacked file of `rank` dimensions: type, rank, and that it ends where it
-// should.
-IdxHeader parse_idx(std::span<const uint8_t> data, int rank, std::string_view name);
-
-// Image file (3 dimensions) → u8 [n, h, w, 1]; label file (1 dimension) → u8 [n]. Packed or not.
+// Image file → u8 [n, h, w, 1]; label file → u8 [n], each below `classes`.
 Tensor read_idx_images(const std::string& path);
 Tensor read_idx_labels(const std::string& path, int64_t classes = 10);
 

@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "core/base/error.h"
-#include "core/data/gzip_file.h"
+#include "core/data/line_reader.h"
 
 namespace trireme::data {
 namespace {
@@ -50,6 +50,28 @@ bool in_word(unsigned char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c > 127;
 }
 
+LabeledText read(LineReader lines, int64_t classes) {
+  LabeledText result;
+  for (std::string_view line; lines.next(line);) {
+    if (line.empty()) continue;
+    const size_t tab = line.find('\t');
+    if (tab == std::string_view::npos) {
+      throw lines.error(1, "expected \"label<TAB>text\", found no tab");
+    }
+    int32_t label = -1;
+    const auto [stop, status] = std::from_chars(line.data(), line.data() + tab, label);
+    if (status != std::errc() || stop != line.data() + tab || label < 0 || label >= classes) {
+      throw lines.error(1, "expected a label from 0 to ", classes - 1, " before the tab, found \"",
+                        line.substr(0, std::min<size_t>(tab, 40)), '"');
+    }
+    result.add(label, line.substr(tab + 1));
+  }
+  if (result.size() == 0) {
+    throw data_loss(lines.name(), ": expected lines of \"label<TAB>text\", found none");
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string_view LabeledText::example(int64_t index) const {
@@ -65,34 +87,11 @@ void LabeledText::add(int32_t label, std::string_view example) {
 }
 
 LabeledText parse_labeled_text(std::string_view data, int64_t classes, std::string_view name) {
-  LabeledText result;
-  size_t line_number = 0;
-  while (!data.empty()) {
-    ++line_number;
-    const size_t end = std::min(data.find('\n'), data.size());
-    std::string_view line = data.substr(0, end);
-    data.remove_prefix(std::min(end + 1, data.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) continue;
-    const size_t tab = line.find('\t');
-    if (tab == std::string_view::npos) {
-      throw data_loss(name, ':', line_number, ": expected \"label<TAB>text\", found no tab");
-    }
-    int32_t label = -1;
-    const auto [stop, status] = std::from_chars(line.data(), line.data() + tab, label);
-    if (status != std::errc() || stop != line.data() + tab || label < 0 || label >= classes) {
-      throw data_loss(name, ':', line_number, ": expected a label from 0 to ", classes - 1,
-                      " before the tab, found \"", line.substr(0, std::min<size_t>(tab, 40)), '"');
-    }
-    result.add(label, line.substr(tab + 1));
-  }
-  if (result.size() == 0)
-    throw data_loss(name, ": expected lines of \"label<TAB>text\", found none");
-  return result;
+  return read(LineReader(data, name), classes);
 }
 
 LabeledText read_labeled_text(const std::string& path, int64_t classes) {
-  return parse_labeled_text(read_file(path).text(), classes, path);
+  return read(LineReader(path), classes);
 }
 
 void multi_hot(std::string_view text, std::span<float> out) {

@@ -4,7 +4,8 @@
 // vector is its FNV-1a hash modulo the size of the vocabulary, so no word list has to be made or
 // kept. The text stays as it is in memory, and a vector is made when its example is read.
 //
-// A damaged line is Error{kDataLoss} "file:line: …".
+// The text is read by the rules of core/data/line_reader.h. A damaged line is Error{kDataLoss}
+// "file:line:column: …".
 #pragma once
 
 #include <cstdint>

@@ -97,10 +97,10 @@ Metric metric_from_name(std::string_view name, std::string_view loss) {
   return find_by_name(known, name, "metric")(loss);
 }
 
-RunningMeans::RunningMeans(const std::vector<Metric::Kind>& kinds) : kinds_(kinds) {
+RunningMeans::RunningMeans(std::vector<Quantity> quantities) : quantities_(std::move(quantities)) {
   size_t means = 0;
-  for (const Metric::Kind kind : kinds_) {
-    if (kind == Metric::Kind::kMean) {
+  for (const Quantity& quantity : quantities_) {
+    if (quantity.kind == Metric::Kind::kMean) {
       places_.push_back(means++);
     } else {
       places_.push_back(scores_.size());
@@ -132,14 +132,16 @@ void RunningMeans::add(std::span<const double> means, int64_t examples,
 }
 
 std::optional<double> RunningMeans::value(size_t i) const {
+  const Quantity& quantity = quantities_[i];
   const size_t place = places_[i];
-  if (kinds_[i] == Metric::Kind::kAreaUnderCurve) return scores_[place].area_under_curve();
+  if (quantity.kind == Metric::Kind::kAreaUnderCurve) return scores_[place].area_under_curve();
   if (sums_.back() == 0) return std::nullopt;
-  return sums_[place] / sums_.back();
+  const double mean = sums_[place] / sums_.back();
+  return quantity.finish ? quantity.finish(mean) : mean;
 }
 
 std::optional<double> RunningMeans::recent_value(size_t i) const {
-  if (kinds_[i] == Metric::Kind::kMean) return value(i);
+  if (quantities_[i].kind == Metric::Kind::kMean) return value(i);
   return scores_[places_[i]].recent_area_under_curve();
 }
 

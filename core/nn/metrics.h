@@ -26,6 +26,8 @@ struct Metric {
   std::function<Value(Value predictions, Value labels)> function;
   LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
   Kind kind = Kind::kMean;
+  // Of kMean: what is shown from the mean, as in Loss; null: that mean.
+  std::function<double(double mean)> finish = {};
 };
 
 Metric sparse_categorical_accuracy(std::string name = "accuracy");  // argmax == label
@@ -47,14 +49,18 @@ Metric metric_from_name(std::string_view name, std::string_view loss);
 // Means are kept in double, so that the order of batches is what matters, not their number.
 class RunningMeans {
  public:
-  explicit RunningMeans(size_t means) : RunningMeans(std::vector(means, Metric::Kind::kMean)) {}
-  explicit RunningMeans(const std::vector<Metric::Kind>& kinds);
+  struct Quantity {
+    Metric::Kind kind = Metric::Kind::kMean;
+    std::function<double(double mean)> finish = {};
+  };
+  explicit RunningMeans(size_t means) : RunningMeans(std::vector<Quantity>(means)) {}
+  explicit RunningMeans(std::vector<Quantity> quantities);
   void reset();
   // A batch's means, in order, and what StepFunction::rows() has of the other metrics.
   // `examples`: the weight of the means. REQUIRES: one for each.
   void add(std::span<const double> means, int64_t examples, std::span<const Tensor> rows = {});
 
-  size_t size() const { return kinds_.size(); }
+  size_t size() const { return quantities_.size(); }
   std::optional<double> value(size_t i) const;
   // The same, or older by at most an eighth of the examples, where it takes long to work out.
   std::optional<double> recent_value(size_t i) const;
@@ -70,7 +76,7 @@ class RunningMeans {
                      std::span<double> also = {});
 
  private:
-  std::vector<Metric::Kind> kinds_;
+  std::vector<Quantity> quantities_;
   std::vector<size_t> places_;  // of each, among the means or the scores
   std::vector<double> sums_;    // of the means, weighted; then the weights
   std::vector<RankedScores> scores_;

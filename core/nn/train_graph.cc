@@ -29,10 +29,10 @@ void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& met
   }
 }
 
-RunningMeans running_means(const std::vector<Metric>& metrics) {
-  std::vector<Metric::Kind> kinds = {Metric::Kind::kMean};
-  for (const Metric& metric : metrics) kinds.push_back(metric.kind);
-  return RunningMeans(kinds);
+RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics) {
+  std::vector<RunningMeans::Quantity> quantities = {{Metric::Kind::kMean, loss.finish}};
+  for (const Metric& metric : metrics) quantities.push_back({metric.kind, metric.finish});
+  return RunningMeans(std::move(quantities));
 }
 
 void add_gradients(TrainGraph& graph) {

@@ -84,7 +84,7 @@ using TrainGraphRewrite = std::function<void(TrainGraph&)>;
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
 
 // Of the loss and the metrics.
-RunningMeans running_means(const std::vector<Metric>& metrics);
+RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics);
 
 // Adds an update for each trainable variable that the loss depends on. Throws
 // Error{kInvalidArgument} when there is none.

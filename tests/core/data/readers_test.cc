@@ -1,14 +1,12 @@
-// Readers of files: gzip, IDX, CIFAR-10. Every way in which a file can be damaged has its sentence.
-#include <unistd.h>
-#include <zlib.h>
+// Readers of image files: IDX, CIFAR-10. Every way in which a file can be damaged has its sentence.
+#include <sys/resource.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
+#include "core/data/byte_stream.h"
 #include "core/data/cifar10.h"
-#include "core/data/gzip_file.h"
 #include "core/data/idx.h"
+#include "tests/core/data/files.h"
 #include "tests/core/data/helpers.h"
 
 namespace trireme::data {
@@ -16,104 +14,6 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-using Bytes = std::vector<uint8_t>;
-
-Bytes bytes_of(std::string_view text) { return {text.begin(), text.end()}; }
-
-Bytes gzip(const Bytes& data) {
-  z_stream z{};
-  EXPECT_EQ(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  Bytes out(deflateBound(&z, data.size()) + 32);
-  z.next_in = const_cast<Bytef*>(data.data());
-  z.avail_in = static_cast<uInt>(data.size());
-  z.next_out = out.data();
-  z.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
-
-Bytes operator+(Bytes a, const Bytes& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-class FileTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "trireme-data-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::string path(const std::string& name) const { return directory_ + "/" + name; }
-  std::string write(const std::string& name, const Bytes& data) const {
-    std::ofstream(path(name), std::ios::binary)
-        .write(reinterpret_cast<const char*>(data.data()),
-               static_cast<std::streamsize>(data.size()));
-    return path(name);
-  }
-  std::string directory_;
-};
-
-using GzipTest = FileTest;
-
-TEST_F(GzipTest, ReadsPlainAndPackedWhateverTheName) {
-  const Bytes text = bytes_of("hello, rowers");
-  EXPECT_EQ(read_file(write("plain.gz", text)).text(), "hello, rowers");
-  EXPECT_EQ(read_file(write("packed", gzip(text))).text(), "hello, rowers");
-  EXPECT_EQ(read_file(write("empty", {})).size, 0u);
-  EXPECT_EQ(read_file(write("empty.gz", gzip({}))).size, 0u);
-  EXPECT_EQ(unpack(gzip(text), "memory").text(), "hello, rowers");
-  EXPECT_EQ(unpack(text, "memory").text(), "hello, rowers");
-}
-
-TEST_F(GzipTest, ReadsSeveralMembers) {
-  Bytes large(3 << 20);
-  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<uint8_t>(i * i >> 7);
-  const std::string file = write("members.gz", gzip(large) + gzip({}) + gzip(bytes_of("end")));
-  const FileBytes read = read_file(file);
-  ASSERT_EQ(read.size, large.size() + 3);
-  EXPECT_TRUE(std::equal(large.begin(), large.end(), read.bytes().begin()));
-  EXPECT_THAT(std::string(read.text()), EndsWith("end"));
-}
-
-TEST_F(GzipTest, StopsAtTheLimit) {
-  const Bytes zeros(1 << 20);
-  EXPECT_EQ(read_file(write("fits.gz", gzip(zeros)), 1 << 20).size, zeros.size());
-  EXPECT_THAT(message_of([&] { read_file(write("bomb.gz", gzip(zeros)), 1000); }),
-              EndsWith("bomb.gz: expected at most 1000 bytes after unpacking, found more"));
-  EXPECT_THAT(message_of([&] { read_file(write("plain", zeros), 1000); }),
-              HasSubstr("at most 1000 bytes"));
-  EXPECT_THAT(message_of([&] { unpack(zeros, "memory", 1000); }), HasSubstr("at most 1000 bytes"));
-}
-
-TEST_F(GzipTest, NamesTheDamage) {
-  const Bytes packed = gzip(bytes_of("some words to be packed, some words to be damaged"));
-  for (size_t size = 2; size < packed.size(); ++size) {
-    const Bytes cut(packed.begin(), packed.begin() + static_cast<ptrdiff_t>(size));
-    EXPECT_EQ(message_of([&] { unpack(cut, "f.gz"); }),
-              str_cat("f.gz: the gzip data is cut off: the file ends at byte ", size,
-                      " inside a member; copy it anew"));
-  }
-  Bytes damaged = packed;
-  damaged[packed.size() - 6] ^= 1;  // the check sum
-  EXPECT_THAT(message_of([&] { unpack(damaged, "f.gz"); }),
-              testing::MatchesRegex(
-                  "f.gz: the gzip data is damaged at byte [0-9]+ .incorrect data check."));
-  EXPECT_EQ(message_of([&] { unpack(packed + bytes_of("xyz"), "f.gz"); }),
-            str_cat("f.gz: expected the end or another gzip member at byte ", packed.size(),
-                    ", found other bytes"));
-}
-
-TEST_F(GzipTest, NamesTheMissingFile) {
-  EXPECT_EQ(message_of([&] { read_file(path("none")); }),
-            path("none") + ": cannot be opened: No such file or directory");
-  EXPECT_THAT(message_of([&] { read_file(directory_); }),
-              HasSubstr("expected a file, found a directory"));
-}
 
 Bytes idx(uint8_t type, const std::vector<uint32_t>& sizes, const Bytes& data) {
   Bytes out{0, 0, type, static_cast<uint8_t>(sizes.size())};
@@ -132,7 +32,7 @@ TEST_F(IdxTest, ReadsImagesAndLabels) {
   const LabeledImages data = mnist(directory_, Split::kTrain);
   EXPECT_EQ(data.images.shape(), (Shape{2, 2, 3, 1}));
   EXPECT_EQ(data.images.flat<uint8_t>()[11], 12);
-  EXPECT_THAT(data.labels.flat<uint8_t>(), testing::ElementsAre(7, 0));
+  EXPECT_THAT(data.labels.flat<uint8_t>(), ::testing::ElementsAre(7, 0));
   Iterator iterator = data.dataset().iterator();
   Element element;
   ASSERT_TRUE(iterator.next(element));
@@ -160,6 +60,30 @@ TEST_F(IdxTest, NamesTheDamage) {
               HasSubstr("the sizes in its header cannot be"));
   EXPECT_THAT(parse(idx(8, {5, 0, 3}, {}), 3), HasSubstr("cannot be: 5 images of 0×3"));
   EXPECT_THAT(parse(idx(8, {huge, 1000, 1000}, {}), 3), HasSubstr("the file ends at 16"));
+}
+
+// Neither what a header promises nor what a packed file goes on with is believed.
+TEST_F(IdxTest, TakesNoMemoryForWhatIsNotThere) {
+  const auto peak_kib = [] {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const Bytes zeros = gzip(Bytes(64 << 20), 9);
+  const std::string goes_on =
+      write("goes_on", gzip(idx(8, {2, 2, 2}, Bytes(8))) + zeros + zeros + zeros);
+  const std::string promises = write("promises", gzip(idx(8, {1 << 20, 28, 28}, Bytes(9))));
+  const auto before = peak_kib();
+  EXPECT_THAT(message_of([&] { read_idx_images(goes_on); }),
+              EndsWith("expected 24 bytes after unpacking (2 images of 2×2), found more"));
+  EXPECT_THAT(message_of([&] { read_idx_images(promises); }),
+              EndsWith("(1048576 images of 28×28), the file ends at 25"));
+  EXPECT_LT(peak_kib() - before, 16 << 10);
+  EXPECT_THAT(message_of([&] {
+                read_idx_images(write("huge", gzip(idx(8, {0xffffffff, 1000, 1000}, {}))));
+              }),
+              ::testing::AnyOf(HasSubstr("MiB in memory or more, this process may use"),
+                               HasSubstr("the file ends at 16")));
 }
 
 TEST_F(IdxTest, NamesWhatDoesNotFit) {
@@ -198,7 +122,7 @@ TEST_F(CifarTest, ReadsFilesChannelsLast) {
   write("data_batch_3.bin.gz", gzip(cifar(2, 5)));
   const LabeledImages data = cifar10(directory_, Split::kTrain);
   EXPECT_EQ(data.images.shape(), (Shape{5, 32, 32, 3}));
-  EXPECT_THAT(data.labels.flat<uint8_t>(), testing::ElementsAre(0, 1, 2, 5, 6));
+  EXPECT_THAT(data.labels.flat<uint8_t>(), ::testing::ElementsAre(0, 1, 2, 5, 6));
   const auto values = data.images.flat<uint8_t>();
   for (size_t i = 0; i < 5; ++i) {
     for (size_t at = 0; at < 1024; ++at) {
@@ -214,21 +138,21 @@ TEST_F(CifarTest, ReadsFilesChannelsLast) {
 TEST_F(CifarTest, NamesTheDamage) {
   EXPECT_THAT(
       message_of([&] { cifar10(directory_, Split::kTest); }),
-      testing::AllOf(HasSubstr("test_batch.bin nor"), EndsWith("test_batch.bin.gz is there")));
+      ::testing::AllOf(HasSubstr("test_batch.bin nor"), EndsWith("test_batch.bin.gz is there")));
   EXPECT_THAT(message_of([&] { read_cifar10({}); }), HasSubstr("at least one file"));
   Bytes data = cifar(2);
   data.resize(4000);
-  EXPECT_EQ(message_of([&] { split_cifar10(data, "f"); }),
+  EXPECT_EQ(message_of([&] { parse_cifar10(data, "f"); }),
             "f: expected a multiple of 3073 bytes after unpacking (a label and 32×32×3 bytes an "
             "image), found 4000: "
             "record 1 ends after 927 bytes");
   data = cifar(2, 9);
-  EXPECT_EQ(message_of([&] { split_cifar10(data, "f"); }),
+  EXPECT_EQ(message_of([&] { parse_cifar10(data, "f"); }),
             "f: expected a label below 10 at byte 3073 (image 1), found 10");
 }
 
 // The real files, where they are.
-class RealDataTest : public testing::Test {
+class RealDataTest : public ::testing::Test {
  protected:
   void need(const std::string& file) {
     const char* set = std::getenv("TRIREME_DATA_DIR");
@@ -248,8 +172,8 @@ TEST_F(RealDataTest, Mnist) {
                       test = mnist(root_ + "/mnist", Split::kTest);
   EXPECT_EQ(train.images.shape(), (Shape{60000, 28, 28, 1}));
   EXPECT_EQ(test.images.shape(), (Shape{10000, 28, 28, 1}));
-  EXPECT_THAT(train.labels.rows(0, 5).flat<uint8_t>(), testing::ElementsAre(5, 0, 4, 1, 9));
-  EXPECT_THAT(test.labels.rows(0, 5).flat<uint8_t>(), testing::ElementsAre(7, 2, 1, 0, 4));
+  EXPECT_THAT(train.labels.rows(0, 5).flat<uint8_t>(), ::testing::ElementsAre(5, 0, 4, 1, 9));
+  EXPECT_THAT(test.labels.rows(0, 5).flat<uint8_t>(), ::testing::ElementsAre(7, 2, 1, 0, 4));
   double sum = 0;
   for (const uint8_t p : train.images.flat<uint8_t>()) sum += p;
   EXPECT_NEAR(sum / 255 / static_cast<double>(train.images.elements()), 0.1307,

@@ -89,12 +89,13 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
       const int64_t rows = std::min(kBatch, run.examples - batch % batches * kBatch);
       strategy->fill_share(rows, rank, run.workers, share);
     };
-    fit.reduce_sums = [&](RunningMeans& means) {
-      if (run.workers == 1) return;
+    fit.evaluation.reduce = [&](RunningMeans& means, bool interrupted) {
+      if (run.workers == 1) return interrupted;
       means.merge_workers(rank, run.workers, [&](std::span<double> sums) {
         slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
                                 ReduceOp::kSum);
       });
+      return interrupted;
     };
   }
   fit.validation = digits.skip(1000).take(101).shard(run.workers, rank).batch(16);
