@@ -41,7 +41,7 @@ JobAddressFile::JobAddressFile(const std::string& folder, const JobAddress& addr
   const std::string why = written ? "" : std::strerror(errno);
   if (file >= 0) ::close(file);
   if (!written) {
-    throw Error(ErrorCode::kUnavailable, str_cat(path_, " cannot be written: ", why));
+    throw Error(ErrorCode::kFailed, str_cat(path_, " cannot be written: ", why));
   }
 }
 

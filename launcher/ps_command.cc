@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <memory>
 
 #include "core/base/error.h"
@@ -6,6 +7,7 @@
 #include "launcher/printable_path.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
+#include "launcher/supervisor/ending_signals.h"
 
 namespace trireme {
 
@@ -75,6 +77,7 @@ void add_ps_command(CLI::App& app) {
           "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
     }
     serve(spec, *options, stop);
+    if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
   });
 }
 
