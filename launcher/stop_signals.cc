@@ -2,15 +2,20 @@
 
 #include <csignal>
 
+#include "core/base/uninterrupted.h"
+
 namespace trireme {
 namespace {
 
 std::atomic<bool> g_stop{false};
 std::atomic<int> g_signal{0};
+std::atomic<bool> g_insisted{false};
 
 void on_signal(int signal) {
   g_signal = signal;
   if (g_stop.exchange(true)) {
+    // The third ends even a save that hangs.
+    if (Uninterrupted::active() && !g_insisted.exchange(true)) return;
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM as a wish to end: the first asks, the second ends the program at once.
+// SIGINT and SIGTERM as a wish to end: the first asks, the second ends the program at once; while a
+// checkpoint is written (Uninterrupted) only the third does.
 #pragma once
 
 #include <atomic>

@@ -64,6 +64,7 @@ class ServerTraining {
   void compare_jobs();
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
   nn::TrainPlace place_behind(int64_t step) const;
+  void warn_of_missing_losses(const nn::TrainProgress& saved) const;
   void restore();
   void assign_variables();
   void refresh();

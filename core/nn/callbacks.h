@@ -115,8 +115,8 @@ struct EarlyStoppingOptions {
   int64_t patience = 0;  // stops at the n-th epoch in a row without improvement
   double min_delta = 0;
   bool higher_is_better = false;
-  // At the end of the training, whether it was stopped or all epochs were done. A training that a
-  // signal ends keeps its own weights: it will be resumed.
+  // At the end of the training, when this stopped it or all epochs were done. A training that ends
+  // for another reason, such as a signal, keeps its own weights: it will be resumed.
   bool restore_best_weights = false;
 };
 // Throws Error{kInvalidArgument} listing `names`, those of a training's logs, when `monitor` is
@@ -147,6 +147,7 @@ class EarlyStopping : public Callback {
   void restore(const StateMap& state) override;
 
  private:
+  std::string reason() const;
   void stop(Training& training);
   EarlyStoppingOptions options_;
   double best_ = std::numeric_limits<double>::quiet_NaN();

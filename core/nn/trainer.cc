@@ -136,6 +136,9 @@ History Trainer::run() {
         throw;
       }
       recover(error);
+    } catch (const std::exception&) {  // no memory, say
+      fail();
+      throw;
     }
   }
   refresh();
