@@ -55,6 +55,7 @@ TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
         return nn::BestCheckpoint{early_stopping->best().step, early_stopping->restored()};
       };
     }
+    checkpoint.saves_on_failure = servers == nullptr;
     if (servers != nullptr) {
       checkpoint.before = [servers](int64_t step) { servers->save(step); };
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };

@@ -100,8 +100,7 @@ void CheckpointCallback::on_epoch_end(Training& training, Logs) {
 }
 
 void CheckpointCallback::on_failure(Training& training) {
-  // What lies beside may be what failed: its owners are not asked for it again.
-  if (training.step() > 0 && !options_.before) save_now(training);
+  if (training.step() > 0 && options_.saves_on_failure) save_now(training);
 }
 
 void CheckpointCallback::on_train_end(Training& training) {

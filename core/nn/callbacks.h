@@ -82,6 +82,9 @@ struct CheckpointCallbackOptions {
   // older ones are gone.
   std::function<void(int64_t step)> before = {};
   std::function<void(std::span<const io::CheckpointInfo> kept)> after = {};
+  // Whether an error within a step saves the steps before it; not when what lies beside may be what
+  // failed.
+  bool saves_on_failure = true;
   // What EarlyStopping knows; null: nobody monitors the training. The checkpoint of the best epoch
   // is kept beyond keep_last.
   std::function<BestCheckpoint()> best = {};
