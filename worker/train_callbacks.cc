@@ -5,6 +5,8 @@
 
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
+#include "worker/job_record.h"
+#include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -28,19 +30,23 @@ std::optional<nn::EarlyStoppingOptions> early_stopping_options(const job::Job& j
       .restore_best_weights = asked.restore_best()};
 }
 
-TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
+TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
                               std::function<int()> rank) {
   const job::Job& job = task.file.job();
   const bool distributed = task.communicates() || task.uses_servers();
   TrainCallbacks result;
   auto& callbacks = result.all;
+  callbacks.push_back(std::make_shared<HoldsRunFolder>(folder, [rank] { return rank() == 0; }));
   // Several workers vote instead, so that all stop after the same step.
   if (task.options.stop != nullptr && !task.strategy) {
     callbacks.push_back(std::make_shared<nn::StopFlag>(task.options.stop));
   }
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
-  if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
+  callbacks.push_back(std::make_shared<JobRecord>(task));
+  callbacks.push_back(
+      std::make_shared<SavesPreprocessing>([&task] { return task.data.preprocessing; }));
   if (auto asked = early_stopping_options(job)) {
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
@@ -56,8 +62,11 @@ TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers,
       };
     }
     checkpoint.saves_on_failure = servers == nullptr;
+    checkpoint.before = [&folder, servers](int64_t step) {
+      folder.check();
+      if (servers != nullptr) servers->save(step);
+    };
     if (servers != nullptr) {
-      checkpoint.before = [servers](int64_t step) { servers->save(step); };
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/nn/callbacks.h"
+#include "worker/run_folder.h"
 #include "worker/server_training.h"
 #include "worker/task.h"
 
@@ -26,7 +27,8 @@ struct TrainCallbacks {
   std::shared_ptr<nn::CheckpointCallback> checkpoint;
 };
 // `servers`: null where the job has none. `rank`: of this process among the workers; it changes
-// when a worker is lost. `task` and `servers` must outlive the callbacks.
-TrainCallbacks make_callbacks(const Task& task, ServerTraining* servers, std::function<int()> rank);
+// when a worker is lost. `task`, `folder` and `servers` must outlive the callbacks.
+TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
+                              std::function<int()> rank);
 
 }  // namespace trireme

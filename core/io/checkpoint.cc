@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/thread_annotations.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint_state.h"
 #include "core/io/trial_write.h"
@@ -59,6 +60,14 @@ std::vector<std::string> names_with_index(const std::string& directory) {
   return names;
 }
 
+// Directories are listed again and again.
+void warn_once(const std::string& text) {
+  static Mutex mutex;
+  static std::set<std::string> said;
+  const MutexLock lock(mutex);
+  if (said.insert(text).second) log_warning(text);
+}
+
 bool is_complete(const std::string& prefix) {
   try {
     BundleReader reader(prefix);
@@ -66,7 +75,7 @@ bool is_complete(const std::string& prefix) {
   } catch (const Error& error) {
     // Another process may have removed an old checkpoint after it was listed.
     if (error.code() != ErrorCode::kNotFound || fs::exists(index_path(prefix))) {
-      log_warning(str_cat("ignoring a checkpoint: ", error.what()));
+      warn_once(str_cat("ignoring a checkpoint: ", error.what()));
     }
     return false;
   }
@@ -187,6 +196,18 @@ std::string resolve_checkpoint(const std::string& path) {
   }
   throw not_found(path, ": no checkpoint there: expected a directory of checkpoints, or a file ",
                   index_path(std::string(prefix)));
+}
+
+void make_newest(const std::string& prefix) {
+  const std::string directory = directory_of(prefix);
+  CheckpointState state{.latest = fs::path(prefix).filename().string(), .all = {}};
+  for (const CheckpointInfo& info : list_checkpoints(directory)) {
+    state.all.push_back(fs::path(info.prefix).filename().string());
+  }
+  if (state.all.empty() || state.all.back() == state.latest) return;
+  std::erase(state.all, state.latest);
+  state.all.push_back(state.latest);
+  write_file_atomically(join(directory, kStateName), format_checkpoint_state(state));
 }
 
 std::map<std::string, Tensor> load_checkpoint(const std::string& path) {

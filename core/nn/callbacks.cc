@@ -1,11 +1,19 @@
 #include "core/nn/callbacks.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <fstream>
+#include <utility>
 
 #include "core/base/error.h"
+#include "core/base/log_file.h"
 #include "core/base/logging.h"
 #include "core/base/uninterrupted.h"
+#include "core/io/atomic_file.h"
+#include "core/io/input_file.h"
 #include "core/nn/model.h"
 
 namespace trireme::nn {
@@ -275,7 +283,7 @@ void CsvLog::restore(const StateMap& state) {
   if (found == state.end()) return;
   const auto lines = found->second.flat<std::string>();
   lines_.assign(lines.begin(), lines.end());
-  out_.close();  // what is in the file may be another's
+  close();  // what is in the file may be another's
 }
 
 void CsvLog::drop_from(int64_t epoch) {
@@ -284,25 +292,36 @@ void CsvLog::drop_from(int64_t epoch) {
   const auto end = std::remove_if(lines_.begin() + 1, lines_.end(), is_late);
   if (end == lines_.end()) return;
   lines_.erase(end, lines_.end());
-  out_.close();
+  close();
 }
 
 void CsvLog::write() {
   if (writes_ && !writes_()) {
-    out_.close();  // whoever writes now may do so until it is this process's turn again
+    close();  // whoever writes now may do so until it is this process's turn again
     return;
   }
-  if (!out_.is_open()) {
-    // Opening truncates, so kept lines are written again.
-    out_.clear();
-    out_.open(path_, std::ios::trunc);
-    if (!out_) throw failed(path_, ": cannot be written; is its directory there?");
-    written_ = 0;
+  if (fd_ >= 0 && written_ == lines_.size()) return;
+  std::string text;
+  for (size_t i = fd_ < 0 ? 0 : written_; i < lines_.size(); ++i) text += lines_[i] + '\n';
+  if (fd_ < 0) {
+    io::AtomicFile file(path_);
+    file.append(text);
+    fd_ = file.commit_open();
+  } else {
+    const off_t end = ::lseek(fd_, 0, SEEK_CUR);
+    if (!write_all(fd_, text.data(), text.size())) {
+      const Error error = io::file_error("append a line", path_, errno);
+      if (::ftruncate(fd_, end) == 0) ::lseek(fd_, end, SEEK_SET);  // no half a line
+      throw Error(error);
+    }
   }
-  if (written_ == lines_.size()) return;
-  for (; written_ < lines_.size(); ++written_) out_ << lines_[written_] << '\n';
-  out_.flush();
-  if (!out_) throw failed(path_, ": writing failed; is the disk full?");
+  written_ = lines_.size();
 }
+
+void CsvLog::close() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+CsvLog::~CsvLog() { close(); }
 
 }  // namespace trireme::nn

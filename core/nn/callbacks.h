@@ -5,7 +5,6 @@
 #pragma once
 
 #include <atomic>
-#include <fstream>
 #include <functional>
 #include <limits>
 #include <map>
@@ -161,7 +160,8 @@ class EarlyStopping : public Callback {
 };
 
 // One line an epoch: "epoch,loss,accuracy,val_loss,…". A resumed training drops the epochs that it
-// does again and appends.
+// does again and appends. What changes lines that are there is written aside and renamed, so a link
+// of that name is replaced, and nobody sees less than was there; a new line is appended.
 //
 // Of several workers each has one, and one writes: all remember the lines, so that whoever takes
 // over writes a complete file.
@@ -169,6 +169,7 @@ class CsvLog : public Callback {
  public:
   // `writes`: asked before each write whether this process does it; null: always.
   explicit CsvLog(std::string path, std::function<bool()> writes = nullptr);
+  ~CsvLog() override;
   void on_train_begin(Training& training) override;
   void on_epoch_begin(Training& training) override;
   void on_epoch_end(Training& training, Logs logs) override;
@@ -179,11 +180,12 @@ class CsvLog : public Callback {
  private:
   void drop_from(int64_t epoch);
   void write();
+  void close();
 
   std::string path_;
   std::function<bool()> writes_;
   std::vector<std::string> lines_;  // the header first
-  std::ofstream out_;
+  int fd_ = -1;
   size_t written_ = 0;  // lines_ that are in the file
 };
 

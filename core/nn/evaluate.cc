@@ -14,7 +14,7 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
   }
   build_evaluation(types);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
-  RunningMeans means = running_means(inference_, compile_.metrics);
+  RunningMeans means = running_means(inference_, compile_.loss, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
   bool interrupted = false;
   data::Element batch;

@@ -35,7 +35,8 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   model_.build_training(types);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   copies_ahead_ = model_.session().copies_ahead();
-  means_ = running_means(model_.train_graph().forward, model_.compiled().metrics);
+  means_ = running_means(model_.train_graph().forward, model_.compiled().loss,
+                         model_.compiled().metrics);
   batch_means_ = means_;
   read_from(train);
   progress_.random_seed = model_.options().seed;

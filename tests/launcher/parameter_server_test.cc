@@ -51,13 +51,14 @@ class ParameterServerTest : public ::testing::Test {
                const Words& more) const {
     Words words = {kProgram, "launch"};
     words.insert(words.end(), options.begin(), options.end());
-    words.insert(words.end(), {job, "--threads", "1", "--output-dir", out(name)});
+    words.insert(words.end(), {job, "--threads", "1", "--output-dir", out(name), "--overwrite"});
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
   // The log of one process, which all others follow.
   std::string alone(const std::string& job, const Words& more = {}) const {
-    Words words = {kProgram, "train", job, "--threads", "1", "--output-dir", out("alone")};
+    Words words = {kProgram, "train",        job,          "--threads",
+                   "1",      "--output-dir", out("alone"), "--overwrite"};
     words.insert(words.end(), more.begin(), more.end());
     const ProcessResult result = Process(words).wait(120s);
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -215,7 +216,7 @@ TEST_F(ParameterServerTest, AWorkerOfAnotherJobIsRefused) {
                    out("refused")})
           .wait(60s);
   EXPECT_EQ(result.exit_code, 2) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("worker 1 runs another job than worker 0"));
+  EXPECT_THAT(result.err, HasSubstr("worker 1 and worker 0 differ in job"));
 }
 
 TEST_F(ParameterServerTest, WhatDoesNotGoTogetherIsSaid) {

@@ -100,7 +100,7 @@ TEST(ClicksTest, RefusesWhatItCannotDo) {
   EXPECT_THAT(message_of([] { Clicks({.zipf = -1}); }), HasSubstr("a zipf from 0 to 10, found -1"));
   const Clicks log({.keys = 26});
   EXPECT_THAT(message_of([&] { log.write("/nowhere/log.tsv", 0, 1); }),
-              HasSubstr("/nowhere/log.tsv: cannot be written: No such file"));
+              HasSubstr("/nowhere/log.tsv: cannot create a file beside it: No such file"));
   if (std::filesystem::exists("/dev/full")) {
     EXPECT_THAT(message_of([&] { log.write("/dev/full", 0, 2000); }), HasSubstr("No space left"));
   }
