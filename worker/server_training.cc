@@ -161,6 +161,7 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   // Rank 0's checkpoint has the sums of all workers in the epoch so far: they must count once.
   const bool has_sums = fit.resume && rank == 0 && last <= place.step && begins;
   if (!has_sums && (place.step > 0 || fit.resume)) fit.place = place;
+  if (has_sums) warn_of_missing_losses(nn::load_progress(*fit.resume));
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
 
@@ -178,6 +179,20 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
                           return add_up(str_cat("validation of epoch ", epoch_ + 1), means,
                                         interrupted);
                         }};
+}
+
+// A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
+// written when all had stopped has those of all.
+void ServerTraining::warn_of_missing_losses(const nn::TrainProgress& saved) const {
+  if (saved.epoch_step == 0 || saved.epoch_sums.empty()) return;
+  const int64_t before =
+      std::min(saved.epoch_step * task_.file.job().batch_size(), task_.train_examples());
+  const auto counted = static_cast<int64_t>(saved.epoch_sums.back());
+  if (counted >= before) return;
+  log_warning(str_cat(
+      "the checkpoint of step ", saved.step, " was saved within epoch ", saved.epoch + 1,
+      ": the mean losses and metrics of that epoch will leave out ", before - counted, " of the ",
+      before, " examples before it, which other workers saw; the model misses none"));
 }
 
 void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed) {

@@ -76,6 +76,7 @@ class ServerTraining {
   void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit, const std::string& resumed);
   nn::TrainPlace place_behind(int64_t step) const;
+  void warn_of_missing_losses(const nn::TrainProgress& saved) const;
   void restore(const std::string& resumed);
   void assign_variables();
   void refresh();

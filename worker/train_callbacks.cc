@@ -62,6 +62,7 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
         return nn::BestCheckpoint{early_stopping->best().step, early_stopping->restored()};
       };
     }
+    checkpoint.saves_on_failure = servers == nullptr;
     checkpoint.before = [&folder, servers](int64_t step) {
       folder.check();
       if (servers != nullptr) servers->save(step);

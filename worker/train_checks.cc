@@ -12,7 +12,7 @@ namespace trireme {
 namespace {
 
 // Labels are checked again when they are used; what is large need not be read twice.
-constexpr std::chrono::seconds kLongestRead{2};
+constexpr std::chrono::milliseconds kLongestRead{500};
 
 void check_monitor(const Task& task) {
   const auto monitored = early_stopping_options(task.file.job());

@@ -134,6 +134,9 @@ History Trainer::run() {
         throw;
       }
       recover(error);
+    } catch (const std::exception&) {  // no memory, say
+      fail();
+      throw;
     }
   }
   refresh();
