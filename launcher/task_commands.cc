@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "launcher/commands.h"
 #include "launcher/serve.h"
+#include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "worker/job_file.h"
 #include "worker/resume.h"
@@ -178,6 +179,7 @@ void add_train_command(CLI::App& app) {
                       "Write the training graph to this file (*.graph)");
   command->callback([options] {
     options->task.stop = &take_stop_signals();
+    outlive_readers();
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec, {.threads = options->task.threads}, *options->task.stop);
