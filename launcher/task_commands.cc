@@ -11,6 +11,7 @@
 #include "launcher/commands.h"
 #include "launcher/printable_path.h"
 #include "launcher/serve.h"
+#include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
 #include "worker/cluster_runtime.h"
@@ -188,6 +189,7 @@ void add_train_command(CLI::App& app) {
       ->check(printable_path);
   command->callback([options] {
     options->task.stop = &take_stop_signals();
+    outlive_readers();
     options->task.end_early = [] {
       std::fprintf(stderr, "trireme: stopped before the first step; there is nothing to save\n");
       std::_Exit(exit_code_after(stop_signal()));
