@@ -13,29 +13,39 @@
 namespace trireme {
 namespace {
 
-// Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
-TaskUse use_of(const std::string& prefix) {
-  return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer;
-}
+// A checkpoint, verified: beside one of a training with parameter servers lie the rows of its
+// embeddings.
+struct Checkpoint {
+  explicit Checkpoint(const std::string& path)
+      : prefix(io::resolve_checkpoint(path)), variables(io::load_checkpoint(prefix)) {
+    verify_rows(prefix, variables);
+    has_rows = rows_belong_to(prefix, variables);
+  }
 
-void load(const std::string& prefix, Task& task) {
-  task.model->set_weights(io::load_checkpoint(prefix));
-  if (!has_rows(prefix)) return;
-  const nn::Model& model = *task.model;
-  auto store = std::make_shared<ps::LocalStore>(
-      task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
-  load_rows(prefix, *store);
-  task.tables->set(std::move(store));
-}
+  TaskUse use() const { return has_rows ? TaskUse::kInferFromTables : TaskUse::kInfer; }
+  void load(Task& task) const {
+    task.model->set_weights(variables);
+    if (!has_rows) return;
+    const nn::Model& model = *task.model;
+    auto store = std::make_shared<ps::LocalStore>(
+        task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
+    load_rows(prefix, *store);
+    task.tables->set(std::move(store));
+  }
+
+  std::string prefix;
+  nn::StateMap variables;
+  bool has_rows = false;
+};
 
 }  // namespace
 
 TaskResult evaluate(const JobFile& file, const TaskOptions& options,
                     const std::string& checkpoint) {
   const auto start = std::chrono::steady_clock::now();
-  const std::string prefix = io::resolve_checkpoint(checkpoint);
-  Task task(file, options, use_of(prefix));
-  load(prefix, task);
+  const Checkpoint from(checkpoint);
+  Task task(file, options, from.use());
+  from.load(task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
     line["val_" + name] = rounded(value);
@@ -47,9 +57,9 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options,
 
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
              int64_t limit, std::ostream& out) {
-  const std::string prefix = io::resolve_checkpoint(checkpoint);
-  Task task(file, options, use_of(prefix));
-  load(prefix, task);
+  const Checkpoint from(checkpoint);
+  Task task(file, options, from.use());
+  from.load(task);
   data::Dataset examples = task.data.validation;
   if (limit > 0) examples = examples.take(limit);
   const Tensor predictions = task.model->predict(examples.batch(kEvaluationBatch));

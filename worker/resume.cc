@@ -2,10 +2,12 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <ranges>
 
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
 #include "worker/farewell.h"
+#include "worker/rows_checkpoint.h"
 #include "worker/train_callbacks.h"
 
 namespace trireme {
@@ -23,13 +25,32 @@ TrainStart find_start(const Task& task) {
     if (resume && !task.communicates() && task.cluster.rank == 0) throw no_checkpoint(task);
     return {};
   }
-  const std::string prefix = io::resolve_checkpoint(checkpoints);
-  TrainStart start{.state = io::load_checkpoint(prefix), .resumed = resume ? prefix : ""};
-  if (!resume && !RunMark::is_of(*start.state, task.cluster.job_id)) return {};
-  const std::string line = "going on from " + prefix;
-  log_info(line);
-  if (task.cluster.rank == 0 && !task.options.quiet) std::cerr << line << "\n";
-  return start;
+  std::string damage;
+  for (const io::CheckpointInfo& info : std::views::reverse(io::list_checkpoints(checkpoints))) {
+    const std::string& prefix = info.prefix;
+    TrainStart start{.state = {}, .resumed = resume ? prefix : ""};
+    try {
+      start.state = io::load_checkpoint(prefix);
+      if (!resume && !RunMark::is_of(*start.state, task.cluster.job_id)) continue;
+      verify_rows(prefix, *start.state);
+    } catch (const Error& error) {
+      // Another checkpoint may be whole.
+      if (error.code() != ErrorCode::kDataLoss && error.code() != ErrorCode::kNotFound) throw;
+      damage += str_cat(damage.empty() ? "" : "; ", error.what());
+      continue;
+    }
+    const std::string line = "going on from " + prefix;
+    if (damage.empty()) {
+      log_info(line);
+    } else {
+      log_warning(str_cat(line, ", because a newer checkpoint is damaged: ", damage));
+    }
+    if (task.cluster.rank == 0 && !task.options.quiet) std::cerr << line << "\n";
+    return start;
+  }
+  if (resume) throw data_loss("--resume: no checkpoint in ", checkpoints, " is whole: ", damage);
+  if (!damage.empty()) log_warning(str_cat("beginning anew: ", damage));
+  return {};
 }
 
 Error no_checkpoint(const Task& task) {

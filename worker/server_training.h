@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/io/checkpoint.h"
+#include "core/io/checkpoint_parts.h"
 #include "ps/ops/client_store.h"
 #include "worker/task.h"
 
@@ -29,6 +30,11 @@ struct ServerTrainingOptions {
   std::string checkpoints;   // folder
   // The checkpoint that rank 0 begins with; empty: none. Its rows lie beside it.
   std::string resumed;
+  int64_t save_every_steps = 0;  // checkpoints within an epoch; 0: none
+  bool saves = true;             // checkpoints at all
+  // Of a group: what has ended its generation, asked while a checkpoint waits for other workers'
+  // pushes. Null: nothing ends one.
+  std::function<std::optional<Error>()> interrupted = {};
 };
 
 class ServerTraining {
@@ -48,9 +54,12 @@ class ServerTraining {
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
 
-  // Rows and slots of all tables as a checkpoint of that step; forgets those of steps that are not
-  // among `kept`.
+  // Rows and slots of all tables as a checkpoint of that step: in SYNC consistency exactly those
+  // after it, which it waits for. forget() removes those of steps that are not among `kept`.
+  // Throws what PsClient::save_checkpoint throws, and what `interrupted` says.
   void save(int64_t step);
+  // Of what save() wrote last; see RowsMark.
+  const io::PartsManifest& saved() const { return saved_; }
   void forget(std::span<const io::CheckpointInfo> kept) const;
 
   // The servers' error that ended a step or a checkpoint; nothing: it was another one.
@@ -71,6 +80,7 @@ class ServerTraining {
   bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
+  bool is_sync() const;  // all tables are
   void meet(const std::string& name);
 
   Task& task_;
@@ -80,6 +90,7 @@ class ServerTraining {
   std::shared_ptr<ps::ClientStore> store_;
   int64_t epoch_ = 0;  // that was left last
   std::optional<Error> fault_;
+  io::PartsManifest saved_{.step = -1};  // last
   // From a batch to the keys that its step looks up: lists, and the table of each.
   std::unique_ptr<Function> next_keys_;
   std::vector<Tensor> keys_;

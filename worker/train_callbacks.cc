@@ -5,6 +5,7 @@
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/rank_zero.h"
+#include "worker/rows_checkpoint.h"
 
 namespace trireme {
 
@@ -44,6 +45,7 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, Serv
     if (servers != nullptr) {
       checkpoint.before = [servers](int64_t step) { servers->save(step); };
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
+      callbacks.push_back(std::make_shared<RowsMark>([servers] { return servers->saved(); }));
     }
     std::shared_ptr<nn::Callback> saves =
         std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));

@@ -190,7 +190,12 @@ class TrainRun {
         task_, ServerTrainingOptions{.incarnation = incarnation(),
                                      .fingerprint = fingerprint_of(handshake_),
                                      .checkpoints = checkpoint_directory(job_),
-                                     .resumed = resumed_});
+                                     .resumed = resumed_,
+                                     .save_every_steps = job_.checkpoint().every_steps(),
+                                     .saves = !job_.checkpoint().off(),
+                                     .interrupted = [this]() -> std::optional<Error> {
+                                       return runtime_ ? runtime_->fault() : std::nullopt;
+                                     }});
     runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);
   }
 
