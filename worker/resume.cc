@@ -28,7 +28,7 @@ TrainStart find_start(const Task& task) {
   std::string damage;
   for (const io::CheckpointInfo& info : std::views::reverse(io::list_checkpoints(checkpoints))) {
     const std::string& prefix = info.prefix;
-    TrainStart start{.state = {}, .resumed = resume ? prefix : ""};
+    TrainStart start{.state = {}, .resumed = resume ? prefix : "", .checkpoint = prefix};
     try {
       start.state = io::load_checkpoint(prefix);
       if (!resume && !RunMark::is_of(*start.state, task.cluster.job_id)) continue;

@@ -18,6 +18,7 @@ uint64_t incarnation();
 struct TrainStart {
   std::optional<nn::StateMap> state;  // nothing: the training begins anew
   std::string resumed;                // the checkpoint that --resume found here; empty: none
+  std::string checkpoint;             // that the state is of
 };
 
 // With --resume: the newest checkpoint; several workers may find it on one host only. A task that

@@ -158,7 +158,7 @@ void ServerTraining::begin(nn::FitOptions& fit) {
     place = agree_on_start(fit);
     if (rank == 0) {
       if (place.step > last) {
-        restore();
+        restore(options_.resumed);
       } else if (place.step == 0) {
         assign_variables();
       }
@@ -198,7 +198,9 @@ void ServerTraining::begin_rows(nn::FitOptions& fit) {
   sum("the steps of the checkpoints", steps);
   const auto most = std::ranges::max_element(steps);
   const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
-  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) restore();
+  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) {
+    restore(options_.resumed);
+  }
   meet("the tables are ready");
   prefetch_rows(fit);
 }
@@ -209,6 +211,18 @@ void ServerTraining::catch_up(int64_t done) {
     for (int part = 0; part < parts_; ++part) client_->push(step, part, parts_, 0, {});
   }
   store_->set_pushed(done);
+}
+
+// A worker that died in a step that others did not finish may have pushed that one.
+bool ServerTraining::take_back(int64_t done, const std::optional<std::string>& checkpoint) {
+  const int64_t reached = client_->newest_step(parts_);
+  if (reached <= done + 1) return false;
+  log_warning(str_cat("the rows on the parameter servers are of step ", reached,
+                      ", and no worker is left that has more than step ", done,
+                      ": they are taken back to it"));
+  if (!checkpoint) return true;
+  done > 0 ? restore(*checkpoint) : client_->clear();
+  return true;
 }
 
 // Each worker's fingerprint in its own place, in halves that a double keeps exactly.
@@ -246,14 +260,13 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
   return {step, epoch, step - epoch * task_.steps_per_epoch};
 }
 
-void ServerTraining::restore() {
-  const nn::StateMap variables = io::load_checkpoint(options_.resumed);
-  if (!rows_belong_to(options_.resumed, variables)) {
-    throw not_found("--resume: ", options_.resumed,
-                    " was saved without parameter servers: there is no ",
-                    rows_prefix(options_.resumed), ".ps with the rows of its tables");
+void ServerTraining::restore(const std::string& checkpoint) {
+  const nn::StateMap variables = io::load_checkpoint(checkpoint);
+  if (!rows_belong_to(checkpoint, variables)) {
+    throw not_found("--resume: ", checkpoint, " was saved without parameter servers: there is no ",
+                    rows_prefix(checkpoint), ".ps with the rows of its tables");
   }
-  client_->restore_snapshot(rows_prefix(options_.resumed), nn::load_progress(variables).step);
+  client_->restore_snapshot(rows_prefix(checkpoint), nn::load_progress(variables).step);
   // Those who voted have stopped.
   const auto& tables = store_->tables();
   for (size_t i = 0; i < tables.size(); ++i) {

@@ -53,6 +53,12 @@ class ServerTraining {
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
+  // Strategy hybrid, when a group of tasks that all have begun goes on behind `done` steps: takes
+  // the rows back to them when the servers have more, since all workers were lost and have only
+  // what a checkpoint has. `checkpoint`: it, on the one worker that restores it, empty there when
+  // none was saved yet; nothing on the others. Returns on all whether rows were taken back; nobody
+  // may pull before all have come.
+  bool take_back(int64_t done, const std::optional<std::string>& checkpoint);
 
   // Rows and slots of all tables as a checkpoint of that step: in SYNC consistency exactly those
   // after it, which it waits for. forget() removes those of steps that are not among `kept`.
@@ -73,7 +79,7 @@ class ServerTraining {
   void compare_jobs();
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
   nn::TrainPlace place_behind(int64_t step) const;
-  void restore();
+  void restore(const std::string& checkpoint);
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);

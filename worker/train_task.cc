@@ -118,6 +118,7 @@ class TrainRun {
                        .allow_nan = job_.allow_nan()};
     TrainStart begin = find_start(task_);
     resumed_ = std::move(begin.resumed);
+    checkpoint_ = std::move(begin.checkpoint);
     fit.resume = std::move(begin.state);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
@@ -216,7 +217,14 @@ class TrainRun {
         [&](nn::StateMap state) { fit.resume = std::move(state); });
     if (options_.resume && !fit.resume) throw no_checkpoint(task_);
     if (servers_) {
-      servers_->catch_up(runtime_->membership().progress);
+      const Membership& membership = runtime_->membership();
+      const bool restores = rank() == (membership.progress > 0 ? membership.state_source : 0);
+      if (servers_->take_back(membership.progress,
+                              restores ? std::optional(checkpoint_) : std::nullopt)) {
+        static const std::string kWhat = "the rows of the checkpoint";
+        meet(kWhat);
+      }
+      servers_->catch_up(membership.progress);
       fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
@@ -351,7 +359,8 @@ class TrainRun {
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
-  std::string resumed_;  // the checkpoint that --resume found here
+  std::string resumed_;     // the checkpoint that --resume found here
+  std::string checkpoint_;  // what this task began with, --resume or not
   std::map<std::string, std::string> handshake_;
 };
 

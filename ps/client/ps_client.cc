@@ -144,6 +144,19 @@ class PsClient::Impl {
     }
   }
 
+  int64_t newest_step(int parts) {
+    int64_t most = 0;
+    for (int worker = 0; worker < options_.workers; ++worker) {
+      proto::ControlRequest request;
+      request.mutable_last_sequence()->set_worker(worker);
+      for (const auto& answer : ask_all("asking for the newest step", request, true)) {
+        most =
+            std::max({most, static_cast<int64_t>(answer.last_sequence()) / parts, answer.step()});
+      }
+    }
+    return most;
+  }
+
   void assign(int table, std::span<const float> values, bool replace);
 
   int64_t open_snapshot(int64_t step, const std::function<bool()>& give_up) {
@@ -248,6 +261,12 @@ class PsClient::Impl {
     while (slots_of(ask_all("restoring a snapshot", request, false)).empty()) {
       require_before(deadline, "a checkpoint that is restored");
     }
+  }
+
+  void clear() {
+    proto::ControlRequest request;
+    request.mutable_restore_snapshot();
+    ask_all("clearing the tables", request, true);
   }
 
   void evict() {
@@ -531,6 +550,7 @@ void PsClient::push_async(int64_t step, int part, int parts, double learning_rat
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
 
 int64_t PsClient::last_step(int parts) { return impl_->last_step(parts); }
+int64_t PsClient::newest_step(int parts) { return impl_->newest_step(parts); }
 void PsClient::assign(int table, std::span<const float> values, bool replace) {
   impl_->assign(table, values, replace);
 }
@@ -550,6 +570,7 @@ io::PartsManifest PsClient::save_checkpoint(int64_t step, const std::string& pre
 void PsClient::restore_snapshot(const std::string& prefix, int64_t step) {
   impl_->restore_snapshot(prefix, step);
 }
+void PsClient::clear() { impl_->clear(); }
 void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }

@@ -107,6 +107,8 @@ class PsClient {
 
   // Steps of this worker that every slot has: where one that was started again goes on.
   int64_t last_step(int parts);
+  // The last step that any slot has of any worker.
+  int64_t newest_step(int parts);
 
   // First values of a dense table, with or without the padding of its last row; rows that are
   // there stay unless `replace`.
@@ -132,6 +134,8 @@ class PsClient {
   // Error{kNotFound} when there is no PREFIX.ps, kDataLoss naming the part that is damaged or of
   // another step or job. Rows are as they were, unless damage is found while they are read.
   void restore_snapshot(const std::string& prefix, int64_t step = -1);
+  // All tables as they were before the first step; dense ones have no values then: see assign().
+  void clear();
   void evict();
 
   // Adds over all workers; see DirectoryClient::sum.

@@ -100,6 +100,9 @@ void save_snapshot(const ControlContext& context, const proto::SaveSnapshot& req
 
 void restore_snapshot(const ControlContext& context, const proto::RestoreSnapshot& request,
                       const std::shared_ptr<Reply>& reply) {
+  if (request.prefix().empty()) {
+    return context.slot->clear(0, false, when_done(*context.slot, reply));
+  }
   in_background(context, reply, [request](Slot& slot, int, Reply& to) {
     proto::ControlAnswer answer;
     const Restored restored = restore_checkpoint(slot, request.prefix(), request.step());

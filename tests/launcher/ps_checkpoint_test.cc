@@ -254,6 +254,31 @@ TEST_F(PsCheckpointTest, ResumePassesOverWhatIsNotWhole) {
   }
 }
 
+// Both workers of a group die at once, the servers live: the group goes on from its checkpoint, and
+// the rows, which are further by then, go back with it.
+TEST_F(PsCheckpointTest, RowsGoBackWithAGroupThatHasOnlyItsCheckpoint) {
+  const Words longer = {"--set", "data.clicks.examples=20000", "--set", "epochs=2"};
+  Words reference = {kProgram, "train", job_, "--threads", "1", "--output-dir", out("alone")};
+  reference.insert(reference.end(), longer.begin(), longer.end());
+  ASSERT_EQ(Process(reference).wait(60s).exit_code, 0);
+  const auto expected = testing::numbers(read_text(out("alone") + "/log.csv"));
+  Words words = launch("hit", "hybrid", 0, longer);
+  words.insert(words.begin() + 2, {"--max-restarts", "10"});
+  Process job(words);
+  // The second checkpoint is far away.
+  ASSERT_TRUE(job.wait_for_error_output("Epoch 2/", 60s));
+  ASSERT_TRUE(job.wait_for_error_output("/200 - ", 20s, 6));
+  for (const auto& [rank, pid] : tasks_of(job.pid())) kill(pid, SIGKILL);
+  const ProcessResult result = job.wait(90s);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("they are taken back to it"));
+  const auto found = testing::numbers(read_text(out("hit") + "/log.csv"));
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_NEAR(found[i], expected[i], 1e-4 * std::abs(expected[i])) << result.err;
+  }
+}
+
 // Rows of workers that were some steps apart: all go on behind the checkpoint's step, and nobody
 // waits for steps that are over.
 TEST_F(PsCheckpointTest, LooseRowsGoOnBehindTheCheckpointsStep) {
