@@ -15,6 +15,11 @@ namespace trireme {
 // ours to read.
 std::vector<std::string> take_launched_program(int& argc, char** argv);
 
+// The words of the command line with the value of --resume, which may be left out, tied to it:
+// "--resume 300" as "--resume=300", "--resume" as "--resume=newest". A file that is no checkpoint
+// is no value: it is the job.
+std::vector<std::string> join_resume_values(int argc, char** argv);
+
 void add_train_command(CLI::App& app);
 void add_ps_command(CLI::App& app);
 void add_rebalance_command(CLI::App& ps);

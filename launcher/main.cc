@@ -10,6 +10,8 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "launcher/commands.h"
+#include "launcher/interrupt_cleanup.h"
+#include "launcher/standard_output.h"
 
 namespace {
 
@@ -17,11 +19,15 @@ constexpr char kFooter[] =
     "Example:\n"
     "  trireme train examples/digits_lenet.textproto\n"
     "\n"
-    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 stopped in a way that a restart may "
-    "mend, 130 interrupted.";
+    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 told to stop, or lost a peer: a "
+    "restart "
+    "goes on, 130 interrupted by Ctrl-C.";
 
 int run(int argc, char** argv) {
   const std::vector<std::string> launched = trireme::take_launched_program(argc, argv);
+  std::vector<std::string> words = trireme::join_resume_values(argc, argv);
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
   CLI::App app{"Trireme trains one dataflow graph everywhere."};
   app.name("trireme");
   app.set_version_flag("--version", "trireme " TRIREME_VERSION);
@@ -42,7 +48,7 @@ int run(int argc, char** argv) {
   trireme::add_cluster_command(app);
   trireme::add_bench_command(app);
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
     std::fprintf(stderr, "trireme: %s\nRun trireme --help, or trireme COMMAND --help.\n",
@@ -55,8 +61,13 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  trireme::keep_standard_descriptors();
+  trireme::remove_temporaries_when_interrupted();
+  trireme::StandardOutput output;
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    output.finish();
+    return code;
   } catch (const trireme::Error& error) {
     std::fprintf(stderr, "trireme: %s\n", error.what());
     return error.code() == trireme::ErrorCode::kCancelled ? 130 : error.exit_code();

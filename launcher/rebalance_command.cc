@@ -1,7 +1,8 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
-#include <cstdio>
+#include <iomanip>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,7 +49,7 @@ void rebalance(const Options& options) {
   if (moves.empty()) {
     const auto use = balancer.use(milliseconds(static_cast<int64_t>(options.over_s * 1000)));
     const ps::BalancePlan plan = ps::plan_balance(use, balancer.slots());
-    std::printf("%s", ps::describe(plan, use).c_str());
+    std::cout << ps::describe(plan, use) << std::flush;
     moves = plan.moves;
   }
   if (options.dry_run) return;
@@ -56,8 +57,8 @@ void rebalance(const Options& options) {
     const auto begun = std::chrono::steady_clock::now();
     balancer.move(move.shard, move.to);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    std::printf("virtual shard %d is in slot %d (%.3f s)\n", move.shard, move.to, took.count());
-    std::fflush(stdout);
+    std::cout << "virtual shard " << move.shard << " is in slot " << move.to << " (" << std::fixed
+              << std::setprecision(3) << took.count() << " s)" << std::endl;
   }
 }
 

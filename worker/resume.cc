@@ -1,44 +1,116 @@
 #include "worker/resume.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <ranges>
 
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
 #include "worker/farewell.h"
+#include "worker/resume_check.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/train_callbacks.h"
 
 namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Nothing when `text` is no number.
+std::optional<int64_t> step_in(const std::string& text) {
+  int64_t step = -1;
+  const char* const end = text.data() + text.size();
+  const auto [behind, error] = std::from_chars(text.data(), end, step);
+  if (error != std::errc() || behind != end || step < 0) return std::nullopt;
+  return step;
+}
+
+std::string steps_of(const std::vector<io::CheckpointInfo>& all) {
+  std::string text;
+  for (const io::CheckpointInfo& info : all) {
+    text += str_cat(text.empty() ? "" : ", ", info.step >= 0
+                                                  ? std::to_string(info.step)
+                                                  : fs::path(info.prefix).filename().string());
+  }
+  return text;
+}
+
+std::vector<std::string> newest_first(const std::vector<io::CheckpointInfo>& all) {
+  std::vector<std::string> prefixes;
+  for (const io::CheckpointInfo& info : std::views::reverse(all)) prefixes.push_back(info.prefix);
+  return prefixes;
+}
+
+// The checkpoints that `wanted` allows, best first. Empty: none is there.
+std::vector<std::string> candidates(const Task& task, const std::string& wanted) {
+  const std::string directory = checkpoint_directory(task.file.job());
+  const bool may_be_elsewhere = task.communicates() || task.cluster.rank != 0;
+  if (wanted == kResumeNewest || wanted == kResumeAuto) {
+    return newest_first(io::list_checkpoints(directory));
+  }
+  if (const auto step = step_in(wanted)) {
+    const auto all = io::list_checkpoints(directory);
+    const auto found = std::ranges::find(all, *step, &io::CheckpointInfo::step);
+    if (found != all.end()) return {found->prefix};
+    if (may_be_elsewhere) return {};
+    throw not_found("--resume ", *step, ": there is no checkpoint of step ", *step, " in ",
+                    directory, all.empty() ? ", nor any other" : "; there are those of the steps ",
+                    steps_of(all));
+  }
+  std::error_code error;
+  if (fs::is_directory(wanted, error)) {
+    const auto all = io::list_checkpoints(wanted);
+    if (!all.empty()) return newest_first(all);
+  }
+  try {
+    return {io::resolve_checkpoint(wanted)};
+  } catch (const Error& missing) {
+    if (may_be_elsewhere) return {};
+    const std::string steps = steps_of(io::list_checkpoints(directory));
+    throw Error(missing.code(),
+                str_cat("--resume ", missing.what(), "; in ", directory,
+                        steps.empty() ? " there is none" : " there are those of the steps ", steps,
+                        "; a step is named by its number"));
+  }
+}
+
+// What another checkpoint may mend: this one is damaged, or was removed meanwhile.
+bool is_of_the_file(const Error& error) {
+  return error.code() == ErrorCode::kDataLoss || error.code() == ErrorCode::kNotFound;
+}
+
+}  // namespace
 
 uint64_t incarnation() {
-  const char* const text = std::getenv("TRIREME_INCARNATION");
-  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+  for (const char* name : {"TRIREME_INCARNATION", "TORCHELASTIC_RESTART_COUNT"}) {
+    const char* const text = std::getenv(name);
+    if (text != nullptr && *text != '\0') return std::strtoull(text, nullptr, 10);
+  }
+  return 0;
 }
 
 TrainStart find_start(const Task& task) {
-  const bool resume = task.options.resume;
+  const std::optional<std::string>& resume = task.options.resume;
   if (!resume && incarnation() == 0) return {};
-  const std::string checkpoints = checkpoint_directory(task.file.job());
-  if (io::list_checkpoints(checkpoints).empty()) {
-    if (resume && !task.communicates() && task.cluster.rank == 0) throw no_checkpoint(task);
-    return {};
-  }
+  const std::string wanted = resume.value_or(kResumeAuto);
+  const std::vector<std::string> found = candidates(task, wanted);
   std::string damage;
-  for (const io::CheckpointInfo& info : std::views::reverse(io::list_checkpoints(checkpoints))) {
-    const std::string& prefix = info.prefix;
-    TrainStart start{.state = {}, .resumed = resume ? prefix : "", .checkpoint = prefix};
+  for (const std::string& prefix : found) {
+    TrainStart start{.state = {}, .resumed = prefix};
     try {
       start.state = io::load_checkpoint(prefix);
-      if (!resume && !RunMark::is_of(*start.state, task.cluster.job_id)) continue;
+      nn::load_progress(*start.state);
+      if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.run)) continue;
       verify_rows(prefix, *start.state);
     } catch (const Error& error) {
-      // Another checkpoint may be whole.
-      if (error.code() != ErrorCode::kDataLoss && error.code() != ErrorCode::kNotFound) throw;
+      if (!is_of_the_file(error)) throw;
       damage += str_cat(damage.empty() ? "" : "; ", error.what());
       continue;
     }
+    if (resume) check_resume(task, prefix, *start.state);
     const std::string line = "going on from " + prefix;
     if (damage.empty()) {
       log_info(line);
@@ -48,14 +120,29 @@ TrainStart find_start(const Task& task) {
     if (task.cluster.rank == 0 && !task.options.quiet) std::cerr << line << "\n";
     return start;
   }
-  if (resume) throw data_loss("--resume: no checkpoint in ", checkpoints, " is whole: ", damage);
+  if (!damage.empty() && resume) {
+    const std::string others =
+        steps_of(io::list_checkpoints(checkpoint_directory(task.file.job())));
+    throw data_loss("--resume: ", damage,
+                    found.size() > 1 ? "; no other is whole"
+                                     : str_cat("; name another one: --resume STEP; in ",
+                                               checkpoint_directory(task.file.job()),
+                                               " there are those of the steps ", others));
+  }
   if (!damage.empty()) log_warning(str_cat("beginning anew: ", damage));
+  if (resume && wanted != kResumeAuto && !task.communicates() && task.cluster.rank == 0) {
+    throw no_checkpoint(task);
+  }
   return {};
 }
 
 Error no_checkpoint(const Task& task) {
-  return not_found("--resume: there is no checkpoint in ", checkpoint_directory(task.file.job()),
-                   task.communicates() ? " of any worker" : "", "; train without --resume first");
+  const std::string wanted = task.options.resume.value_or(kResumeNewest);
+  const bool any = wanted == kResumeNewest;
+  return not_found("--resume", any ? "" : " " + wanted, ": there is no ", any ? "" : "such ",
+                   "checkpoint in ", checkpoint_directory(task.file.job()),
+                   task.communicates() ? " of any worker" : "",
+                   any ? "; train without --resume first" : "");
 }
 
 }  // namespace trireme

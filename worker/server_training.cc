@@ -6,9 +6,11 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/philox.h"
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -45,6 +47,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
   ps::PsClientOptions client{.coordinator = task.cluster.coordinator,
                              .secret = task.cluster.secret,
                              .job_id = task.cluster.job_id,
+                             .run = task.run,
                              .worker = task.cluster.rank,
                              .workers = task.cluster.world_size,
                              .incarnation = options.incarnation + 1,
@@ -70,20 +73,6 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
   return client;
 }
 
-// A layer's policy for its table; a table is called "LAYER/…".
-void set_policy(const job::Job& job, ps::TableSpec& table) {
-  const std::string layer = table.name.substr(0, table.name.find('/'));
-  for (const job::Layer& candidate : job.model().layers()) {
-    if (candidate.name() != layer || !candidate.has_embedding()) continue;
-    const job::TablePolicy& policy = candidate.embedding().table();
-    if (policy.admit_after() > 0) table.admission.after = policy.admit_after();
-    if (policy.admit_probability() > 0) table.admission.probability = policy.admit_probability();
-    table.eviction = {.max_age = policy.evict_max_age(),
-                      .min_frequency = policy.evict_min_frequency(),
-                      .max_rows = policy.evict_max_rows()};
-  }
-}
-
 constexpr std::chrono::hours kEpochPatience{1};
 
 }  // namespace
@@ -95,6 +84,8 @@ ServerTraining::ServerTraining(Task& task, ServerTrainingOptions options)
   }
   ps::PsClientOptions client = client_options(task, options_);
   client.tables = make_tables();
+  client.stop_signal = options_.stop_signal;
+  client.has_group = task_.strategy_kind == StrategyKind::kHybrid;
   if (client.tables.empty()) {
     throw invalid_argument(
         task.file.where("strategy"),
@@ -140,7 +131,7 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  for (ps::TableSpec& table : tables) set_policy(task_.file.job(), table);
+  set_table_policies(task_.file, model, tables);
   if (task_.strategy_kind == StrategyKind::kParameterServer) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));
@@ -148,22 +139,25 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   return tables;
 }
 
-void ServerTraining::begin(nn::FitOptions& fit) {
+void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   const int rank = task_.cluster.rank;
   const int64_t last = client_->last_step(parts_);
   nn::TrainPlace place;
   // One that comes back into the middle of it has met the others before.
-  if (options_.incarnation == 0 || last == 0) {
+  const bool trained = client_->is_trained();
+  const bool begins = options_.incarnation == 0 || !trained;
+  if (begins) {
     compare_jobs();
-    place = agree_on_start(fit);
+    place = agree_on_start(fit, resumed);
     if (rank == 0) {
-      if (place.step > last) {
-        restore(options_.resumed);
+      if (place.step > last || (place.step > 0 && !trained)) {
+        restore(resumed);
       } else if (place.step == 0) {
         assign_variables();
       }
     }
     meet("the tables are ready");
+    if (rank == 0) tell_lost_steps(place.step);
   }
   if (last > place.step) place = place_behind(last);
   if (fit.resume) {
@@ -171,8 +165,9 @@ void ServerTraining::begin(nn::FitOptions& fit) {
     if (saved.step == place.step) place = {saved.step, saved.epoch, saved.epoch_step};
   }
   // Rank 0's checkpoint has the sums of all workers in the epoch so far: they must count once.
-  const bool has_sums = fit.resume && rank == 0 && last <= place.step && options_.incarnation == 0;
+  const bool has_sums = fit.resume && rank == 0 && last <= place.step && begins;
   if (!has_sums && (place.step > 0 || fit.resume)) fit.place = place;
+  if (has_sums) warn_of_missing_losses(nn::load_progress(*fit.resume));
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
 
@@ -181,26 +176,42 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   }
   prefetch_rows(fit);
   fit.refresh = [this] { refresh(); };
-  fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
+  fit.leave_epoch = [this](int64_t epoch, bool stopping, nn::RunningMeans& sums) {
     return leave_epoch(epoch, stopping, sums);
   };
-  fit.reduce_sums = [this](std::span<double> sums) {
-    sum(str_cat("validation of epoch ", epoch_ + 1), sums);
-  };
+  fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
+                    .reduce =
+                        [this](nn::RunningMeans& means, bool interrupted) {
+                          return add_up(str_cat("validation of epoch ", epoch_ + 1), means,
+                                        interrupted);
+                        }};
 }
 
-void ServerTraining::begin_rows(nn::FitOptions& fit) {
+// A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
+// written when all had stopped has those of all.
+void ServerTraining::warn_of_missing_losses(const nn::TrainProgress& saved) const {
+  if (saved.epoch_step == 0 || saved.epoch_sums.empty()) return;
+  const int64_t before =
+      std::min(saved.epoch_step * task_.file.job().batch_size(), task_.train_examples());
+  const auto counted = static_cast<int64_t>(saved.epoch_sums.back());
+  if (counted >= before) return;
+  log_warning(str_cat(
+      "the checkpoint of step ", saved.step, " was saved within epoch ", saved.epoch + 1,
+      ": the mean losses and metrics of that epoch will leave out ", before - counted, " of the ",
+      before, " examples before it, which other workers saw; the model misses none"));
+}
+
+void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed) {
   std::vector<double> steps(static_cast<size_t>(task_.cluster.world_size), 0.0);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  if (!options_.resumed.empty() && fit.resume) {
+  if (!resumed.empty() && fit.resume) {
     steps[mine] = static_cast<double>(nn::load_progress(*fit.resume).step);
   }
   sum("the steps of the checkpoints", steps);
   const auto most = std::ranges::max_element(steps);
   const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
-  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) {
-    restore(options_.resumed);
-  }
+  const bool behind = static_cast<double>(client_->last_step(parts_)) < *most;
+  if (restores && (behind || !client_->is_trained())) restore(resumed);
   meet("the tables are ready");
   prefetch_rows(fit);
 }
@@ -225,26 +236,48 @@ bool ServerTraining::take_back(int64_t done, const std::optional<std::string>& c
   return true;
 }
 
-// Each worker's fingerprint in its own place, in halves that a double keeps exactly.
+// The names first: workers of different jobs may have different ones.
 void ServerTraining::compare_jobs() {
+  std::string names;
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const auto& [name, value] : options_.handshake) {
+    names += name + "\n";
+    fields.emplace_back(name, value);
+  }
+  compare_over_workers({{"what is compared", names}});
+  compare_over_workers(fields);
+}
+
+// The hash of each worker's values in its own place, in halves that a double keeps exactly.
+void ServerTraining::compare_over_workers(
+    const std::vector<std::pair<std::string, std::string>>& fields) {
   const auto workers = static_cast<size_t>(task_.cluster.world_size);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  std::vector<double> halves(2 * workers, 0.0);
-  halves[2 * mine] = static_cast<double>(options_.fingerprint >> 32);
-  halves[2 * mine + 1] = static_cast<double>(options_.fingerprint & 0xffffffffU);
-  sum("the fingerprints of the jobs", halves);
-  for (size_t worker = 0; worker < workers; ++worker) {
-    if (halves[2 * worker] == halves[0] && halves[2 * worker + 1] == halves[1]) continue;
-    throw invalid_argument("worker ", worker,
-                           " runs another job than worker 0: all workers must have the same job "
-                           "file and the same program");
+  const size_t width = 2 * fields.size();
+  std::vector<double> halves(workers * width, 0.0);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const uint64_t hash = hash_name(fields[i].second);
+    halves[mine * width + 2 * i] = static_cast<double>(hash >> 32);
+    halves[mine * width + 2 * i + 1] = static_cast<double>(hash & 0xffffffffU);
+  }
+  sum(str_cat("the comparison of the jobs (", fields.size(), ")"), halves);
+  for (size_t worker = 1; worker < workers; ++worker) {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const double* const theirs = &halves[worker * width + 2 * i];
+      if (theirs[0] == halves[2 * i] && theirs[1] == halves[2 * i + 1]) continue;
+      throw invalid_argument(
+          "worker ", worker, " and worker 0 differ in ", fields[i].first, ": worker ", mine,
+          " has ", fields[i].second,
+          "; all workers must run the same program and job file on the same data");
+    }
   }
 }
 
 // Where rank 0's checkpoint ends; it may be on its host only.
-nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit) {
+nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit,
+                                              const std::string& resumed) {
   std::vector<double> place(3, 0.0);
-  if (task_.cluster.rank == 0 && !options_.resumed.empty() && fit.resume) {
+  if (task_.cluster.rank == 0 && !resumed.empty() && fit.resume) {
     const nn::TrainProgress progress = nn::load_progress(*fit.resume);
     place = {static_cast<double>(progress.step), static_cast<double>(progress.epoch),
              static_cast<double>(progress.epoch_step)};
@@ -302,13 +335,9 @@ void ServerTraining::refresh() {
   for (const auto& [name, value] : values) task_.model->session().variables().set(name, value);
 }
 
-bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(stopping ? 1 : 0);
-  sum(str_cat("training of epoch ", epoch + 1), values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
+bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums) {
   epoch_ = epoch;
-  return values.back() > 0;
+  return add_up(str_cat("training of epoch ", epoch + 1), sums, stopping);
 }
 
 bool ServerTraining::is_sync() const {
@@ -354,7 +383,21 @@ void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
   }
 }
 
-void ServerTraining::finish() { meet("the end of the training"); }
+void ServerTraining::tell_lost_steps(int64_t step) {
+  const int64_t reached = options_.reached ? options_.reached() : 0;
+  if (reached == 0) return;
+  const int64_t lost = std::max<int64_t>(0, reached - step);
+  log_warning(str_cat("the job had reached step ", reached, " when the state of its parameter ",
+                      "servers was lost; it begins again behind step ", step, ": ", lost,
+                      " steps are lost"));
+  client_->tell_lost_steps(lost);
+}
+
+bool ServerTraining::finish(bool yes) {
+  double said = yes ? 1 : 0;
+  sum("the end of the training", {&said, 1});
+  return said > 0;
+}
 
 // The slowest worker may be far behind where workers do not wait for each other's steps.
 void ServerTraining::sum(const std::string& name, std::span<double> values) {
@@ -367,6 +410,18 @@ void ServerTraining::sum(const std::string& name, std::span<double> values) {
       log_warning(str_cat("still waiting: ", error.what()));
     }
   }
+}
+
+bool ServerTraining::add_up(const std::string& name, nn::RunningMeans& means, bool vote) {
+  double votes = vote ? 1 : 0;
+  int part = 0;
+  means.merge_workers(task_.cluster.rank, task_.cluster.world_size,
+                      [&](std::span<double> values) {
+                        sum(part == 0 ? name : str_cat(name, ", part ", part + 1), values);
+                        ++part;
+                      },
+                      {&votes, 1});
+  return votes > 0;
 }
 
 void ServerTraining::meet(const std::string& name) {

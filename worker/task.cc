@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/runtime/built_in_kernels.h"
@@ -13,7 +14,10 @@
 #include "distributed/collective/nccl/device_collective.h"
 #include "proto/job.pb.h"
 #include "ps/ops/ps_ops.h"
+#include "worker/build_csv.h"
 #include "worker/build_model.h"
+#include "worker/preprocessing.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -37,8 +41,9 @@ StrategyKind resolve_kind(const JobFile& file, const ClusterSpec& cluster, int d
   }
   if (cluster.parameter_servers > 0 && job.early_stopping().restore_best()) {
     throw invalid_argument(file.where("early_stopping.restore_best"),
-                           "early_stopping.restore_best: the best weights would have to be kept on "
-                           "parameter servers, which they are not");
+                           "early_stopping.restore_best: parameter servers do not go back to an "
+                           "earlier epoch; leave it out: the checkpoint of the best epoch is kept "
+                           "all the same, and the file checkpoints/checkpoint_best names it");
   }
   if (job.strategy() == job::HYBRID && job.distributed().min_workers() > 0) {
     throw invalid_argument(
@@ -80,11 +85,18 @@ StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster
       .micro_batches = std::max(1, distributed.micro_batches()),
       .deterministic = distributed.deterministic(),
       .sync_batch_norm = distributed.sync_batch_norm()};
-  if (distributed.bucket_mib() > 0) {
-    options.bucket_bytes = static_cast<int64_t>(distributed.bucket_mib() * (1 << 20));
+  const auto bytes_of = [&](double mebibytes, const char* field) {
+    if (mebibytes >= 0 && mebibytes <= 1 << 30) return static_cast<int64_t>(mebibytes * (1 << 20));
+    const std::string path = str_cat("distributed.", field);
+    throw invalid_argument(file.where(path), path, ": expected 0 to ", 1 << 30, " MiB, found ",
+                           mebibytes);
+  };
+  if (const int64_t bytes = bytes_of(distributed.bucket_mib(), "bucket_mib"); bytes > 0) {
+    options.bucket_bytes = bytes;
   }
-  if (distributed.first_bucket_mib() > 0) {
-    options.first_bucket_bytes = static_cast<int64_t>(distributed.first_bucket_mib() * (1 << 20));
+  if (const int64_t bytes = bytes_of(distributed.first_bucket_mib(), "first_bucket_mib");
+      bytes > 0) {
+    options.first_bucket_bytes = bytes;
   }
   if (distributed.compression() == job::BF16) options.compression = Compression::kBFloat16;
   if (distributed.compression() == job::F16) options.compression = Compression::kFloat16;
@@ -147,8 +159,10 @@ DeviceOptions device_options(const job::Job& job, const TaskOptions& options,
   return devices;
 }
 
-JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
+JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster,
+             std::optional<JobData> given) {
   set_compute_threads(task_threads(job, options, cluster));
+  if (given) return *std::move(given);
   return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
 }
 
@@ -170,13 +184,14 @@ std::shared_ptr<const OpTable> all_ops() {
 
 }  // namespace
 
-Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use)
+Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use,
+           std::optional<JobData> given)
     : file(job_file),
       options(task_options),
       cluster(use == TaskUse::kTrain ? resolve_cluster(options.cluster, process_environment())
                                      : ClusterSpec{}),
       devices(make_devices(device_options(file.job(), options, cluster))),
-      data(load(file.job(), options, cluster)) {
+      data(load(file.job(), options, cluster, std::move(given))) {
   const job::Job& job = file.job();
   steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
   if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
@@ -190,11 +205,21 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .record = !job.gpu().no_graphs(),
                                              .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision())};
-  nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
+  if (data.preprocessing) own_preprocessing = preprocessing_text(*data.preprocessing);
+  if (const auto unit = label_deviation(data.preprocessing)) {
+    label_unit_ = std::make_shared<double>(*unit);
+  }
+  nn::CompileOptions compile =
+      compile_options(file,
+                      checked_multiply(steps_per_epoch, job.epochs(),
+                                       file.where("epochs") + "epochs: the steps of all of them"),
+                      label_unit_);
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
     StrategyOptions spread = strategy_options(file, cluster, *devices);
     strategy_kind = spread.kind;
+    check_table_policies(file, strategy_kind == StrategyKind::kParameterServer ||
+                                   strategy_kind == StrategyKind::kHybrid);
     if (needs_strategy(spread)) {
       strategy.emplace(std::move(spread));
       rows_apart = strategy->uses_servers();
@@ -213,6 +238,15 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   model = std::make_unique<nn::Model>(std::move(model_options));
   build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
   model->compile(std::move(compile));
+}
+
+void Task::take_preprocessing(const nn::StateMap& state, const std::string& source) {
+  const PreprocessingPtr saved = saved_preprocessing(state, source);
+  const job::Job& job = file.job();
+  if (!saved && job.data().has_csv()) csv_transform(job, saved);  // says that it is needed
+  if (!saved || preprocessing_text(*saved) == preprocessing_text(*data.preprocessing)) return;
+  data = build_data_share(job, options.data_dir, cluster.rank, cluster.world_size, saved);
+  if (label_unit_) *label_unit_ = label_deviation(saved).value();
 }
 
 // What adds the gradients of GPUs of this process; nothing where one device or the host does.

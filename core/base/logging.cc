@@ -1,12 +1,13 @@
 #include "core/base/logging.h"
 
 #include <glog/logging.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <ctime>
-#include <fstream>
 
 #include "core/base/error.h"
+#include "core/base/log_file.h"
 #include "core/base/thread_annotations.h"
 
 namespace trireme {
@@ -19,17 +20,19 @@ struct FileLog {
   }
   void write(const char* level, const std::string& message) {
     MutexLock lock(mutex);
-    if (!out.is_open()) return;
+    if (fd < 0) return;
     const auto now = std::chrono::system_clock::now();
     const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
     std::tm local{};
     localtime_r(&seconds, &local);
     char time[32];
     std::strftime(time, sizeof time, "%F %T", &local);
-    out << time << ' ' << level << ": " << message << std::endl;
+    // One write a line, so that lines of several tasks stay whole; a full disk costs the log only.
+    const std::string line = str_cat(time, ' ', level, ": ", message, '\n');
+    (void)!write_all(fd, line.data(), line.size());
   }
   Mutex mutex;
-  std::ofstream out;
+  int fd = -1;
 };
 
 }  // namespace
@@ -49,9 +52,10 @@ void init_logging(const char* program, const LogOptions& options) {
 
 void log_to_file(const std::string& path) {
   FileLog& log = FileLog::instance();
+  const int fd = open_log_file(path);
   MutexLock lock(log.mutex);
-  log.out.open(path, std::ios::app);
-  if (!log.out) throw invalid_argument(path, ": the log cannot be written");
+  if (log.fd >= 0) ::close(log.fd);
+  log.fd = fd;
 }
 
 void log_info(const std::string& message) {

@@ -1,5 +1,7 @@
 #include "core/data/clicks.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -7,11 +9,12 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
+#include <utility>
 
 #include "core/base/area_under_curve.h"
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/io/atomic_file.h"
 
 namespace trireme::data {
 namespace {
@@ -29,64 +32,48 @@ uint64_t key_of(uint64_t seed, std::string_view purpose) {
   return hash_name(purpose) + seed * 0x9E3779B97F4A7C15ull;
 }
 
-// The scores' histograms of both classes: fine, because probabilities of clicks lie close together.
-class ScoreHistogram {
- public:
-  void add(double probability, bool positive) {
-    const auto bin = static_cast<size_t>(probability * static_cast<double>(kBins - 1));
-    (positive ? positives_ : negatives_)[bin] += 1;
-  }
-  double auc() const { return area_under_curve(negatives_, positives_); }
-
- private:
-  static constexpr size_t kBins = size_t{1} << 18;
-  std::vector<double> negatives_ = std::vector<double>(kBins),
-                      positives_ = std::vector<double>(kBins);
-};
-
-// A file that is written from its start to its end, packed or not.
+// A file that is written from its start to its end, packed or not, and then appears.
 class TextWriter {
  public:
-  explicit TextWriter(const std::string& path)
-      : path_(path), file_(gzopen(path.c_str(), path.ends_with(".gz") ? "wb1" : "wbT")) {
-    if (file_ == nullptr) throw failed(path, ": cannot be written: ", std::strerror(errno));
-    gzbuffer(file_, 1 << 18);
+  explicit TextWriter(const std::string& path) : file_(path) {
+    const int fd = ::fcntl(file_.descriptor(), F_DUPFD_CLOEXEC, 3);
+    packed_ = fd < 0 ? nullptr : gzdopen(fd, path.ends_with(".gz") ? "wb1" : "wbT");
+    if (packed_ == nullptr) {
+      const int error_number = errno;
+      if (fd >= 0) ::close(fd);
+      throw failed(path, ": cannot be written: ", std::strerror(error_number));
+    }
+    gzbuffer(packed_, 1 << 18);
   }
   ~TextWriter() {
-    if (file_ == nullptr) return;
-    gzclose(file_);
-    remove();
+    if (packed_ != nullptr) gzclose(packed_);
   }
   TextWriter(const TextWriter&) = delete;
 
   void write(std::string_view text) {
-    if (gzwrite(file_, text.data(), static_cast<unsigned>(text.size())) == 0) fail();
+    if (gzwrite(packed_, text.data(), static_cast<unsigned>(text.size())) == 0) fail();
   }
   void close() {
     // What was written last may be in zlib's buffer still.
-    if (gzflush(file_, Z_FINISH) != Z_OK) fail();
-    const int code = gzclose(file_);
-    file_ = nullptr;
-    if (code == Z_OK) return;
-    remove();
-    throw failed(path_, ": cannot be written: ", std::strerror(errno));
+    if (gzflush(packed_, Z_FINISH) != Z_OK) fail();
+    errno = 0;
+    if (gzclose(std::exchange(packed_, nullptr)) != Z_OK) {
+      throw failed(file_.path(), ": cannot be written: ", std::strerror(errno));
+    }
+    file_.commit();
   }
 
  private:
-  // Half a log; but no pipe and no device that somebody named.
-  void remove() const {
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(path_, ignored)) std::filesystem::remove(path_, ignored);
-  }
-
   [[noreturn]] void fail() {
+    const int error_number = errno;
     int code = Z_OK;
-    const std::string reason = gzerror(file_, &code);
-    throw failed(path_, ": cannot be written: ", code == Z_ERRNO ? std::strerror(errno) : reason);
+    const std::string reason = gzerror(packed_, &code);
+    throw failed(file_.path(),
+                 ": cannot be written: ", code == Z_ERRNO ? std::strerror(error_number) : reason);
   }
 
-  const std::string& path_;
-  gzFile file_;
+  io::AtomicFile file_;
+  gzFile packed_ = nullptr;
 };
 
 std::array<char, 8> hexadecimal(uint32_t word) {
@@ -272,19 +259,19 @@ Dataset Clicks::dataset(int64_t first, int64_t count) const {
   return from_source(std::make_shared<ClicksSource>(*this, first, count));
 }
 
-double Clicks::bayes_auc(int64_t first, int64_t count) const {
-  ScoreHistogram histogram;
+std::optional<double> Clicks::bayes_auc(int64_t first, int64_t count) const {
+  RankedScores scores;
   for (int64_t i = first; i < first + count; ++i) {
     const Drawn drawn = draw_all(i);
-    histogram.add(drawn.probability, drawn.click.label == 1);
+    scores.add(static_cast<float>(drawn.probability), drawn.click.label == 1);
   }
-  return histogram.auc();
+  return scores.area_under_curve();
 }
 
 Clicks::Written Clicks::write(const std::string& path, int64_t first, int64_t count) const {
   constexpr size_t kPiece = 1 << 18;
   TextWriter file(path);
-  ScoreHistogram histogram;
+  RankedScores scores;
   Written written;
   std::string text;
   for (int64_t i = first; i < first + count; ++i) {
@@ -294,13 +281,13 @@ Clicks::Written Clicks::write(const std::string& path, int64_t first, int64_t co
       file.write(text);
       text.clear();
     }
-    histogram.add(drawn.probability, drawn.click.label == 1);
+    scores.add(static_cast<float>(drawn.probability), drawn.click.label == 1);
     written.clicks += drawn.click.label;
   }
   if (!text.empty()) file.write(text);
   file.close();
   written.examples = count;
-  written.bayes_auc = histogram.auc();
+  written.bayes_auc = scores.area_under_curve();
   return written;
 }
 

@@ -4,11 +4,11 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/base/philox.h"
+#include "core/io/atomic_file.h"
 
 namespace trireme::data {
 namespace {
@@ -101,13 +101,7 @@ std::string synthetic_housing_csv(int64_t rows, uint64_t seed) {
 }
 
 void write_synthetic_housing_csv(const std::string& path, int64_t rows, uint64_t seed) {
-  const std::string csv = synthetic_housing_csv(rows, seed);
-  std::ofstream file(path, std::ios::binary);
-  file.write(csv.data(), static_cast<std::streamsize>(csv.size()));
-  file.close();
-  if (!file)
-    throw failed(path, ": the table of ", csv.size(),
-                 " bytes cannot be written; is there room, and may you?");
+  io::write_file_atomically(path, synthetic_housing_csv(rows, seed));
 }
 
 LabeledImages noise(const Shape& shape, int64_t classes, uint64_t seed) {

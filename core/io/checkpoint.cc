@@ -12,8 +12,10 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/thread_annotations.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint_state.h"
+#include "core/io/trial_write.h"
 
 namespace trireme::io {
 namespace {
@@ -58,6 +60,14 @@ std::vector<std::string> names_with_index(const std::string& directory) {
   return names;
 }
 
+// Directories are listed again and again.
+void warn_once(const std::string& text) {
+  static Mutex mutex;
+  static std::set<std::string> said;
+  const MutexLock lock(mutex);
+  if (said.insert(text).second) log_warning(text);
+}
+
 bool is_complete(const std::string& prefix) {
   try {
     BundleReader reader(prefix);
@@ -65,7 +75,7 @@ bool is_complete(const std::string& prefix) {
   } catch (const Error& error) {
     // Another process may have removed an old checkpoint after it was listed.
     if (error.code() != ErrorCode::kNotFound || fs::exists(index_path(prefix))) {
-      log_warning(str_cat("ignoring a checkpoint: ", error.what()));
+      warn_once(str_cat("ignoring a checkpoint: ", error.what()));
     }
     return false;
   }
@@ -167,6 +177,14 @@ std::string resolve_checkpoint(const std::string& path) {
     throw not_found(path, ": expected a directory with a checkpoint, found no complete one");
   }
   if (fs::exists(index_path(path), error)) return path;
+  // Checkpoints are not named so.
+  if (const std::string name = fs::path(path).filename().string();
+      name == kStateName || name == kBestName) {
+    if (const auto state = read_checkpoint_state(path); state && !state->latest.empty()) {
+      return resolve_checkpoint(
+          join(directory_of(path), fs::path(state->latest).filename().string()));
+    }
+  }
   std::string_view prefix = path;
   if (prefix.ends_with(kIndexSuffix)) {
     prefix.remove_suffix(kIndexSuffix.size());
@@ -178,6 +196,18 @@ std::string resolve_checkpoint(const std::string& path) {
   }
   throw not_found(path, ": no checkpoint there: expected a directory of checkpoints, or a file ",
                   index_path(std::string(prefix)));
+}
+
+void make_newest(const std::string& prefix) {
+  const std::string directory = directory_of(prefix);
+  CheckpointState state{.latest = fs::path(prefix).filename().string(), .all = {}};
+  for (const CheckpointInfo& info : list_checkpoints(directory)) {
+    state.all.push_back(fs::path(info.prefix).filename().string());
+  }
+  if (state.all.empty() || state.all.back() == state.latest) return;
+  std::erase(state.all, state.latest);
+  state.all.push_back(state.latest);
+  write_file_atomically(join(directory, kStateName), format_checkpoint_state(state));
 }
 
 std::map<std::string, Tensor> load_checkpoint(const std::string& path) {
@@ -246,11 +276,20 @@ std::string CheckpointManager::save(int64_t step, const std::map<std::string, Te
   create_directories(directory_);
   remove_stale_temporaries(directory_);
   const std::string prefix = prefix_of(step);
-
-  BundleWriter writer(prefix);
-  for (const auto& [name, tensor] : tensors) writer.add(name, tensor);
-  protect_previous(prefix);
-  writer.finish();
+  const auto free = free_bytes(directory_);
+  try {
+    BundleWriter writer(prefix);
+    for (const auto& [name, tensor] : tensors) writer.add(name, tensor);
+    protect_previous(prefix);
+    writer.finish();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kResourceExhausted || !free) throw;
+    uint64_t needed = 0;
+    for (const auto& [name, tensor] : tensors) needed += tensor.bytes();
+    throw Error(error.code(),
+                str_cat(error.what(), "; the checkpoint of step ", step, " needs ", needed,
+                        " bytes, ", *free, " were free; those before it are whole"));
+  }
 
   std::vector<CheckpointInfo> all = list();
   std::erase_if(all, [&](const CheckpointInfo& info) { return info.prefix == prefix; });

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/log_file.h"
 
 namespace trireme {
 namespace {
@@ -35,21 +36,17 @@ void close_it(int& fd) {
   if (fd >= 0) ::close(std::exchange(fd, -1));
 }
 
-void write_all(int fd, const char* bytes, size_t count) {
-  while (count > 0) {
-    const ssize_t written = write(fd, bytes, count);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // a full disk costs the log, not the training
-    bytes += written;
-    count -= static_cast<size_t>(written);
-  }
-}
+// A full disk costs the log, not the training.
+void write_log(int fd, const char* bytes, size_t count) { (void)!write_all(fd, bytes, count); }
+
+std::atomic<int> g_output_error{0};
 
 }  // namespace
 
+int TaskLog::output_error() { return g_output_error; }
+
 TaskLog::TaskLog(std::string path, bool shown) : path_(std::move(path)), shown_(shown) {
-  file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (file_ < 0) throw invalid_argument("cannot open log file ", path_, ": ", strerror(errno));
+  file_ = open_log_file(path_);
   wake_ = eventfd(0, EFD_CLOEXEC);
 }
 
@@ -65,7 +62,7 @@ void TaskLog::begin(const std::string& heading) {
   char last = '\n';
   if (status.st_size > 0) (void)!pread(file_, &last, 1, status.st_size - 1);
   const std::string line = (last == '\n' ? "" : "\n") + heading + "\n";
-  write_all(file_, line.data(), line.size());
+  write_log(file_, line.data(), line.size());
   begin_ = status.st_size + static_cast<int64_t>(line.size());
   if (!shown_) {
     output_ = fcntl(file_, F_DUPFD_CLOEXEC, 3);
@@ -124,7 +121,7 @@ bool TaskLog::copy_some(int from, int& shown_to) {
   std::array<char, 16 * 1024> buffer;
   const ssize_t count = read(from, buffer.data(), buffer.size());
   if (count <= 0) return count < 0 && (errno == EAGAIN || errno == EINTR);
-  write_all(file_, buffer.data(), static_cast<size_t>(count));
+  write_log(file_, buffer.data(), static_cast<size_t>(count));
   show(shown_to, buffer.data(), static_cast<size_t>(count));
   return true;
 }
@@ -142,6 +139,8 @@ void TaskLog::show(int& fd, const char* bytes, size_t count) {
       const ssize_t written = write(fd, bytes, std::min(count, kShown));
       if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (written < 0) {
+        // A reader that goes away has seen what it wanted.
+        if (fd == STDOUT_FILENO && errno != EPIPE) g_output_error = errno;
         fd = -1;
       } else {
         bytes += written;

@@ -35,6 +35,10 @@ class TaskLog {
   // (progress bars) as it was drawn last.
   std::string last_lines(int count) const;
 
+  // Why the launcher's standard output could not take what a task printed there, as in errno; 0: it
+  // took all, or its reader went away.
+  static int output_error();
+
  private:
   void copy(int output, int error);
   bool copy_some(int from, int& shown_to);

@@ -75,6 +75,7 @@ void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
   cut->shards = present();
   // What the gate holds is of later steps: a checkpoint begins without it, and gets it again.
   cut->state = save_state(cut->shards, wanted.request.step == 0);
+  cut->session = options_.session;
   cut->setup = setup_;
   cut->tables.resize(kVirtualShards);
   const auto open = [cut](Shard& shard, int number) {

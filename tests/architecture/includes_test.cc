@@ -29,7 +29,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/runtime",
        {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference",
         "core/device/cuda"}},
-      {"core/data", {"core/tensor"}},
+      {"core/data", {"core/io"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/runtime", "core/data", "core/io"}},
       {"distributed/cluster", {"core/base"}},

@@ -72,7 +72,7 @@ TEST_F(FailureTest, AWorkersOwnErrorIsEverybodysAtOnce) {
   for (const std::string backend : {"shm", "grpc"}) {
     const ProcessResult result =
         Process(launch({"--workers", "2"}, job(113),
-                       {"--set", "distributed.backend=\"" + backend + "\""}))
+                       {"--set", "distributed.backend=" + backend, "--overwrite"}))
             .wait(kPromptly);
     EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_THAT(result.err, HasSubstr("label 7 of row 3"));
@@ -128,7 +128,7 @@ TEST_F(FailureTest, OneWorkersCheckpointServesAll) {
 
 // Started again, they go on from what this job has saved, not from what another left there.
 TEST_F(FailureTest, AllWorkersKilledGoOnFromTheLastCheckpoint) {
-  const Words set = {"--set", "epochs=40"};
+  const Words set = {"--set", "epochs=40", "--overwrite"};
   Process({kProgram, "train", job(), "--output-dir", out(), "--set", "epochs=2"}).wait(kPromptly);
   Process launcher(launch({"--workers", "2", "--max-restarts", "4"}, job(), set));
   ASSERT_TRUE(launcher.wait_for_error_output("Epoch 5/", 15s));

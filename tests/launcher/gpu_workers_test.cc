@@ -57,8 +57,8 @@ class GpuWorkersTest : public ::testing::Test {
   std::string alone(const Words& more = {}, const std::string& job = "workers.textproto") const {
     folder_.write("workers.textproto", kWorkersJob);
     folder_.write("clicks.textproto", kClicksJob);
-    Words words = {kProgram, "train",        folder_ / job,    "--threads",
-                   "1",      "--output-dir", folder_ / "alone"};
+    Words words = {kProgram, "train",        folder_ / job,     "--threads",
+                   "1",      "--output-dir", folder_ / "alone", "--overwrite"};
     words.insert(words.end(), more.begin(), more.end());
     const ProcessResult result = Process(words).wait(60s);
     EXPECT_EQ(result.exit_code, 0) << result.err;

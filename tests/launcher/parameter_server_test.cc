@@ -51,13 +51,14 @@ class ParameterServerTest : public ::testing::Test {
                const Words& more) const {
     Words words = {kProgram, "launch"};
     words.insert(words.end(), options.begin(), options.end());
-    words.insert(words.end(), {job, "--threads", "1", "--output-dir", out(name)});
+    words.insert(words.end(), {job, "--threads", "1", "--output-dir", out(name), "--overwrite"});
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
   // The log of one process, which all others follow.
   std::string alone(const std::string& job, const Words& more = {}) const {
-    Words words = {kProgram, "train", job, "--threads", "1", "--output-dir", out("alone")};
+    Words words = {kProgram, "train",        job,          "--threads",
+                   "1",      "--output-dir", out("alone"), "--overwrite"};
     words.insert(words.end(), more.begin(), more.end());
     const ProcessResult result = Process(words).wait(120s);
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -133,6 +134,33 @@ TEST_F(ParameterServerTest, RowsMayBeOldWhereTheJobSaysSo) {
     EXPECT_LT(found[8], wanted[3]) << "the second epoch must be better than the first alone";
     EXPECT_GT(found[9], wanted[9] - 0.03) << set[1];
   }
+}
+
+// The layer has no name, and none of its keys is seen a million times: no row is kept.
+TEST_F(ParameterServerTest, APolicyDecidesWhichKeysHaveRows) {
+  std::string text = kClicksJob;
+  text.replace(text.find("deep: 16"), 8, "deep: 16 table { admit_after: 1000000 }");
+  const std::string strict = folder_.write("strict.textproto", text);
+  const auto checkpoint_bytes = [&](const std::string& name, const std::string& job) {
+    const ProcessResult result = Process(launch(name, job, {"--workers", "1", "--ps", "1"},
+                                                {"--strategy", "hybrid", "--set", "epochs=1"}))
+                                     .wait(60s);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    uintmax_t bytes = 0;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(out(name) + "/checkpoints")) {
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    }
+    return bytes;
+  };
+  EXPECT_GT(checkpoint_bytes("all", clicks_), 150'000U);
+  EXPECT_LT(checkpoint_bytes("none", strict), 60'000U);
+  // Without servers it would do nothing.
+  const ProcessResult alone =
+      Process({kProgram, "train", strict, "--output-dir", out("alone")}).wait(60s);
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("strict.textproto:3:"));
+  EXPECT_THAT(alone.err, HasSubstr("model.layers[0].wide_deep.table"));
 }
 
 // Its pushes count once, and it goes on behind the last of them, so that nothing is to be seen of
@@ -215,7 +243,7 @@ TEST_F(ParameterServerTest, AWorkerOfAnotherJobIsRefused) {
                    out("refused")})
           .wait(60s);
   EXPECT_EQ(result.exit_code, 2) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("worker 1 runs another job than worker 0"));
+  EXPECT_THAT(result.err, HasSubstr("worker 1 and worker 0 differ in job"));
 }
 
 TEST_F(ParameterServerTest, WhatDoesNotGoTogetherIsSaid) {

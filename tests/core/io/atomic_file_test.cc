@@ -1,14 +1,17 @@
 #include "core/io/atomic_file.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "core/io/atomic_stream.h"
 #include "core/io/input_file.h"
 #include "files.h"
 
@@ -118,6 +121,91 @@ TEST(AtomicFile, StaleTemporariesAreRemoved) {
   living.append("whole");
   living.commit();
   EXPECT_THAT(files_in(dir.path()), ElementsAre("living", "user.tmp-file"));
+}
+
+// Whoever may write to the folder could let an output go into another file.
+TEST(AtomicFile, ALinkIsReplacedNotFollowed) {
+  TemporaryDirectory dir;
+  overwrite(dir / "target", "untouched");
+  std::filesystem::create_symlink(dir / "target", dir / "a");
+  write_file_atomically(dir / "a", "new");
+  EXPECT_EQ(contents(dir / "target"), "untouched");
+  EXPECT_FALSE(std::filesystem::is_symlink(dir / "a"));
+  EXPECT_EQ(contents(dir / "a"), "new");
+}
+
+// A rename over a FIFO or a device would take it from everybody.
+TEST(AtomicFile, WhatIsNoFileIsWrittenAsItIs) {
+  TemporaryDirectory dir;
+  ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
+  const int reader = ::open((dir / "fifo").c_str(), O_RDONLY | O_NONBLOCK);
+  write_file_atomically(dir / "fifo", "through");
+  char bytes[16] = {};
+  EXPECT_EQ(::read(reader, bytes, sizeof bytes), 7);
+  EXPECT_STREQ(bytes, "through");
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(dir / "fifo"));
+  write_file_atomically("/dev/null", "away");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_EQ(error_of([&] { write_file_atomically("/dev/full", "x"); }).code(),
+            ErrorCode::kResourceExhausted);
+  EXPECT_THAT(error_of([&] { AtomicFile file(dir.path()); }).what(), HasSubstr("a directory"));
+}
+
+TEST(AtomicFile, PermissionsAreKept) {
+  TemporaryDirectory dir;
+  overwrite(dir / "a", "secret");
+  std::filesystem::permissions(dir / "a", std::filesystem::perms(0600));
+  write_file_atomically(dir / "a", "new");
+  EXPECT_EQ(std::filesystem::status(dir / "a").permissions(), std::filesystem::perms(0600));
+}
+
+// What a SIGKILL leaves, the next writer of that name removes, and nobody else's.
+TEST(AtomicFile, TheNextWriterClearsUp) {
+  TemporaryDirectory dir;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    AtomicFile a(dir / "a"), b(dir / "b");
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ASSERT_EQ(files_in(dir.path()).size(), 2u);
+  write_file_atomically(dir / "a", "whole");
+  const auto left = files_in(dir.path());
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0], "a");
+  EXPECT_THAT(left[1], HasSubstr("b.tmp-"));
+}
+
+TEST(AtomicFile, ASignalLeavesNothing) {
+  TemporaryDirectory dir;
+  write_file_atomically(dir / "a", "old");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    AtomicFile file(dir / "a");
+    file.append("half");
+    file.sync();
+    remove_temporaries_at_signal();
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_THAT(files_in(dir.path()), ElementsAre("a"));
+  EXPECT_EQ(contents(dir / "a"), "old");
+}
+
+// A stream that only remembers that it failed would lose the reason, and its caller the failure.
+TEST(AtomicStream, ThrowsWhatWentWrong) {
+  TemporaryDirectory dir;
+  {
+    AtomicStream out(dir / "a");
+    out << "number " << 7 << std::endl;
+    EXPECT_FALSE(std::filesystem::exists(dir / "a"));
+    out.commit();
+  }
+  EXPECT_EQ(contents(dir / "a"), "number 7\n");
+  const std::string large(1 << 20, 'x');
+  AtomicStream full("/dev/full");
+  EXPECT_EQ(error_of([&] { full << large; }).code(), ErrorCode::kResourceExhausted);
 }
 
 TEST(InputFile, EndIsNamed) {

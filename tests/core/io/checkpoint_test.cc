@@ -57,6 +57,19 @@ TEST(Checkpoint, KeepsTheLast) {
   expect_state_at(load_checkpoint(dir / "run/checkpoints"), 100);
 }
 
+// A training that goes on from an older one leaves those after it behind, also when it dies before
+// the list of checkpoints knows what it saved.
+TEST(Checkpoint, OfATrainingThatGoesOnFromAnOlderOneIsNewer) {
+  TemporaryDirectory dir;
+  for (int64_t step : {10, 20, 30}) CheckpointManager(dir.path()).save(step, state_at(step));
+  make_newest(dir / "ckpt-10");
+  EXPECT_THAT(steps(list_checkpoints(dir.path())), ElementsAre(20, 30, 10));
+  const std::string before = contents(dir / "checkpoint");
+  CheckpointManager(dir.path()).save(15, state_at(15));
+  overwrite(dir / "checkpoint", before);
+  EXPECT_THAT(steps(list_checkpoints(dir.path())), ElementsAre(20, 30, 10, 15));
+}
+
 TEST(Checkpoint, KeepsTheBest) {
   TemporaryDirectory dir;
   CheckpointManager manager(dir.path(), {.keep_last = 1});

@@ -1,0 +1,171 @@
+#include "worker/job_record.h"
+
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "proto/job.pb.h"
+
+namespace trireme {
+namespace {
+
+namespace pb = google::protobuf;
+
+const std::string kKey = "callback/job";
+constexpr std::string_view kFact = "# ";  // a comment to the text format
+constexpr size_t kShown = 60;             // of a value
+
+// What of the cluster and the data belongs to the run as much as the job file does.
+std::map<std::string, std::string> facts_of(const Task& task) {
+  return {{"strategy", std::string(name(task.strategy_kind))},
+          {"workers", std::to_string(task.cluster.world_size)},
+          {"training examples", std::to_string(task.train_examples())},
+          {"steps of an epoch", std::to_string(task.steps_per_epoch)}};
+}
+
+job::Job comparable(job::Job job) {
+  for (const char* const unrelated : {"name", "output_dir", "checkpoint", "gpu", "strategy"}) {
+    job.GetReflection()->ClearField(&job, job.GetDescriptor()->FindFieldByName(unrelated));
+  }
+  return job;
+}
+
+std::string text_of(const Task& task) {
+  std::string text;
+  for (const auto& [name, value] : facts_of(task)) text += str_cat(kFact, name, ": ", value, "\n");
+  std::string fields;
+  pb::TextFormat::PrintToString(comparable(task.file.job()), &fields);
+  return text + fields;
+}
+
+std::string shown(std::string text) {
+  while (text.ends_with(' ') || text.ends_with('\n')) text.pop_back();
+  if (text.size() > kShown) text = text.substr(0, kShown) + " …";
+  return text.empty() ? "none" : text;
+}
+
+// One value of a field; of a message only which it is.
+std::string value_of(const pb::Message& message, const pb::FieldDescriptor* field, int index) {
+  pb::TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  std::string text;
+  printer.PrintFieldValueToString(message, field, index, &text);
+  return shown(text);
+}
+
+class Comparison {
+ public:
+  explicit Comparison(std::vector<JobDifference>& found) : found_(found) {}
+
+  void messages(const pb::Message& then, const pb::Message& now, const std::string& prefix) {
+    const pb::Descriptor& type = *then.GetDescriptor();
+    for (int i = 0; i < type.oneof_decl_count(); ++i) choice(then, now, type.oneof_decl(i), prefix);
+    for (int i = 0; i < type.field_count(); ++i) {
+      const pb::FieldDescriptor* field = type.field(i);
+      const pb::OneofDescriptor* choice = field->real_containing_oneof();
+      // Of a choice that is another now, choice() says that.
+      if (choice != nullptr && (chosen(then, choice) != field || chosen(now, choice) != field)) {
+        continue;
+      }
+      field->is_repeated() ? lists(then, now, field, prefix) : values(then, now, field, prefix);
+    }
+  }
+
+ private:
+  static const pb::FieldDescriptor* chosen(const pb::Message& message,
+                                           const pb::OneofDescriptor* choice) {
+    return message.GetReflection()->GetOneofFieldDescriptor(message, choice);
+  }
+
+  void choice(const pb::Message& then, const pb::Message& now, const pb::OneofDescriptor* choice,
+              const std::string& prefix) {
+    if (choice->is_synthetic()) return;
+    const auto* before = chosen(then, choice);
+    const auto* after = chosen(now, choice);
+    if (before == after) return;
+    const auto name = [](const pb::FieldDescriptor* field) {
+      return field == nullptr ? std::string("none") : field->name();
+    };
+    found_.push_back({prefix + choice->name(), name(before), name(after)});
+  }
+
+  void values(const pb::Message& then, const pb::Message& now, const pb::FieldDescriptor* field,
+              const std::string& prefix) {
+    if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
+      messages(then.GetReflection()->GetMessage(then, field),
+               now.GetReflection()->GetMessage(now, field), prefix + field->name() + ".");
+      return;
+    }
+    const std::string before = value_of(then, field, -1), after = value_of(now, field, -1);
+    if (before != after) found_.push_back({prefix + field->name(), before, after});
+  }
+
+  void lists(const pb::Message& then, const pb::Message& now, const pb::FieldDescriptor* field,
+             const std::string& prefix) {
+    const int before = then.GetReflection()->FieldSize(then, field);
+    const int after = now.GetReflection()->FieldSize(now, field);
+    if (before != after) {
+      const auto all = [&](const pb::Message& message, int size) {
+        std::string text;
+        for (int i = 0; i < size; ++i) text += (i > 0 ? ", " : "") + value_of(message, field, i);
+        return shown(text);
+      };
+      const bool is_list = field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE;
+      found_.push_back({prefix + field->name(), is_list ? all(then, before) : str_cat(before),
+                        is_list ? all(now, after) : str_cat(after)});
+      return;
+    }
+    for (int i = 0; i < before; ++i) {
+      const std::string path = str_cat(prefix, field->name(), "[", i, "]");
+      if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
+        messages(then.GetReflection()->GetRepeatedMessage(then, field, i),
+                 now.GetReflection()->GetRepeatedMessage(now, field, i), path + ".");
+        continue;
+      }
+      const std::string old_value = value_of(then, field, i), new_value = value_of(now, field, i);
+      if (old_value != new_value) found_.push_back({path, old_value, new_value});
+    }
+  }
+
+  std::vector<JobDifference>& found_;
+};
+
+}  // namespace
+
+JobRecord::JobRecord(const Task& task) : text_(text_of(task)) {}
+
+void JobRecord::save(nn::StateMap& state) const {
+  state[kKey] = Tensor::scalar<std::string>(text_);
+}
+
+std::optional<std::vector<JobDifference>> compare_with_record(const Task& task,
+                                                              const nn::StateMap& state) {
+  const auto found = state.find(kKey);
+  if (found == state.end() || found->second.dtype() != DType::kString ||
+      found->second.elements() != 1) {
+    return std::nullopt;
+  }
+  const std::string& text = found->second.flat<std::string>()[0];
+  std::vector<JobDifference> differences;
+  const auto facts = facts_of(task);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line) && line.starts_with(kFact);) {
+    const size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const auto now = facts.find(line.substr(kFact.size(), colon - kFact.size()));
+    const std::string then = line.substr(colon + 2);
+    if (now != facts.end() && now->second != then) {
+      differences.push_back({now->first, then, now->second});
+    }
+  }
+  job::Job then;
+  pb::TextFormat::Parser parser;
+  parser.AllowUnknownField(true);  // of another version of the program
+  if (!parser.ParseFromString(text, &then)) return std::nullopt;
+  Comparison(differences).messages(then, comparable(task.file.job()), "");
+  return differences;
+}
+
+}  // namespace trireme
