@@ -19,24 +19,28 @@
 namespace trireme {
 namespace {
 
-// A checkpoint that was found and read.
+// A checkpoint that was found, read and verified: beside one of a training with parameter servers
+// lie the rows of its embeddings.
 struct Saved {
   explicit Saved(const std::string& checkpoint)
       : prefix(io::resolve_checkpoint(checkpoint)),
         state(io::load_checkpoint(prefix)),
-        preprocessing(saved_preprocessing(state, prefix)) {}
+        preprocessing(saved_preprocessing(state, prefix)) {
+    verify_rows(prefix, state);
+    has_rows = rows_belong_to(prefix, state);
+  }
 
-  // Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
-  TaskUse use() const { return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer; }
+  TaskUse use() const { return has_rows ? TaskUse::kInferFromTables : TaskUse::kInfer; }
 
   std::string prefix;
   nn::StateMap state;
   PreprocessingPtr preprocessing;
+  bool has_rows = false;
 };
 
 void load(const Saved& saved, Task& task) {
   task.model->set_weights(saved.state);
-  if (!has_rows(saved.prefix)) return;
+  if (!saved.has_rows) return;
   const nn::Model& model = *task.model;
   auto store = std::make_shared<ps::LocalStore>(
       task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));

@@ -47,6 +47,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
   ps::PsClientOptions client{.coordinator = task.cluster.coordinator,
                              .secret = task.cluster.secret,
                              .job_id = task.cluster.job_id,
+                             .run = task.run,
                              .worker = task.cluster.rank,
                              .workers = task.cluster.world_size,
                              .incarnation = options.incarnation + 1,
@@ -61,6 +62,11 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .shared_memory = !job.no_shared_memory(),
                              .cache_staleness = job.cache_staleness()};
   if (job.connections() > 0) client.connections = job.connections();
+  // The group's collectives keep the workers of HYBRID together.
+  if (options.saves && task.strategy_kind == StrategyKind::kParameterServer) {
+    client.save_every_steps = options.save_every_steps;
+    client.steps_per_epoch = task.steps_per_epoch;
+  }
   if (job.timeout_s() > 0) {
     client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   }
@@ -218,6 +224,18 @@ void ServerTraining::catch_up(int64_t done) {
   store_->set_pushed(done);
 }
 
+// A worker that died in a step that others did not finish may have pushed that one.
+bool ServerTraining::take_back(int64_t done, const std::optional<std::string>& checkpoint) {
+  const int64_t reached = client_->newest_step(parts_);
+  if (reached <= done + 1) return false;
+  log_warning(str_cat("the rows on the parameter servers are of step ", reached,
+                      ", and no worker is left that has more than step ", done,
+                      ": they are taken back to it"));
+  if (!checkpoint) return true;
+  done > 0 ? restore(*checkpoint) : client_->clear();
+  return true;
+}
+
 // The names first: workers of different jobs may have different ones.
 void ServerTraining::compare_jobs() {
   std::string names;
@@ -275,13 +293,13 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
   return {step, epoch, step - epoch * task_.steps_per_epoch};
 }
 
-void ServerTraining::restore(const std::string& resumed) {
-  const std::string rows = rows_prefix(resumed);
-  if (!has_rows(resumed)) {
-    throw not_found("--resume: ", resumed, " was saved without parameter servers: there is no ",
-                    rows, ".ps with the rows of its tables");
+void ServerTraining::restore(const std::string& checkpoint) {
+  const nn::StateMap variables = io::load_checkpoint(checkpoint);
+  if (!rows_belong_to(checkpoint, variables)) {
+    throw not_found("--resume: ", checkpoint, " was saved without parameter servers: there is no ",
+                    rows_prefix(checkpoint), ".ps with the rows of its tables");
   }
-  client_->restore_snapshot(rows);
+  client_->restore_snapshot(rows_prefix(checkpoint), nn::load_progress(variables).step);
   // Those who voted have stopped.
   const auto& tables = store_->tables();
   for (size_t i = 0; i < tables.size(); ++i) {
@@ -322,20 +340,35 @@ bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans&
   return add_up(str_cat("training of epoch ", epoch + 1), sums, stopping);
 }
 
+bool ServerTraining::is_sync() const {
+  const ps::PsClientOptions& options = client_->options();
+  return std::ranges::all_of(store_->tables(), [&](const ps::TableSpec& table) {
+    return (table.is_dense() ? options.dense : options.sparse) == ps::Consistency::kSync;
+  });
+}
+
 void ServerTraining::save(int64_t step) {
   const std::string prefix =
       rows_prefix((fs::absolute(options_.checkpoints) / str_cat("ckpt-", step)).string());
+  // The end of an epoch is saved again after the last of its steps: the rows are the same, and as
+  // long as they are not replaced the checkpoint that they belong to is whole.
+  if (saved_.step == step && is_sync() && is_saved_as(prefix, saved_)) return;
   fs::create_directories(fs::path(prefix).parent_path());
-  int64_t written = 0;
+  std::optional<Error> interruption;
   try {
-    const int64_t snapshot = client_->open_snapshot();
-    written = client_->save_snapshot(snapshot, prefix);
-    client_->close_snapshot(snapshot);
+    saved_ = client_->save_checkpoint(step, prefix, [&] {
+      if (options_.interrupted) interruption = options_.interrupted();
+      return interruption.has_value();
+    });
   } catch (const Error& error) {
+    if (interruption) {
+      log_warning(str_cat("there is no checkpoint of step ", step, ": ", interruption->what()));
+      throw Error(*interruption);
+    }
     fault_ = error;
     throw;
   }
-  log_info(str_cat("saved ", written, " rows in ", prefix));
+  log_info(str_cat("saved ", saved_.rows, " rows of step ", step, " in ", prefix));
 }
 
 void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {

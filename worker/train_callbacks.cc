@@ -9,6 +9,7 @@
 #include "worker/job_record.h"
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
+#include "worker/rows_checkpoint.h"
 
 namespace trireme {
 
@@ -69,6 +70,7 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
     };
     if (servers != nullptr) {
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
+      callbacks.push_back(std::make_shared<RowsMark>([servers] { return servers->saved(); }));
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));
     std::shared_ptr<nn::Callback> saves = result.checkpoint;

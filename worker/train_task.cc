@@ -295,7 +295,12 @@ class TrainRun {
                                      .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
                                      .reached = [this] { return greeting().reached; },
-                                     .stop_signal = [this] { return stop_signal(); }});
+                                     .stop_signal = [this] { return stop_signal(); },
+                                     .save_every_steps = job_.checkpoint().every_steps(),
+                                     .saves = !job_.checkpoint().off(),
+                                     .interrupted = [this]() -> std::optional<Error> {
+                                       return runtime_ ? runtime_->fault() : std::nullopt;
+                                     }});
     runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
   }
 
@@ -321,8 +326,15 @@ class TrainRun {
       throw no_checkpoint(task_);
     }
     if (servers_) {
-      servers_->catch_up(runtime_->membership().progress);
-      if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
+      const Membership& membership = runtime_->membership();
+      const bool restores = rank() == (membership.progress > 0 ? membership.state_source : 0);
+      if (servers_->take_back(membership.progress,
+                              restores ? std::optional(resumed_) : std::nullopt)) {
+        static const std::string kWhat = "the rows of the checkpoint";
+        meet(kWhat);
+      }
+      servers_->catch_up(membership.progress);
+      if (speaks()) servers_->tell_lost_steps(membership.progress);
       fit.leave_epoch = [this](int64_t, bool stopping, nn::RunningMeans&) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
