@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/data/clicks.h"
 #include "launcher/commands.h"
@@ -21,13 +22,14 @@ void generate_clicks(const ClickOptions& options) {
   if (options.examples < 1 || options.first < 0) {
     throw invalid_argument("--examples must be positive and --first must not be negative");
   }
+  (void)checked_add(options.first, options.examples, "--first and --examples");
   const data::Clicks log(options.log);
   const auto written = log.write(options.out, options.first, options.examples);
-  const ResultLine line = {{"out", options.out},
-                           {"examples", written.examples},
-                           {"clicks", written.clicks},
-                           {"keys", options.log.keys},
-                           {"bayes_auc", rounded(written.bayes_auc)}};
+  ResultLine line = {{"out", options.out},
+                     {"examples", written.examples},
+                     {"clicks", written.clicks},
+                     {"keys", options.log.keys}};
+  if (written.bayes_auc) line["bayes_auc"] = rounded(*written.bayes_auc);
   std::cout << line.dump() << "\n";
 }
 

@@ -1,5 +1,6 @@
 // Evaluation and prediction: one device and the weights of a checkpoint.
 #include <chrono>
+#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -128,6 +129,10 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
+    if (!std::isfinite(value) && !file.job().allow_nan()) {
+      throw failed("evaluate: ", name, " is ", value,
+                   ": the data or the weights of the checkpoint hold numbers that are not finite");
+    }
     line["val_" + name] = rounded(value);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

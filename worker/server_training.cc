@@ -10,6 +10,7 @@
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -64,20 +65,6 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
     client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   }
   return client;
-}
-
-// A layer's policy for its table; a table is called "LAYER/…".
-void set_policy(const job::Job& job, ps::TableSpec& table) {
-  const std::string layer = table.name.substr(0, table.name.find('/'));
-  for (const job::Layer& candidate : job.model().layers()) {
-    if (candidate.name() != layer || !candidate.has_embedding()) continue;
-    const job::TablePolicy& policy = candidate.embedding().table();
-    if (policy.admit_after() > 0) table.admission.after = policy.admit_after();
-    if (policy.admit_probability() > 0) table.admission.probability = policy.admit_probability();
-    table.eviction = {.max_age = policy.evict_max_age(),
-                      .min_frequency = policy.evict_min_frequency(),
-                      .max_rows = policy.evict_max_rows()};
-  }
 }
 
 constexpr std::chrono::hours kEpochPatience{1};
@@ -138,7 +125,7 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  for (ps::TableSpec& table : tables) set_policy(task_.file.job(), table);
+  set_table_policies(task_.file, model, tables);
   if (task_.strategy_kind == StrategyKind::kParameterServer) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));
@@ -183,24 +170,26 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   }
   prefetch_rows(fit);
   fit.refresh = [this] { refresh(); };
-  fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
+  fit.leave_epoch = [this](int64_t epoch, bool stopping, nn::RunningMeans& sums) {
     return leave_epoch(epoch, stopping, sums);
   };
   fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
                     .reduce =
-                        [this](std::span<double> sums, bool interrupted) {
-                          return sum_and_vote(str_cat("validation of epoch ", epoch_ + 1), sums,
-                                              interrupted);
+                        [this](nn::RunningMeans& means, bool interrupted) {
+                          return add_up(str_cat("validation of epoch ", epoch_ + 1), means,
+                                        interrupted);
                         }};
 }
 
 // A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
 // written when all had stopped has those of all.
 void ServerTraining::warn_of_missing_losses(const nn::TrainProgress& saved) const {
-  if (saved.epoch_step == 0 || saved.epoch_sums.empty()) return;
+  const nn::CompileOptions& compiled = task_.model->compiled();
+  nn::RunningMeans means = nn::running_means(compiled.loss, compiled.metrics);
+  if (saved.epoch_step == 0 || !means.restore(saved.epoch_sums)) return;
   const int64_t before =
       std::min(saved.epoch_step * task_.file.job().batch_size(), task_.train_examples());
-  const auto counted = static_cast<int64_t>(saved.epoch_sums.back());
+  const auto counted = static_cast<int64_t>(means.examples());
   if (counted >= before) return;
   log_warning(str_cat(
       "the checkpoint of step ", saved.step, " was saved within epoch ", saved.epoch + 1,
@@ -330,9 +319,9 @@ void ServerTraining::refresh() {
   for (const auto& [name, value] : values) task_.model->session().variables().set(name, value);
 }
 
-bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
+bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums) {
   epoch_ = epoch;
-  return sum_and_vote(str_cat("training of epoch ", epoch + 1), sums, stopping);
+  return add_up(str_cat("training of epoch ", epoch + 1), sums, stopping);
 }
 
 void ServerTraining::save(int64_t step) {
@@ -392,12 +381,16 @@ void ServerTraining::sum(const std::string& name, std::span<double> values) {
   }
 }
 
-bool ServerTraining::sum_and_vote(const std::string& name, std::span<double> sums, bool vote) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(vote ? 1 : 0);
-  sum(name, values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
-  return values.back() > 0;
+bool ServerTraining::add_up(const std::string& name, nn::RunningMeans& means, bool vote) {
+  double votes = vote ? 1 : 0;
+  int part = 0;
+  means.merge_workers(task_.cluster.rank, task_.cluster.world_size,
+                      [&](std::span<double> values) {
+                        sum(part == 0 ? name : str_cat(name, ", part ", part + 1), values);
+                        ++part;
+                      },
+                      {&votes, 1});
+  return votes > 0;
 }
 
 void ServerTraining::meet(const std::string& name) {

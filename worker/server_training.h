@@ -81,11 +81,11 @@ class ServerTraining {
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);
-  bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
+  bool leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
-  // The same; returns whether any worker passed true as `vote`.
-  bool sum_and_vote(const std::string& name, std::span<double> sums, bool vote);
+  // The same for loss and metrics; returns whether any worker passed true as `vote`.
+  bool add_up(const std::string& name, nn::RunningMeans& means, bool vote);
   void meet(const std::string& name);
   bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 

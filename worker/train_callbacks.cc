@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "core/base/error.h"
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/job_record.h"

@@ -103,6 +103,10 @@ class TrainRun {
   TaskResult train() {
     const auto start = std::chrono::steady_clock::now();
     task_.model->build_training(nn::batch_types(task_.train_batches(0, 1)));
+    // All ranks have the same ones.
+    for (const std::string& warning : task_.model->take_warnings()) {
+      if (task_.cluster.rank == 0) log_warning(warning);
+    }
     if (!options_.save_graph.empty()) {
       io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
     }
@@ -319,7 +323,7 @@ class TrainRun {
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
       if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
-      fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
+      fit.leave_epoch = [this](int64_t, bool stopping, nn::RunningMeans&) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
       };
@@ -332,6 +336,7 @@ class TrainRun {
               {values.data(), static_cast<int64_t>(values.size()), DType::kFloat64}, ReduceOp::kSum,
               Summation::kTree);
         },
+        [this] { return std::pair(rank(), workers()); },
         [this] { return task_.validation_batches(0, 1).cardinality() / workers(); }, options_.stop);
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.

@@ -138,13 +138,21 @@ void EarlyStopping::on_train_begin(Training& training) {
 void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
   const auto monitored = std::ranges::find(logs, options_.monitor, &LogValue::name);
   TRIREME_CHECK(monitored != logs.end(), "the log has no ", options_.monitor);
-  const double gain =
-      options_.higher_is_better ? monitored->value - best_ : best_ - monitored->value;
+  if (!monitored->value) {
+    throw invalid_argument(
+        "early stopping: epoch ", training.epoch(), " has no ", options_.monitor,
+        ": there were no examples, or for an area under the curve those of one class only; "
+        "monitor another figure");
+  }
+  const double value = *monitored->value;
+  const double gain = options_.higher_is_better ? value - best_ : best_ - value;
   if (std::isnan(best_) || gain > options_.min_delta) {
-    best_ = monitored->value;
+    best_ = value;
     waited_ = 0;
     best_epoch_ = {training.epoch(), training.step(), {}};
-    for (const LogValue& log : logs) best_epoch_.logs[std::string(log.name)] = log.value;
+    for (const LogValue& log : logs) {
+      if (log.value) best_epoch_.logs[std::string(log.name)] = *log.value;
+    }
     if (options_.restore_best_weights) best_weights_ = training.model().weights();
     return;
   }
@@ -255,8 +263,9 @@ void CsvLog::on_epoch_end(Training& training, Logs logs) {
   std::string header = "epoch", line = std::to_string(epoch);
   for (const LogValue& log : logs) {
     header += str_cat(",", log.name);
-    char number[32];
-    std::snprintf(number, sizeof number, ",%.9g", log.value);
+    // A figure that does not exist is an empty cell.
+    char number[32] = ",";
+    if (log.value) std::snprintf(number, sizeof number, ",%.9g", *log.value);
     line += number;
   }
   drop_from(epoch);
