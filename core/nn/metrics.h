@@ -61,6 +61,7 @@ class RunningMeans {
   void add(std::span<const double> means, int64_t examples, std::span<const Tensor> rows = {});
 
   size_t size() const { return quantities_.size(); }
+  double examples() const { return sums_.back(); }  // that were added, and not reset
   std::optional<double> value(size_t i) const;
   // The same, or older by at most an eighth of the examples, where it takes long to work out.
   std::optional<double> recent_value(size_t i) const;

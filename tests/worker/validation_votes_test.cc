@@ -33,7 +33,7 @@ class Group {
 struct Outcome {
   int64_t batches = 0;  // done when the validation ended
   bool interrupted = false;
-  double sum = 0;
+  double mean = 0;
 };
 
 // Each worker has so many batches, the last one fewer; worker 1 is told to stop before `told`.
@@ -47,7 +47,8 @@ std::array<Outcome, kWorkers> validate(int64_t batches, int64_t told) {
       threads.emplace_back([&, worker] {
         const auto options = ValidationVotes::evaluation(
             [&, worker](std::span<double> values) { group.sum(worker, values); },
-            [&] { return batches - 1; }, worker == 1 ? &stop : nullptr);
+            [worker] { return std::pair(worker, kWorkers); }, [&] { return batches - 1; },
+            worker == 1 ? &stop : nullptr);
         Outcome& outcome = outcomes[static_cast<size_t>(worker)];
         const int64_t own = worker == kWorkers - 1 ? batches - 1 : batches;
         bool interrupted = false;
@@ -56,9 +57,11 @@ std::array<Outcome, kWorkers> validate(int64_t batches, int64_t told) {
           interrupted = options.interrupt(outcome.batches);
           if (interrupted) break;
         }
-        double sums[] = {static_cast<double>(worker + 1)};
-        outcome.interrupted = options.reduce(sums, interrupted);
-        outcome.sum = sums[0];
+        nn::RunningMeans means(1);
+        const double mine[] = {static_cast<double>(worker + 1)};
+        means.add(mine, 1);
+        outcome.interrupted = options.reduce(means, interrupted);
+        outcome.mean = means.value(0).value_or(0);
       });
     }
   }
@@ -75,13 +78,13 @@ TEST(ValidationVotesTest, AllEndBeforeTheSameBatchWhoeverIsTold) {
   }
 }
 
-TEST(ValidationVotesTest, WithoutASignalAllBatchesAreDoneAndSummed) {
+TEST(ValidationVotesTest, WithoutASignalAllBatchesAreDoneAndAddedUp) {
   const auto outcomes = validate(1000, -1);
   for (int worker = 0; worker < kWorkers; ++worker) {
     const Outcome& outcome = outcomes[static_cast<size_t>(worker)];
     EXPECT_FALSE(outcome.interrupted);
     EXPECT_EQ(outcome.batches, worker == kWorkers - 1 ? 999 : 1000);
-    EXPECT_EQ(outcome.sum, 1 + 2 + 3);
+    EXPECT_EQ(outcome.mean, (1 + 2 + 3) / 3.0);
   }
 }
 
