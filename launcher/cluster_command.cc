@@ -13,8 +13,8 @@ void add_cluster_command(CLI::App& app) {
       "cluster", "What this task's environment resolves to, and which source won");
   command->footer(
       "The first source that is there decides: these flags, TRIREME_*, TF_CONFIG, torchrun's\n"
-      "variables, Open MPI, PMI, PMIx, Slurm; else it is a single process. The secret is not "
-      "shown.\n"
+      "variables, Open MPI, PMI, PMIx, Slurm, a pod's PET_*, JAX_*, VC_*, MPI host file or\n"
+      "JOB_COMPLETION_INDEX; else it is a single process. The secret is not shown.\n"
       "Examples:\n"
       "  trireme cluster\n"
       "  mpirun -np 2 trireme cluster\n"

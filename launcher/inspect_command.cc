@@ -1,8 +1,9 @@
 #include <CLI/CLI.hpp>
-#include <fstream>
+#include <cstdint>
 #include <iostream>
 #include <memory>
 
+#include "core/base/input_stream.h"
 #include "core/graph/print.h"
 #include "core/graph/serialize.h"
 #include "core/io/inspect.h"
@@ -20,8 +21,8 @@ io::Inspector graph_inspector(bool dot) {
   return {"a graph (*.graph, from trireme train --save-graph)",
           [](const std::string& path) { return path.ends_with(kGraphSuffix); },
           [dot](const std::string& path) {
-            std::ifstream in(path, std::ios::binary);
-            const std::string bytes(std::istreambuf_iterator<char>(in), {});
+            // A message of protobuf has at most 2 GiB.
+            const std::string bytes = read_whole(path, INT32_MAX, "a graph");
             const auto graph = parse_graph(bytes, core_op_table(), path);
             return dot ? to_dot(*graph) : to_text(*graph);
           }};

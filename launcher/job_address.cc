@@ -6,10 +6,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
+#include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/text_file.h"
 #include "distributed/cluster/cluster_spec.h"
 
 namespace trireme {
@@ -40,7 +41,7 @@ JobAddressFile::JobAddressFile(const std::string& folder, const JobAddress& addr
   const std::string why = written ? "" : std::strerror(errno);
   if (file >= 0) ::close(file);
   if (!written) {
-    throw Error(ErrorCode::kUnavailable, str_cat(path_, " cannot be written: ", why));
+    throw Error(ErrorCode::kFailed, str_cat(path_, " cannot be written: ", why));
   }
 }
 
@@ -51,11 +52,11 @@ JobAddress find_job(const std::string& where) {
   std::string source = "the environment";
   if (std::filesystem::is_directory(where)) {
     source = where + "/" + kName;
-    std::ifstream in(source);
-    if (!in) {
-      throw invalid_argument(source, " cannot be read: expected the folder of the logs of a job ",
+    if (kind_of_file(source) == "nothing") {
+      throw invalid_argument(source, " is not there: expected the folder of the logs of a job ",
                              "with parameter servers that `trireme launch` runs now");
     }
+    std::istringstream in(read_text_file(source, 64 << 10, "the address of a job"));
     for (std::string line; std::getline(in, line);) {
       const size_t at = line.find('=');
       if (at != std::string::npos) variables[line.substr(0, at)] = line.substr(at + 1);

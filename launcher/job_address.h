@@ -17,7 +17,7 @@ struct JobAddress {
 // Removes the file when it goes: with the job.
 class JobAddressFile {
  public:
-  // Throws Error{kUnavailable} when it cannot be written.
+  // Throws Error{kFailed} when it cannot be written.
   JobAddressFile(const std::string& folder, const JobAddress& address);
   ~JobAddressFile();
   JobAddressFile(const JobAddressFile&) = delete;

@@ -19,8 +19,11 @@ constexpr char kFooter[] =
     "Each task finds its place in TRIREME_RANK, TRIREME_WORLD_SIZE, TRIREME_LOCAL_RANK, "
     "TRIREME_LOCAL_SIZE, TRIREME_COORDINATOR and so on; TRIREME_INCARNATION counts its restarts. "
     "Its output is in LOGS/worker-RANK.log (ps-INDEX.log); what rank 0 prints is also shown. "
-    "SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on. When the launcher dies, however "
-    "it dies, so do all tasks.\n"
+    "SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on and end the job, also when one of "
+    "its tasks gets them; one that is ignored at the start (nohup) stays ignored. When the "
+    "launcher "
+    "dies, however it dies, so do all tasks. A task that hangs is killed, and restarted or "
+    "blamed.\n"
     "\n"
     "Examples:\n"
     "  trireme launch --workers 2 examples/mnist_lenet.textproto\n"
@@ -36,7 +39,8 @@ constexpr char kFooter[] =
     "--workers 2 job.textproto\n"
     "\n"
     "Exit codes: 0 when all tasks succeeded; else that of the task that failed first, 1 when a "
-    "signal ended it; 130 or 75 when the job was stopped by Ctrl-C or SIGTERM.";
+    "signal ended it, 75 when it hung; 130 when the job was stopped by Ctrl-C, 75 by another "
+    "signal.";
 
 }  // namespace
 
@@ -127,19 +131,20 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
       ->capture_default_str();
   command
       ->add_option("--join-timeout", options->join_timeout_s,
-                   "Seconds in which all workers must have met")
-      ->check(seconds)
-      ->capture_default_str();
+                   "Seconds in which all workers must have met (else the job's "
+                   "distributed.join_timeout_s, else 120)")
+      ->check(seconds);
   command
-      ->add_option("--stall-warning", options->stall_warning_s,
-                   "Say who is missing when a collective is late by so many seconds")
-      ->check(seconds)
-      ->capture_default_str();
+      ->add_option(
+          "--stall-warning", options->stall_warning_s,
+          "Say who is missing when a collective is late by so many seconds (else the job's "
+          "distributed.stall_warning_s, else 10)")
+      ->check(seconds);
   command
       ->add_option("--collective-timeout", options->collective_timeout_s,
-                   "Give a collective up that is late by so many seconds")
-      ->check(seconds)
-      ->capture_default_str();
+                   "Give a collective up that is late by so many seconds, and replace a task that "
+                   "hangs (else the job's distributed.collective_timeout_s, else 60)")
+      ->check(seconds);
   command->callback([command, options] {
     options->train_arguments = command->remaining();
     const int code = launch(*options);

@@ -5,18 +5,24 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/text_file.h"
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
+#include "distributed/coordination/draw_id.h"
+#include "distributed/coordination/launcher_link.h"
+#include "distributed/coordination/rpc_channel.h"
 #include "launcher/job_address.h"
+#include "launcher/snapshot_folder.h"
 #include "launcher/standard_output.h"
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
@@ -24,6 +30,7 @@
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
 #include "worker/run_folder.h"
+#include "worker/run_id.h"
 
 namespace trireme {
 namespace {
@@ -33,6 +40,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxSecret = 4096;
 constexpr double kServersShareOfMemory = 0.8;
+constexpr double kJoinTimeout = 120, kStallWarning = 10, kCollectiveTimeout = 60;
 
 milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1000)); }
 
@@ -51,16 +59,19 @@ std::string random_hex(size_t bytes) {
 // What every task of the job has in common.
 struct Job {
   std::string id, secret;
+  std::string run;          // the id of this launch; empty: the launcher of node 0 knows it
   std::string coordinator;  // empty: a single process needs none
   std::string listen;       // for the tasks' data servers
 };
 
 std::string read_secret(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw not_found("--secret-file ", path, " cannot be read");
-  std::string secret(kMaxSecret + 1, '\0');
-  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
-  secret.resize(static_cast<size_t>(in.gcount()));
+  std::string secret;
+  try {
+    // A line end may be behind it.
+    secret = read_text_file(path, kMaxSecret + 2, "a secret", {.pipes = true});
+  } catch (const Error& error) {
+    throw Error(error.code(), str_cat("--secret-file ", error.what()));
+  }
   while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())))
     secret.pop_back();
   const bool printable =
@@ -127,11 +138,12 @@ CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& 
   }
   result.secret = job.secret;
   result.job_id = job.id;
+  result.run = job.run;
   result.world_size = options.nodes * options.workers;
   result.min_workers = options.min_workers;
-  result.join_timeout = to_ms(options.join_timeout_s);
-  result.stall_warning = to_ms(options.stall_warning_s);
-  result.collective_timeout = to_ms(options.collective_timeout_s);
+  result.join_timeout = to_ms(*options.join_timeout_s);
+  result.stall_warning = to_ms(*options.stall_warning_s);
+  result.collective_timeout = to_ms(*options.collective_timeout_s);
   result.log = [](const std::string& line) { Supervisor::say_to_standard_error(line); };
   return result;
 }
@@ -149,13 +161,20 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 }
 
 // Reads the job as each task will, so that what is wrong with it is said once, before anything
-// starts. Empty: a program is launched, which has none.
+// starts. Empty: a program runs, which has none.
 std::string output_directory(const LaunchOptions& options) {
   if (options.job.empty()) return "";
-  std::vector<std::string> overrides = values_of(options.train_arguments, "--set");
+  if (kind_of_file(options.job) == "a pipe") {
+    throw invalid_argument(options.job,
+                           ": expected a job file, found a pipe: each task reads it "
+                           "again; write it to a file first");
+  }
+  std::vector<JobOption> folders;
   for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
-    overrides.push_back("output_dir=" + folder);
-  return JobFile::read(options.job, overrides).job().output_dir();
+    folders.push_back({"--output-dir", "output_dir", folder});
+  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders)
+      .job()
+      .output_dir();
 }
 
 // Holds the folder for the job, also while a worker is started again. Nothing: nobody writes here.
@@ -172,9 +191,19 @@ std::unique_ptr<RunFolder> hold_folder(const LaunchOptions& options, const Job& 
   return folder;
 }
 
-std::string log_directory(const LaunchOptions& options, const Job& job,
-                          const std::string& output_dir) {
-  std::string chosen = output_dir.empty() ? str_cat("trireme-logs/", job.id) : output_dir + "/logs";
+// The launcher of node 0 hosts the coordinator, which tells all tasks.
+std::string run_of(const LaunchOptions& options, const std::string& output,
+                   const Environment& environment) {
+  const auto given = environment.find("TRIREME_RUN_ID");
+  if (given != environment.end() && !given->second.empty()) return given->second;
+  if (options.node_rank != 0) return "";
+  if (output.empty()) return draw_id();
+  const auto resume = values_of(options.train_arguments, "--resume");
+  return launch_id(output, std::ranges::find(resume, "auto") != resume.end(), environment);
+}
+
+std::string log_directory(const LaunchOptions& options, const std::string& output, const Job& job) {
+  std::string chosen = output.empty() ? str_cat("trireme-logs/", job.id) : output + "/logs";
   if (!options.log_directory.empty()) chosen = options.log_directory;
   std::error_code error;
   fs::create_directories(chosen, error);
@@ -196,13 +225,20 @@ double memory_gib() {
          static_cast<double>(sysconf(_SC_PAGE_SIZE)) / (1 << 30);
 }
 
-// Where servers go on that have no replica. Of this job only: an earlier one's rows are not ours.
-std::string snapshot_directory(const LaunchOptions& options, const Job& job,
-                               const std::string& logs) {
+// Where servers go on that have no replica: nothing, where they do not.
+std::unique_ptr<SnapshotFolder> make_snapshot_folder(const LaunchOptions& options, const Job& job,
+                                                     const std::string& logs) {
   const bool needed = options.parameter_servers > 0 && options.ps_replicas == 1 &&
                       options.max_restarts > 0 && options.ps_snapshot_interval_s > 0;
-  return needed ? str_cat(logs, "/snapshots-", job.id) : "";
+  if (!needed) return nullptr;
+  // Nodes may share the folder of logs.
+  const std::string node = options.nodes > 1 ? str_cat("-", options.node_rank) : "";
+  return std::make_unique<SnapshotFolder>(logs, job.id + node);
 }
+
+std::string kind_of(TaskType type) { return type == TaskType::kWorker ? "worker" : "ps"; }
+
+std::string task_name(TaskType type, int index) { return str_cat(kind_of(type), " ", index); }
 
 class TaskMaker {
  public:
@@ -224,7 +260,7 @@ class TaskMaker {
     spec.rank = options_.node_rank * options_.workers + index;
     spec.local_rank = index;
     spec.local_size = options_.workers;
-    SupervisedTask task = make(spec, index, "worker");
+    SupervisedTask task = make(spec, index);
     task.shown = spec.rank == 0;
     if (options_.program.empty()) {
       task.command.arguments = {"trireme", "train", options_.job, "--threads",
@@ -244,7 +280,7 @@ class TaskMaker {
     spec.rank = options_.node_rank * options_.parameter_servers + index;
     spec.local_rank = index;
     spec.local_size = options_.parameter_servers;
-    SupervisedTask task = make(spec, options_.workers + index, "ps");
+    SupervisedTask task = make(spec, options_.workers + index);
     task.serves = true;
     task.command.arguments = {"trireme", "ps", "--threads", std::to_string(threads_)};
     const auto option = [&](const char* name, const auto& value) {
@@ -266,7 +302,7 @@ class TaskMaker {
   }
 
  private:
-  SupervisedTask make(ClusterSpec& spec, int share, const std::string& kind) const {
+  SupervisedTask make(ClusterSpec& spec, int share) const {
     spec.world_size = options_.nodes * options_.workers;
     spec.parameter_servers = options_.nodes * options_.parameter_servers;
     spec.ps_replicas = options_.ps_replicas;
@@ -275,11 +311,12 @@ class TaskMaker {
     spec.job_id = job_.id;
     spec.secret = job_.secret;
     SupervisedTask task;
-    task.name = str_cat(kind, " ", spec.rank);
-    task.log_path = str_cat(logs_, "/", kind, "-", spec.rank, ".log");
+    task.name = task_name(spec.task_type, spec.rank);
+    task.log_path = str_cat(logs_, "/", kind_of(spec.task_type), "-", spec.rank, ".log");
     task.command.program = "/proc/self/exe";
     task.command.environment = environment_;
     for (const auto& [name, value] : to_environment(spec)) task.command.environment[name] = value;
+    if (!job_.run.empty()) task.command.environment["TRIREME_RUN_ID"] = job_.run;
     task.command.environment["OMP_NUM_THREADS"] = std::to_string(threads_);
     // Only rank 0's output is seen as it comes; a bar that is drawn over is nothing for a file.
     const bool terminal = spec.rank == 0 && isatty(STDERR_FILENO) == 1;
@@ -298,6 +335,45 @@ class TaskMaker {
   const int threads_;
   std::string program_;
 };
+
+// How the coordinator has tasks of this machine replaced that hang. `supervisor` outlives it.
+Launcher make_launcher(const LaunchOptions& options, Supervisor& supervisor) {
+  return {.first_worker = options.node_rank * options.workers,
+          .workers = options.workers,
+          .first_server = options.node_rank * options.parameter_servers,
+          .servers = options.parameter_servers,
+          .max_restarts = options.max_restarts,
+          .replace =
+              [&supervisor](const HungTask& task) {
+                supervisor.replace({.task = task_name(task.type, task.index),
+                                    .start = task.start,
+                                    .running_for = task.running_for,
+                                    .why = task.why});
+              },
+          .stop =
+              [&supervisor](const StoppedTask& task) {
+                const char* name = sigabbrev_np(task.signal);
+                supervisor.stop({.signal = task.signal == SIGINT ? SIGINT : SIGTERM,
+                                 .why = str_cat(task.who, " was told to stop by SIG",
+                                                name != nullptr ? name : "?")});
+              }};
+}
+
+// What the command line does not say, the job does: one program's waits have one length.
+LaunchOptions with_times_of_job(LaunchOptions options) {
+  job::Distributed times;
+  if (!options.job.empty()) {
+    times =
+        JobFile::read(options.job, values_of(options.train_arguments, "--set")).job().distributed();
+  }
+  const auto fill = [](std::optional<double>& option, double of_job, double otherwise) {
+    if (!option) option = of_job > 0 ? of_job : otherwise;
+  };
+  fill(options.join_timeout_s, times.join_timeout_s(), kJoinTimeout);
+  fill(options.stall_warning_s, times.stall_warning_s(), kStallWarning);
+  fill(options.collective_timeout_s, times.collective_timeout_s(), kCollectiveTimeout);
+  return options;
+}
 
 void check(const LaunchOptions& options) {
   if (options.job.empty() == options.program.empty()) {
@@ -329,11 +405,16 @@ void check(const LaunchOptions& options) {
 
 }  // namespace
 
-int launch(const LaunchOptions& options) {
-  check(options);
+int launch(const LaunchOptions& given) {
+  check(given);
+  const LaunchOptions options = with_times_of_job(given);
+  if (!options.coordinator.empty()) {
+    wait_for_name(options.coordinator, to_ms(*options.join_timeout_s));
+  }
   const Environment environment = process_environment();
   Job job{.id = job_id(options, environment),
           .secret = job_secret(options, environment),
+          .run = {},
           .coordinator = options.coordinator,
           .listen = listen_address(options)};
   const bool steps_together = options.program.empty() && options.parameter_servers == 0;
@@ -346,17 +427,24 @@ int launch(const LaunchOptions& options) {
        .restart_after_success = !steps_together,
        .grace = to_ms(options.grace_s),
        .say = {}});
-  const std::string output_dir = output_directory(options);
-  const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output_dir);
-  const std::string logs = log_directory(options, job, output_dir);
+  const std::string output = output_directory(options);
+  const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output);
+  job.run = run_of(options, output, environment);
+  const std::string logs = log_directory(options, output, job);
   std::unique_ptr<Coordinator> coordinator;
   const bool alone = options.nodes * options.workers == 1 && options.parameter_servers == 0;
   if (options.node_rank == 0 && !(alone && options.coordinator.empty())) {
     coordinator = std::make_unique<Coordinator>(coordinator_options(options, job));
     if (job.coordinator.empty()) job.coordinator = coordinator->address();
+    coordinator->add_launcher(make_launcher(options, supervisor));
   }
-  const std::string snapshots = snapshot_directory(options, job, logs);
-  const TaskMaker make(options, job, logs, snapshots);
+  std::unique_ptr<LauncherLink> link;
+  if (options.node_rank > 0) {
+    link = std::make_unique<LauncherLink>(job.coordinator, job.secret, job.id,
+                                          make_launcher(options, supervisor));
+  }
+  const auto snapshots = make_snapshot_folder(options, job, logs);
+  const TaskMaker make(options, job, logs, snapshots ? snapshots->path() : "");
   // For `trireme ps rebalance`.
   std::optional<JobAddressFile> address;
   if (options.parameter_servers > 0 && options.node_rank == 0) {
@@ -373,8 +461,6 @@ int launch(const LaunchOptions& options) {
               " here", job.coordinator.empty() ? "" : ", coordinator " + job.coordinator,
               ", logs in ", logs));
   const JobEnd end = supervisor.run(tasks);
-  std::error_code ignored;
-  if (end.exit_code == 0 && !snapshots.empty()) fs::remove_all(snapshots, ignored);
   // The last workers of other nodes may still be saying goodbye.
   const auto deadline = std::chrono::steady_clock::now() + to_ms(options.grace_s);
   while (end.exit_code == 0 && options.nodes > 1 && coordinator && coordinator->members() > 0 &&

@@ -2,6 +2,7 @@
 // coordinator, and hands them to the supervisor.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,8 @@ struct LaunchOptions {
   std::string secret_file;
 
   double grace_s = 30;
-  double join_timeout_s = 120;
-  double stall_warning_s = 10;
-  double collective_timeout_s = 60;
+  // Nothing: as the job says (distributed.join_timeout_s, …), else 120, 10 and 60.
+  std::optional<double> join_timeout_s, stall_warning_s, collective_timeout_s;
 };
 
 // Runs the job to its end and returns the exit code. REQUIRES: the program's main thread, no others

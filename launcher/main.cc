@@ -19,8 +19,9 @@ constexpr char kFooter[] =
     "Example:\n"
     "  trireme train examples/digits_lenet.textproto\n"
     "\n"
-    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 stopped in a way that a restart may "
-    "mend, 130 interrupted.";
+    "Exit codes: 0 done, 1 failed, 2 bad input or usage, 75 told to stop, or lost a peer: a "
+    "restart "
+    "goes on, 130 interrupted by Ctrl-C.";
 
 int run(int argc, char** argv) {
   const std::vector<std::string> launched = trireme::take_launched_program(argc, argv);

@@ -1,10 +1,12 @@
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <memory>
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
+#include "launcher/supervisor/ending_signals.h"
 
 namespace trireme {
 
@@ -72,6 +74,7 @@ void add_ps_command(CLI::App& app) {
           "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
     }
     serve(spec, *options, stop);
+    if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
   });
 }
 

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "distributed/collective/mpi_endpoint.h"
+#include "launcher/stop_signals.h"
 #include "ps/server/ps_server.h"
 
 namespace trireme {
@@ -53,6 +54,7 @@ void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atom
   server.snapshot_interval = std::max(
       std::chrono::seconds(1), std::chrono::seconds(std::llround(options.snapshot_interval_s)));
   server.metrics_port = options.metrics_port;
+  server.stop_signal = stop_signal;
   if (!server.snapshot_directory.empty()) {
     std::filesystem::create_directories(server.snapshot_directory);
   }

@@ -1,6 +1,5 @@
 // trireme train, evaluate and predict: one task over a job file.
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +12,10 @@
 #include "launcher/serve.h"
 #include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
+#include "launcher/supervisor/ending_signals.h"
+#include "worker/cluster_runtime.h"
+#include "worker/evaluator_task.h"
+#include "worker/job_failure.h"
 #include "worker/job_file.h"
 #include "worker/resume.h"
 #include "worker/train_task.h"
@@ -31,31 +34,30 @@ struct Options {
   std::optional<bool> gpu_memory_growth;
   bool soft_placement = false;
   std::string checkpoint;
-  std::string output;
+  std::string input, output, format = "json";
   std::string output_dir;
-  int64_t limit = 10;
+  std::optional<int64_t> limit;
   TaskOptions task;
 
   JobFile read() const {
-    std::vector<std::string> all = overrides;
-    if (!output_dir.empty()) all.push_back("output_dir=" + output_dir);
-    if (!precision.empty()) all.push_back("precision=" + precision);
-    if (!strategy.empty()) all.push_back("strategy=" + upper(strategy));
-    if (!device.empty()) all.push_back("device=" + device);
-    if (gpus) all.push_back(str_cat("gpu.count=", *gpus));
-    if (virtual_gpus) all.push_back(str_cat("gpu.virtual=", *virtual_gpus));
+    std::vector<JobOption> options;
+    const auto text = [&](const char* option, const char* path, const std::string& value) {
+      if (!value.empty()) options.push_back({option, path, value});
+    };
+    text("--output-dir", "output_dir", output_dir);
+    text("--precision", "precision", precision);
+    text("--strategy", "strategy", strategy);
+    text("--device", "device", device);
+    if (gpus) text("--gpus", "gpu.count", str_cat(*gpus));
+    if (virtual_gpus) text("--virtual-gpus", "gpu.virtual", str_cat(*virtual_gpus));
     if (gpu_memory_limit_mib) {
-      all.push_back(str_cat("gpu.memory_limit_mib=", *gpu_memory_limit_mib));
+      text("--gpu-memory-limit", "gpu.memory_limit_mib", str_cat(*gpu_memory_limit_mib));
     }
     if (gpu_memory_growth) {
-      all.push_back(std::string("gpu.take_all_memory=") + (*gpu_memory_growth ? "false" : "true"));
+      text("--gpu-memory-growth", "gpu.take_all_memory", *gpu_memory_growth ? "false" : "true");
     }
-    if (soft_placement) all.emplace_back("soft_placement=true");
-    return JobFile::read(job, all);
-  }
-  static std::string upper(std::string text) {
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
+    if (soft_placement) text("--soft-placement", "soft_placement", "true");
+    return JobFile::read(job, overrides, options);
   }
 };
 
@@ -63,7 +65,11 @@ std::shared_ptr<Options> add_common(CLI::App& command) {
   auto options = std::make_shared<Options>();
   command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")
       ->required();
-  command.add_option("--set", options->overrides, "Change a field of the job: path=value")
+  command
+      .add_option("--set", options->overrides,
+                  "Change a field of the job: path=value. A string is taken as it stands; "
+                  "metrics=[ACCURACY,AUC] sets a list, += adds to one; optimizer={adam {}} sets a "
+                  "message")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
   command.add_option("--output-dir", options->output_dir,
@@ -180,54 +186,104 @@ void add_train_command(CLI::App& app) {
   command->callback([options] {
     options->task.stop = &take_stop_signals();
     outlive_readers();
+    options->task.end_early = [] {
+      std::fprintf(stderr, "trireme: stopped before the first step; there is nothing to save\n");
+      std::_Exit(exit_code_after(stop_signal()));
+    };
+    options->task.stop_signal = stop_signal;
+    options->task.ask_to_stop = ask_to_stop;
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec, {.threads = options->task.threads}, *options->task.stop);
+      if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
       return;
     }
     // `trireme launch` copies what rank 0 prints: it knows whether that ends on a terminal.
     if (const char* progress = std::getenv("TRIREME_PROGRESS")) {
       options->task.progress_bar = std::string_view(progress) == "bar";
     }
-    const TaskResult result = train(options->read(), options->task);
+    std::optional<JobFile> file;
+    try {
+      file.emplace(options->read());
+    } catch (const Error& error) {
+      tell_failed_start(options->task.cluster, {}, error);
+      throw;
+    }
+    const TaskResult result = spec.task_type == TaskType::kEvaluator
+                                  ? evaluate_each_checkpoint(*file, options->task, print)
+                                  : train(*file, options->task);
     print(result);
     if (result.stopped) {
-      // SIGTERM is how a scheduler takes a machine back: a restart may go on. Ctrl-C is a user's
-      // decision.
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
-      std::exit(stop_signal() == SIGTERM ? 75 : 130);
+      std::exit(exit_code_after(result.stop_signal));
     }
   });
 }
 
 void add_evaluate_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("evaluate", "Loss and metrics of a checkpoint on the validation data");
+  CLI::App* command = app.add_subcommand(
+      "evaluate", "Loss and metrics of a checkpoint on the validation data, or on a table");
   command->footer(
-      "Example:\n  trireme evaluate examples/digits_lenet.textproto --checkpoint "
-      "runs/digits_lenet/checkpoints");
+      "Examples:\n"
+      "  trireme evaluate examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints\n"
+      "  trireme evaluate examples/csv_regression.textproto --checkpoint "
+      "runs/csv_regression/checkpoints --input houses.csv\n"
+      "Columns are scaled as the checkpoint says; loss and errors of a label that was scaled are "
+      "in "
+      "its own units.");
   auto options = add_common(*command);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
-  command->callback(
-      [options] { print(evaluate(options->read(), options->task, options->checkpoint)); });
+  command
+      ->add_option("--input", options->input,
+                   "A table (CSV) with labels, all of its rows, instead of the validation data")
+      ->type_name("FILE");
+  command->callback([options] {
+    end_at_stop_signals();
+    print(evaluate(options->read(), options->task, options->checkpoint, options->input));
+  });
 }
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("predict", "Predictions for the validation data, one JSON line each");
+  CLI::App* command = app.add_subcommand(
+      "predict", "Predictions for a file or for the validation data, one line each");
   command->footer(
-      "Example:\n  trireme predict examples/digits_lenet.textproto --checkpoint "
-      "runs/digits_lenet/checkpoints --limit 5");
+      "Examples:\n"
+      "  trireme predict examples/digits_lenet.textproto --checkpoint "
+      "runs/digits_lenet/checkpoints --limit 5\n"
+      "  trireme predict examples/csv_regression.textproto --checkpoint "
+      "runs/csv_regression/checkpoints --input houses.csv --output prices.jsonl\n"
+      "A file has the format of the job's data, with labels or without: a table (csv), IDX images "
+      "(mnist, digits), CIFAR-10's binary format, lines of text (reviews), a click log (criteo).\n"
+      "Each line has \"prediction\": the scores of classes (logits), or a number in the label's "
+      "own "
+      "units; with classes also \"probabilities\", \"class\" and, where it has one, "
+      "\"class_name\".");
   auto options = add_common(*command);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
-  command->add_option("--limit", options->limit, "How many examples; 0: all")
+  command->add_option("--input", options->input, "Predict the examples of this file")
+      ->type_name("FILE");
+  command
+      ->add_option("--output", options->output,
+                   "Write to this file, which appears when all is done, not to standard output")
+      ->type_name("FILE");
+  command->add_option("--format", options->format, "json: a line of JSON an example; or csv")
+      ->check(CLI::IsMember({"json", "csv"}));
+  command
+      ->add_option("--limit", options->limit,
+                   "How many examples; 0: all (the default with --input, else 10)")
       ->check(CLI::NonNegativeNumber);
   command->callback([options] {
-    predict(options->read(), options->task, options->checkpoint, options->limit, std::cout);
+    end_at_stop_signals();
+    const PredictOptions wanted{.input = options->input,
+                                .output = options->output,
+                                .limit = options->limit.value_or(options->input.empty() ? 10 : 0),
+                                .csv = options->format == "csv"};
+    predict(options->read(), options->task, options->checkpoint, wanted, std::cout);
   });
 }
 

@@ -5,15 +5,17 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/input_stream.h"
 #include "core/data/cifar10.h"
 #include "core/data/clicks.h"
 #include "core/data/criteo.h"
-#include "core/data/csv.h"
 #include "core/data/digits.h"
 #include "core/data/idx.h"
 #include "core/data/synthetic.h"
 #include "core/data/text.h"
 #include "proto/job.pb.h"
+#include "worker/build_csv.h"
+#include "worker/preprocessing.h"
 
 namespace trireme {
 namespace {
@@ -28,8 +30,16 @@ std::vector<fs::path> search_path(const std::string& data_dir) {
 
 JobData images(std::string_view what, const data::LabeledImages& train,
                const data::LabeledImages& test) {
-  return {train.dataset(), test.dataset(),
-          str_cat(what, ": ", train.size(), " + ", test.size(), " images")};
+  auto preprocessing = std::make_shared<job::Preprocessing>();
+  job::Images& images = *preprocessing->mutable_images();
+  const Shape& shape = train.images.shape();
+  images.set_height(shape[1]);
+  images.set_width(shape[2]);
+  images.set_channels(shape[3]);
+  return {.train = train.dataset(),
+          .validation = test.dataset(),
+          .description = str_cat(what, ": ", train.size(), " + ", test.size(), " images"),
+          .preprocessing = std::move(preprocessing)};
 }
 
 std::vector<std::string> below(const std::string& directory, const auto& names) {
@@ -53,70 +63,20 @@ JobData build_cifar10(const job::Cifar10& cifar, const std::string& data_dir,
   auto train = data::read_cifar10(train_files);
   auto test = cifar.test_files().empty() ? data::cifar10(directory, data::Split::kTest)
                                          : data::read_cifar10(below(directory, cifar.test_files()));
-  return images("cifar10 in " + directory, train, test);
-}
-
-// Mean 0 and variance 1 for each feature, as the training rows have them; the label too, unless it
-// is a class.
-void standardize(Tensor& columns, int64_t train_rows) {
-  const int64_t rows = columns.shape()[0],
-                width = columns.shape().rank() > 1 ? columns.shape()[1] : 1;
-  auto values = columns.flat<float>();
-  for (int64_t c = 0; c < width; ++c) {
-    double sum = 0, squares = 0;
-    for (int64_t r = 0; r < train_rows; ++r) {
-      const double v = values[static_cast<size_t>(r * width + c)];
-      sum += v;
-      squares += v * v;
-    }
-    const double mean = sum / static_cast<double>(train_rows);
-    const double variance = squares / static_cast<double>(train_rows) - mean * mean;
-    const double scale =
-        variance > 1e-12 ? 1 / std::sqrt(variance) : 1;  // a constant column stays one
-    for (int64_t r = 0; r < rows; ++r) {
-      float& v = values[static_cast<size_t>(r * width + c)];
-      v = static_cast<float>((v - mean) * scale);
-    }
+  JobData built = images("cifar10 in " + directory, train, test);
+  // Files of other names may have other classes.
+  if (!cifar.train_files().empty() || !cifar.test_files().empty()) return built;
+  auto named = std::make_shared<job::Preprocessing>(*built.preprocessing);
+  for (const char* name :
+       {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}) {
+    named->mutable_images()->add_classes(name);
   }
-}
-
-// The last rows, to validate with.
-int64_t held_back_rows(double fraction, int64_t rows, std::string_view source) {
-  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
-  if (fraction < 0 || held_back < 1 || held_back >= rows) {
-    throw invalid_argument(source, ".validation_fraction ", fraction, " of ", rows,
-                           " rows: expected at least one row to train with and one to validate "
-                           "with");
-  }
-  return held_back;
-}
-
-JobData build_csv(const job::Csv& csv, const std::string& data_dir) {
-  const data::CsvOptions options{
-      .header = csv.no_header() ? data::CsvHeader::kAbsent : data::CsvHeader::kAuto,
-      .label = csv.label(),
-      .label_dtype = csv.integer_label() ? DType::kInt64 : DType::kFloat32};
-  data::CsvTable table =
-      csv.file().empty()
-          ? data::parse_csv(data::synthetic_housing_csv(4000, 1), "made-up houses", options)
-          : data::read_csv(find_data(csv.file(), data_dir), options);
-  const double fraction = csv.validation_fraction() == 0 ? 0.2 : csv.validation_fraction();
-  const int64_t rows = table.features.shape()[0];
-  const int64_t held_back = held_back_rows(fraction, rows, "data.csv");
-  if (!csv.keep_scale()) {
-    standardize(table.features, rows - held_back);
-    if (!csv.integer_label()) standardize(table.labels, rows - held_back);
-  }
-  const data::Dataset all = table.dataset();
-  return {all.take(rows - held_back), all.skip(rows - held_back),
-          str_cat("csv: ", rows - held_back, " + ", held_back, " rows of ",
-                  table.features.shape()[1], " numbers, label '", table.label_column, "'",
-                  csv.keep_scale() ? "" : ", brought to mean 0 and variance 1")};
+  built.preprocessing = std::move(named);
+  return built;
 }
 
 JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) {
-  const int64_t vocabulary = reviews.vocabulary() == 0 ? 10000 : reviews.vocabulary();
-  if (vocabulary < 1) throw invalid_argument("data.reviews.vocabulary must be positive");
+  const int64_t vocabulary = reviews_vocabulary(reviews);
   if (reviews.train_file().empty() != reviews.test_file().empty()) {
     throw invalid_argument("data.reviews: expected both train_file and test_file, or neither");
   }
@@ -126,10 +86,13 @@ JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) 
   auto test = made_up ? data::synthetic_reviews(5000, 2)
                       : data::read_labeled_text(find_data(reviews.test_file(), data_dir), 2);
   const std::string sizes = str_cat(train.size(), " + ", test.size());
-  return {data::multi_hot_dataset(std::move(train), vocabulary),
-          data::multi_hot_dataset(std::move(test), vocabulary),
-          str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ", vocabulary,
-                  " words")};
+  auto preprocessing = std::make_shared<job::Preprocessing>();
+  preprocessing->mutable_reviews()->set_vocabulary(vocabulary);
+  return {.train = data::multi_hot_dataset(std::move(train), vocabulary),
+          .validation = data::multi_hot_dataset(std::move(test), vocabulary),
+          .description = str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ",
+                                 vocabulary, " words"),
+          .preprocessing = std::move(preprocessing)};
 }
 
 JobData build_clicks(const job::Clicks& clicks) {
@@ -146,10 +109,15 @@ JobData build_clicks(const job::Clicks& clicks) {
   if (clicks.seed() != 0) options.seed = clicks.seed();
   const data::Clicks log(options);
   const double auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
-  return {log.dataset(0, examples), log.dataset(examples, validation),
-          str_cat("clicks, made up by the program: ", examples, " + ", validation, " examples, ",
-                  options.keys, " possible keys; the model that was planted has the AUC ",
-                  std::round(auc * 1e4) / 1e4, " on the validation examples")};
+  auto preprocessing = std::make_shared<job::Preprocessing>();
+  preprocessing->mutable_clicks()->set_keys_per_category(data::keys_per_category(options.keys));
+  return {.train = log.dataset(0, examples),
+          .validation = log.dataset(examples, validation),
+          .description = str_cat("clicks, made up by the program: ", examples, " + ", validation,
+                                 " examples, ", options.keys,
+                                 " possible keys; the model that was planted has the AUC ",
+                                 std::round(auc * 1e4) / 1e4, " on the validation examples"),
+          .preprocessing = std::move(preprocessing)};
 }
 
 JobData build_noise(const job::Noise& noise) {
@@ -167,28 +135,36 @@ JobData build_noise(const job::Noise& noise) {
 }
 
 JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
-  const uint32_t each = data::keys_per_category(criteo.keys() == 0 ? 1'000'000 : criteo.keys());
+  const uint32_t each = criteo_keys_per_category(criteo);
   if (criteo.train_files().empty()) throw invalid_argument("data.criteo: expected train_files");
   const auto read = [&](const auto& files) {
     data::ClickLog log(each);
     for (const std::string& file : files) log.read(find_data(file, data_dir));
     return log;
   };
+  auto preprocessing = std::make_shared<job::Preprocessing>();
+  preprocessing->mutable_criteo()->set_keys_per_category(each);
   const data::ClickLog train = read(criteo.train_files());
   const int64_t examples = train.size();
   if (!criteo.validation_files().empty()) {
     const data::ClickLog validation = read(criteo.validation_files());
-    return {train.dataset(), validation.dataset(),
-            str_cat("criteo: ", examples, " + ", validation.size(), " examples")};
+    return {.train = train.dataset(),
+            .validation = validation.dataset(),
+            .description = str_cat("criteo: ", examples, " + ", validation.size(), " examples"),
+            .preprocessing = std::move(preprocessing)};
   }
   const double fraction = criteo.validation_fraction() == 0 ? 0.1 : criteo.validation_fraction();
   const data::Dataset all = train.dataset();
   const int64_t held_back = held_back_rows(fraction, examples, "data.criteo");
-  return {all.take(examples - held_back), all.skip(examples - held_back),
-          str_cat("criteo: ", examples - held_back, " + ", held_back, " examples")};
+  return {.train = all.take(examples - held_back),
+          .validation = all.skip(examples - held_back),
+          .description = str_cat("criteo: ", examples - held_back, " + ", held_back, " examples"),
+          .preprocessing = std::move(preprocessing)};
 }
 
-JobData build_source(const job::Data& data, const std::string& data_dir) {
+JobData build_source(const job::Job& job, const std::string& data_dir,
+                     const PreprocessingPtr& saved) {
+  const job::Data& data = job.data();
   switch (data.source_case()) {
     case job::Data::kDigits: {
       const uint64_t seed = data.digits().seed() == 0 ? 1 : data.digits().seed();
@@ -207,7 +183,7 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
     case job::Data::kCifar10:
       return build_cifar10(data.cifar10(), data_dir, cifar10_train_files(data.cifar10(), data_dir));
     case job::Data::kCsv:
-      return build_csv(data.csv(), data_dir);
+      return build_csv(job, data_dir, saved);
     case job::Data::kReviews:
       return build_reviews(data.reviews(), data_dir);
     case job::Data::kClicks:
@@ -224,14 +200,40 @@ JobData build_source(const job::Data& data, const std::string& data_dir) {
 
 }  // namespace
 
+int64_t reviews_vocabulary(const job::Reviews& reviews) {
+  const int64_t vocabulary = reviews.vocabulary() == 0 ? 10000 : reviews.vocabulary();
+  if (vocabulary < 1) throw invalid_argument("data.reviews.vocabulary must be positive");
+  return vocabulary;
+}
+
+uint32_t criteo_keys_per_category(const job::Criteo& criteo) {
+  return data::keys_per_category(criteo.keys() == 0 ? 1'000'000 : criteo.keys());
+}
+
+int64_t held_back_rows(double fraction, int64_t rows, std::string_view source) {
+  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
+  if (fraction < 0 || held_back < 1 || held_back >= rows) {
+    throw invalid_argument(source, ".validation_fraction ", fraction, " of ", rows,
+                           " rows: expected at least one row to train with and one to validate "
+                           "with");
+  }
+  return held_back;
+}
+
 std::string find_data(const std::string& name, const std::string& data_dir) {
   const fs::path path(name);
   std::string looked;
   for (const fs::path& folder :
        path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
     const fs::path candidate = (folder / path).lexically_normal();
-    std::error_code error;
-    if (fs::exists(candidate, error)) return candidate.string();
+    const std::string_view kind = kind_of_file(candidate.string());
+    if (kind == "a file" || kind == "a directory") return candidate.string();
+    if (kind != "nothing") {
+      throw invalid_argument(
+          candidate.string(), ": expected a file of data, found ", kind,
+          ": data are read again when a job is resumed or evaluated, and by each "
+          "of its workers; write them to a file first");
+    }
     looked += (looked.empty() ? "" : ", ") + candidate.string();
   }
   throw not_found(
@@ -269,8 +271,9 @@ std::string why_not_by_file(const job::Job& job, const std::vector<std::string>&
 
 }  // namespace
 
-JobData build_data_share(const job::Job& job, const std::string& data_dir, int rank, int workers) {
-  if (workers == 1) return build_data(job.data(), data_dir);
+JobData build_data_share(const job::Job& job, const std::string& data_dir, int rank, int workers,
+                         const PreprocessingPtr& saved) {
+  if (workers == 1) return build_data(job, data_dir, saved);
   std::vector<std::string> files;
   if (job.data().has_cifar10()) files = cifar10_train_files(job.data().cifar10(), data_dir);
   const std::string why_not = why_not_by_file(job, files, workers);
@@ -283,7 +286,7 @@ JobData build_data_share(const job::Job& job, const std::string& data_dir, int r
   const bool by_file = wanted == job::BY_FILE ||
                        (wanted == job::SHARD_AUTO && why_not.empty() && bytes >= kLargeBytes);
   if (!by_file) {
-    JobData built = build_data(job.data(), data_dir);
+    JobData built = build_data(job, data_dir, saved);
     built.description += "; shared by example: every worker reads all of it";
     if (wanted == job::SHARD_AUTO) {
       built.description += why_not.empty() ? " (the files are small)" : " (" + why_not + ")";
@@ -304,11 +307,14 @@ JobData build_data_share(const job::Job& job, const std::string& data_dir, int r
   return built;
 }
 
-JobData build_data(const job::Data& data, const std::string& data_dir) {
+JobData build_data(const job::Job& job, const std::string& data_dir,
+                   const PreprocessingPtr& saved) {
+  const job::Data& data = job.data();
   if (data.take() < 0 || data.validation_take() < 0) {
     throw invalid_argument("data.take and data.validation_take must not be negative");
   }
-  JobData built = build_source(data, data_dir);
+  JobData built = build_source(job, data_dir, saved);
+  if (saved) require_same_preprocessing(*saved, *built.preprocessing);
   if (data.take() > 0) built.train = built.train.take(data.take());
   if (data.validation_take() > 0) built.validation = built.validation.take(data.validation_take());
   return built;

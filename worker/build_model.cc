@@ -5,6 +5,7 @@
 #include "core/nn/layers.h"
 #include "core/nn/optimizers.h"
 #include "core/nn/residual_layers.h"
+#include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
 
@@ -206,6 +207,17 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
   }
 }
 
+// The mean over the examples, shown in the units of the labels.
+nn::Metric in_label_units(nn::Metric metric, std::shared_ptr<const double> unit) {
+  metric.function = [per_example = metric.function](Value predictions, Value labels) {
+    return ops::reshape(ops::mean(per_example(predictions, labels)), {1});
+  };
+  metric.finish = [unit = std::move(unit)](std::span<const double> mean) {
+    return mean[0] * *unit;
+  };
+  return metric;
+}
+
 }  // namespace
 
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
@@ -224,7 +236,8 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
   }
 }
 
-nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
+nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
+                                   std::shared_ptr<const double> label_unit) {
   const job::Job& job = file.job();
   nn::CompileOptions options;
   try {
@@ -239,6 +252,11 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
       break;
     case job::MEAN_SQUARED_ERROR:
       options.loss = nn::mean_squared_error();
+      if (label_unit) {
+        options.loss.finish = [label_unit](std::span<const double> mean) {
+          return mean[0] * *label_unit * *label_unit;
+        };
+      }
       break;
     default:
       options.loss = nn::sparse_categorical_cross_entropy();
@@ -246,7 +264,9 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps) {
   }
   for (int metric : job.metrics()) {
     if (metric == job::MEAN_ABSOLUTE_ERROR) {
-      options.metrics.push_back(nn::mean_absolute_error());
+      nn::Metric error = nn::mean_absolute_error();
+      if (label_unit) error = in_label_units(std::move(error), label_unit);
+      options.metrics.push_back(std::move(error));
     } else if (metric == job::AUC) {
       options.metrics.push_back(nn::area_under_curve_metric());
     } else {

@@ -16,6 +16,9 @@ class JobFile;
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features);
 
 // Optimizer, loss and metrics. `steps` of the whole run, for schedules that end with it.
-nn::CompileOptions compile_options(const JobFile& file, int64_t steps);
+// `label_unit`: what a label of 1 is in the units of its column, in which loss and errors are
+// shown; null: the labels are as they are. It is read when they are shown.
+nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
+                                   std::shared_ptr<const double> label_unit = nullptr);
 
 }  // namespace trireme

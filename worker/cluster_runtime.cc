@@ -4,14 +4,17 @@
 
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/model.h"
+#include "distributed/cluster/address.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/collective/nccl/device_collective.h"
 #include "distributed/coordination/coordinator.h"
+#include "worker/job_failure.h"
 
 namespace trireme {
 namespace {
@@ -24,12 +27,6 @@ constexpr milliseconds kAfterCoordinator{2'000};
 // How long a task that fails waits for the others to hear of it, and they for it to end.
 constexpr milliseconds kToldWithin{2'000};
 constexpr milliseconds kAfterCause{300};
-
-std::pair<std::string, int> split_address(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  TRIREME_CHECK(colon != std::string::npos, "no port in ", address);
-  return {address.substr(0, colon), std::stoi(address.substr(colon + 1))};
-}
 
 }  // namespace
 
@@ -63,16 +60,22 @@ struct ClusterRuntime::Watcher {
 std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
                                               const ClusterOptions& options) {
   CoordinatorOptions coordinator{
-      .listen = spec.listen,
+      .listen = spec.coordinator_listen.empty() ? spec.listen : spec.coordinator_listen,
       .secret = spec.secret,
       .job_id = spec.job_id,
+      .run = options.run,
       .world_size = spec.world_size,
       .min_workers = options.min_workers,
       .join_timeout = options.join_timeout,
       .stall_warning = options.stall_warning,
       .collective_timeout = options.collective_timeout,
       .log = [](const std::string& line) { std::fprintf(stderr, "trireme: %s\n", line.c_str()); }};
-  if (spec.coordinator != "mpi") coordinator.port = split_address(spec.coordinator).second;
+  if (options.ask_to_stop) {
+    coordinator.stop = [ask = options.ask_to_stop](const StoppedTask& task) { ask(task.signal); };
+  }
+  if (spec.coordinator != "mpi") {
+    coordinator.port = cluster::parse_host_port(spec.coordinator, "the coordinator's address").port;
+  }
   return std::make_unique<Coordinator>(std::move(coordinator));
 }
 
@@ -85,19 +88,28 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
                            " is for GPUs: run with --device gpu, or use the backend ",
                            host_backend_of(options_.backend));
   }
-  endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
-                             .listen = spec_.listen,
-                             .secret = spec_.secret});
+  try {
+    endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
+                               .listen = spec_.listen,
+                               .secret = spec_.secret});
+  } catch (const Error& error) {
+    tell_job_failed(spec_, options_, nullptr, error);
+    throw;
+  }
   if (spec_.hosts_coordinator) coordinator_ = host_coordinator(spec_, options_);
   std::string address = spec_.coordinator;
   if (through_mpi) {
     address = mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
   }
   spec_.coordinator = address;
-  ClientOptions client{.address = address, .secret = spec_.secret, .job_id = spec_.job_id};
+  ClientOptions client{.address = address,
+                       .secret = spec_.secret,
+                       .job_id = spec_.job_id,
+                       .connect_timeout = options_.join_timeout};
   if (options_.stop != nullptr) {
     client.give_up = [stop = options_.stop] { return stop->load(); };
   }
+  client.stop_signal = options_.stop_signal;
   client_ = std::make_unique<CoordinatorClient>(std::move(client));
 }
 
@@ -107,27 +119,28 @@ ClusterRuntime::~ClusterRuntime() {
 
 const Membership& ClusterRuntime::join(const std::map<std::string, std::string>& handshake,
                                        int64_t progress) {
-  const JoinRequest request{.rank = spec_.rank,
-                            .world_size = spec_.world_size,
-                            .handshake = handshake,
-                            .host = spec_.host,
-                            .host_id = endpoint_->host_id(),
-                            .pid = getpid(),
-                            .address = endpoint_->address(),
-                            .progress = progress,
-                            .incarnation = options_.incarnation};
+  JoinRequest request{.rank = spec_.rank,
+                      .world_size = spec_.world_size,
+                      .handshake = handshake,
+                      .host = spec_.host,
+                      .host_id = endpoint_->host_id(),
+                      .pid = getpid(),
+                      .address = endpoint_->address(),
+                      .progress = progress,
+                      .incarnation = options_.incarnation};
   // A member that is lost while the others connect costs a generation, and nothing else.
   for (const auto deadline = std::chrono::steady_clock::now() + options_.join_timeout;;) {
     slots_->set({});
+    request.gave_up = std::exchange(gave_up_, "");
     membership_ = client_->join(request);
     try {
       if (connect()) return membership_;
     } catch (const Error& error) {
       if (!nn::is_lost_peer(error)) throw;
-      client_->report_fault(error);
+      report(error);
       if (std::chrono::steady_clock::now() > deadline) throw;
-      log_info(str_cat("could not connect generation ", membership_.group.generation, ": ",
-                       error.what()));
+      log_warning(str_cat("could not connect generation ", membership_.group.generation, ": ",
+                          error.what()));
     }
   }
 }
@@ -166,7 +179,10 @@ std::string ClusterRuntime::collectives() const {
   return options_.gpu != nullptr ? slots_->gpu(0).description() : slots_->at(0).description();
 }
 
-void ClusterRuntime::report(const Error& error) { client_->report_fault(error); }
+void ClusterRuntime::report(const Error& error) {
+  gave_up_ = error.what();
+  client_->report_fault(error);
+}
 
 void ClusterRuntime::fail(const Error& error) noexcept {
   if (!watcher_) return;  // never was a member

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,7 +32,11 @@ struct ClusterOptions {
   std::chrono::milliseconds join_timeout{120'000};
   int min_workers = 0;
   uint64_t incarnation = 0;
+  std::string run = {};  // of a coordinator that is ours to host: the id of this launch
   const std::atomic<bool>* stop = nullptr;  // ends waits for the others with Error{kCancelled}
+  std::function<int()> stop_signal = {};    // which signal set it, or stopped the job; 0: none yet
+  // Of the task that hosts the coordinator: another task of the job was told to stop.
+  std::function<void(int signal)> ask_to_stop = {};
 };
 
 // The coordinator of a job, in this task.
@@ -60,7 +65,10 @@ class ClusterRuntime {
   // Returns when all members have called it. Throws what ended the generation.
   void finish();
 
+  bool was_member() const { return watcher_ != nullptr; }
   const ClusterSpec& spec() const { return spec_; }
+  // What the coordinator says now. Throws Error{kUnavailable} when it is gone.
+  Greeting greeting() { return client_->hello(); }
   int rank() const { return membership_.group.rank; }
   int workers() const { return membership_.group.size(); }
   const Membership& membership() const { return membership_; }
@@ -86,6 +94,7 @@ class ClusterRuntime {
   std::shared_ptr<Watcher> watcher_;  // of this generation
   std::unique_ptr<CoordinatorClient> client_;
   Membership membership_;
+  std::string gave_up_;  // what was reported last; said when joining again
 };
 
 }  // namespace trireme

@@ -56,7 +56,7 @@ class Farewell : public nn::Callback {
   std::function<bool(nn::Training&, const Error&)> recover_;
 };
 
-// Marks checkpoints with the start of the job that wrote them.
+// Marks checkpoints with the launch of the job that wrote them.
 class RunMark : public nn::Callback {
  public:
   explicit RunMark(std::string run) : run_(std::move(run)) {}

@@ -1,11 +1,16 @@
 // Evaluation and prediction: one device and the weights of a checkpoint.
-#include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "core/base/error.h"
+#include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
+#include "worker/build_csv.h"
+#include "worker/example_reader.h"
+#include "worker/prediction_lines.h"
 #include "worker/result_line.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/task.h"
@@ -13,29 +18,114 @@
 namespace trireme {
 namespace {
 
-// Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
-TaskUse use_of(const std::string& prefix) {
-  return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer;
-}
+// A checkpoint that was found and read.
+struct Saved {
+  explicit Saved(const std::string& checkpoint)
+      : prefix(io::resolve_checkpoint(checkpoint)),
+        state(io::load_checkpoint(prefix)),
+        preprocessing(saved_preprocessing(state, prefix)) {}
 
-void load(const std::string& prefix, Task& task) {
-  task.model->set_weights(io::load_checkpoint(prefix));
-  if (!has_rows(prefix)) return;
+  // Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
+  TaskUse use() const { return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer; }
+
+  std::string prefix;
+  nn::StateMap state;
+  PreprocessingPtr preprocessing;
+};
+
+void load(const Saved& saved, Task& task) {
+  task.model->set_weights(saved.state);
+  if (!has_rows(saved.prefix)) return;
   const nn::Model& model = *task.model;
   auto store = std::make_shared<ps::LocalStore>(
       task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
-  load_rows(prefix, *store);
+  load_rows(saved.prefix, *store);
   task.tables->set(std::move(store));
 }
 
+// The validation data of the job as the model was trained to see them.
+JobData job_data(const job::Job& job, const TaskOptions& options, const Saved& saved) {
+  if (!saved.preprocessing && job.data().has_csv()) csv_transform(job, nullptr);  // throws
+  return build_data(job, options.data_dir, saved.preprocessing);
+}
+
+// No example, of the type that `features` are batches of: what a model is built for.
+data::Dataset no_examples(const std::vector<TensorType>& features) {
+  data::ElementSpec spec;
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Shape& shape = features[i].shape;
+    spec.push_back({str_cat("features_", i), features[i].dtype, shape.last(shape.rank() - 1)});
+  }
+  spec.push_back({"label", DType::kFloat32, {1}});
+  return data::from_function(std::move(spec), 0, [](int64_t, data::Element&) {});
+}
+
+// Where predictions go: a file that appears whole at the end, or a stream.
+class Output {
+ public:
+  Output(const std::string& path, std::ostream& stream) : stream_(stream) {
+    if (!path.empty()) file_.emplace(path);
+  }
+  void write(const std::string& text) {
+    if (file_) {
+      file_->append(text);
+      return;
+    }
+    stream_ << text << std::flush;
+    if (!stream_) throw failed("standard output: predictions cannot be written");
+  }
+  void commit() {
+    if (file_) file_->commit();
+  }
+
+ private:
+  std::ostream& stream_;
+  std::optional<io::AtomicFile> file_;
+};
+
+// The validation data of the job, in pieces like a file.
+class ValidationExamples final : public ExampleReader {
+ public:
+  explicit ValidationExamples(const data::Dataset& examples) : examples_(examples) {}
+  std::vector<TensorType> features() const override {
+    return nn::batch_types(examples_.batch(1)).features;
+  }
+  bool read(int64_t count, ExampleBatch& batch) override {
+    batch = {};
+    const int64_t left = examples_.cardinality() - done_;
+    if (left <= 0) return false;
+    batch.size = std::min(left, count);
+    data::Iterator iterator = examples_.skip(done_).take(batch.size).batch(batch.size).iterator();
+    data::Element element;
+    if (!iterator.next(element)) return false;
+    element.pop_back();
+    batch.features = std::move(element);
+    done_ += batch.size;
+    return true;
+  }
+  std::string description() const override { return ""; }
+
+ private:
+  data::Dataset examples_;
+  int64_t done_ = 0;
+};
+
 }  // namespace
 
-TaskResult evaluate(const JobFile& file, const TaskOptions& options,
-                    const std::string& checkpoint) {
+TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+                    const std::string& input) {
   const auto start = std::chrono::steady_clock::now();
-  const std::string prefix = io::resolve_checkpoint(checkpoint);
-  Task task(file, options, use_of(prefix));
-  load(prefix, task);
+  const Saved saved(checkpoint);
+  if (!input.empty() && !file.job().data().has_csv()) {
+    throw invalid_argument(
+        "--input: of tables only (data { csv }); for other formats set the job's validation files, "
+        "e.g. --set data.criteo.validation_files=FILE");
+  }
+  Task task(file, options, saved.use(),
+            input.empty() ? job_data(file.job(), options, saved)
+                          : labeled_csv(file.job(), saved.preprocessing, input));
+  if (!options.quiet) std::cerr << task.data.description << "\n";
+  load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
     line["val_" + name] = rounded(value);
@@ -46,26 +136,52 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options,
 }
 
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
-             int64_t limit, std::ostream& out) {
-  const std::string prefix = io::resolve_checkpoint(checkpoint);
-  Task task(file, options, use_of(prefix));
-  load(prefix, task);
-  data::Dataset examples = task.data.validation;
-  if (limit > 0) examples = examples.take(limit);
-  const Tensor predictions = task.model->predict(examples.batch(kEvaluationBatch));
-  const int64_t rows = predictions.shape()[0];
-  const int64_t width = rows == 0 ? 0 : predictions.elements() / rows;
-  for (int64_t row = 0; row < rows; ++row) {
-    std::vector<double> values;
-    for (int64_t i = 0; i < width; ++i)
-      values.push_back(rounded(predictions.as_double(row * width + i)));
-    ResultLine line = {{"index", row}, {"prediction", values}};
-    if (file.job().loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY) {
-      line["class"] = std::ranges::max_element(values) - values.begin();
-    }
-    out << line.dump() << "\n";
+             const PredictOptions& wanted, std::ostream& out) {
+  const job::Job& job = file.job();
+  const Saved saved(checkpoint);
+  JobData data{.train = no_examples({{DType::kFloat32, {-1}}}),
+               .validation = no_examples({{DType::kFloat32, {-1}}}),
+               .preprocessing = saved.preprocessing};
+  std::unique_ptr<ExampleReader> examples;
+  if (wanted.input.empty()) {
+    data = job_data(job, options, saved);
+    examples = std::make_unique<ValidationExamples>(data.validation);
+  } else {
+    examples = open_examples(job, saved.preprocessing, wanted.input);
+    data.train = data.validation = no_examples(examples->features());
+    data.description = str_cat(wanted.input, ": ", examples->description());
   }
-  out << std::flush;
+  const PreprocessingPtr preprocessing = data.preprocessing;
+  if (!options.quiet) std::cerr << data.description << "\n";
+  Task task(file, options, saved.use(), std::move(data));
+  load(saved, task);
+
+  const PredictionLines lines(job, preprocessing,
+                              wanted.csv ? PredictionFormat::kCsv : PredictionFormat::kJson);
+  Output output(wanted.output, out);
+  int64_t done = 0;
+  ExampleBatch batch;
+  const auto next = [&] {
+    const int64_t count =
+        wanted.limit > 0 ? std::min(kEvaluationBatch, wanted.limit - done) : kEvaluationBatch;
+    return count > 0 && examples->read(count, batch);
+  };
+  while (next()) {
+    const Tensor predictions = task.model->predict(batch.features);
+    if (done == 0) {
+      output.write(lines.header(predictions.elements() / batch.size, !batch.lines.empty()));
+    }
+    output.write(lines.lines(predictions, batch, done));
+    done += batch.size;
+  }
+  if (done == 0) {
+    throw data_loss(wanted.input.empty() ? "the validation data" : wanted.input,
+                    ": expected examples to predict, found none");
+  }
+  output.commit();
+  if (!options.quiet && !wanted.output.empty()) {
+    std::cerr << done << " predictions in " << wanted.output << "\n";
+  }
 }
 
 }  // namespace trireme

@@ -3,14 +3,15 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
-#include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/input_stream.h"
+#include "core/data/line_reader.h"
 #include "core/nn/precision.h"
 #include "proto/job.pb.h"
+#include "worker/job_values.h"
+#include "worker/suggest.h"
 
 namespace trireme {
 namespace {
@@ -20,14 +21,33 @@ using job::Job;
 using job::Model;
 using job::Optimizer;
 
+// 'Job has no field "epoch"; did you mean "epochs"?' of what protobuf says about an unknown field.
+std::string with_suggestion(const std::string& message) {
+  constexpr std::string_view kBegin = "Message type \"", kMiddle = "\" has no field named \"",
+                             kEnd = "\".";
+  const size_t middle = message.find(kMiddle);
+  if (!message.starts_with(kBegin) || middle == std::string::npos || !message.ends_with(kEnd)) {
+    return message;
+  }
+  const size_t name_at = middle + kMiddle.size();
+  const std::string name = message.substr(name_at, message.size() - kEnd.size() - name_at);
+  const pb::Descriptor* const type = Job::descriptor()->file()->pool()->FindMessageTypeByName(
+      message.substr(kBegin.size(), middle - kBegin.size()));
+  if (type == nullptr) return message;
+  std::vector<std::string> names;
+  for (int i = 0; i < type->field_count(); ++i) names.push_back(type->field(i)->name());
+  return str_cat(type->name(), " has no field '", printable(name), "'", did_you_mean(name, names));
+}
+
 // Keeps the first error; protobuf counts lines and columns from 0.
 class FirstError : public pb::io::ErrorCollector {
  public:
   explicit FirstError(std::string file) : file_(std::move(file)) {}
   void AddError(int line, int column, const std::string& message) override {
     if (!text_.empty()) return;
-    text_ = line < 0 ? file_ + ": " + message
-                     : str_cat(file_, ":", line + 1, ":", column + 1, ": ", message);
+    const std::string text = with_suggestion(message);
+    text_ =
+        line < 0 ? file_ + ": " + text : str_cat(file_, ":", line + 1, ":", column + 1, ": ", text);
   }
   void AddWarning(int, int, const std::string&) override {}
   const std::string& text() const { return text_; }
@@ -35,96 +55,6 @@ class FirstError : public pb::io::ErrorCollector {
  private:
   std::string file_, text_;
 };
-
-std::string fields_of(const pb::Descriptor& type) {
-  std::string names;
-  for (int i = 0; i < type.field_count(); ++i) names += (i > 0 ? ", " : "") + type.field(i)->name();
-  return names;
-}
-
-// One step of an override's path: "layers[2]" is {"layers", 2}.
-struct PathStep {
-  std::string field;
-  int index = -1;
-};
-
-std::vector<PathStep> parse_path(const std::string& path, const std::string& override_text) {
-  std::vector<PathStep> steps;
-  std::stringstream stream(path);
-  for (std::string part; std::getline(stream, part, '.');) {
-    PathStep step{part};
-    if (const size_t open = part.find('['); open != std::string::npos) {
-      step.field = part.substr(0, open);
-      const char* begin = part.data() + open + 1;
-      const auto [end, error] = std::from_chars(begin, part.data() + part.size(), step.index);
-      if (error != std::errc() || end + 1 != part.data() + part.size() || *end != ']' ||
-          step.index < 0) {
-        throw invalid_argument("--set ", override_text, ": expected a number in brackets, found '",
-                               part, "'");
-      }
-    }
-    steps.push_back(step);
-  }
-  return steps;
-}
-
-// Follows the path to the message that holds the last field, making messages on the way.
-void apply_override(pb::Message& root, const std::string& text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0) {
-    throw invalid_argument("--set ", text,
-                           ": expected path=value, e.g. --set optimizer.learning_rate=0.1");
-  }
-  const std::vector<PathStep> steps = parse_path(text.substr(0, equals), text);
-  const std::string value = text.substr(equals + 1);
-  pb::Message* message = &root;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const PathStep& step = steps[i];
-    const pb::FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(step.field);
-    if (field == nullptr) {
-      throw invalid_argument("--set ", text, ": ", message->GetDescriptor()->name(),
-                             " has no field '", step.field, "'; it has ",
-                             fields_of(*message->GetDescriptor()));
-    }
-    const pb::Reflection& reflection = *message->GetReflection();
-    const bool last = i + 1 == steps.size();
-    if (step.index >= 0) {
-      const int size = field->is_repeated() ? reflection.FieldSize(*message, field) : 0;
-      if (step.index >= size) {
-        throw invalid_argument("--set ", text, ": '", step.field, "' has ", size, " elements");
-      }
-    }
-    const bool is_message = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE;
-    if (!last) {
-      if (!is_message || (field->is_repeated() && step.index < 0)) {
-        throw invalid_argument("--set ", text, ": '", step.field, "' ",
-                               is_message
-                                   ? "is a list: say which element, e.g. " + step.field + "[0]"
-                                   : "has no fields");
-      }
-      message = field->is_repeated() ? reflection.MutableRepeatedMessage(message, field, step.index)
-                                     : reflection.MutableMessage(message, field);
-      continue;
-    }
-    if (field->is_repeated()) reflection.ClearField(message, field);
-    FirstError errors("--set " + text);
-    pb::TextFormat::Parser parser;
-    parser.RecordErrorsTo(&errors);
-    // Parsed as it would stand in the file; a string need not be quoted on the command line.
-    const bool quote =
-        field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING && !value.starts_with('"');
-    const std::string line = is_message
-                                 ? field->name() + " { " + value + " }"
-                                 : field->name() + ": " + (quote ? "\"" + value + "\"" : value);
-    if (!parser.MergeFromString(line, message)) {
-      std::string reason = errors.text();
-      throw invalid_argument(
-          "--set ", text, ": '", value, "' is no ",
-          is_message ? field->message_type()->name() : std::string(field->cpp_type_name()), " (",
-          reason.substr(reason.rfind(": ") + 2), ")");
-    }
-  }
-}
 
 void require(bool condition, const std::string& file, std::string_view expectation) {
   if (!condition) throw invalid_argument(file, ": ", expectation);
@@ -173,6 +103,12 @@ void note_positions(const pb::Descriptor& type, const pb::TextFormat::ParseInfoT
       if (index < 0) break;
     }
   }
+}
+
+// Whether `path` is `of` or a field or an element of it.
+bool is_below(const std::string& path, const std::string& of) {
+  return path.starts_with(of) &&
+         (path.size() == of.size() || path[of.size()] == '.' || path[of.size()] == '[');
 }
 
 // The one name of several that workers compare.
@@ -225,7 +161,8 @@ JobFile::JobFile(JobFile&&) noexcept = default;
 JobFile::~JobFile() = default;
 
 JobFile JobFile::parse(const std::string& text, const std::string& name,
-                       const std::vector<std::string>& overrides) {
+                       const std::vector<std::string>& overrides,
+                       const std::vector<JobOption>& options) {
   JobFile file;
   file.path_ = name;
   FirstError errors(name);
@@ -238,30 +175,42 @@ JobFile JobFile::parse(const std::string& text, const std::string& name,
     throw invalid_argument(errors.text().empty() ? name + ": is no job" : errors.text());
   }
   note_positions(*Job::descriptor(), positions, "", file.positions_);
-  for (const std::string& text_override : overrides) apply_override(*file.job_, text_override);
+  for (const std::string& set : overrides) file.apply(JobOverride(set));
+  for (const JobOption& option : options) file.apply(JobOverride(option));
+  check_values(*file.job_, [&](const std::string& path) { return file.where(path); });
   fill_defaults_and_check(*file.job_, name);
   file.job_->set_precision(precision_name(file));
   check_parameter_servers(file);
   return file;
 }
 
-JobFile JobFile::read(const std::string& path, const std::vector<std::string>& overrides) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    throw invalid_argument(path, ": expected a job file, found a directory");
+JobFile JobFile::read(const std::string& path, const std::vector<std::string>& overrides,
+                      const std::vector<JobOption>& options) {
+  constexpr uint64_t kMaxBytes = 16 << 20;
+  if (kind_of_file(path) == "nothing") throw not_found(path, ": there is no such job file");
+  return parse(data::read_text(path, kMaxBytes, "a job file"), path, overrides, options);
+}
+
+void JobFile::apply(const JobOverride& override_) {
+  override_.apply(*job_);
+  const std::string& path = override_.path();
+  // What stood there, and below it, stands there no longer, unless something was added to it.
+  if (!override_.adds()) {
+    std::erase_if(positions_, [&](const auto& place) { return is_below(place.first, path); });
+    std::erase_if(origins_, [&](const auto& origin) { return is_below(origin.first, path); });
   }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw not_found(path, ": there is no such job file");
-  constexpr size_t kMaxBytes = 16 << 20;
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (text.size() > kMaxBytes) throw invalid_argument(path, ": a job file has at most 16 MiB");
-  return parse(text, path, overrides);
+  origins_[path] = override_.shown();
 }
 
 std::string JobFile::where(const std::string& field) const {
   const auto found = positions_.find(field);
-  if (found == positions_.end()) return path_ + ": ";
-  return str_cat(path_, ":", found->second.first, ":", found->second.second, ": ");
+  if (found != positions_.end()) {
+    return str_cat(path_, ":", found->second.first, ":", found->second.second, ": ");
+  }
+  for (const auto& [path, origin] : origins_) {
+    if (is_below(field, path)) return origin + ": ";
+  }
+  return path_ + ": ";
 }
 
 std::string JobFile::where_layer(int index) const {

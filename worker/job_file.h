@@ -4,13 +4,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
-namespace google::protobuf {
-class Message;
-class FieldDescriptor;
-}  // namespace google::protobuf
+#include "worker/job_override.h"
 
 namespace trireme {
 
@@ -22,27 +19,32 @@ class Job;  // proto/job.pb.h
 class JobFile {
  public:
   // Throws invalid_argument "FILE:LINE:COLUMN: …" for text that is no Job, and for values out of
-  // range; not_found. `overrides` are "path=value", e.g. "optimizer.learning_rate=0.1" or
-  // "model.layers[2].dense.units=10".
-  static JobFile read(const std::string& path, const std::vector<std::string>& overrides = {});
+  // range; not_found. `overrides` are those of --set (worker/job_override.h); `options` come after
+  // them. The file may be packed with gzip, and a pipe.
+  static JobFile read(const std::string& path, const std::vector<std::string>& overrides = {},
+                      const std::vector<JobOption>& options = {});
   // The same from text; `name` stands for the file in messages.
   static JobFile parse(const std::string& text, const std::string& name,
-                       const std::vector<std::string>& overrides = {});
+                       const std::vector<std::string>& overrides = {},
+                       const std::vector<JobOption>& options = {});
   JobFile(JobFile&&) noexcept;
   ~JobFile();
 
   const job::Job& job() const { return *job_; }
   const std::string& path() const { return path_; }
-  // "FILE:LINE:COLUMN: " of a field, by its path as in overrides; "FILE: " when it came from an
-  // override, or is not there.
+  // "FILE:LINE:COLUMN: " of a field, by its path as in overrides; "--set …: " when it came from an
+  // override, "FILE: " when it is not there.
   std::string where(const std::string& field) const;
   std::string where_layer(int index) const;  // from 0
 
  private:
   JobFile();
+  void apply(const JobOverride& override_);
+
   std::string path_;
   std::unique_ptr<job::Job> job_;
   std::map<std::string, std::pair<int, int>> positions_;  // of fields: line and column, from 1
+  std::map<std::string, std::string> origins_;  // of fields that an override set: "--set …"
 };
 
 }  // namespace trireme

@@ -21,8 +21,14 @@ class RankZero : public nn::Callback {
   void on_batch_end(nn::Training& training, nn::Logs logs) override {
     if (active(training)) callback_->on_batch_end(training, logs);
   }
+  void on_validation_begin(nn::Training& training) override {
+    if (active(training)) callback_->on_validation_begin(training);
+  }
   void on_epoch_end(nn::Training& training, nn::Logs logs) override {
     if (active(training)) callback_->on_epoch_end(training, logs);
+  }
+  void on_failure(nn::Training& training) override {
+    if (active(training)) callback_->on_failure(training);
   }
   void on_train_end(nn::Training& training) override {
     if (active(training)) callback_->on_train_end(training);

@@ -84,8 +84,11 @@ bool is_of_the_file(const Error& error) {
 }  // namespace
 
 uint64_t incarnation() {
-  const char* const text = std::getenv("TRIREME_INCARNATION");
-  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+  for (const char* name : {"TRIREME_INCARNATION", "TORCHELASTIC_RESTART_COUNT"}) {
+    const char* const text = std::getenv(name);
+    if (text != nullptr && *text != '\0') return std::strtoull(text, nullptr, 10);
+  }
+  return 0;
 }
 
 TrainStart find_start(const Task& task) {
@@ -95,7 +98,7 @@ TrainStart find_start(const Task& task) {
   const std::vector<std::string> found = candidates(task, wanted);
   std::string damage;
   for (const std::string& prefix : found) {
-    TrainStart start{.state = {}, .resumed = resume ? prefix : ""};
+    TrainStart start{.state = {}, .resumed = prefix};
     try {
       start.state = io::load_checkpoint(prefix);
       nn::load_progress(*start.state);
@@ -104,7 +107,7 @@ TrainStart find_start(const Task& task) {
       damage += str_cat(damage.empty() ? "" : "; ", error.what());
       continue;
     }
-    if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.cluster.job_id)) continue;
+    if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.run)) continue;
     if (resume) check_resume(task, prefix, *start.state);
     const std::string line = "going on from " + prefix;
     if (damage.empty()) {

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/philox.h"
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
@@ -90,6 +91,8 @@ ServerTraining::ServerTraining(Task& task, ServerTrainingOptions options)
   }
   ps::PsClientOptions client = client_options(task, options_);
   client.tables = make_tables();
+  client.stop_signal = options_.stop_signal;
+  client.has_group = task_.strategy_kind == StrategyKind::kHybrid;
   if (client.tables.empty()) {
     throw invalid_argument(
         task.file.where("strategy"),
@@ -143,22 +146,25 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   return tables;
 }
 
-void ServerTraining::begin(nn::FitOptions& fit) {
+void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   const int rank = task_.cluster.rank;
   const int64_t last = client_->last_step(parts_);
   nn::TrainPlace place;
   // One that comes back into the middle of it has met the others before.
-  if (options_.incarnation == 0 || last == 0) {
+  const bool trained = client_->is_trained();
+  const bool begins = options_.incarnation == 0 || !trained;
+  if (begins) {
     compare_jobs();
-    place = agree_on_start(fit);
+    place = agree_on_start(fit, resumed);
     if (rank == 0) {
-      if (place.step > last) {
-        restore();
+      if (place.step > last || (place.step > 0 && !trained)) {
+        restore(resumed);
       } else if (place.step == 0) {
         assign_variables();
       }
     }
     meet("the tables are ready");
+    if (rank == 0) tell_lost_steps(place.step);
   }
   if (last > place.step) place = place_behind(last);
   if (fit.resume) {
@@ -166,7 +172,7 @@ void ServerTraining::begin(nn::FitOptions& fit) {
     if (saved.step == place.step) place = {saved.step, saved.epoch, saved.epoch_step};
   }
   // Rank 0's checkpoint has the sums of all workers in the epoch so far: they must count once.
-  const bool has_sums = fit.resume && rank == 0 && last <= place.step && options_.incarnation == 0;
+  const bool has_sums = fit.resume && rank == 0 && last <= place.step && begins;
   if (!has_sums && (place.step > 0 || fit.resume)) fit.place = place;
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
@@ -179,21 +185,25 @@ void ServerTraining::begin(nn::FitOptions& fit) {
   fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
     return leave_epoch(epoch, stopping, sums);
   };
-  fit.reduce_sums = [this](std::span<double> sums) {
-    sum(str_cat("validation of epoch ", epoch_ + 1), sums);
-  };
+  fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
+                    .reduce =
+                        [this](std::span<double> sums, bool interrupted) {
+                          return sum_and_vote(str_cat("validation of epoch ", epoch_ + 1), sums,
+                                              interrupted);
+                        }};
 }
 
-void ServerTraining::begin_rows(nn::FitOptions& fit) {
+void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed) {
   std::vector<double> steps(static_cast<size_t>(task_.cluster.world_size), 0.0);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  if (!options_.resumed.empty() && fit.resume) {
+  if (!resumed.empty() && fit.resume) {
     steps[mine] = static_cast<double>(nn::load_progress(*fit.resume).step);
   }
   sum("the steps of the checkpoints", steps);
   const auto most = std::ranges::max_element(steps);
   const bool restores = static_cast<size_t>(most - steps.begin()) == mine && *most > 0;
-  if (restores && static_cast<double>(client_->last_step(parts_)) < *most) restore();
+  const bool behind = static_cast<double>(client_->last_step(parts_)) < *most;
+  if (restores && (behind || !client_->is_trained())) restore(resumed);
   meet("the tables are ready");
   prefetch_rows(fit);
 }
@@ -206,26 +216,48 @@ void ServerTraining::catch_up(int64_t done) {
   store_->set_pushed(done);
 }
 
-// Each worker's fingerprint in its own place, in halves that a double keeps exactly.
+// The names first: workers of different jobs may have different ones.
 void ServerTraining::compare_jobs() {
+  std::string names;
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const auto& [name, value] : options_.handshake) {
+    names += name + "\n";
+    fields.emplace_back(name, value);
+  }
+  compare_over_workers({{"what is compared", names}});
+  compare_over_workers(fields);
+}
+
+// The hash of each worker's values in its own place, in halves that a double keeps exactly.
+void ServerTraining::compare_over_workers(
+    const std::vector<std::pair<std::string, std::string>>& fields) {
   const auto workers = static_cast<size_t>(task_.cluster.world_size);
   const auto mine = static_cast<size_t>(task_.cluster.rank);
-  std::vector<double> halves(2 * workers, 0.0);
-  halves[2 * mine] = static_cast<double>(options_.fingerprint >> 32);
-  halves[2 * mine + 1] = static_cast<double>(options_.fingerprint & 0xffffffffU);
-  sum("the fingerprints of the jobs", halves);
-  for (size_t worker = 0; worker < workers; ++worker) {
-    if (halves[2 * worker] == halves[0] && halves[2 * worker + 1] == halves[1]) continue;
-    throw invalid_argument("worker ", worker,
-                           " runs another job than worker 0: all workers must have the same job "
-                           "file and the same program");
+  const size_t width = 2 * fields.size();
+  std::vector<double> halves(workers * width, 0.0);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const uint64_t hash = hash_name(fields[i].second);
+    halves[mine * width + 2 * i] = static_cast<double>(hash >> 32);
+    halves[mine * width + 2 * i + 1] = static_cast<double>(hash & 0xffffffffU);
+  }
+  sum(str_cat("the comparison of the jobs (", fields.size(), ")"), halves);
+  for (size_t worker = 1; worker < workers; ++worker) {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const double* const theirs = &halves[worker * width + 2 * i];
+      if (theirs[0] == halves[2 * i] && theirs[1] == halves[2 * i + 1]) continue;
+      throw invalid_argument(
+          "worker ", worker, " and worker 0 differ in ", fields[i].first, ": worker ", mine,
+          " has ", fields[i].second,
+          "; all workers must run the same program and job file on the same data");
+    }
   }
 }
 
 // Where rank 0's checkpoint ends; it may be on its host only.
-nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit) {
+nn::TrainPlace ServerTraining::agree_on_start(const nn::FitOptions& fit,
+                                              const std::string& resumed) {
   std::vector<double> place(3, 0.0);
-  if (task_.cluster.rank == 0 && !options_.resumed.empty() && fit.resume) {
+  if (task_.cluster.rank == 0 && !resumed.empty() && fit.resume) {
     const nn::TrainProgress progress = nn::load_progress(*fit.resume);
     place = {static_cast<double>(progress.step), static_cast<double>(progress.epoch),
              static_cast<double>(progress.epoch_step)};
@@ -241,12 +273,11 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
   return {step, epoch, step - epoch * task_.steps_per_epoch};
 }
 
-void ServerTraining::restore() {
-  const std::string rows = rows_prefix(options_.resumed);
-  if (!has_rows(options_.resumed)) {
-    throw not_found("--resume: ", options_.resumed,
-                    " was saved without parameter servers: there is no ", rows,
-                    ".ps with the rows of its tables");
+void ServerTraining::restore(const std::string& resumed) {
+  const std::string rows = rows_prefix(resumed);
+  if (!has_rows(resumed)) {
+    throw not_found("--resume: ", resumed, " was saved without parameter servers: there is no ",
+                    rows, ".ps with the rows of its tables");
   }
   client_->restore_snapshot(rows);
   // Those who voted have stopped.
@@ -285,12 +316,8 @@ void ServerTraining::refresh() {
 }
 
 bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(stopping ? 1 : 0);
-  sum(str_cat("training of epoch ", epoch + 1), values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
   epoch_ = epoch;
-  return values.back() > 0;
+  return sum_and_vote(str_cat("training of epoch ", epoch + 1), sums, stopping);
 }
 
 void ServerTraining::save(int64_t step) {
@@ -321,7 +348,21 @@ void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
   }
 }
 
-void ServerTraining::finish() { meet("the end of the training"); }
+void ServerTraining::tell_lost_steps(int64_t step) {
+  const int64_t reached = options_.reached ? options_.reached() : 0;
+  if (reached == 0) return;
+  const int64_t lost = std::max<int64_t>(0, reached - step);
+  log_warning(str_cat("the job had reached step ", reached, " when the state of its parameter ",
+                      "servers was lost; it begins again behind step ", step, ": ", lost,
+                      " steps are lost"));
+  client_->tell_lost_steps(lost);
+}
+
+bool ServerTraining::finish(bool yes) {
+  double said = yes ? 1 : 0;
+  sum("the end of the training", {&said, 1});
+  return said > 0;
+}
 
 // The slowest worker may be far behind where workers do not wait for each other's steps.
 void ServerTraining::sum(const std::string& name, std::span<double> values) {
@@ -334,6 +375,14 @@ void ServerTraining::sum(const std::string& name, std::span<double> values) {
       log_warning(str_cat("still waiting: ", error.what()));
     }
   }
+}
+
+bool ServerTraining::sum_and_vote(const std::string& name, std::span<double> sums, bool vote) {
+  std::vector<double> values(sums.begin(), sums.end());
+  values.push_back(vote ? 1 : 0);
+  sum(name, values);
+  std::copy_n(values.begin(), sums.size(), sums.begin());
+  return values.back() > 0;
 }
 
 void ServerTraining::meet(const std::string& name) {

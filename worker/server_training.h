@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,10 +26,13 @@ namespace trireme {
 
 struct ServerTrainingOptions {
   uint64_t incarnation = 0;  // how often this task was started again
-  uint64_t fingerprint = 0;  // of job and graph: must be equal on all workers
-  std::string checkpoints;   // folder
-  // The checkpoint that rank 0 begins with; empty: none. Its rows lie beside it.
-  std::string resumed;
+  // What must be equal on all workers, by its name.
+  std::map<std::string, std::string> handshake = {};
+  std::string checkpoints;  // folder
+  // The last step that the job had reached when its tables were lost and all tasks began again; 0:
+  // they were not.
+  std::function<int64_t()> reached = nullptr;
+  std::function<int()> stop_signal = {};  // see ClientOptions
 };
 
 class ServerTraining {
@@ -40,13 +44,17 @@ class ServerTraining {
 
   // Strategy parameter_server: returns when all workers are there and the tables have their values.
   // `fit` may have a state to go on from; it gets the hooks, and the place of this worker.
-  void begin(nn::FitOptions& fit);
+  // `resumed`: the checkpoint with that state, on rank 0; empty: none. Its rows lie beside it.
+  void begin(nn::FitOptions& fit, const std::string& resumed);
   // Strategy hybrid, before the group forms: returns when the tables have the rows of the
   // checkpoint that `fit` goes on from, on whichever worker it is there.
-  void begin_rows(nn::FitOptions& fit);
+  void begin_rows(nn::FitOptions& fit, const std::string& resumed);
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
+  // When all tasks have begun again, behind `step`: says how many steps that has cost, to the
+  // coordinator and in the log. One worker calls it, when all have come.
+  void tell_lost_steps(int64_t step);
 
   // Rows and slots of all tables as a checkpoint of that step; forgets those of steps that are not
   // among `kept`.
@@ -55,23 +63,30 @@ class ServerTraining {
 
   // The servers' error that ended a step or a checkpoint; nothing: it was another one.
   const std::optional<Error>& fault() const { return fault_ ? fault_ : store_->fault(); }
-  // Returns when all workers call it.
-  void finish();
+  // Returns when all workers call it: whether any of them says `yes`.
+  bool finish(bool yes);
+  // This worker does something without servers: it does not hang. Any thread.
+  void note_progress() { client_->note_progress(); }
   std::string describe() const;  // tables and where they are, for the log
 
  private:
   std::vector<ps::TableSpec> make_tables() const;
+  // Throws Error{kInvalidArgument} naming a worker and what it has that differs from worker 0's.
   void compare_jobs();
-  nn::TrainPlace agree_on_start(const nn::FitOptions& fit);
+  void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
+  nn::TrainPlace agree_on_start(const nn::FitOptions& fit, const std::string& resumed);
   nn::TrainPlace place_behind(int64_t step) const;
-  void restore();
+  void restore(const std::string& resumed);
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);
   bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
+  // The same; returns whether any worker passed true as `vote`.
+  bool sum_and_vote(const std::string& name, std::span<double> sums, bool vote);
   void meet(const std::string& name);
+  bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 
   Task& task_;
   const ServerTrainingOptions options_;

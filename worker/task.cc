@@ -13,7 +13,9 @@
 #include "distributed/collective/nccl/device_collective.h"
 #include "proto/job.pb.h"
 #include "ps/ops/ps_ops.h"
+#include "worker/build_csv.h"
 #include "worker/build_model.h"
+#include "worker/preprocessing.h"
 
 namespace trireme {
 namespace {
@@ -37,8 +39,9 @@ StrategyKind resolve_kind(const JobFile& file, const ClusterSpec& cluster, int d
   }
   if (cluster.parameter_servers > 0 && job.early_stopping().restore_best()) {
     throw invalid_argument(file.where("early_stopping.restore_best"),
-                           "early_stopping.restore_best: the best weights would have to be kept on "
-                           "parameter servers, which they are not");
+                           "early_stopping.restore_best: parameter servers do not go back to an "
+                           "earlier epoch; leave it out: the checkpoint of the best epoch is kept "
+                           "all the same, and the file checkpoints/checkpoint_best names it");
   }
   if (job.strategy() == job::HYBRID && job.distributed().min_workers() > 0) {
     throw invalid_argument(
@@ -147,8 +150,10 @@ DeviceOptions device_options(const job::Job& job, const TaskOptions& options,
   return devices;
 }
 
-JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster) {
+JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster,
+             std::optional<JobData> given) {
   set_compute_threads(task_threads(job, options, cluster));
+  if (given) return *std::move(given);
   return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
 }
 
@@ -170,13 +175,14 @@ std::shared_ptr<const OpTable> all_ops() {
 
 }  // namespace
 
-Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use)
+Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use,
+           std::optional<JobData> given)
     : file(job_file),
       options(task_options),
       cluster(use == TaskUse::kTrain ? resolve_cluster(options.cluster, process_environment())
                                      : ClusterSpec{}),
       devices(make_devices(device_options(file.job(), options, cluster))),
-      data(load(file.job(), options, cluster)) {
+      data(load(file.job(), options, cluster, std::move(given))) {
   const job::Job& job = file.job();
   steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
   if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
@@ -190,7 +196,11 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .record = !job.gpu().no_graphs(),
                                              .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision())};
-  nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs());
+  if (data.preprocessing) own_preprocessing = preprocessing_text(*data.preprocessing);
+  if (const auto unit = label_deviation(data.preprocessing)) {
+    label_unit_ = std::make_shared<double>(*unit);
+  }
+  nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs(), label_unit_);
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
     StrategyOptions spread = strategy_options(file, cluster, *devices);
@@ -213,6 +223,15 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   model = std::make_unique<nn::Model>(std::move(model_options));
   build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
   model->compile(std::move(compile));
+}
+
+void Task::take_preprocessing(const nn::StateMap& state, const std::string& source) {
+  const PreprocessingPtr saved = saved_preprocessing(state, source);
+  const job::Job& job = file.job();
+  if (!saved && job.data().has_csv()) csv_transform(job, saved);  // says that it is needed
+  if (!saved || preprocessing_text(*saved) == preprocessing_text(*data.preprocessing)) return;
+  data = build_data_share(job, options.data_dir, cluster.rank, cluster.world_size, saved);
+  if (label_unit_) *label_unit_ = label_deviation(saved).value();
 }
 
 // What adds the gradients of GPUs of this process; nothing where one device or the host does.

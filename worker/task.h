@@ -31,6 +31,7 @@ struct Task {
   const JobFile& file;
   const TaskOptions& options;
   ClusterSpec cluster;
+  std::string run;  // the id of this launch of the job, for its checkpoints; empty: needs none
   std::shared_ptr<DeviceSet> devices;
   std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
   // With parameter servers: where rows are pulled from, and which tables the model has.
@@ -39,13 +40,20 @@ struct Task {
   std::optional<Strategy> strategy;  // nothing: one device does the whole batch
   StrategyKind strategy_kind = StrategyKind::kOneDevice;
   JobData data;
+  std::string own_preprocessing;  // what this task's files decided, whatever a checkpoint says
   int64_t steps_per_epoch = 0;
   std::shared_ptr<Tracer> tracer;  // null without --timeline
   std::unique_ptr<nn::Model> model;
 
-  // Throws Error{kInvalidArgument} when strategy and cluster do not fit.
-  Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use);
+  // `given`: the data and the preprocessing of an evaluation or a prediction; nothing: those of the
+  // job. Throws Error{kInvalidArgument} when strategy and cluster do not fit.
+  Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use,
+       std::optional<JobData> given = std::nullopt);
   Task(const Task&) = delete;
+
+  // Prepares the data as `state`, a checkpoint's tensors or another worker's, says, where the job's
+  // files would decide otherwise. `source` is for messages.
+  void take_preprocessing(const nn::StateMap& state, const std::string& source);
 
   // The part of worker `rank` of `workers` of each batch, for as many epochs as one likes.
   data::Dataset train_batches(int rank, int workers) const;
@@ -61,6 +69,8 @@ struct Task {
   bool uses_servers() const { return strategy && strategy->uses_servers(); }
 
  private:
+  // What a label of 1 is in its column's units; null: labels are not scaled.
+  std::shared_ptr<double> label_unit_;
   DeviceCollectives mirrored_gpus() const;
 };
 

@@ -1,10 +1,12 @@
 #include "worker/train_callbacks.h"
 
 #include <filesystem>
+#include <limits>
 
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/job_record.h"
+#include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 
 namespace trireme {
@@ -15,12 +17,25 @@ std::string checkpoint_directory(const job::Job& job) {
   return (fs::path(job.output_dir()) / "checkpoints").string();
 }
 
-std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, RunFolder& folder,
-                                                          ServerTraining* servers,
-                                                          std::function<int()> rank) {
+std::optional<nn::EarlyStoppingOptions> early_stopping_options(const job::Job& job) {
+  const job::EarlyStopping& asked = job.early_stopping();
+  // Without patience nothing is stopped; the best epoch can be kept all the same.
+  if (asked.patience() == 0 && asked.monitor().empty() && !asked.restore_best()) return {};
+  const std::string monitor = asked.monitor().empty() ? "val_loss" : asked.monitor();
+  return nn::EarlyStoppingOptions{
+      .monitor = monitor,
+      .patience = asked.patience() == 0 ? std::numeric_limits<int64_t>::max() : asked.patience(),
+      .min_delta = asked.min_delta(),
+      .higher_is_better = monitor.ends_with("accuracy") || monitor.ends_with("auc"),
+      .restore_best_weights = asked.restore_best()};
+}
+
+TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
+                              std::function<int()> rank) {
   const job::Job& job = task.file.job();
   const bool distributed = task.communicates() || task.uses_servers();
-  std::vector<std::shared_ptr<nn::Callback>> callbacks;
+  TrainCallbacks result;
+  auto& callbacks = result.all;
   callbacks.push_back(std::make_shared<HoldsRunFolder>(folder, [rank] { return rank() == 0; }));
   // Several workers vote instead, so that all stop after the same step.
   if (task.options.stop != nullptr && !task.strategy) {
@@ -28,23 +43,24 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, RunF
   }
   callbacks.push_back(std::make_shared<nn::CsvLog>(
       (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
-  if (distributed) callbacks.push_back(std::make_shared<RunMark>(task.cluster.job_id));
+  if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
   callbacks.push_back(std::make_shared<JobRecord>(task));
-  if (job.early_stopping().patience() > 0) {
-    const std::string monitor =
-        job.early_stopping().monitor().empty() ? "val_loss" : job.early_stopping().monitor();
-    callbacks.push_back(std::make_shared<nn::EarlyStopping>(nn::EarlyStoppingOptions{
-        .monitor = monitor,
-        .patience = job.early_stopping().patience(),
-        .min_delta = job.early_stopping().min_delta(),
-        .higher_is_better = monitor.ends_with("accuracy") || monitor.ends_with("auc"),
-        .restore_best_weights = job.early_stopping().restore_best()}));
+  callbacks.push_back(
+      std::make_shared<SavesPreprocessing>([&task] { return task.data.preprocessing; }));
+  if (auto asked = early_stopping_options(job)) {
+    result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
+    callbacks.push_back(result.early_stopping);
   }
   // Last, so that it saves what the others remember of this step.
   if (!job.checkpoint().off()) {
     nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job),
                                              .every_steps = job.checkpoint().every_steps(),
                                              .keep_last = job.checkpoint().keep()};
+    if (result.early_stopping) {
+      checkpoint.best = [early_stopping = result.early_stopping] {
+        return nn::BestCheckpoint{early_stopping->best().step, early_stopping->restored()};
+      };
+    }
     checkpoint.before = [&folder, servers](int64_t step) {
       folder.check();
       if (servers != nullptr) servers->save(step);
@@ -52,12 +68,12 @@ std::vector<std::shared_ptr<nn::Callback>> make_callbacks(const Task& task, RunF
     if (servers != nullptr) {
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
     }
-    std::shared_ptr<nn::Callback> saves =
-        std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));
+    result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));
+    std::shared_ptr<nn::Callback> saves = result.checkpoint;
     if (distributed) saves = std::make_shared<RankZero>(std::move(saves), std::move(rank));
     callbacks.push_back(std::move(saves));
   }
-  return callbacks;
+  return result;
 }
 
 }  // namespace trireme

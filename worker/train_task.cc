@@ -1,13 +1,14 @@
 #include "worker/train_task.h"
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
-#include "core/base/philox.h"
 #include "core/graph/serialize.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
@@ -17,15 +18,23 @@
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
+#include "worker/handshake.h"
+#include "worker/job_failure.h"
+#include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
 #include "worker/resume_check.h"
 #include "worker/run_folder.h"
+#include "worker/run_id.h"
 #include "worker/server_training.h"
 #include "worker/share_state.h"
+#include "worker/survivor.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
 #include "worker/train_callbacks.h"
+#include "worker/train_checks.h"
+#include "worker/train_outcome.h"
+#include "worker/validation_votes.h"
 
 namespace trireme {
 namespace {
@@ -37,7 +46,7 @@ milliseconds seconds_or(double seconds, milliseconds otherwise) {
   return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
 }
 
-ClusterOptions cluster_options(const job::Distributed& job) {
+ClusterOptions cluster_options_of(const job::Distributed& job) {
   ClusterOptions options;
   if (!job.backend().empty()) options.backend = job.backend();
   options.stall_warning = seconds_or(job.stall_warning_s(), options.stall_warning);
@@ -46,32 +55,6 @@ ClusterOptions cluster_options(const job::Distributed& job) {
   options.min_workers = job.min_workers();
   options.incarnation = incarnation();
   return options;
-}
-
-std::string hex(uint64_t number) {
-  std::ostringstream text;
-  text << std::hex << number;
-  return text.str();
-}
-
-// What all workers must have in common.
-std::map<std::string, std::string> handshake_of(const Task& task) {
-  job::Job job = task.file.job();
-  job.clear_output_dir();
-  std::string collectives;
-  for (const auto& node : task.model->graph().nodes()) {
-    if (node->op().traits.is_communication) append_key(node->attributes(), collectives);
-  }
-  return {{"version", "1"},
-          {"job", hex(hash_name(job.SerializeAsString()))},
-          {"graph", hex(graph_hash(task.model->graph()))},
-          {"collectives", hex(hash_name(collectives))}};
-}
-
-uint64_t fingerprint_of(const std::map<std::string, std::string>& handshake) {
-  std::string text;
-  for (const auto& [name, value] : handshake) text += str_cat(name, "=", value, "\n");
-  return hash_name(text);
 }
 
 // Tells the tracer which step its spans belong to.
@@ -87,6 +70,8 @@ class TraceSteps : public nn::Callback {
   std::shared_ptr<Tracer> tracer_;
 };
 
+constexpr char kGroupIsGone[] = "the other workers are lost";
+
 // One training: the callbacks, the hooks of a strategy, and what happens when a peer is lost.
 class TrainRun {
  public:
@@ -94,6 +79,7 @@ class TrainRun {
       : file_(file),
         job_(file.job()),
         options_(options),
+        preparation_(options.stop, options.end_early),
         task_(file, options, TaskUse::kTrain),
         folder_(job_.output_dir(), job_of_processes(task_.cluster)) {}
 
@@ -103,12 +89,12 @@ class TrainRun {
     } catch (const Error& error) {
       // Before its first step there is nothing to save.
       if (error.code() == ErrorCode::kCancelled && stopping()) {
-        return {.json = "", .stopped = true, .where = error.what()};
+        return {.json = "", .stopped = true, .stop_signal = stop_signal(), .where = error.what()};
       }
-      if (runtime_ && !nn::is_lost_peer(error)) runtime_->fail(error);
-      throw;
+      tell(error);
+      throw with_saved(error);
     } catch (const std::exception& error) {
-      if (runtime_) runtime_->fail(Error(ErrorCode::kFailed, error.what()));
+      tell(Error(ErrorCode::kFailed, error.what()));
       throw;
     }
   }
@@ -124,54 +110,137 @@ class TrainRun {
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
     check_schedule(task_);
-    TrainStart begin = find_start(task_);
-    resumed_ = std::move(begin.resumed);
-    fit.resume = std::move(begin.state);
+    // Before anything is written there.
+    if (task_.cluster.rank == 0) folder_.hold();
+    check_before_training(task_);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
+    ClusterOptions options = cluster_options();
+    const Environment environment = process_environment();
+    const bool goes_on = options_.resume == kResumeAuto;
+    if (distributed() ? task_.cluster.hosts_coordinator : goes_on || may_start_again(environment)) {
+      task_.run = launch_id(job_.output_dir(), goes_on, environment);
+      options.run = task_.run;
+    }
+    meeting_ = true;  // who is refused does not belong to the job
     if (task_.communicates()) {
-      ClusterOptions options = cluster_options(job_.distributed());
-      options.stop = options_.stop;
       if (Device& device = *task_.devices->all().front(); !device.host_memory()) {
         options.gpu = &device;
       }
+      // It asks for signals itself, and has things to put away.
+      if (!task_.uses_servers()) preparation_.finish();
       runtime_ = std::make_unique<ClusterRuntime>(task_.cluster, options, task_.slots);
     }
-    if (task_.uses_servers()) meet_servers(fit);
+    if (distributed()) meet_coordinator(options);
+    TrainStart begin = find_start(task_);
+    resumed_ = std::move(begin.resumed);
+    fit.resume = std::move(begin.state);
+    if (fit.resume) {
+      task_.take_preprocessing(*fit.resume, resumed_.empty() ? "the newest checkpoint" : resumed_);
+      // A group shares the preprocessing with the state; workers of servers compare what they have.
+      if (distributed()) handshake_ = handshake_of(task_);
+    }
+    if (task_.uses_servers()) meet_servers(fit, resumed_);
+    preparation_.finish();
     if (runtime_) join_cluster(fit);
+    meeting_ = false;
     say(task_.data.description + "\n" + task_.model->summary());
     if (runtime_) tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
     take_folder(fit);
-    fit.callbacks = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
+    callbacks_ = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
+    fit.callbacks = callbacks_.all;
     fit.validation = validation();
+    if (!distributed() && options_.stop != nullptr) {
+      fit.evaluation.interrupt = [stop = options_.stop](int64_t) { return stop->load(); };
+    }
     if (task_.strategy) add_share(fit);
     if (task_.tracer) fit.callbacks.push_back(std::make_shared<TraceSteps>(task_.tracer));
     if (runtime_) fit.callbacks.push_back(make_farewell());
-    const nn::History history = task_.model->fit(batches(), std::move(fit));
-    TaskResult result = describe(history, start);
+    const nn::History history = train_model(std::move(fit));
+    TaskResult result = describe(history, start, servers_ ? greeting().lost_steps : 0);
+    job_stopped_ = result.stopped;
+    say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     if (task_.tracer && (runtime_ ? runtime_->connected() : speaks())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime_ ? &runtime_->communicator() : nullptr);
     }
-    if (servers_ && !runtime_) servers_->finish();
+    if (servers_ && !runtime_) interrupted_ = servers_->finish(stop_signal() == SIGINT);
     servers_.reset();
     if (runtime_) runtime_->leave();
+    if (interrupted_) result.stop_signal = SIGINT;
     return result;
+  }
+
+  // The error, and what of the training it does not cost.
+  Error with_saved(const Error& error) const {
+    const int64_t step = callbacks_.checkpoint ? callbacks_.checkpoint->saved_step() : -1;
+    if (step < 0) return error;
+    return {error.code(), str_cat(error.what(), "; the training up to step ", step, " is saved in ",
+                                  checkpoint_directory(job_), ", go on with --resume")};
+  }
+  // Throws what ended the group for good, when this worker has saved what it had.
+  nn::History train_model(nn::FitOptions fit) {
+    nn::History history;
+    try {
+      history = task_.model->fit(batches(), std::move(fit));
+    } catch (const std::exception& error) {
+      if (!survivor_.cause()) throw;
+      throw survivor_.end(str_cat("and what this worker has could not be saved: ", error.what()));
+    }
+    if (survivor_.cause()) throw survivor_.end(saved_text(history.steps));
+    return history;
+  }
+  std::string saved_text(int64_t step) const {
+    return str_cat("stopped after step ", step, "; ",
+                   job_.checkpoint().off()
+                       ? "nothing was saved, because checkpoints are off"
+                       : "saved in " + checkpoint_directory(job_) + ", go on with --resume");
+  }
+
+  // By which signal this task, or a job that it has part in, was told to stop; 0: it was not. From
+  // any thread.
+  int stop_signal() const {
+    const int own = options_.stop_signal ? options_.stop_signal() : 0;
+    return own != 0 || !job_stopped_ ? own : SIGTERM;
+  }
+  ClusterOptions cluster_options() const {
+    ClusterOptions options = cluster_options_of(job_.distributed());
+    options.stop = options_.stop;
+    options.stop_signal = [this] { return stop_signal(); };
+    options.ask_to_stop = options_.ask_to_stop;
+    return options;
+  }
+
+  // The others end with it, unless a restart may mend it.
+  void tell(const Error& error) noexcept {
+    if (nn::is_lost_peer(error)) return;
+    if (runtime_ && runtime_->was_member()) {
+      runtime_->fail(error);
+    } else if (!meeting_) {
+      tell_job_failed(task_.cluster, cluster_options(), coordinator_.get(), error);
+    }
   }
 
   bool stopping() const { return options_.stop != nullptr && *options_.stop; }
   // Of several workers, whatever holds them together.
   bool distributed() const { return task_.communicates() || task_.uses_servers(); }
-  int rank() const { return runtime_ ? runtime_->rank() : task_.cluster.rank; }
+  int rank() const { return survivor_.is_alone() ? 0 : group_rank(); }
+  int group_rank() const { return runtime_ ? runtime_->rank() : task_.cluster.rank; }
   int workers() const { return runtime_ ? runtime_->workers() : task_.cluster.world_size; }
   bool speaks() const { return rank() == 0; }
   void say(const std::string& text) const {
     if (!options_.quiet && speaks()) std::cerr << text << std::flush;
   }
   data::Dataset batches() const { return task_.train_batches(rank(), workers()); }
-  data::Dataset validation() const { return task_.validation_batches(rank(), workers()); }
+  data::Dataset validation() const {
+    data::Dataset batches = task_.validation_batches(rank(), workers());
+    if (!servers_) return batches;
+    // Others wait at the servers meanwhile, which see nothing of it.
+    return batches.map([this](data::Element&, const auto&) { servers_->note_progress(); },
+                       {.threads = 0});
+  }
 
   // Whoever becomes rank 0 later takes the folder then: see HoldsRunFolder.
   void take_folder(const nn::FitOptions& fit) {
@@ -193,25 +262,39 @@ class TrainRun {
     log_to_file((logs / str_cat("worker-", task_.cluster.rank, ".log")).string());
   }
 
-  // Before the group forms: a worker that is lost here comes back and does the same again.
-  void meet_servers(nn::FitOptions& fit) {
+  // Finds it, or hosts it, where no group does so, and hears the id of this launch.
+  void meet_coordinator(const ClusterOptions& options) {
     if (runtime_) {
       task_.cluster.coordinator = runtime_->spec().coordinator;
     } else {
-      if (task_.cluster.hosts_coordinator) {
-        coordinator_ = host_coordinator(task_.cluster, cluster_options(job_.distributed()));
-      }
+      if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
       if (task_.cluster.coordinator == "mpi") {
         task_.cluster.coordinator =
             mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
       }
     }
+    task_.run = greeting().run;
+  }
+
+  Greeting greeting() const {
+    if (runtime_) return runtime_->greeting();
+    const ClusterSpec& cluster = task_.cluster;
+    return CoordinatorClient({.address = cluster.coordinator,
+                              .secret = cluster.secret,
+                              .job_id = cluster.job_id,
+                              .give_up = [this] { return stopping(); }})
+        .hello();
+  }
+
+  // Before the group forms: a worker that is lost here comes back and does the same again.
+  void meet_servers(nn::FitOptions& fit, const std::string& resumed) {
     servers_ = std::make_unique<ServerTraining>(
         task_, ServerTrainingOptions{.incarnation = incarnation(),
-                                     .fingerprint = fingerprint_of(handshake_),
+                                     .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
-                                     .resumed = resumed_});
-    runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);
+                                     .reached = [this] { return greeting().reached; },
+                                     .stop_signal = [this] { return stop_signal(); }});
+    runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -228,24 +311,30 @@ class TrainRun {
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
         progress, [&] { return *fit.resume; },
-        [&](nn::StateMap state) { fit.resume = std::move(state); });
+        [&](nn::StateMap state) {
+          task_.take_preprocessing(state, "the state of another worker");
+          fit.resume = std::move(state);
+        });
     if (options_.resume && *options_.resume != kResumeAuto && !fit.resume) {
       throw no_checkpoint(task_);
     }
     if (servers_) {
       servers_->catch_up(runtime_->membership().progress);
+      if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
       fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
       };
     }
-    fit.reduce_sums = [this](std::span<double> sums) {
-      static const std::string kWhat = "the sums of the validation";
-      runtime_->communicator().set_label(kWhat, task_.slots->step());
-      runtime_->communicator().all_reduce(
-          {sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64}, ReduceOp::kSum,
-          Summation::kTree);
-    };
+    fit.evaluation = ValidationVotes::evaluation(
+        [this](std::span<double> values) {
+          static const std::string kWhat = "the sums of the validation";
+          runtime_->communicator().set_label(kWhat, task_.slots->step());
+          runtime_->communicator().all_reduce(
+              {values.data(), static_cast<int64_t>(values.size()), DType::kFloat64}, ReduceOp::kSum,
+              Summation::kTree);
+        },
+        [this] { return task_.validation_batches(0, 1).cardinality() / workers(); }, options_.stop);
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.
       if (servers_ && servers_->fault()) throw Error(*servers_->fault());
@@ -254,8 +343,8 @@ class TrainRun {
     };
   }
 
-  // Becomes a member of the next generation. False when a signal ends the wait for it: then the
-  // training stops with what is there.
+  // Becomes a member of the next generation. False when there is none: a signal ended the wait for
+  // it, or the others did not come. Then the training stops with what is there, which is saved.
   bool recover(nn::Training& training, const Error& error, int64_t progress) {
     log_warning(error.what());
     runtime_->report(error);
@@ -268,12 +357,16 @@ class TrainRun {
             return state;
           },
           [&](const nn::StateMap& state) {
+            task_.take_preprocessing(state, "the state of another worker");
             training.restore(state);
             Farewell::stop_as(state, training);
           });
-    } catch (const Error& cancelled) {
-      if (cancelled.code() != ErrorCode::kCancelled || !stopping()) throw;
-      training.request_stop(nn::kStoppedBySignal);
+    } catch (const Error& failure) {
+      const bool told = failure.code() == ErrorCode::kCancelled && stopping();
+      if (!told && !nn::is_lost_peer(failure)) throw;
+      training.request_stop(told ? nn::kStoppedBySignal : kGroupIsGone);
+      survivor_.take_over(checkpoint_directory(job_),
+                          told ? std::nullopt : std::optional<Error>(failure));
       return false;
     }
     if (servers_) servers_->catch_up(training.step());
@@ -285,11 +378,17 @@ class TrainRun {
   std::shared_ptr<nn::Callback> make_farewell() {
     return std::make_shared<Farewell>(
         [this] {
-          if (runtime_->connected()) runtime_->finish();
+          if (!runtime_->connected()) return;
+          static const std::string kWhat = "how the training was stopped";
+          interrupted_ = meet(kWhat, stop_signal() == SIGINT);
+          runtime_->finish();
         },
         // Ahead of whoever has not finished: its state is the one that counts.
         [this](nn::Training& training, const Error& error) {
-          return recover(training, error, training.step() + 1);
+          const bool again = recover(training, error, training.step() + 1);
+          // Whoever is rank 0 now saves what the one before could not.
+          for (const auto& callback : callbacks_.all) callback->on_train_end(training);
+          return again;
         });
   }
 
@@ -332,19 +431,15 @@ class TrainRun {
     };
   }
 
-  TaskResult describe(const nn::History& history,
-                      std::chrono::steady_clock::time_point start) const {
+  TaskResult describe(const nn::History& history, std::chrono::steady_clock::time_point start,
+                      int64_t lost_steps) const {
     ResultLine line = {{"job", job_.name()},
                        {"strategy", name(task_.strategy_kind)},
                        {"workers", workers()},
                        {"epochs", history.epochs},
                        {"steps", history.steps}};
-    for (const char* key : {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc",
-                            "mean_absolute_error", "val_mean_absolute_error"}) {
-      const auto found = history.values.find(key);
-      if (found != history.values.end() && !found->second.empty())
-        line[key] = rounded(found->second.back());
-    }
+    add_outcome(history, callbacks_.early_stopping.get(), line);
+    if (lost_steps > 0) line["lost_steps"] = lost_steps;
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     line["seconds"] = rounded(elapsed.count());
     TaskResult result;
@@ -352,11 +447,8 @@ class TrainRun {
     const bool asked = history.stop_reason == nn::kStoppedBySignal;
     if (asked && history.epochs < job_.epochs()) {
       result.stopped = true;
-      result.where =
-          str_cat("stopped after step ", history.steps, "; ",
-                  job_.checkpoint().off()
-                      ? "nothing was saved, because checkpoints are off"
-                      : "saved in " + checkpoint_directory(job_) + ", go on with --resume");
+      result.stop_signal = stop_signal() != 0 ? stop_signal() : SIGTERM;
+      result.where = saved_text(history.steps);
     }
     return result;
   }
@@ -364,24 +456,38 @@ class TrainRun {
   const JobFile& file_;
   const job::Job& job_;
   const TaskOptions& options_;
+  Preparation preparation_;
   Task task_;
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
   RunFolder folder_;
-  std::string resumed_;  // the checkpoint that --resume found here
+  std::string resumed_;  // the checkpoint that the training goes on from; empty: none
+  TrainCallbacks callbacks_;
+  Survivor survivor_;
+  bool meeting_ = false;                  // the others, for the first time
+  std::atomic<bool> job_stopped_{false};  // here or in another task
+  bool interrupted_ = false;              // by Ctrl-C, in one of its tasks
   std::map<std::string, std::string> handshake_;
 };
 
 }  // namespace
 
 TaskResult train(const JobFile& file, const TaskOptions& options) {
-  // Before anything is read: of several workers the one that will write says so when they have met.
-  const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
-  if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
-    refuse_earlier_run(file.job().output_dir());
+  std::optional<TrainRun> run;
+  try {
+    // Before anything is read: of several workers the one that will write says so when they have
+    // met.
+    const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
+    if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
+      refuse_earlier_run(file.job().output_dir());
+    }
+    run.emplace(file, options);
+  } catch (const Error& error) {
+    tell_failed_start(options.cluster, cluster_options_of(file.job().distributed()), error);
+    throw;
   }
-  return TrainRun(file, options).run();
+  return run->run();
 }
 
 }  // namespace trireme

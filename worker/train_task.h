@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -30,25 +31,39 @@ struct TaskOptions {
   ClusterFlags cluster;                     // what the command line says of the cluster
   std::string save_graph;                   // write the training graph here (*.graph)
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
+  // Ends the program when `stop` is set while there is nothing to save; called on another thread.
+  std::function<void()> end_early = {};
+  std::function<int()> stop_signal = {};  // which; 0: none yet
+  // Sets `stop`, as if the signal had come: another task of the job was told. From any thread.
+  std::function<void(int signal)> ask_to_stop = {};
 };
 
 // The one line of results that a command ends with, as JSON.
 struct TaskResult {
   std::string json;      // empty: another task tells the result
-  bool stopped = false;  // by TaskOptions::stop
+  bool stopped = false;  // by TaskOptions::stop, here or in another task of the job
+  int stop_signal = 0;   // the one by which the job was stopped: the same in all tasks
   std::string where;     // what to tell a user who stopped it
 };
 
 // Trains; checkpoints and log.csv go to the job's output folder. Throws Error.
 TaskResult train(const JobFile& file, const TaskOptions& options);
 
-// Loss and metrics of the validation data with the weights of a checkpoint (folder, prefix or
-// .index file).
-TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint);
+// Loss and metrics with the weights of a checkpoint (folder, prefix or .index file), of the
+// validation data or, with `input`, of all rows of another table. The preprocessing is the
+// checkpoint's.
+TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+                    const std::string& input = "");
 
-// Writes one line of JSON for each of the first `limit` validation examples (0: all): its index,
-// the prediction and, for a classifier, the class.
+struct PredictOptions {
+  std::string input;   // a file in the format of the job's data; empty: the validation data
+  std::string output;  // appears whole at the end; empty: the stream
+  int64_t limit = 0;   // of examples; 0: all
+  bool csv = false;    // else a line of JSON an example
+};
+
+// Writes what the model says of each example: see worker/prediction_lines.h.
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
-             int64_t limit, std::ostream& out);
+             const PredictOptions& wanted, std::ostream& out);
 
 }  // namespace trireme

@@ -17,10 +17,25 @@ namespace {
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
 
+ErrorCode code_of(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+      return ErrorCode::kNotFound;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return ErrorCode::kResourceExhausted;
+    case EIO:
+    case ESTALE:
+      return ErrorCode::kFailed;
+    default:
+      return ErrorCode::kInvalidArgument;
+  }
+}
+
 Error cannot_open(const std::string& path, int error_number) {
-  const bool absent = error_number == ENOENT || error_number == ENOTDIR;
-  return {absent ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument,
-          str_cat(path, ": cannot be opened: ", reason(error_number))};
+  return {code_of(error_number), str_cat(path, ": cannot be opened: ", reason(error_number))};
 }
 
 std::string_view kind_of(mode_t mode) {

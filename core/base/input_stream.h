@@ -18,7 +18,7 @@ struct InputOptions {
   // Whether a pipe may stand for a file. What is read twice, or by several processes, cannot be
   // one: each reader would get a part.
   bool pipes = false;
-  std::chrono::milliseconds writer_timeout{30'000};  // for somebody to open the pipe and write
+  std::chrono::milliseconds writer_timeout{10'000};  // for somebody to open the pipe and write
   std::chrono::milliseconds data_timeout{600'000};   // for the next byte while a writer is there
 };
 

@@ -55,19 +55,22 @@ class Records {
                       offset / kCifarRecordBytes, "), found ", int{record[0]});
     }
     labels_.add(1)[0] = record[0];
-    const uint8_t* const planes = record + 1;
-    uint8_t* pixel = pixels_.add(kPixels).data();
-    for (size_t j = 0; j < kPlane; ++j, pixel += 3) {
-      pixel[0] = planes[j];
-      pixel[1] = planes[kPlane + j];
-      pixel[2] = planes[2 * kPlane + j];
-    }
+    interleave_cifar10({record + 1, kPixels}, pixels_.add(kPixels));
   }
 
   GrowingBuffer pixels_, labels_;
 };
 
 }  // namespace
+
+void interleave_cifar10(std::span<const uint8_t> planes, std::span<uint8_t> pixels) {
+  uint8_t* pixel = pixels.data();
+  for (size_t j = 0; j < kPlane; ++j, pixel += 3) {
+    pixel[0] = planes[j];
+    pixel[1] = planes[kPlane + j];
+    pixel[2] = planes[2 * kPlane + j];
+  }
+}
 
 LabeledImages read_cifar10(const std::vector<std::string>& paths) {
   if (paths.empty()) throw invalid_argument("cifar10: expected at least one file, found none");

@@ -16,6 +16,10 @@ namespace trireme::data {
 
 inline constexpr size_t kCifarRecordBytes = 1 + 3 * 32 * 32;
 
+// The three planes of an image, as a file has them, into pixels of red, green and blue. REQUIRES:
+// both have 3 × 1024 bytes.
+void interleave_cifar10(std::span<const uint8_t> planes, std::span<uint8_t> pixels);
+
 // Reads the files one after another into one data set. Packed or not; memory holds the pixels and
 // the labels and no more.
 LabeledImages read_cifar10(const std::vector<std::string>& paths);

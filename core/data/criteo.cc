@@ -18,12 +18,15 @@ class LineParser {
   LineParser(std::string_view line, std::string_view path, int64_t number)
       : line_(line), at_(line.data()), end_(at_ + line.size()), path_(path), number_(number) {}
 
-  Click parse(uint32_t keys_per_category) {
-    Click click;
-    if (at_ == end_ || (*at_ != '0' && *at_ != '1')) fail("the label 0 or 1");
-    click.label = static_cast<uint8_t>(*at_++ - '0');
+  Click parse(uint32_t keys_per_category, bool has_label) {
+    Click click{};
+    fields_ = kClickNumbers + kClickCategories + (has_label ? 1 : 0);
+    if (has_label) {
+      if (at_ == end_ || (*at_ != '0' && *at_ != '1')) fail("the label 0 or 1");
+      click.label = static_cast<uint8_t>(*at_++ - '0');
+    }
     for (float& number : click.numbers) {
-      tab();
+      if (has_label || at_ != line_.data()) tab();
       number = parse_number();
     }
     for (int column = 0; column < kClickCategories; ++column) {
@@ -36,7 +39,7 @@ class LineParser {
 
  private:
   void tab() {
-    if (at_ == end_ || *at_ != '\t') fail("a tab and the next of 40 fields");
+    if (at_ == end_ || *at_ != '\t') fail(str_cat("a tab and the next of ", fields_, " fields"));
     ++at_;
   }
 
@@ -88,6 +91,7 @@ class LineParser {
   const char* end_;
   std::string_view path_;
   int64_t number_;
+  int fields_ = 0;
 };
 
 class ClickLogSource final : public Source {
@@ -123,8 +127,8 @@ uint32_t click_key(int column, std::string_view word, uint32_t keys_per_category
 }
 
 Click parse_click(std::string_view line, uint32_t keys_per_category, std::string_view path,
-                  int64_t number) {
-  return LineParser(line, path, number).parse(keys_per_category);
+                  int64_t number, bool has_label) {
+  return LineParser(line, path, number).parse(keys_per_category, has_label);
 }
 
 void write_click(const Click& click, uint32_t keys_per_category, std::span<const RowView> out) {

@@ -41,9 +41,10 @@ struct Click {
   std::array<uint32_t, kClickCategories> keys;  // without the columns' offsets
   uint8_t label;
 };
-// Of a line without its end; `path` and `number`, from 1, are for messages.
+// Of a line without its end; `path` and `number`, from 1, are for messages. `has_label`: else the
+// line begins with the first number, and the label is 0.
 Click parse_click(std::string_view line, uint32_t keys_per_category, std::string_view path,
-                  int64_t number);
+                  int64_t number, bool has_label = true);
 // Fills the views of click_spec().
 void write_click(const Click& click, uint32_t keys_per_category, std::span<const RowView> out);
 

@@ -3,226 +3,293 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
+#include <set>
 
-#include "core/base/error.h"
-#include "core/data/gzip_file.h"
+#include "core/data/csv_number.h"
 
 namespace trireme::data {
 namespace {
 
-struct Place {
-  size_t line = 1, column = 1;
-};
-
-struct Field {
-  std::string value;
-  Place place;  // where it begins
-};
-
-// For messages: what a user recognises, of bounded length, in one line.
-std::string shown(std::string_view value) {
-  std::string text(value.substr(0, 40));
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = '?';
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
-  return str_cat('"', text, value.size() > 40 ? "…\"" : "\"");
+  return result;
 }
 
-class Reader {
- public:
-  Reader(std::string_view text, std::string_view name, char delimiter)
-      : text_(text), name_(name), delimiter_(delimiter) {
-    if (text_.starts_with("\xef\xbb\xbf"))
-      text_.remove_prefix(3);  // a byte order mark, as spreadsheets write it
-  }
-
-  // Reads one row into `row` and reuses its strings; false at the end of the file.
-  bool next(std::vector<Field>& row) {
-    while (at_ < text_.size() && end_of_line()) {
-    }
-    if (at_ == text_.size()) return false;
-    size_t count = 0;
-    for (;;) {
-      if (count == row.size()) row.emplace_back();
-      read_field(row[count++]);
-      if (at_ == text_.size() || end_of_line()) break;
-      step();  // the delimiter
-    }
-    row.resize(count);
-    return true;
-  }
-
-  template <typename... Parts>
-  Error error(Place place, const Parts&... parts) const {
-    return data_loss(name_, ':', place.line, ':', place.column, ": ", parts...);
-  }
-
- private:
-  void step() {
-    if (text_[at_++] == '\n') {
-      ++place_.line;
-      place_.column = 1;
-    } else {
-      ++place_.column;
-    }
-  }
-  bool at_end_of_line() const {
-    return text_[at_] == '\n' ||
-           (text_[at_] == '\r' && (at_ + 1 == text_.size() || text_[at_ + 1] == '\n'));
-  }
-  // Steps over a line end, if there is one.
-  bool end_of_line() {
-    if (!at_end_of_line()) return false;
-    if (text_[at_] == '\r') step();
-    if (at_ < text_.size()) step();
-    return true;
-  }
-  bool at_end_of_field() const {
-    return at_ == text_.size() || text_[at_] == delimiter_ || at_end_of_line();
-  }
-
-  void read_field(Field& field) {
-    field.value.clear();
-    field.place = place_;
-    if (at_ < text_.size() && text_[at_] == '"') {
-      step();
-      for (;; step()) {
-        if (at_ == text_.size())
-          throw error(field.place, "the quote that opens here is never closed");
-        if (text_[at_] == '"') {
-          step();
-          if (at_ == text_.size() || text_[at_] != '"') break;
-        }
-        field.value += text_[at_];
-      }
-      if (!at_end_of_field()) {
-        throw error(place_, "expected '", delimiter_,
-                    "' or the end of the line after the closing quote");
-      }
-      return;
-    }
-    for (; !at_end_of_field(); step()) {
-      if (text_[at_] == '"') {
-        throw error(place_,
-                    "a quote inside a field; put the whole field in quotes and double the quote");
-      }
-      field.value += text_[at_];
-    }
-  }
-
-  std::string_view text_, name_;
-  char delimiter_;
-  size_t at_ = 0;
-  Place place_;
-};
-
-// A finite number, with blanks around it.
-bool parse_number(std::string_view text, float& value) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  if (text.starts_with('+') && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
-  double wide = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), wide);
-  value = static_cast<float>(wide);
-  return status == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+bool is_number(const CsvField& field) {
+  double ignored = 0;
+  return parse_number(field.value, ignored);
 }
 
-size_t find_label(const std::string& label, const std::vector<Field>& header, bool named,
-                  std::string_view name) {
-  const auto count = static_cast<int64_t>(header.size());
-  if (label.empty()) return header.size() - 1;
-  if (named) {
-    for (size_t i = 0; i < header.size(); ++i) {
-      if (header[i].value == label) return i;
-    }
+std::optional<int64_t> whole_number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// 0, 1, 2 or 2019, 2020, 2021: what table programs write over columns without names.
+bool counts_up(const std::vector<CsvField>& row) {
+  for (size_t i = 0; i < row.size(); ++i) {
+    const auto value = whole_number(trimmed(row[i].value));
+    const auto first = whole_number(trimmed(row[0].value));
+    if (!value || !first || *value - *first != static_cast<int64_t>(i)) return false;
   }
-  int64_t index = 0;
-  const auto [end, status] = std::from_chars(label.data(), label.data() + label.size(), index);
-  if (status == std::errc() && end == label.data() + label.size() && index >= -count &&
-      index < count) {
-    return static_cast<size_t>(index < 0 ? index + count : index);
+  return true;
+}
+
+bool all_whole(const std::vector<CsvField>& row) {
+  return std::ranges::all_of(
+      row, [](const CsvField& field) { return whole_number(trimmed(field.value)).has_value(); });
+}
+
+// The first names of a list, for messages.
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i == 12) return str_cat(list, " and ", names.size() - i, " more");
+    list += (i == 0 ? "" : ", ") + shown(names[i]);
   }
-  std::string columns;
-  for (const Field& field : header) {
-    if (columns.size() > 200) {
-      columns += ", …";
-      break;
-    }
-    columns += (columns.empty() ? "" : ", ") + shown(field.value);
-  }
-  throw invalid_argument(
-      name, ": expected a label column \"", label, "\", found ", count, " columns",
-      named ? ": " + columns : " without a header; name it by its number from 0");
+  return list;
 }
 
 }  // namespace
 
-CsvTable parse_csv(std::string_view text, std::string_view name, const CsvOptions& options) {
-  if (options.label_dtype != DType::kFloat32 && options.label_dtype != DType::kInt64) {
-    throw invalid_argument(name, ": expected f32 or i64 as the type of labels, found ",
-                           trireme::name(options.label_dtype));
+CsvRows::CsvRows(CsvPieces pieces, std::string name, const CsvOptions& options)
+    : reader_(std::move(pieces), std::move(name), options.delimiter), missing_(options.missing) {
+  for (const std::string& word : options.missing_words) missing_words_.push_back(lower(word));
+  if (!read_first_rows()) {
+    throw data_loss(this->name(), ": expected a table, found no row");
   }
-  Reader reader(text, name, options.delimiter);
-  std::vector<Field> row;
-  if (!reader.next(row)) throw data_loss(name, ": expected a table, found no row");
-  float ignored = 0;
-  const bool has_header =
-      options.header == CsvHeader::kPresent ||
-      (options.header == CsvHeader::kAuto &&
-       std::ranges::none_of(row, [&](const Field& f) { return parse_number(f.value, ignored); }));
-  const size_t columns = row.size();
-  if (columns < 2)
-    throw data_loss(name, ": expected at least 2 columns, a feature and the label, found 1");
-  const size_t label = find_label(options.label, row, has_header, name);
-
-  CsvTable table;
-  for (size_t i = 0; i < columns; ++i) {
-    std::string column = has_header ? row[i].value : std::to_string(i);
-    if (i == label) {
-      table.label_column = std::move(column);
-    } else {
-      table.columns.push_back(std::move(column));
-    }
-  }
-  std::vector<float> features, labels;
-  bool more = !has_header || reader.next(row);
-  for (; more; more = reader.next(row)) {
-    if (row.size() != columns) {
-      throw reader.error(row[0].place, "expected ", columns, " fields as in the first row, found ",
-                         row.size());
-    }
-    for (size_t i = 0; i < columns; ++i) {
-      const Field& field = row[i];
-      float value = 0;
-      if (field.value.empty())
-        throw reader.error(field.place, "expected a number, found an empty field");
-      if (!parse_number(field.value, value)) {
-        throw reader.error(field.place, "expected a finite number, found ", shown(field.value));
-      }
-      if (i == label && options.label_dtype == DType::kInt64 &&
-          (value != std::trunc(value) || std::abs(value) > 1e7)) {
-        throw reader.error(field.place, "expected a class as a whole number, found ",
-                           shown(field.value));
-      }
-      (i == label ? labels : features).push_back(value);
-    }
-  }
-  const auto n = static_cast<int64_t>(labels.size());
-  if (n == 0) throw data_loss(name, ": expected rows of numbers after the header, found none");
-  table.features = Tensor::from<float>({n, static_cast<int64_t>(columns) - 1}, features);
-  if (options.label_dtype == DType::kFloat32) {
-    table.labels = Tensor::from<float>({n, 1}, labels);
-  } else {
-    table.labels = Tensor(DType::kInt64, {n});
-    std::ranges::transform(labels, table.labels.flat<int64_t>().begin(),
-                           [](float value) { return static_cast<int64_t>(value); });
-  }
-  return table;
+  name_columns(options, first_is_header(options));
 }
 
-CsvTable read_csv(const std::string& path, const CsvOptions& options) {
-  return parse_csv(read_file(path).text(), path, options);
+CsvRows::CsvRows(CsvPieces pieces, std::string name, const CsvSchema& schema,
+                 const CsvOptions& options, bool needs_label)
+    : reader_(std::move(pieces), std::move(name), options.delimiter),
+      missing_(options.missing),
+      schema_(schema),
+      ignores_label_(!needs_label) {
+  for (const std::string& word : options.missing_words) missing_words_.push_back(lower(word));
+  if (!read_first_rows()) {
+    throw data_loss(this->name(), ": expected a table, found no row");
+  }
+  schema_.has_header ? match_names(needs_label) : match_positions(needs_label);
+}
+
+bool CsvRows::read_first_rows() {
+  ahead_.resize(2);
+  if (!reader_.next(ahead_[0])) return false;
+  if (!reader_.next(ahead_[1])) ahead_.resize(1);
+  columns_ = ahead_[0].size();
+  return true;
+}
+
+bool CsvRows::is_missing(std::string_view value) const {
+  return std::ranges::find(missing_words_, lower(value)) != missing_words_.end();
+}
+
+bool CsvRows::first_is_header(const CsvOptions& options) {
+  if (options.header != CsvHeader::kAuto) return options.header == CsvHeader::kPresent;
+  const std::vector<CsvField>& first = ahead_[0];
+  const auto missing = [&](const CsvField& field) { return is_missing(trimmed(field.value)); };
+  const auto numbers = std::ranges::count_if(first, is_number);
+  if (numbers == 0) return !std::ranges::all_of(first, missing);
+  const bool has_second = ahead_.size() > 1 && ahead_[1].size() == first.size();
+  for (size_t i = 0; has_second && i < first.size(); ++i) {
+    if (is_number(first[i]) || missing(first[i]) || !is_number(ahead_[1][i])) continue;
+    note_ = str_cat("the first row is the header: it has ", shown(first[i].value),
+                    " where the second has a number");
+    return true;
+  }
+  const bool all_numbers = numbers == static_cast<int64_t>(first.size());
+  const bool is_named = std::ranges::any_of(
+      first, [&](const CsvField& field) { return trimmed(field.value) == options.label; });
+  const auto index = whole_number(options.label);
+  const bool is_index = index && *index >= -static_cast<int64_t>(first.size()) &&
+                        *index < static_cast<int64_t>(first.size());
+  if (!options.label.empty() && is_named && !is_index) {
+    note_ = "the first row is the header: the label's name is in it";
+    return true;
+  }
+  if (all_numbers && has_second && first.size() > 2) {
+    const bool numbered = counts_up(first) && !counts_up(ahead_[1]);
+    const bool odd = all_whole(first) && std::ranges::none_of(ahead_[1], [](const CsvField& field) {
+                       return whole_number(trimmed(field.value)).has_value();
+                     });
+    if (numbered || odd) {
+      throw data_loss(name(), ":", first[0].place.line, ":1: is the first row (",
+                      shown(first[0].value), ", ", shown(first[1].value),
+                      ", …) a header of numbers, or an example? Say which it is with "
+                      "data.csv.header: PRESENT or ABSENT");
+    }
+  }
+  note_ = "no header: the first row has numbers and is an example";
+  return false;
+}
+
+void CsvRows::name_columns(const CsvOptions& options, bool has_header) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < columns_; ++i) {
+    names.emplace_back(has_header ? std::string(trimmed(ahead_[0][i].value)) : std::to_string(i));
+  }
+  if (columns_ < 2) {
+    throw data_loss(name(), ": expected at least 2 columns, a feature and the label, found 1");
+  }
+  std::set<std::string> seen;
+  for (size_t i = 0; i < columns_; ++i) {
+    if (seen.insert(names[i]).second) continue;
+    throw reader_.error(ahead_[0][i].place, "two columns have the name ", shown(names[i]),
+                        "; columns are told apart by their names");
+  }
+  schema_.has_header = has_header;
+  const auto count = static_cast<int64_t>(columns_);
+  label_column_ = -1;
+  if (options.label.empty()) label_column_ = count - 1;
+  if (has_header && !options.label.empty()) {
+    const auto found = std::ranges::find(names, options.label);
+    if (found != names.end()) label_column_ = found - names.begin();
+  }
+  if (const auto index = whole_number(options.label);
+      label_column_ < 0 && index && *index >= -count && *index < count) {
+    label_column_ = *index < 0 ? *index + count : *index;
+  }
+  if (label_column_ < 0) {
+    throw invalid_argument(
+        name(), ": expected a label column \"", options.label, "\", found ", count, " columns",
+        has_header ? ": " + listed(names) : " without a header; name it by its number from 0");
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    if (i == label_column_) {
+      schema_.label = names[static_cast<size_t>(i)];
+      feature_of_.push_back(-1);
+    } else {
+      feature_of_.push_back(static_cast<int64_t>(schema_.features.size()));
+      schema_.features.push_back(names[static_cast<size_t>(i)]);
+    }
+  }
+  schema_.label_index = label_column_;
+  next_ahead_ = has_header ? 1 : 0;
+}
+
+void CsvRows::match_names(bool needs_label) {
+  next_ahead_ = 1;
+  std::vector<std::string> missing, extra;
+  std::set<std::string> seen;
+  for (const CsvField& field : ahead_[0]) {
+    const std::string name(trimmed(field.value));
+    if (!seen.insert(name).second) {
+      throw reader_.error(field.place, "two columns have the name ", shown(name),
+                          "; columns are told apart by their names");
+    }
+    const auto found = std::ranges::find(schema_.features, name);
+    if (found != schema_.features.end()) {
+      feature_of_.push_back(found - schema_.features.begin());
+    } else if (name == schema_.label) {
+      label_column_ = static_cast<int64_t>(feature_of_.size());
+      feature_of_.push_back(-1);
+    } else {
+      extra.push_back(name);
+      feature_of_.push_back(-1);
+    }
+  }
+  for (const std::string& name : schema_.features) {
+    if (!seen.contains(name)) missing.push_back(name);
+  }
+  if (needs_label && label_column_ < 0) missing.push_back(schema_.label);
+  if (missing.empty() && extra.empty()) return;
+  const bool no_header =
+      std::ranges::any_of(ahead_[0], is_number) && missing.size() >= schema_.features.size();
+  throw invalid_argument(
+      name(), ": the columns are not those that the model was trained with: ",
+      missing.empty() ? "" : "missing " + listed(missing),
+      missing.empty() || extra.empty() ? "" : "; ",
+      extra.empty() ? "" : "not known " + listed(extra),
+      no_header ? "; the first row has to be the header, with the names of the training data" : "");
+}
+
+void CsvRows::match_positions(bool needs_label) {
+  const size_t features = schema_.features.size();
+  if (columns_ == features + 1) {
+    label_column_ = schema_.label_index;
+  } else if (columns_ != features || needs_label) {
+    throw invalid_argument(
+        name(), ": the model was trained with a table without a header: expected ", features,
+        needs_label ? " features and the label" : " features, with the label or without it",
+        ", found ", columns_, " columns");
+  }
+  int64_t next = 0;
+  for (size_t i = 0; i < columns_; ++i) {
+    feature_of_.push_back(static_cast<int64_t>(i) == label_column_ ? -1 : next++);
+  }
+  if (!std::ranges::any_of(ahead_[0], [&](const CsvField& field) {
+        return is_number(field) || is_missing(trimmed(field.value));
+      })) {
+    throw data_loss(name(), ":", ahead_[0][0].place.line,
+                    ":1: expected numbers, as the model was trained with a table without a header, "
+                    "found ",
+                    shown(ahead_[0][0].value), "; remove the header");
+  }
+  note_ = "columns by their position";
+}
+
+std::string CsvRows::column_name(size_t column) const {
+  const int64_t feature = feature_of_[column];
+  return shown(feature < 0 ? schema_.label : schema_.features[static_cast<size_t>(feature)]);
+}
+
+bool CsvRows::next(CsvRow& row) {
+  if (next_ahead_ < ahead_.size()) {
+    std::swap(row_, ahead_[next_ahead_++]);
+  } else if (!reader_.next(row_)) {
+    return false;
+  }
+  row.place = row_[0].place;
+  if (row_.size() != columns_) {
+    throw reader_.error(row.place, "expected ", columns_, " fields as in the first row, found ",
+                        row_.size());
+  }
+  row.features.resize(schema_.features.size());
+  row.is_missing = false;
+  row.missing = -1;
+  row.label.clear();
+  for (size_t i = 0; i < columns_; ++i) {
+    const CsvField& field = row_[i];
+    const int64_t feature = feature_of_[i];
+    const bool is_label = static_cast<int64_t>(i) == label_column_;
+    double value = 0;
+    if (is_label && ignores_label_) continue;
+    if (is_label) row.label_place = field.place;
+    // Numbers first: they are what most fields are.
+    const bool is_number = !is_label && parse_number(field.value, value);
+    const std::string_view text = is_number ? std::string_view() : trimmed(field.value);
+    if (!is_number && is_missing(text)) {
+      if (missing_ == CsvMissing::kRefuse || (is_label && missing_ != CsvMissing::kDrop)) {
+        throw reader_.error(
+            field.place, "column ", column_name(i), ": a value is missing (found ",
+            field.value.empty() ? "an empty field" : shown(text), ")",
+            is_label
+                ? "; a label cannot be made up, only its row dropped with data.csv.missing: DROP"
+                : "; say what becomes of it with data.csv.missing: DROP, MEAN or VALUE");
+      }
+      row.is_missing = true;
+      if (!is_label) {
+        if (row.missing < 0) row.missing = feature;
+        row.features[static_cast<size_t>(feature)] = std::numeric_limits<double>::quiet_NaN();
+      }
+    } else if (is_label) {
+      row.label = text;
+    } else if (is_number) {
+      row.features[static_cast<size_t>(feature)] = value;
+    } else {
+      throw reader_.error(field.place, "column ", column_name(i), ": expected a number, ",
+                          why_no_number(field.value));
+    }
+  }
+  return true;
 }
 
 }  // namespace trireme::data

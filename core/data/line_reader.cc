@@ -27,10 +27,7 @@ LineReader::LineReader(std::string_view text, std::string_view name, size_t max_
 
 bool LineReader::next(std::string_view& line) {
   do {
-    if (skip_lf_ && begin_ < end_) {
-      if (buffer_[begin_] == '\n') ++begin_;
-      skip_lf_ = false;
-    }
+    skip_lf();
     if (lf_ < begin_) lf_ = find('\n', begin_);
     if (cr_ < begin_) cr_ = find('\r', begin_);
     const size_t stop = std::min(lf_, cr_);
@@ -49,6 +46,47 @@ bool LineReader::next(std::string_view& line) {
   ++number_;
   check(line);
   return true;
+}
+
+std::string_view LineReader::next_block() {
+  std::string_view block;
+  do {
+    skip_lf();
+    const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
+    const size_t last = rest.find_last_of("\r\n");
+    if (last == std::string_view::npos) continue;
+    block = rest.substr(0, last + 1);
+    break;
+  } while (fill());
+  if (block.empty()) block = {buffer_.data() + begin_, end_ - begin_};
+  if (block.empty()) return block;
+  // The lines of the block end with LF from here on: there is room, since it gets no longer.
+  char* const begin = buffer_.data() + begin_;
+  skip_lf_ = block.ends_with('\r');
+  begin_ += block.size();
+  if (block.find('\0') != std::string_view::npos || block.size() > max_line_) {
+    LineReader lines(block, name(), max_line_);
+    lines.number_ = number_;
+    for (std::string_view line; lines.next(line);) {  // throws, with the line's number
+    }
+  }
+  if (block.find('\r') != std::string_view::npos) {
+    char* to = begin;
+    for (size_t from = 0; from < block.size(); ++from) {
+      const bool ends_line = block[from] == '\r';
+      if (ends_line && from + 1 < block.size() && block[from + 1] == '\n') continue;
+      *to++ = ends_line ? '\n' : block[from];
+    }
+    block = {begin, static_cast<size_t>(to - begin)};
+  }
+  number_ += std::ranges::count(block, '\n') + (block.ends_with('\n') ? 0 : 1);
+  return block;
+}
+
+void LineReader::skip_lf() {
+  if (!skip_lf_ || begin_ == end_) return;
+  if (buffer_[begin_] == '\n') ++begin_;
+  skip_lf_ = false;
 }
 
 size_t LineReader::find(char wanted, size_t from) const {

@@ -28,6 +28,11 @@ class LineReader {
   // line may be blank; a line end at the end of the file begins no other line.
   bool next(std::string_view& line);
 
+  // Whole lines at once, as many as are read, each with LF as its end; the last line of the file
+  // may have none. For formats whose fields may go over several lines. It lasts until the next
+  // call; empty at the end of the file. No more than one line is kept behind it.
+  std::string_view next_block();
+
   int64_t number() const { return number_; }  // of the line that was given last, from 1
   const std::string& name() const { return stream_.name(); }
 
@@ -40,6 +45,7 @@ class LineReader {
  private:
   size_t find(char wanted, size_t from) const;
   bool fill();
+  void skip_lf();
   void check(std::string_view line) const;
 
   ByteStream stream_;

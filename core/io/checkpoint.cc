@@ -15,6 +15,7 @@
 #include "core/base/thread_annotations.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint_state.h"
+#include "core/io/trial_write.h"
 
 namespace trireme::io {
 namespace {
@@ -176,6 +177,14 @@ std::string resolve_checkpoint(const std::string& path) {
     throw not_found(path, ": expected a directory with a checkpoint, found no complete one");
   }
   if (fs::exists(index_path(path), error)) return path;
+  // Checkpoints are not named so.
+  if (const std::string name = fs::path(path).filename().string();
+      name == kStateName || name == kBestName) {
+    if (const auto state = read_checkpoint_state(path); state && !state->latest.empty()) {
+      return resolve_checkpoint(
+          join(directory_of(path), fs::path(state->latest).filename().string()));
+    }
+  }
   std::string_view prefix = path;
   if (prefix.ends_with(kIndexSuffix)) {
     prefix.remove_suffix(kIndexSuffix.size());
@@ -267,11 +276,20 @@ std::string CheckpointManager::save(int64_t step, const std::map<std::string, Te
   create_directories(directory_);
   remove_stale_temporaries(directory_);
   const std::string prefix = prefix_of(step);
-
-  BundleWriter writer(prefix);
-  for (const auto& [name, tensor] : tensors) writer.add(name, tensor);
-  protect_previous(prefix);
-  writer.finish();
+  const auto free = free_bytes(directory_);
+  try {
+    BundleWriter writer(prefix);
+    for (const auto& [name, tensor] : tensors) writer.add(name, tensor);
+    protect_previous(prefix);
+    writer.finish();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kResourceExhausted || !free) throw;
+    uint64_t needed = 0;
+    for (const auto& [name, tensor] : tensors) needed += tensor.bytes();
+    throw Error(error.code(),
+                str_cat(error.what(), "; the checkpoint of step ", step, " needs ", needed,
+                        " bytes, ", *free, " were free; those before it are whole"));
+  }
 
   std::vector<CheckpointInfo> all = list();
   std::erase_if(all, [&](const CheckpointInfo& info) { return info.prefix == prefix; });

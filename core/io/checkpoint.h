@@ -31,8 +31,9 @@ struct CheckpointInfo {
 // What is damaged is left out, with a warning in the log.
 std::vector<CheckpointInfo> list_checkpoints(const std::string& directory);
 
-// The prefix of the checkpoint that `path` means: a directory (its latest), a prefix, or one of a
-// checkpoint's files. Throws Error{kNotFound} saying what was looked for.
+// The prefix of the checkpoint that `path` means: a directory (its latest), a prefix, one of a
+// checkpoint's files, or a file `checkpoint` or `checkpoint_best` that names it. Throws
+// Error{kNotFound} saying what was looked for.
 std::string resolve_checkpoint(const std::string& path);
 
 // From now on `prefix` counts as the newest of its directory, and what is saved there later as newer:

@@ -1,6 +1,5 @@
 #include "core/io/input_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+
+#include "core/base/input_stream.h"
 
 namespace trireme::io {
 namespace {
@@ -68,12 +69,10 @@ std::string quote_name(std::string_view name) {
   return text + (name.size() > kLongest ? "…\"" : "\"");
 }
 
-InputFile::InputFile(std::string path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd_ < 0) throw file_error("open it", path_, errno);
+InputFile::InputFile(std::string path)
+    : path_(std::move(path)), fd_(open_input(path_, /*pipes=*/false)) {
   struct stat info;
-  int error_number = ::fstat(fd_, &info) == 0 ? 0 : errno;
-  if (error_number == 0 && S_ISDIR(info.st_mode)) error_number = EISDIR;
+  const int error_number = ::fstat(fd_, &info) == 0 ? 0 : errno;
   if (error_number != 0) {
     ::close(fd_);
     throw file_error("read it", path_, error_number);

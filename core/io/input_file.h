@@ -1,4 +1,5 @@
-// A file opened for reading at any offset, and the errors of all file calls.
+// A file opened for reading at any offset, and the errors of all file calls. What is no regular
+// file is refused (core/base/input_stream.h).
 //
 // read() may be called from several threads. The file stays readable if its name is removed
 // meanwhile.
@@ -14,7 +15,7 @@ namespace trireme::io {
 
 class InputFile {
  public:
-  explicit InputFile(std::string path);  // throws Error{kNotFound}, or what file_error says
+  explicit InputFile(std::string path);  // throws what open_input() and file_error() say
   ~InputFile();
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&&) = delete;

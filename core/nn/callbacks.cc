@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log_file.h"
+#include "core/base/logging.h"
 #include "core/io/atomic_file.h"
 #include "core/io/input_file.h"
 #include "core/nn/model.h"
@@ -21,6 +22,15 @@ constexpr std::string_view kEarlyStopping = "callback/early_stopping/";
 constexpr std::string_view kCsvLines = "callback/csv_log/lines";
 
 std::string key(std::string_view name) { return str_cat(kEarlyStopping, name); }
+
+// Calls `visit(rest of the name, value)` for the names that start with `prefix`.
+template <typename Visit>
+void for_each_below(const StateMap& state, const std::string& prefix, Visit visit) {
+  for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix);
+       ++it) {
+    visit(it->first.substr(prefix.size()), it->second);
+  }
+}
 
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream in(path);
@@ -43,18 +53,48 @@ CheckpointCallback::CheckpointCallback(CheckpointCallbackOptions options)
 void CheckpointCallback::on_train_begin(Training& training) {
   // Also of a training that another process began, which may have ended before it could save.
   const auto latest = training.resumed() ? manager_.latest() : std::nullopt;
-  saved_step_ = latest && latest->step == training.step() ? training.step() : -1;
-  saved_epoch_ = training.epoch();
+  saved_step_ = saved_revision_ = -1;
+  if (latest && latest->step == training.step()) {
+    saved_step_ = training.step();
+    if (holds(*latest, training)) saved_revision_ = training.revision();
+  }
+  keep_best();
+}
+
+// Of checkpoints of the same step: was it written before the epoch was validated, or before the
+// best weights were restored?
+bool CheckpointCallback::holds(const io::CheckpointInfo& checkpoint,
+                               const Training& training) const {
+  const io::BundleReader reader(checkpoint.prefix);
+  const auto number = [&](const std::string& name) {
+    return reader.contains(name) ? reader.read(name).item<int64_t>() : 0;
+  };
+  return number("epoch") == training.epoch() && (number(key("restored")) != 0) == best().restored;
 }
 
 void CheckpointCallback::save_now(Training& training) {
-  // The same step counts again when its epoch has ended meanwhile: the progress in it differs.
-  if (saved_step_ == training.step() && saved_epoch_ == training.epoch()) return;
-  if (options_.before) options_.before(training.step());
+  if (saved_revision_ == training.revision()) return;
+  // A step is saved again when its epoch was validated; what lies beside it is the same.
+  if (options_.before && saved_step_ != training.step()) options_.before(training.step());
   manager_.save(training.step(), training.state());
+  keep_best();
   if (options_.after) options_.after(manager_.list());
   saved_step_ = training.step();
-  saved_epoch_ = training.epoch();
+  saved_revision_ = training.revision();
+}
+
+void CheckpointCallback::keep_best() {
+  const int64_t step = best().step;
+  if (step < 0) return;
+  if (const auto marked = manager_.best(); marked && marked->step == step) return;
+  const auto kept = manager_.list();
+  if (std::ranges::find(kept, step, &io::CheckpointInfo::step) != kept.end()) {
+    manager_.mark_best(step);
+  }
+}
+
+void CheckpointCallback::on_validation_begin(Training& training) {
+  if (options_.every_epoch) save_now(training);
 }
 
 void CheckpointCallback::on_batch_end(Training& training, Logs) {
@@ -62,7 +102,12 @@ void CheckpointCallback::on_batch_end(Training& training, Logs) {
 }
 
 void CheckpointCallback::on_epoch_end(Training& training, Logs) {
-  if (options_.every_epoch) save_now(training);
+  if (options_.every_epoch || best().step == training.step()) save_now(training);
+}
+
+void CheckpointCallback::on_failure(Training& training) {
+  // What lies beside may be what failed: its owners are not asked for it again.
+  if (training.step() > 0 && !options_.before) save_now(training);
 }
 
 void CheckpointCallback::on_train_end(Training& training) {
@@ -75,22 +120,30 @@ EarlyStopping::EarlyStopping(EarlyStoppingOptions options) : options_(std::move(
   }
 }
 
+void require_monitored(const std::string& monitor, std::span<const std::string> names) {
+  std::string known;
+  for (const std::string& name : names) {
+    if (name == monitor) return;
+    known += str_cat(known.empty() ? "" : ", ", name);
+  }
+  throw invalid_argument("early stopping: there is no \"", monitor,
+                         "\" to monitor; this training has ", known);
+}
+
+void EarlyStopping::on_train_begin(Training& training) {
+  require_monitored(options_.monitor, training.log_names());
+}
+
 void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
-  const LogValue* monitored = nullptr;
-  std::string names;
-  for (const LogValue& log : logs) {
-    if (log.name == options_.monitor) monitored = &log;
-    names += str_cat(names.empty() ? "" : ", ", log.name);
-  }
-  if (monitored == nullptr) {
-    throw invalid_argument("early stopping: there is no \"", options_.monitor,
-                           "\" to monitor; this training has ", names);
-  }
+  const auto monitored = std::ranges::find(logs, options_.monitor, &LogValue::name);
+  TRIREME_CHECK(monitored != logs.end(), "the log has no ", options_.monitor);
   const double gain =
       options_.higher_is_better ? monitored->value - best_ : best_ - monitored->value;
   if (std::isnan(best_) || gain > options_.min_delta) {
     best_ = monitored->value;
     waited_ = 0;
+    best_epoch_ = {training.epoch(), training.step(), {}};
+    for (const LogValue& log : logs) best_epoch_.logs[std::string(log.name)] = log.value;
     if (options_.restore_best_weights) best_weights_ = training.model().weights();
     return;
   }
@@ -99,23 +152,37 @@ void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
 }
 
 void EarlyStopping::on_epoch_begin(Training& training) {
-  if (waited_ > 0 && waited_ >= options_.patience) stop(training);
+  if (waited_ > 0 && waited_ >= options_.patience) return stop(training);
+  if (restored_) {
+    log_info(str_cat("the training goes on with the weights of epoch ", best_epoch_.epoch,
+                     ", which were restored after epoch ", training.epoch()));
+  }
+  restored_ = false;
 }
 
 void EarlyStopping::stop(Training& training) {
-  stopped_ = true;
   training.request_stop(str_cat(options_.monitor, " has not improved on ", best_, " for ", waited_,
                                 waited_ == 1 ? " epoch" : " epochs"));
 }
 
 void EarlyStopping::on_train_end(Training& training) {
-  // A training that was interrupted keeps its own weights: it will be resumed.
-  if (stopped_ && !best_weights_.empty()) training.model().set_weights(best_weights_);
+  const bool interrupted = training.stop_reason() == kStoppedBySignal;
+  if (interrupted || restored_ || best_weights_.empty()) return;
+  restored_ = true;
+  if (best_epoch_.epoch == training.epoch()) return;
+  training.model().set_weights(best_weights_);
+  training.changed();
 }
 
 void EarlyStopping::save(StateMap& state) const {
   state[key("best")] = Tensor::scalar<double>(best_);
   state[key("waited")] = Tensor::scalar<int64_t>(waited_);
+  state[key("restored")] = Tensor::scalar<int64_t>(restored_ ? 1 : 0);
+  state[key("best_epoch")] = Tensor::scalar<int64_t>(best_epoch_.epoch);
+  state[key("best_step")] = Tensor::scalar<int64_t>(best_epoch_.step);
+  for (const auto& [name, value] : best_epoch_.logs) {
+    state[key("best_logs/") + name] = Tensor::scalar<double>(value);
+  }
   for (const auto& [name, value] : best_weights_) state[key("weights/") + name] = value;
 }
 
@@ -126,12 +193,22 @@ void EarlyStopping::restore(const StateMap& state) {
   if (best == state.end() || waited == state.end()) return;
   best_ = best->second.item<double>();
   waited_ = waited->second.item<int64_t>();
+  best_epoch_ = {};
   best_weights_.clear();
-  const std::string prefix = key("weights/");
-  for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix);
-       ++it) {
-    best_weights_[it->first.substr(prefix.size())] = it->second;
+  restored_ = false;
+  const auto epoch = state.find(key("best_epoch")), step = state.find(key("best_step"));
+  if (epoch != state.end() && step != state.end()) {
+    best_epoch_ = {epoch->second.item<int64_t>(), step->second.item<int64_t>(), {}};
   }
+  if (const auto found = state.find(key("restored")); found != state.end()) {
+    restored_ = found->second.item<int64_t>() != 0;
+  }
+  for_each_below(state, key("best_logs/"), [&](const std::string& name, const Tensor& value) {
+    best_epoch_.logs[name] = value.item<double>();
+  });
+  for_each_below(state, key("weights/"), [&](const std::string& name, const Tensor& value) {
+    best_weights_[name] = value;
+  });
 }
 
 CsvLog::CsvLog(std::string path, std::function<bool()> writes)

@@ -31,6 +31,12 @@ class Training {
   virtual int64_t step() const = 0;   // steps taken since training began, resumed ones too
   virtual int64_t epoch() const = 0;  // epochs finished, likewise
   virtual bool resumed() const = 0;   // steps were taken before this callback began
+  // The names of Callback::on_epoch_end's logs: "loss", "accuracy", …, then "val_loss", ….
+  virtual std::vector<std::string> log_names() const = 0;
+  // Another number whenever state() would be another one.
+  virtual int64_t revision() const = 0;
+  // For a callback that has changed the model: what was saved before is out of date.
+  virtual void changed() = 0;
   // Everything that a checkpoint holds: variables, slots, progress, callbacks.
   virtual StateMap state() = 0;
   // Goes on from another training's state(); callbacks too, by Callback::restore().
@@ -47,15 +53,25 @@ class Callback {
   virtual void on_epoch_begin(Training&) {}
   // `logs`: the loss and metrics of this batch alone.
   virtual void on_batch_end(Training&, Logs /*logs*/) {}
+  // The steps of an epoch are done and its validation comes next. Training::epoch() does not count
+  // the epoch yet: a training that is resumed from here validates first.
+  virtual void on_validation_begin(Training&) {}
   // `logs`: means over the epoch, and the values of the validation, "val_loss". Training::epoch()
   // counts this epoch.
   virtual void on_epoch_end(Training&, Logs /*logs*/) {}
   virtual void on_train_end(Training&) {}
+  // An error within a step ends the training; instead of on_train_end(). Training::state() is that
+  // of the steps before.
+  virtual void on_failure(Training&) {}
   // What it must remember over a resume, under names that start with "callback/".
   virtual void save(StateMap&) const {}
   virtual void restore(const StateMap&) {}
 };
 
+struct BestCheckpoint {
+  int64_t step = -1;      // steps taken at the end of the best epoch so far; -1: there is none
+  bool restored = false;  // its weights are the model's again
+};
 struct CheckpointCallbackOptions {
   std::string directory;
   int64_t every_steps = 0;  // 0: only at the end of epochs
@@ -65,21 +81,32 @@ struct CheckpointCallbackOptions {
   // older ones are gone.
   std::function<void(int64_t step)> before = {};
   std::function<void(std::span<const io::CheckpointInfo> kept)> after = {};
+  // What EarlyStopping knows; null: nobody monitors the training. The checkpoint of the best epoch
+  // is kept beyond keep_last.
+  std::function<BestCheckpoint()> best = {};
 };
-// Saves Training::state(), also when training ends early.
+// Saves Training::state(): after steps and epochs as the options say, before each validation, so
+// that nothing that happens during one loses the epoch, and when training ends, early too.
 class CheckpointCallback : public Callback {
  public:
   explicit CheckpointCallback(CheckpointCallbackOptions options);
   void on_train_begin(Training& training) override;
   void on_batch_end(Training& training, Logs logs) override;
+  void on_validation_begin(Training& training) override;
   void on_epoch_end(Training& training, Logs logs) override;
+  void on_failure(Training& training) override;
   void on_train_end(Training& training) override;
+  int64_t saved_step() const { return saved_step_; }  // of the newest checkpoint; -1: none yet
 
  private:
   void save_now(Training& training);
+  void keep_best();
+  bool holds(const io::CheckpointInfo& checkpoint, const Training& training) const;
+  BestCheckpoint best() const { return options_.best ? options_.best() : BestCheckpoint{}; }
+
   CheckpointCallbackOptions options_;
   io::CheckpointManager manager_;
-  int64_t saved_step_ = -1, saved_epoch_ = -1;
+  int64_t saved_step_ = -1, saved_revision_ = -1;
 };
 
 struct EarlyStoppingOptions {
@@ -87,14 +114,32 @@ struct EarlyStoppingOptions {
   int64_t patience = 0;  // stops at the n-th epoch in a row without improvement
   double min_delta = 0;
   bool higher_is_better = false;
-  bool restore_best_weights = false;  // when it stops the training
+  // At the end of the training, whether it was stopped or all epochs were done. A training that a
+  // signal ends keeps its own weights: it will be resumed.
+  bool restore_best_weights = false;
+};
+// Throws Error{kInvalidArgument} listing `names`, those of a training's logs, when `monitor` is
+// none of them.
+void require_monitored(const std::string& monitor, std::span<const std::string> names);
+
+// The epoch with the best monitored value.
+struct BestEpoch {
+  int64_t epoch = 0;  // how many epochs were finished then; 0: there is none yet
+  int64_t step = -1;  // steps taken then
+  std::map<std::string, double> logs;
 };
 class EarlyStopping : public Callback {
  public:
   explicit EarlyStopping(EarlyStoppingOptions options);
+  const EarlyStoppingOptions& options() const { return options_; }
+  const BestEpoch& best() const { return best_epoch_; }
+  // Whether the model now has the weights of the best epoch because of restore_best_weights.
+  bool restored() const { return restored_; }
+
+  // Throws Error{kInvalidArgument} listing what could be monitored.
+  void on_train_begin(Training& training) override;
   // Stops a training that goes on from a state in which it had to stop.
   void on_epoch_begin(Training& training) override;
-  // Throws Error{kInvalidArgument} listing what could be monitored.
   void on_epoch_end(Training& training, Logs logs) override;
   void on_train_end(Training& training) override;
   void save(StateMap& state) const override;
@@ -105,7 +150,8 @@ class EarlyStopping : public Callback {
   EarlyStoppingOptions options_;
   double best_ = std::numeric_limits<double>::quiet_NaN();
   int64_t waited_ = 0;
-  bool stopped_ = false;
+  bool restored_ = false;
+  BestEpoch best_epoch_;
   StateMap best_weights_;
 };
 

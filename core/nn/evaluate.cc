@@ -6,30 +6,34 @@
 
 namespace trireme::nn {
 
-RunningMeans Model::evaluate_means(const data::Dataset& dataset,
-                                   const std::function<void(std::span<double>)>& reduce_sums) {
+std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
+                                                  const EvaluateOptions& options) {
   const BatchTypes types = batch_types(dataset);
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
   }
   build_evaluation(types);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
-  RunningMeans means = running_means(inference_, compile_.metrics);
+  RunningMeans means = running_means(inference_, compile_.loss, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
-  int64_t batches = 0;
-  for (data::Element batch; iterator.next(batch); ++batches) {
+  bool interrupted = false;
+  data::Element batch;
+  for (int64_t i = 0; iterator.next(batch); ++i) {
+    interrupted = options.interrupt && options.interrupt(i);
+    if (interrupted) break;
     if (const auto wrong = find_wrong_label(batch.back())) {
-      throw invalid_argument("evaluation, batch ", batches + 1, " of this process: ", *wrong);
+      throw invalid_argument("evaluation, batch ", i + 1, " of this process: ", *wrong);
     }
     evaluate_step_->run(batch);
     means.add(evaluate_step_->values(), evaluate_step_->examples());
   }
-  if (reduce_sums) reduce_sums(means.sums());
+  if (options.reduce) interrupted = options.reduce(means.sums(), interrupted);
+  if (interrupted) return std::nullopt;
   return means;
 }
 
 std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
-  const RunningMeans means = evaluate_means(dataset);
+  const RunningMeans means = *evaluate_means(dataset);
   std::map<std::string, double> values = {{"loss", means.mean(0)}};
   for (size_t i = 0; i < inference_.metrics.size(); ++i) {
     values[inference_.metrics[i].name] = means.mean(i + 1);

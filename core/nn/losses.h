@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,9 @@ struct Loss {
   std::function<Value(Value predictions, Value labels)> function;
   LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
   bool takes_logits = false;               // predictions may be any numbers
+  // The loss that is shown from the mean that is minimized; null: that mean. In the units of labels
+  // that were scaled, for one.
+  std::function<double(std::span<const double> mean)> finish = {};
 };
 
 // Each throws Error{kInvalidArgument} naming both shapes when they do not fit. `from_logits`:

@@ -204,6 +204,14 @@ void Model::build_training(const BatchTypes& types) {
   initialize_variables();
 }
 
+std::vector<std::string> Model::log_names(bool with_validation) const {
+  std::vector<std::string> names = {"loss"};
+  for (const NamedValue& metric : train_graph_.forward.metrics) names.push_back(metric.name);
+  const size_t count = names.size();
+  for (size_t i = 0; with_validation && i < count; ++i) names.push_back("val_" + names[i]);
+  return names;
+}
+
 StateMap Model::weights() const {
   StateMap weights;
   for (const VariableSpec& spec : variables_.all()) {

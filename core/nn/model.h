@@ -72,6 +72,15 @@ struct FitData {
 // What a group of workers can get over: the next generation goes on with the same step.
 bool is_lost_peer(const Error& error);
 
+struct EvaluateOptions {
+  // Asked before each batch, with its number: whether the evaluation is to end without a result,
+  // because a signal asks for it. Null: it runs to its end.
+  std::function<bool(int64_t batch)> interrupt = {};
+  // Adds weighted sums up over the workers; returns whether any of them was `interrupted`, by which
+  // the evaluation of all is. Null: there is one worker.
+  std::function<bool(std::span<double> sums, bool interrupted)> reduce = {};
+};
+
 struct FitOptions {
   int64_t epochs = 1;           // in all: a resumed training does what is left of them
   int64_t steps_per_epoch = 0;  // 0: one pass over the data set
@@ -83,8 +92,7 @@ struct FitOptions {
   // Fills the share of the step that comes next, when the training graph has shards. `batch`: its
   // position in the data set.
   std::function<void(int64_t batch, StepShare& share)> share = {};
-  // Adds up weighted sums over the workers at the end of validations; null: there is one.
-  std::function<void(std::span<double>)> reduce_sums = {};
+  EvaluateOptions evaluation = {};  // how validations are done
   // Brings the session's variables up to date where they live elsewhere; called before they are
   // read: by the validation, a checkpoint, the end.
   std::function<void()> refresh = {};
@@ -155,6 +163,9 @@ class Model {
   // for once it is there.
   void build_training(const BatchTypes& types);
   const TrainGraph& train_graph() const { return train_graph_; }
+  // Of a training's logs: "loss", the metrics, then with a validation the same as "val_loss", ….
+  // REQUIRES: build_training().
+  std::vector<std::string> log_names(bool with_validation) const;
   const Forward& inference() const { return inference_; }
 
   // Trainable variables and moving averages, without the optimizer's slots.
@@ -169,10 +180,10 @@ class Model {
   // REQUIRES: build_training(), or an evaluation.
   std::optional<std::string> find_wrong_label(const Tensor& labels) const;
 
-  // The weighted means of loss and metrics over a data set. Throws Error{kInvalidArgument} for a
-  // label that the loss or a metric does not take.
-  RunningMeans evaluate_means(const data::Dataset& dataset,
-                              const std::function<void(std::span<double>)>& reduce_sums = {});
+  // The weighted means of loss and metrics over a data set; nothing when it was interrupted. Throws
+  // Error{kInvalidArgument} for a label that the loss or a metric does not take.
+  std::optional<RunningMeans> evaluate_means(const data::Dataset& dataset,
+                                             const EvaluateOptions& options = {});
 
   Graph& graph() { return *graph_; }
   Session& session();  // REQUIRES: is_built()

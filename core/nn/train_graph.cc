@@ -28,8 +28,9 @@ void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& met
   }
 }
 
-RunningMeans running_means(const Forward& forward, const std::vector<Metric>& metrics) {
-  std::vector<RunningMeans::Quantity> quantities(1);
+RunningMeans running_means(const Forward& forward, const Loss& loss,
+                           const std::vector<Metric>& metrics) {
+  std::vector<RunningMeans::Quantity> quantities = {{1, loss.finish}};
   for (size_t i = 0; i < metrics.size(); ++i) {
     const auto width = static_cast<size_t>(forward.metrics[i].value.shape().elements());
     quantities.push_back({width, metrics[i].finish});

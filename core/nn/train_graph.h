@@ -73,7 +73,8 @@ using TrainGraphRewrite = std::function<void(TrainGraph&)>;
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
 
 // Of the loss and the metrics, for the values of such a pass.
-RunningMeans running_means(const Forward& forward, const std::vector<Metric>& metrics);
+RunningMeans running_means(const Forward& forward, const Loss& loss,
+                           const std::vector<Metric>& metrics);
 
 // Adds an update for each trainable variable that the loss depends on. Throws
 // Error{kInvalidArgument} when there is none.

@@ -35,12 +35,14 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   model_.build_training(types);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   copies_ahead_ = model_.session().copies_ahead();
-  means_ = running_means(model_.train_graph().forward, model_.compiled().metrics);
+  means_ = running_means(model_.train_graph().forward, model_.compiled().loss,
+                         model_.compiled().metrics);
   batch_means_ = means_;
   read_from(train);
   progress_.random_seed = model_.options().seed;
   if (options_.progress) bar_.emplace(*options_.progress);
-  name_logs();
+  names_ = model_.log_names(options_.validation.has_value());
+  logs_.reserve(names_.size());
   if (options_.resume) {
     restore(*options_.resume);
     first_epoch_ = progress_.epoch;
@@ -60,6 +62,7 @@ void Trainer::go_to(const TrainPlace& place) {
   has_ahead_ = false;
   iterator_->seek(place.step);
   next_batch_ = iterator_->position();
+  changed();
 }
 
 void Trainer::read_from(const data::Dataset& dataset) {
@@ -68,16 +71,6 @@ void Trainer::read_from(const data::Dataset& dataset) {
   // boundaries.
   if (dataset_.cardinality() != data::kInfinite && !restart_iterator_) dataset_ = dataset.repeat();
   iterator_ = std::make_unique<data::Iterator>(dataset_.iterator());
-}
-
-void Trainer::name_logs() {
-  names_.push_back("loss");
-  for (const NamedValue& metric : model_.train_graph().forward.metrics) {
-    names_.push_back(metric.name);
-  }
-  const size_t count = names_.size();
-  for (size_t i = 0; i < count; ++i) names_.push_back("val_" + names_[i]);
-  logs_.reserve(names_.size());
 }
 
 void Trainer::restore(const StateMap& state) {
@@ -99,6 +92,7 @@ void Trainer::restore(const StateMap& state) {
   iterator_->restore(progress_.dataset_state);
   next_batch_ = iterator_->position();
   for (const auto& callback : options_.callbacks) callback->restore(state);
+  changed();
   // Epochs that this process saw and the training that it goes on from did not finish.
   for (auto& [name, values] : history_.values) {
     const auto finished = static_cast<size_t>(progress_.epoch - first_epoch_);
@@ -138,7 +132,10 @@ History Trainer::run() {
     try {
       run_epoch();
     } catch (const Error& error) {
-      if (!options_.recover || !is_lost_peer(error)) throw;
+      if (!options_.recover || !is_lost_peer(error)) {
+        fail();
+        throw;
+      }
       recover(error);
     }
   }
@@ -159,6 +156,7 @@ void Trainer::run_epoch() {
   if (stop_) return;
   if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
   while (steps_ < 0 || progress_.epoch_step < steps_) {
+    in_step_ = true;
     if (!read_batch()) {
       if (!restart_iterator_) throw invalid_argument("fit: the data set ended within an epoch");
       break;
@@ -166,6 +164,7 @@ void Trainer::run_epoch() {
     run_step();
     if (stop_) break;
   }
+  in_step_ = false;
   leave_epoch();
   if (stop_) {
     if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
@@ -178,13 +177,29 @@ void Trainer::run_epoch() {
 void Trainer::leave_epoch() {
   if (!options_.leave_epoch) return;
   const bool stopping = options_.leave_epoch(progress_.epoch, stop_, means_.sums());
+  changed();
   if (stopping) request_stop(kStoppedBySignal);
 }
 
-void Trainer::recover(const Error& error) {
-  // The step that failed may have taken a batch; it changed nothing else.
+// A step that failed may have taken a batch; it changed nothing else.
+void Trainer::forget_failed_step() {
   has_ahead_ = false;
   iterator_->seek(next_batch_);
+}
+
+// The error that ends the training counts, not one of those who would save what there is.
+void Trainer::fail() {
+  if (!in_step_) return;
+  try {
+    forget_failed_step();
+    notify(&Callback::on_failure);
+  } catch (const Error& error) {
+    log_warning(str_cat("the training that failed could not be saved: ", error.what()));
+  }
+}
+
+void Trainer::recover(const Error& error) {
+  forget_failed_step();
   progress_.dataset_state = iterator_->state();
   FitData data = options_.recover(*this, error);
   options_.validation = std::move(data.validation);
@@ -228,6 +243,7 @@ void Trainer::run_step() {
       .shards = share_.shards,
       .vote = share_.vote};
   step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
+  in_step_ = false;  // variables have changed, the progress has not
   const auto values = step_function_->values();
   if (!std::isfinite(values[0]) && !options_.allow_nan) {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
@@ -239,7 +255,9 @@ void Trainer::run_step() {
   }
   ++progress_.step;
   ++progress_.epoch_step;
+  changed();
   next_batch_ = iterator_->position() - (has_ahead_ ? 1 : 0);
+  in_step_ = true;
   if (bar_) bar_->update(progress_.epoch_step, running_logs());
   notify(&Callback::on_batch_end, batch_logs());
 }
@@ -254,20 +272,29 @@ void Trainer::end_epoch() {
     }
   }
   const int64_t done = progress_.epoch_step;
-  running_logs();
+  std::optional<RunningMeans> validation;
   if (options_.validation) {
-    const RunningMeans validation =
-        model_.evaluate_means(*options_.validation, options_.reduce_sums);
-    for (size_t i = 0; i < validation.size(); ++i) {
-      logs_.push_back({names_[means_.size() + i], validation.mean(i)});
-    }
+    notify(&Callback::on_validation_begin);
+    validation = model_.evaluate_means(*options_.validation, options_.evaluation);
+    // The epoch stays open: whoever goes on from here validates first.
+    if (!validation) return stop_in_validation();
+  }
+  running_logs();
+  for (size_t i = 0; validation && i < validation->size(); ++i) {
+    logs_.push_back({names_[means_.size() + i], validation->mean(i)});
   }
   if (bar_) bar_->end_epoch(done, logs_);
   for (const LogValue& log : logs_) history_.values[std::string(log.name)].push_back(log.value);
   ++progress_.epoch;
   progress_.epoch_step = 0;
   means_.reset();
+  changed();
   notify(&Callback::on_epoch_end, Logs(logs_));
+}
+
+void Trainer::stop_in_validation() {
+  request_stop(kStoppedBySignal);
+  if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
 }
 
 Logs Trainer::batch_logs() {

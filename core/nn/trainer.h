@@ -14,13 +14,15 @@ class Trainer : public Training {
   int64_t step() const override { return progress_.step; }
   int64_t epoch() const override { return progress_.epoch; }
   bool resumed() const override { return options_.resume.has_value() || progress_.step > 0; }
+  std::vector<std::string> log_names() const override { return names_; }
+  int64_t revision() const override { return revision_; }
+  void changed() override { ++revision_; }
   StateMap state() override;
   void restore(const StateMap& state) override;
   void request_stop(const std::string& reason) override;
   const std::string& stop_reason() const override { return stop_reason_; }
 
  private:
-  void name_logs();
   void read_from(const data::Dataset& dataset);
   void go_to(const TrainPlace& place);
   void refresh() const {
@@ -28,11 +30,14 @@ class Trainer : public Training {
   }
   void leave_epoch();
   void recover(const Error& error);
+  void forget_failed_step();
+  void fail();
   void run_epoch();
   bool read_batch();
   void go_back_to_next_batch();
   void run_step();
   void end_epoch();
+  void stop_in_validation();
   template <typename Method, typename... Args>
   void notify(Method method, Args... args);
   Logs batch_logs();
@@ -55,11 +60,13 @@ class Trainer : public Training {
   bool copies_ahead_ = false;  // the session copies ahead_ to a GPU while it computes
   TrainProgress progress_;
   RunningMeans means_{0}, batch_means_{0};  // of the epoch, of the last batch
-  std::vector<std::string> names_;          // loss, metrics, then the same of the validation
+  std::vector<std::string> names_;          // of logs_
   std::vector<LogValue> logs_;
   std::optional<Progress> bar_;
   std::string stop_reason_;
   bool stop_ = false;
+  bool in_step_ = false;  // an error that comes now leaves the state of the steps before
+  int64_t revision_ = 0;
   int64_t steps_with_votes_ = 0;
   History history_;
 };

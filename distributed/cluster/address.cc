@@ -1,5 +1,6 @@
 #include "distributed/cluster/address.h"
 
+#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
@@ -7,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -20,9 +22,10 @@ struct AddressesDeleter {
 };
 using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
 
-Addresses look_up(const std::string& host) {
+Addresses look_up(const std::string& host, int flags = 0) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
+  hints.ai_flags = flags;
   addrinfo* found = nullptr;
   // Any port will do; 9 is the one for discarding.
   if (getaddrinfo(host.c_str(), "9", &hints, &found) != 0) return nullptr;
@@ -35,21 +38,54 @@ std::string numeric(const sockaddr* address, socklen_t size) {
   return text;
 }
 
+// With or without a zone: "fe80::1%eth0".
+bool is_ipv6(std::string_view host) {
+  in6_addr address{};
+  return host.find(':') != host.npos &&
+         inet_pton(AF_INET6, std::string(host.substr(0, host.find('%'))).c_str(), &address) == 1;
+}
+
+void refuse_url(std::string_view text, const std::string& name) {
+  const size_t scheme = text.find("://");
+  if (scheme == text.npos) return;
+  throw invalid_argument(name, ": expected an address without a URL scheme, found '", text,
+                         "': leave '", text.substr(0, scheme + 3), "' out");
+}
+
 }  // namespace
 
-HostPort parse_host_port(std::string_view text, const std::string& name) {
-  const auto fail = [&] {
-    return invalid_argument(name, ": expected host:port, found '", text, "'");
+std::string parse_host(std::string_view text, const std::string& name) {
+  const auto fail = [&](const auto&... why) {
+    return invalid_argument(name, ": ", why..., ", found '", text, "'");
   };
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) throw fail();
-  std::string_view host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find_first_of(":[]") != std::string_view::npos) {
-    throw invalid_argument(name, ": expected brackets around an IPv6 address, found '", text, "'");
+  refuse_url(text, name);
+  const bool bracketed = text.starts_with('[') && text.ends_with(']');
+  std::string_view host = bracketed ? text.substr(1, text.size() - 2) : text;
+  if (host.empty()) throw fail("expected a host");
+  for (const char c : host) {
+    if (static_cast<unsigned char>(c) > ' ' && std::string_view("/,;[]\"'@").find(c) == host.npos)
+      continue;
+    throw fail("expected one host name or address, without blanks, commas or slashes");
   }
-  if (host.empty() || host.find_first_of(" \t\n/,") != std::string_view::npos) throw fail();
+  if (is_ipv6(host)) return std::string(host);
+  if (bracketed) throw fail("expected an IPv6 address in the brackets");
+  if (host.find(':') == host.npos) return std::string(host);
+  if (std::ranges::count(host, ':') == 1) throw fail("expected a host without a port");
+  throw fail("expected a host, or an IPv6 address");
+}
+
+HostPort parse_host_port(std::string_view text, const std::string& name) {
+  refuse_url(text, name);
+  const size_t colon = text.rfind(':');
+  const bool has_port = colon != std::string_view::npos && text.back() != ']';
+  if (!has_port || colon == 0) {
+    throw invalid_argument(name, ": expected host:port, found '", text, "'");
+  }
+  const std::string_view before = text.substr(0, colon);
+  if (before.find(':') != before.npos && !before.starts_with('[')) {
+    throw invalid_argument(name, ": expected brackets around an IPv6 address, as in [",
+                           is_ipv6(before) ? before : "fd00::1", "]:2222, found '", text, "'");
+  }
   const std::string_view digits = text.substr(colon + 1);
   int port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
@@ -57,7 +93,7 @@ HostPort parse_host_port(std::string_view text, const std::string& name) {
     throw invalid_argument(name, ": expected a port from 1 to 65535, found '", digits, "' in '",
                            text, "'");
   }
-  return {std::string(host), port};
+  return {parse_host(before, name), port};
 }
 
 std::string to_string(const HostPort& address) {
@@ -76,6 +112,11 @@ bool is_wildcard(std::string_view host) { return host == "0.0.0.0" || host == ":
 std::string numeric_address(const std::string& host) {
   const Addresses addresses = look_up(host);
   return addresses ? numeric(addresses->ai_addr, addresses->ai_addrlen) : "";
+}
+
+std::string full_name(const std::string& host) {
+  const Addresses addresses = look_up(host, AI_CANONNAME);
+  return addresses && addresses->ai_canonname != nullptr ? addresses->ai_canonname : host;
 }
 
 std::string local_address_towards(const std::string& host) {

@@ -49,6 +49,7 @@ std::string check_agreement(const Claim& winner, const Claim& other) {
                          (!comparable && size == winner.spec.parameter_servers);
   const bool same_rank = !comparable || other.spec.rank == winner.spec.rank;
   if (same_size && same_rank) return str_cat("agrees: ", said);
+  if (other.is_pod) return str_cat("not used: ", said, " describe this task's pod");
   if (size != 0 && may_hold(other, winner)) {
     return str_cat("not used: ", said, " describe what started this task's launcher");
   }

@@ -12,16 +12,21 @@
 
 namespace trireme {
 
-enum class TaskType { kWorker, kParameterServer };
+// An evaluator is no member of the group: it reads the checkpoints that the others write.
+enum class TaskType { kWorker, kParameterServer, kEvaluator };
+
+std::string name(TaskType type);  // "worker", "ps", "evaluator"
 
 struct ClusterSpec {
   std::string source = "single process";  // "flags", "TRIREME_*", "TF_CONFIG", "torchrun",
-                                          // "Open MPI", "PMI", "PMIx", "Slurm", "single process"
+                                          // "Open MPI", "PMI", "PMIx", "Slurm", "Kubeflow",
+                                          // "JAX", "Volcano", "MPIJob", "Indexed Job",
+                                          // "single process"
   std::vector<std::string> reasons;       // a line for each source: taken, or why not;
                                           // then for the address and the secret
 
   TaskType task_type = TaskType::kWorker;
-  int rank = 0;  // among the workers, or among the parameter servers
+  int rank = 0;  // among the tasks of this type
   int world_size = 1;
   int parameter_servers = 0;
   int ps_replicas = 1;  // servers that hold each row: 1 or 2
@@ -35,6 +40,9 @@ struct ClusterSpec {
   // The address that servers of this task bind, and the name by which peers reach them: loopback
   // unless the source names other hosts.
   std::string listen = "127.0.0.1";
+  // What the coordinator binds when this task hosts it; empty: `listen`. Another address where the
+  // coordinator's name is loopback on this host only ("127.0.1.1 n1" in /etc/hosts).
+  std::string coordinator_listen;
   std::string host;  // this host's name, for messages and for finding who shares memory
 
   std::string job_id;  // keeps jobs on one host apart (shared memory names, ports)
@@ -59,9 +67,11 @@ using Environment = std::map<std::string, std::string>;
 Environment process_environment();
 
 // The first source that is there decides: flags, TRIREME_*, TF_CONFIG, torchrun's variables, Open
-// MPI, PMI or PMIx, Slurm; else a single process. Throws Error{kInvalidArgument} when two sources
-// disagree about rank or world size, when one is incomplete or malformed, when TF_CONFIG lists
-// several tasks at one address, and when several tasks of one launcher would each be a world of 1.
+// MPI, PMI or PMIx, Slurm, then what Kubernetes' controllers say of a pod (PET_*, JAX_*, VC_*, an
+// MPIJob's host file, JOB_COMPLETION_INDEX); else a single process. Throws Error{kInvalidArgument}
+// when two sources disagree about rank or world size, when one is incomplete or malformed, when
+// TF_CONFIG lists several tasks at one address, and when several tasks of one launcher would each
+// be a world of 1.
 ClusterSpec resolve_cluster(const ClusterFlags& flags, const Environment& environment);
 
 // The TRIREME_* variables that make resolve_cluster() return `spec`: what a launcher gives a task.

@@ -17,8 +17,12 @@ std::string describe(const ClusterSpec& spec) {
   };
   const bool worker = spec.task_type == TaskType::kWorker;
   line("source", spec.source);
-  line("task", worker ? "worker " : "parameter server ", spec.rank, " of ",
-       worker ? spec.world_size : spec.parameter_servers);
+  if (spec.task_type == TaskType::kEvaluator) {
+    line("task", "evaluator ", spec.rank, ", which evaluates each new checkpoint");
+  } else {
+    line("task", worker ? "worker " : "parameter server ", spec.rank, " of ",
+         worker ? spec.world_size : spec.parameter_servers);
+  }
   line("workers", spec.world_size);
   line("parameter servers", spec.parameter_servers,
        spec.ps_replicas > 1 ? str_cat(", each row on ", spec.ps_replicas) : "");

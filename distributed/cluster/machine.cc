@@ -86,6 +86,7 @@ std::string ask_scontrol(const std::string& node) {
 Machine this_machine() {
   Machine machine;
   machine.host_name = host_name();
+  machine.full_host_name = [name = machine.host_name] { return full_name(name); };
   machine.user_id = getuid();
   machine.process_id = getpid();
   machine.address_of = numeric_address;

@@ -15,15 +15,21 @@ struct Source {
   std::function<Reading()> read;
 };
 
-std::vector<Source> sources(const ClusterFlags& flags, const Variables& variables) {
-  return {{"flags", [&] { return read_flags(flags); }},
+std::vector<Source> sources(const ClusterFlags& flags, const Variables& variables,
+                            const Machine& machine) {
+  return {{"flags", [&] { return read_flags(flags, variables); }},
           {"TRIREME_*", [&] { return read_trireme(variables); }},
           {"TF_CONFIG", [&] { return read_tf_config(variables); }},
           {"torchrun", [&] { return read_torchrun(variables); }},
           {"Open MPI", [&] { return read_open_mpi(variables); }},
           {"PMI", [&] { return read_pmi(variables); }},
           {"PMIx", [&] { return read_pmix(variables); }},
-          {"Slurm", [&] { return read_slurm(variables); }}};
+          {"Slurm", [&] { return read_slurm(variables); }},
+          {"Kubeflow", [&] { return read_kubeflow(variables); }},
+          {"JAX", [&] { return read_jax(variables); }},
+          {"Volcano", [&] { return read_volcano(variables, machine.host_name); }},
+          {"MPIJob", [&] { return read_mpi_job(variables, machine); }},
+          {"Indexed Job", [&] { return read_indexed_job(flags, variables, machine); }}};
 }
 
 void check_range(const Claim& claim) {
@@ -32,6 +38,7 @@ void check_range(const Claim& claim) {
     throw invalid_argument(claim.rank_text, " is set, but nothing says how many tasks there are; ",
                            "give --rank and --world-size, or start the tasks with mpirun or srun");
   }
+  if (spec.task_type == TaskType::kEvaluator) return;  // in no group
   const bool worker = spec.task_type == TaskType::kWorker;
   const int count = worker ? spec.world_size : spec.parameter_servers;
   if (spec.rank >= count) {
@@ -46,10 +53,10 @@ void check_range(const Claim& claim) {
 }
 
 // The claim of the first source that makes one. The others must not contradict it.
-Claim choose(const ClusterFlags& flags, const Variables& variables,
+Claim choose(const ClusterFlags& flags, const Variables& variables, const Machine& machine,
              std::vector<std::string>& reasons) {
   std::optional<Claim> winner;
-  for (const Source& source : sources(flags, variables)) {
+  for (const Source& source : sources(flags, variables, machine)) {
     if (!winner) {
       Reading reading = source.read();
       if (!reading.claim) {
@@ -72,7 +79,13 @@ Claim choose(const ClusterFlags& flags, const Variables& variables,
         str_cat(source.name, ": ",
                 reading.claim ? check_agreement(*winner, *reading.claim) : reading.note));
   }
-  if (winner) return *winner;
+  if (winner) {
+    const int given = flags.world_size;
+    if (given >= 0 && given != winner->spec.world_size && given != winner->tasks()) {
+      throw invalid_argument("--world-size ", given, ", but ", winner->size_text);
+    }
+    return *winner;
+  }
   reasons.push_back("single process: taken, because no source names other tasks");
   return {};
 }
@@ -129,6 +142,10 @@ void overlay_servers(const ClusterFlags& flags, const Variables& variables, Clai
 // What may be said about any source's cluster: flags before TRIREME_*.
 void overlay(const ClusterFlags& flags, const Variables& variables, Claim& claim) {
   ClusterSpec& spec = claim.spec;
+  if (spec.task_type == TaskType::kEvaluator) {
+    spec.coordinator.clear();
+    return;
+  }
   overlay_servers(flags, variables, claim);
   const bool flag = !flags.coordinator.empty();
   const bool variable = variables.has("TRIREME_COORDINATOR");
@@ -166,8 +183,8 @@ class Placement {
  public:
   Placement(const Claim& claim, const Machine& machine) : claim_(claim), machine_(machine) {}
 
-  // Sets spec.listen; spec.coordinator too, where its name means another address on this host than
-  // elsewhere.
+  // Sets spec.listen; spec.coordinator and spec.coordinator_listen too, where the coordinator's
+  // name means another address on this host than elsewhere.
   std::string choose(ClusterSpec& spec, bool in_slurm) {
     spec.listen = "127.0.0.1";
     if (spec.is_single_process()) return "127.0.0.1, because there are no peers";
@@ -190,22 +207,25 @@ class Placement {
       return use_interface(spec, str_cat("the name ", target, " does not resolve to an address ",
                                          claim_.own_name.empty() ? "" : "of this host"));
     }
-    if (is_loopback(own) && spans_hosts() && !is_loopback(target)) {
-      // Many systems list their own name as 127.0.1.1, which is of no use to others.
+    if (is_loopback(own) && may_span_hosts()) {
+      // Many systems list their own name as 127.0.1.1, which is of no use to others. Peers on this
+      // host dial that address, and those on others another one: the coordinator binds them all.
       const std::string reason =
           use_interface(spec, str_cat("the name ", target, " is loopback on this host"));
-      if (own_address(meeting.host) == own)
-        spec.coordinator = to_string({spec.listen, meeting.port});
+      if (own_address(meeting.host) == own) {
+        spec.coordinator_listen = "0.0.0.0";
+        if (!is_loopback(spec.listen)) spec.coordinator = to_string({spec.listen, meeting.port});
+      }
       return reason;
     }
+    if (is_loopback(own)) spec.coordinator_listen = machine_.address_of(meeting.host);
     spec.listen = own;
     return str_cat(own, ", from which this host reaches ", target);
   }
 
  private:
-  bool spans_hosts() const {
-    return claim_.spec.local_size >= 0 && claim_.spec.local_size < claim_.tasks();
-  }
+  // Unless the source says that all tasks are on this host.
+  bool may_span_hosts() const { return claim_.spec.local_size != claim_.tasks(); }
 
   // On the way to `target`; for an own name, only if that is this host's.
   std::string own_address(const std::string& target) const {
@@ -263,7 +283,7 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
                     const Machine& machine) {
   const Variables variables(environment);
   std::vector<std::string> reasons;
-  Claim claim = choose(flags, variables, reasons);
+  Claim claim = choose(flags, variables, machine, reasons);
   overlay(flags, variables, claim);
 
   ClusterSpec& spec = claim.spec;
@@ -281,7 +301,7 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
   const bool flag = !flags.listen.empty();
   if (flag || variables.has("TRIREME_LISTEN")) {
     const std::string where = flag ? "--listen" : "TRIREME_LISTEN";
-    spec.listen = flag ? flags.listen : variables.text("TRIREME_LISTEN");
+    spec.listen = parse_host(flag ? flags.listen : variables.text("TRIREME_LISTEN"), where);
     if (is_wildcard(spec.listen)) {
       throw invalid_argument(where, " ", spec.listen, ": peers cannot connect to it; give the ",
                              "address by which they reach this host");

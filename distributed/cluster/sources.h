@@ -17,12 +17,17 @@
 namespace trireme::cluster {
 
 constexpr int kMaxTasks = 65536;
+// Where pods meet when nothing says a port: each has an address of its own.
+constexpr int kPodPort = 2222;
+// Which pod of an Indexed Job this is.
+inline const std::string kCompletionIndex = "JOB_COMPLETION_INDEX";
 
 // The environment with numbers read out of it. An empty variable counts as not set.
 class Variables {
  public:
   explicit Variables(const Environment& environment) : environment_(environment) {}
 
+  std::vector<std::string> names() const;  // of all, sorted
   bool has(const std::string& name) const { return !text(name).empty(); }
   // Empty when not set.
   const std::string& text(const std::string& name) const;
@@ -45,6 +50,7 @@ struct Claim {
   ClusterSpec spec;
   std::string rank_text, size_text;    // "RANK=1", "WORLD_SIZE=4": for messages
   bool one_task_per_host = false;      // each task may hold a launcher that starts the real ones
+  bool is_pod = false;                 // it may hold any launcher, or one task
   bool under_remote_daemon = false;    // mpirun's daemon started it, and srun may have started that
   std::string own_name;                // this task's host as its peers call it; empty: not said
   std::vector<std::string> landmarks;  // hosts that every task can reach, when there is no address
@@ -53,12 +59,14 @@ struct Claim {
   int tasks() const { return spec.world_size + spec.parameter_servers; }
 };
 
+struct Machine;
+
 struct Reading {
   std::optional<Claim> claim;
   std::string note = "not set";  // why there is no claim
 };
 
-Reading read_flags(const ClusterFlags& flags);
+Reading read_flags(const ClusterFlags& flags, const Variables& variables);
 Reading read_trireme(const Variables& variables);
 Reading read_tf_config(const Variables& variables);
 Reading read_torchrun(const Variables& variables);
@@ -70,6 +78,7 @@ Reading read_slurm(const Variables& variables);
 // What is asked of the machine; tests answer instead.
 struct Machine {
   std::string host_name;
+  std::function<std::string()> full_host_name;  // with its domain, where that is known
   int64_t user_id = 0;
   int64_t process_id = 0;
   // The first numeric address of a host; empty when its name does not resolve.
@@ -82,6 +91,15 @@ struct Machine {
   std::function<std::string(const std::string& node)> slurm_node_address;
 };
 Machine this_machine();
+
+// Pods of Kubernetes' controllers (kubernetes.cc, volcano.cc): each pod is one task.
+Reading read_kubeflow(const Variables& variables);
+Reading read_jax(const Variables& variables);
+Reading read_volcano(const Variables& variables, const std::string& host_name);
+Reading read_mpi_job(const Variables& variables, const Machine& machine);
+Reading read_indexed_job(const ClusterFlags& flags, const Variables& variables,
+                         const Machine& machine);
+
 // Runs `scontrol show node`, for at most ten seconds.
 std::string ask_scontrol(const std::string& node);
 // "NodeAddr=…" in what it printed; empty when it is not there.

@@ -1,7 +1,8 @@
 // TF_CONFIG, as TensorFlow's TFConfigClusterResolver reads it:
 //   {"cluster": {"chief": ["n0:2222"], "worker": ["n1:2222", …], "ps": […]},
 //    "task": {"type": "worker", "index": 0}}
-// The chief is worker 0; the workers follow it.
+// The chief is worker 0; the workers follow it. An evaluator need not be in the cluster, as for
+// TensorFlow; other names are refused, since their tasks would be waited for by nobody.
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -69,6 +70,14 @@ std::vector<Task> tasks_of(const Json& cluster, const std::string& type) {
   return tasks;
 }
 
+void check_names(const Json& cluster) {
+  for (const auto& [name, tasks] : cluster.items()) {
+    if (name == "chief" || name == "worker" || name == "ps" || name == "evaluator") continue;
+    throw invalid_argument("TF_CONFIG: cluster.", name, ": expected chief, worker, ps or evaluator",
+                           name == "master" ? "; call a master chief" : "");
+  }
+}
+
 // The name by which two entries are compared.
 std::string same_host(const std::string& host) { return is_loopback(host) ? "localhost" : host; }
 
@@ -100,6 +109,17 @@ int task_index(const Json& task) {
   return static_cast<int>(index);
 }
 
+Reading evaluator(int index, int workers) {
+  Claim claim;
+  claim.spec.source = "TF_CONFIG";
+  claim.spec.task_type = TaskType::kEvaluator;
+  claim.spec.rank = index;
+  claim.spec.world_size = workers;
+  claim.rank_text = str_cat("task evaluator ", index, " of TF_CONFIG");
+  claim.size_text = str_cat(workers, " workers in TF_CONFIG");
+  return {claim, ""};
+}
+
 }  // namespace
 
 Reading read_tf_config(const Variables& variables) {
@@ -112,6 +132,7 @@ Reading read_tf_config(const Variables& variables) {
     throw invalid_argument(
         "TF_CONFIG: \"cluster\" is there, but not \"task\": which task is this?");
   }
+  check_names(*cluster);
   std::vector<Task> tasks = tasks_of(*cluster, "chief");
   const size_t chiefs = tasks.size();
   for (const Task& worker : tasks_of(*cluster, "worker")) tasks.push_back(worker);
@@ -128,13 +149,15 @@ Reading read_tf_config(const Variables& variables) {
                                ? (*task)["type"].get<std::string>()
                                : "";
   const int index = task_index(*task);
+  if (type == "evaluator") return evaluator(index, static_cast<int>(workers));
   size_t first = 0, end = chiefs;
   if (type == "worker") {
     first = chiefs, end = workers;
   } else if (type == "ps") {
     first = workers, end = tasks.size();
   } else if (type != "chief") {
-    throw invalid_argument("TF_CONFIG: expected task.type chief, worker or ps, found '", type, "'");
+    throw invalid_argument("TF_CONFIG: expected task.type chief, worker, ps or evaluator, found '",
+                           type, "'");
   }
   if (static_cast<size_t>(index) >= end - first) {
     throw invalid_argument("TF_CONFIG: task ", type, " ", index,

@@ -21,6 +21,10 @@ Reading read_torchrun(const Variables& variables) {
     throw invalid_argument("WORLD_SIZE is not set, but ", variables.quote("RANK"),
                            " is: set both, or neither");
   }
+  // PyTorchJob sets these for the torchrun that it expects in the pod.
+  if (!variables.has("LOCAL_RANK") && variables.has("PET_NPROC_PER_NODE")) {
+    const Reading pod = read_kubeflow(variables);  // throws when it is to run several processes
+  }
   Claim claim;
   ClusterSpec& spec = claim.spec;
   spec.source = "torchrun";
@@ -36,7 +40,7 @@ Reading read_torchrun(const Variables& variables) {
       throw invalid_argument(name, " is not set, but ", claim.rank_text, " and ", claim.size_text,
                              " are: set it to where rank 0 can be reached");
     }
-    HostPort address{variables.text("MASTER_ADDR"),
+    HostPort address{parse_host(variables.text("MASTER_ADDR"), "MASTER_ADDR"),
                      static_cast<int>(*variables.number("MASTER_PORT", 1, 65535))};
     spec.job_id = to_string(address);
     // Then torchrun's agent has the port, and its neighbour is ours.
@@ -44,7 +48,6 @@ Reading read_torchrun(const Variables& variables) {
       address.port += address.port < 65535 ? 1 : -1;
     }
     spec.coordinator = to_string(address);
-    parse_host_port(spec.coordinator, variables.quote("MASTER_ADDR"));
   }
   return {claim, ""};
 }

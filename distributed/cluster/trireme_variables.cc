@@ -7,14 +7,13 @@
 namespace trireme {
 
 Environment to_environment(const ClusterSpec& spec) {
-  const bool worker = spec.task_type == TaskType::kWorker;
   Environment variables = {
       {"TRIREME_RANK", std::to_string(spec.rank)},
       {"TRIREME_WORLD_SIZE", std::to_string(spec.world_size)},
       {"TRIREME_COORDINATOR", spec.coordinator},
       {"TRIREME_HOSTS_COORDINATOR", spec.hosts_coordinator ? "1" : "0"},
       {"TRIREME_LISTEN", spec.listen},
-      {"TRIREME_TASK_TYPE", worker ? "worker" : "ps"},
+      {"TRIREME_TASK_TYPE", name(spec.task_type)},
       {"TRIREME_PARAMETER_SERVERS", std::to_string(spec.parameter_servers)},
       {"TRIREME_PS_REPLICAS", std::to_string(spec.ps_replicas)},
       {"TRIREME_JOB_ID", spec.job_id},
@@ -25,10 +24,26 @@ Environment to_environment(const ClusterSpec& spec) {
   return variables;
 }
 
+std::string name(TaskType type) {
+  switch (type) {
+    case TaskType::kWorker:
+      return "worker";
+    case TaskType::kParameterServer:
+      return "ps";
+    case TaskType::kEvaluator:
+      return "evaluator";
+  }
+  return "";
+}
+
 namespace cluster {
 
-Reading read_flags(const ClusterFlags& flags) {
+Reading read_flags(const ClusterFlags& flags, const Variables& variables) {
   if (flags.rank < 0 && flags.world_size < 0) return {std::nullopt, "not given"};
+  if (flags.rank < 0 && variables.has(kCompletionIndex)) {
+    return {std::nullopt, str_cat("--world-size ", flags.world_size, " is how many pods ",
+                                  kCompletionIndex, " counts")};
+  }
   const int count = flags.is_server ? flags.parameter_servers : flags.world_size;
   const std::string name = flags.is_server ? "--parameter-servers" : "--world-size";
   const std::string rank = flags.is_server ? "--index" : "--rank";
@@ -59,6 +74,10 @@ Reading read_flags(const ClusterFlags& flags) {
 Reading read_trireme(const Variables& variables) {
   const std::string rank = "TRIREME_RANK", size = "TRIREME_WORLD_SIZE";
   if (!variables.has(rank) && !variables.has(size)) return {};
+  if (!variables.has(rank) && variables.has(kCompletionIndex)) {
+    return {std::nullopt,
+            str_cat(variables.quote(size), " is how many pods ", kCompletionIndex, " counts")};
+  }
   for (const std::string& name : {rank, size}) {
     if (variables.has(name)) continue;
     throw invalid_argument(name, " is not set, but ", variables.quote(name == rank ? size : rank),
@@ -73,10 +92,13 @@ Reading read_trireme(const Variables& variables) {
   spec.local_size = variables.count("TRIREME_LOCAL_SIZE").value_or(-1);
   spec.parameter_servers = variables.index("TRIREME_PARAMETER_SERVERS").value_or(0);
   const std::string& type = variables.text("TRIREME_TASK_TYPE");
-  if (!type.empty() && type != "worker" && type != "ps") {
-    throw invalid_argument("TRIREME_TASK_TYPE=", type, ": expected worker or ps");
+  for (const TaskType known :
+       {TaskType::kWorker, TaskType::kParameterServer, TaskType::kEvaluator}) {
+    if (type == name(known)) spec.task_type = known;
   }
-  spec.task_type = type == "ps" ? TaskType::kParameterServer : TaskType::kWorker;
+  if (!type.empty() && type != name(spec.task_type)) {
+    throw invalid_argument("TRIREME_TASK_TYPE=", type, ": expected worker, ps or evaluator");
+  }
   claim.rank_text = variables.quote(rank);
   claim.size_text = variables.quote(size);
   return {claim, ""};

@@ -22,6 +22,12 @@ Environment process_environment() {
 
 namespace cluster {
 
+std::vector<std::string> Variables::names() const {
+  std::vector<std::string> all;
+  for (const auto& [name, value] : environment_) all.push_back(name);
+  return all;
+}
+
 const std::string& Variables::text(const std::string& name) const {
   static const std::string kNone;
   const auto found = environment_.find(name);

@@ -18,6 +18,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/system_error.h"
 
 namespace trireme {
 namespace {
@@ -111,6 +112,8 @@ int connect_to(const std::string& address, steady_clock::time_point deadline,
   const auto [host, port] = split(address);
   std::chrono::milliseconds pause{5};
   std::string problem;
+  // A limit of this process is no loss of the peer.
+  ErrorCode code = ErrorCode::kUnavailable;
   while (true) {
     if (check) check();
     AddressList list;
@@ -121,19 +124,23 @@ int connect_to(const std::string& address, steady_clock::time_point deadline,
         send_at_once(fd);
         return fd;
       }
-      problem = std::strerror(errno);
+      const int error = errno;
+      problem = std::strerror(error);
+      code = code_of_errno(error) == ErrorCode::kResourceExhausted ? ErrorCode::kResourceExhausted
+                                                                   : ErrorCode::kUnavailable;
     }
     if (steady_clock::now() + pause >= deadline) break;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::milliseconds(200));
   }
-  throw Error(ErrorCode::kUnavailable, str_cat("cannot connect to ", address, ": ", problem));
+  throw Error(code, str_cat("cannot connect to ", address, ": ", problem));
 }
 
 GrpcListener::GrpcListener(const std::string& host, std::function<void(int)> on_accept)
     : on_accept_(std::move(on_accept)) {
   AddressList list;
   std::string problem = resolve(host, "0", true, list);
+  ErrorCode code = ErrorCode::kInvalidArgument;  // no address
   sockaddr_storage bound{};
   socklen_t length = sizeof(bound);
   for (const addrinfo* at = list.first; at != nullptr && socket_ < 0; at = at->ai_next) {
@@ -143,13 +150,15 @@ GrpcListener::GrpcListener(const std::string& host, std::function<void(int)> on_
         getsockname(socket_, reinterpret_cast<sockaddr*>(&bound), &length) == 0) {
       break;
     }
-    problem = std::strerror(errno);
+    const int error = errno;
+    problem = std::strerror(error);
+    code = code_of_errno(error);
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
   }
   if (socket_ < 0) {
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("cannot listen for peers on \"", host, "\": ", problem));
+    throw Error(code, str_cat("cannot listen for peers on \"", host, "\": ", problem,
+                              "; --listen names an address of this host"));
   }
   const uint16_t port = bound.ss_family == AF_INET6
                             ? reinterpret_cast<const sockaddr_in6&>(bound).sin6_port

@@ -15,6 +15,7 @@
 
 #include "core/base/futex.h"
 #include "core/base/local_process.h"
+#include "core/base/system_error.h"
 #include "distributed/collective/board_communicator.h"
 
 namespace trireme {
@@ -183,10 +184,13 @@ void ShmSegment::create(const Group& group, const CommunicatorOptions& options,
   shm_unlink(name_.c_str());
   const FileDescriptor file{shm_open(name_.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600)};
   if (file.fd < 0) {
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("making shared memory ", name_, ": ", std::strerror(errno),
-                        errno == EEXIST || errno == EACCES
-                            ? "; it belongs to another user: remove it from /dev/shm"
+    const int error = errno;
+    throw Error(code_of_errno(error),
+                str_cat("making shared memory ", name_, " in /dev/shm: ", std::strerror(error),
+                        error == EEXIST ? "; it belongs to another user: remove it"
+                        : error == EACCES || error == EROFS
+                            ? "; make /dev/shm writable for this user, or use another backend "
+                              "(distributed.backend=grpc)"
                             : ""));
   }
   try {
@@ -264,8 +268,9 @@ bool ShmSegment::try_open() {
   const FileDescriptor file{shm_open(name_.c_str(), O_RDWR | O_CLOEXEC, 0)};
   if (file.fd < 0) {
     if (errno == ENOENT) return false;
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("opening shared memory ", name_, ": ", std::strerror(errno)));
+    const int error = errno;
+    throw Error(code_of_errno(error),
+                str_cat("opening shared memory ", name_, ": ", std::strerror(error)));
   }
   struct stat status {};
   if (fstat(file.fd, &status) != 0 || status.st_size == 0) return false;  // being made

@@ -108,6 +108,7 @@ bool Attendance::send_beat() {
     }
   }
   beat.set_leaving(leaving);
+  if (options_.stop_signal) beat.set_stop_signal(options_.stop_signal());
   if (watch != nullptr) {
     const auto state = watch->state();
     beat.set_entered(state.entered);

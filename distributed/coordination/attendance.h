@@ -31,6 +31,7 @@ struct AttendanceOptions {
   int rank = 0;
   std::chrono::milliseconds heartbeat_interval{200};
   std::chrono::milliseconds silence_timeout{60'000};  // of the coordinator
+  std::function<int()> stop_signal;                   // see ClientOptions
 };
 
 class Attendance {

@@ -11,13 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/system_error.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_service.h"
+#include "distributed/coordination/draw_id.h"
+#include "distributed/coordination/launcher_service.h"
 #include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/switchboard.h"
@@ -32,8 +36,10 @@ using grpc::Status;
 using std::chrono::milliseconds;
 
 constexpr size_t kWhatLimit = 1024;
+constexpr size_t kTextLimit = 4096;
 // After the last order of a stream it is closed with this.
 constexpr milliseconds kShutdown{100};
+constexpr milliseconds kPortIsFreed{3'000}, kPortIsAsked{50};
 
 JoinRequest to_request(const coordination::JoinMessage& message) {
   return {.rank = message.rank(),
@@ -44,7 +50,9 @@ JoinRequest to_request(const coordination::JoinMessage& message) {
           .pid = message.pid(),
           .address = message.address(),
           .progress = message.progress(),
-          .incarnation = message.incarnation()};
+          .gave_up = clean(message.gave_up(), kTextLimit),
+          .incarnation = message.incarnation(),
+          .session = message.session()};
 }
 
 void to_message(const Membership& membership, coordination::MembershipMessage* message) {
@@ -72,18 +80,29 @@ MemberBeat to_beat(const coordination::Beat& message) {
 
 class Service final : public coordination::Coordination::Service {
  public:
-  explicit Service(Switchboard& switchboard) : switchboard_(switchboard) {}
+  Service(Switchboard& switchboard, DirectoryBoard& board, Launchers& launchers,
+          std::function<void(const Error&)> fail_job)
+      : switchboard_(switchboard),
+        board_(board),
+        launchers_(launchers),
+        fail_job_(std::move(fail_job)) {}
+
+  int told_of_failure() const { return told_of_failure_; }
 
   Status Hello(ServerContext* context, const coordination::Done*,
                coordination::Greeting* greeting) override {
     return answer(context, [&] {
       greeting->set_join_timeout_ms(switchboard_.options().join_timeout.count());
+      greeting->set_run(switchboard_.options().run);
+      greeting->set_session(board_.session());
+      greeting->set_reached(board_.reached());
+      greeting->set_lost_steps(board_.lost_steps());
     });
   }
 
   Status Join(ServerContext* context, const coordination::JoinMessage* request,
               grpc::ServerWriter<coordination::MembershipMessage>* writer) override {
-    return answer(context, [&] {
+    const Status status = answer(context, [&] {
       const auto membership =
           switchboard_.join(to_request(*request), request->task(), gone(context));
       coordination::MembershipMessage message;
@@ -95,12 +114,35 @@ class Service final : public coordination::Coordination::Service {
       switchboard_.await_attendance(membership.group.generation, membership.group.rank,
                                     gone(context));
     });
+    told_of_failure_ += status.ok() ? 0 : 1;
+    return status;
   }
 
   Status Attend(
       ServerContext* context,
       grpc::ServerReaderWriter<coordination::Order, coordination::Beat>* stream) override {
     return answer(context, [&] { attend(stream); });
+  }
+
+  Status Fail(ServerContext* context, const coordination::FailMessage* request,
+              coordination::Done*) override {
+    return answer(context, [&] {
+      ++told_of_failure_;  // it knows
+      fail_job_({to_code(request->code()), clean(request->message(), kTextLimit)});
+    });
+  }
+
+  Status Launch(ServerContext* context, const coordination::LauncherMessage* request,
+                grpc::ServerWriter<coordination::LauncherOrder>* writer) override {
+    return answer(context, [&] { serve_launcher(*context, *request, *writer, launchers_); });
+  }
+
+  Status Stop(ServerContext* context, const coordination::StopMessage* request,
+              coordination::Done*) override {
+    return answer(context, [&] {
+      switchboard_.options().stop(
+          {.who = clean(request->who(), kWhatLimit), .signal = request->signal()});
+    });
   }
 
   Status Barrier(ServerContext* context, const coordination::BarrierMessage* request,
@@ -142,7 +184,11 @@ class Service final : public coordination::Coordination::Service {
     const int rank = message.rank();
     const auto outbox = switchboard_.attend(generation, rank);
     std::thread writer([stream, outbox] { write(*stream, *outbox); });
+    bool told = false;
     do {
+      if (message.stop_signal() != 0 && !std::exchange(told, true)) {
+        switchboard_.told_to_stop(generation, rank, message.stop_signal());
+      }
       if (message.leaving()) {
         switchboard_.leave(generation, rank);
         continue;
@@ -174,28 +220,46 @@ class Service final : public coordination::Coordination::Service {
   }
 
   Switchboard& switchboard_;
+  DirectoryBoard& board_;
+  Launchers& launchers_;
+  const std::function<void(const Error&)> fail_job_;
+  std::atomic<int> told_of_failure_{0};
 };
 
-// gRPC says only that it could not; this says why.
+CoordinatorOptions with_run(CoordinatorOptions options) {
+  if (options.run.empty()) options.run = draw_id();
+  return options;
+}
+
+// gRPC says only that it could not; this says why. A port that is taken may be that of a task which
+// is still ending.
 void check_address(const std::string& host, int port) {
-  const auto fail = [&](const std::string& why) {
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
+  const auto fail = [&](const std::string& why, ErrorCode code) {
+    throw Error(code, str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
   };
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (code != 0) fail(gai_strerror(code));
+  if (code != 0) fail(gai_strerror(code), ErrorCode::kInvalidArgument);
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
-  const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
-  if (fd < 0) fail(std::strerror(errno));
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
-  const std::string why = bound ? "" : std::strerror(errno);
-  close(fd);
-  if (!bound) fail(why);
+  const auto deadline = std::chrono::steady_clock::now() + kPortIsFreed;
+  for (;;) {
+    const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
+    if (fd < 0) fail(std::strerror(errno), code_of_errno(errno));
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
+    const int error = bound ? 0 : errno;
+    close(fd);
+    if (bound) return;
+    if (error != EADDRINUSE || std::chrono::steady_clock::now() >= deadline) {
+      fail(str_cat(std::strerror(error),
+                   error == EADDRINUSE ? "; choose another port, or end what has it" : ""),
+           code_of_errno(error));
+    }
+    std::this_thread::sleep_for(kPortIsAsked);
+  }
 }
 
 std::string join_address(const std::string& host, int port) {
@@ -209,11 +273,16 @@ class Coordinator::Impl {
  public:
   explicit Impl(CoordinatorOptions options)
       : host_(options.listen),
-        switchboard_(std::move(options)),
-        service_(switchboard_),
+        switchboard_(with_launchers(with_run(std::move(options)))),
         board_({.silence = switchboard_.options().heartbeat_timeout,
-                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2},
-               switchboard_.options().log),
+                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2,
+                .hung_after = switchboard_.options().collective_timeout,
+                .replace = switchboard_.options().replace},
+               switchboard_.options().log,
+               [this](const std::string& session, const Error& why) {
+                 switchboard_.begin_again(session, why);
+               }),
+        service_(switchboard_, board_, launchers_, [this](const Error& error) { fail(error); }),
         directory_service_(make_directory_service(board_, switchboard_)) {
     check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;
@@ -226,7 +295,7 @@ class Coordinator::Impl {
     builder.RegisterService(directory_service_.get());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
-      throw Error(ErrorCode::kUnavailable,
+      throw Error(ErrorCode::kInvalidArgument,
                   str_cat("the coordinator cannot listen on ",
                           join_address(host_, switchboard_.options().port)));
     }
@@ -241,13 +310,31 @@ class Coordinator::Impl {
 
   std::string address() const { return join_address(host_, port_); }
   const Switchboard& switchboard() const { return switchboard_; }
+  Launchers& launchers() { return launchers_; }
+
+  void fail(const Error& error) {
+    switchboard_.fail(error);
+    board_.fail(error);
+  }
+  int told_of_failure() const { return service_.told_of_failure() + board_.told_of_failure(); }
 
  private:
+  CoordinatorOptions with_launchers(CoordinatorOptions options) {
+    if (!options.replace) {
+      options.replace = [this](const HungTask& task) { return launchers_.replace(task); };
+    }
+    if (!options.stop) {
+      options.stop = [this](const StoppedTask& task) { launchers_.stop(task); };
+    }
+    return options;
+  }
+
+  Launchers launchers_;
   const std::string host_;
   int port_ = 0;
   Switchboard switchboard_;
-  Service service_;
   DirectoryBoard board_;
+  Service service_;
   const std::unique_ptr<grpc::Service> directory_service_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -257,7 +344,11 @@ Coordinator::Coordinator(CoordinatorOptions options)
 Coordinator::~Coordinator() = default;
 
 std::string Coordinator::address() const { return impl_->address(); }
+std::string Coordinator::run() const { return impl_->switchboard().options().run; }
 int64_t Coordinator::generation() const { return impl_->switchboard().generation(); }
 int Coordinator::members() const { return impl_->switchboard().members(); }
+void Coordinator::fail(const Error& error) { impl_->fail(error); }
+int Coordinator::told_of_failure() const { return impl_->told_of_failure(); }
+void Coordinator::add_launcher(Launcher launcher) { impl_->launchers().add(std::move(launcher)); }
 
 }  // namespace trireme

@@ -14,6 +14,9 @@
 #include <memory>
 #include <string>
 
+#include "core/base/error.h"
+#include "distributed/coordination/launchers.h"
+
 namespace trireme {
 
 struct CoordinatorOptions {
@@ -21,6 +24,7 @@ struct CoordinatorOptions {
   int port = 0;  // 0: any that is free
   std::string secret;
   std::string job_id;
+  std::string run;  // the id of this launch of the job; empty: it draws one
   int world_size = 1;
   int min_workers = 0;  // go on with fewer after a loss; 0: wait for all
   // How long the first generation, and one after a loss, waits for its members.
@@ -33,19 +37,34 @@ struct CoordinatorOptions {
   std::chrono::milliseconds heartbeat_timeout{2'000};
   // One line for people: joins, refusals, stalls, losses. Null: standard error through log_info.
   std::function<void(const std::string&)> log;
+  // Starts a task again that hangs: see Launchers::replace(). Null: whoever was added as a
+  // launcher.
+  std::function<bool(const HungTask&)> replace;
+  // A task was told to stop; called for each that says so. Null: whoever was added as a launcher.
+  std::function<void(const StoppedTask&)> stop;
 };
 
 class Coordinator {
  public:
-  // Throws Error{kUnavailable} naming the address when it cannot be bound.
+  // Throws Error{kInvalidArgument} naming the address when it cannot be bound; one that is taken is
+  // tried for a few seconds.
   explicit Coordinator(CoordinatorOptions options);
   ~Coordinator();  // refuses who still waits, closes all connections
   Coordinator(const Coordinator&) = delete;
 
   std::string address() const;  // "host:port"
+  std::string run() const;      // see CoordinatorOptions
   int64_t generation() const;   // of the group that runs or ran last; 0: none yet
   // The workers that are members now.
   int members() const;
+
+  // A task cannot do its part, and no restart mends that: all tasks of the job end with `error`,
+  // those that come later, too. Any thread.
+  void fail(const Error& error);
+  int told_of_failure() const;  // how many have been answered so
+
+  // The launcher of this machine, until the coordinator goes.
+  void add_launcher(Launcher launcher);
 
  private:
   class Impl;

@@ -26,6 +26,8 @@ using SystemClock = std::chrono::system_clock;
 
 // What an answer may take besides the wait that was asked for.
 constexpr milliseconds kMargin{5000};
+constexpr milliseconds kGoodbye{1000};
+constexpr size_t kTextLimit = 4096;
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 constexpr milliseconds kGiveUpInterval{50};
 
@@ -46,6 +48,7 @@ coordination::JoinMessage to_message(const JoinRequest& request, uint64_t task) 
   message.set_progress(request.progress);
   message.set_incarnation(request.incarnation);
   message.set_task(task);
+  message.set_gave_up(clean(request.gave_up, kTextLimit));
   return message;
 }
 
@@ -79,7 +82,10 @@ class CoordinatorClient::Impl {
     check_credential("secret", options_.secret);
     check_credential("name", options_.job_id);
     channel_ = make_channel(options_.address);
-    if (!wait_for_connection()) throw no_coordinator(options_.address, options_.connect_timeout);
+    if (!wait_for_connection(*channel_, options_.address, options_.connect_timeout,
+                             options_.give_up)) {
+      throw_if_given_up();
+    }
     stub_ = coordination::Coordination::NewStub(channel_);
   }
 
@@ -87,26 +93,53 @@ class CoordinatorClient::Impl {
     if (attendance_ != nullptr) attendance_->leave();
   }
 
+  Greeting hello() {
+    coordination::Greeting message;
+    call(milliseconds(0), [&](grpc::ClientContext* context) {
+      return stub_->Hello(context, coordination::Done(), &message);
+    });
+    if (session_.empty()) session_ = message.session();
+    return {.join_timeout = milliseconds(
+                std::clamp<int64_t>(message.join_timeout_ms(), 0, kLongestWait.count())),
+            .run = message.run(),
+            .session = message.session(),
+            .reached = message.reached(),
+            .lost_steps = message.lost_steps()};
+  }
+
   Membership join(const JoinRequest& request) {
     try {
       return wait_to_join(request);
     } catch (const Error&) {
+      if (options_.give_up && options_.give_up()) tell_stopped(request);
       throw_if_given_up();
       throw;
     }
   }
 
+  // Who waits to be a member has no stream yet that says it.
+  void tell_stopped(const JoinRequest& request) {
+    const int signal = options_.stop_signal ? options_.stop_signal() : 0;
+    if (signal == 0) return;
+    coordination::StopMessage message;
+    message.set_who(
+        str_cat("rank ", request.rank, " (host ", request.host, ", pid ", request.pid, ")"));
+    message.set_signal(signal);
+    coordination::Done done;
+    grpc::ClientContext context;
+    add_credentials(context, options_.secret, options_.job_id);
+    context.set_deadline(SystemClock::now() + kGoodbye);
+    stub_->Stop(&context, message, &done);  // a coordinator that is gone need not know
+  }
+
   Membership wait_to_join(const JoinRequest& request) {
-    coordination::Greeting greeting;
-    call(milliseconds(0), [&](grpc::ClientContext* context) {
-      return stub_->Hello(context, coordination::Done(), &greeting);
-    });
+    const milliseconds timeout = hello().join_timeout;
+    coordination::JoinMessage wanted = to_message(request, task_);
+    wanted.set_session(session_);
     coordination::MembershipMessage message;
-    const milliseconds timeout(
-        std::clamp<int64_t>(greeting.join_timeout_ms(), 0, kLongestWait.count()));
     call(timeout, [&](grpc::ClientContext* context) {
       const GiveUpWatch watch(context, options_.give_up);
-      const auto answers = stub_->Join(context, to_message(request, task_));
+      const auto answers = stub_->Join(context, wanted);
       if (!answers->Read(&message)) return answers->Finish();
       attend(message);
       context->TryCancel();  // it stayed open until the stream had taken over
@@ -132,6 +165,14 @@ class CoordinatorClient::Impl {
     call(timeout, [&](auto* context) { return stub_->Barrier(context, request, &done); });
   }
 
+  void fail_job(const Error& error) {
+    coordination::FailMessage request;
+    request.set_message(clean(error.what(), kTextLimit));
+    request.set_code(to_number(error.code()));
+    coordination::Done done;
+    call(milliseconds(0), [&](auto* context) { return stub_->Fail(context, request, &done); });
+  }
+
   void put(const std::string& key, const std::string& value) {
     coordination::KeyValue request;
     request.set_key(key);
@@ -150,15 +191,6 @@ class CoordinatorClient::Impl {
   }
 
  private:
-  bool wait_for_connection() {
-    const auto deadline = SystemClock::now() + options_.connect_timeout;
-    while (options_.give_up && SystemClock::now() + kGiveUpInterval < deadline) {
-      if (channel_->WaitForConnected(SystemClock::now() + kGiveUpInterval)) return true;
-      throw_if_given_up();
-    }
-    return channel_->WaitForConnected(deadline);
-  }
-
   void throw_if_given_up() const {
     if (!options_.give_up || !options_.give_up()) return;
     throw Error(ErrorCode::kCancelled, "stopped while waiting for the other workers");
@@ -169,15 +201,15 @@ class CoordinatorClient::Impl {
     // this task lives.
     attendance_.reset();
     attendance_ = std::make_unique<Attendance>(
-        channel_,
-        AttendanceOptions{.address = options_.address,
-                          .secret = options_.secret,
-                          .job_id = options_.job_id,
-                          .generation = message.generation(),
-                          .rank = message.rank(),
-                          .heartbeat_interval = options_.heartbeat_interval,
-                          .silence_timeout = milliseconds(std::clamp<int64_t>(
-                              message.silence_timeout_ms(), 1000, kLongestWait.count()))});
+        channel_, AttendanceOptions{.address = options_.address,
+                                    .secret = options_.secret,
+                                    .job_id = options_.job_id,
+                                    .generation = message.generation(),
+                                    .rank = message.rank(),
+                                    .heartbeat_interval = options_.heartbeat_interval,
+                                    .silence_timeout = milliseconds(std::clamp<int64_t>(
+                                        message.silence_timeout_ms(), 1000, kLongestWait.count())),
+                                    .stop_signal = options_.stop_signal});
     attendance_->wait_for_answer(kMargin);
   }
 
@@ -218,6 +250,7 @@ class CoordinatorClient::Impl {
 
   const ClientOptions options_;
   const uint64_t task_;
+  std::string session_;  // that this client heard of first
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<coordination::Coordination::Stub> stub_;
   std::unique_ptr<Attendance> attendance_;
@@ -227,12 +260,15 @@ CoordinatorClient::CoordinatorClient(ClientOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 CoordinatorClient::~CoordinatorClient() = default;
 
+Greeting CoordinatorClient::hello() { return impl_->hello(); }
 Membership CoordinatorClient::join(const JoinRequest& request) { return impl_->join(request); }
 
 void CoordinatorClient::attend(std::shared_ptr<const CollectiveWatch> watch,
                                std::function<void(const Error&)> on_fault) {
   impl_->attendance().set(std::move(watch), std::move(on_fault));
 }
+
+void CoordinatorClient::fail_job(const Error& error) { impl_->fail_job(error); }
 
 void CoordinatorClient::report_fault(const Error& error) {
   if (impl_->is_member()) impl_->attendance().report(error);

@@ -28,7 +28,23 @@ struct JoinRequest {
   int64_t pid = 0;
   std::string address;       // of its data server
   int64_t progress = 0;      // steps finished; the most advanced member gives its state to the rest
+  std::string gave_up;       // why this member left a generation that runs; for people
   uint64_t incarnation = 0;  // differs for each start of a task; a stale one is refused
+  std::string session;       // that the task belongs to; empty: any. The client fills it in.
+};
+
+// What the coordinator says to any task.
+struct Greeting {
+  std::chrono::milliseconds join_timeout{0};
+  // The id of this launch of the job: checkpoints of another one are not this job's. A task that is
+  // started again while the coordinator lives hears the same.
+  std::string run;
+  // Of the job's parameter servers: another one each time that all tasks have to begin again.
+  std::string session;
+  // The last step of the session before, as far as any worker has said, until somebody has told
+  // what became of it; 0: there was none.
+  int64_t reached = 0;
+  int64_t lost_steps = 0;  // by parameter servers, since the coordinator began
 };
 
 struct Membership {
@@ -48,17 +64,24 @@ struct ClientOptions {
   // Asked some times a second while connecting and joining, from any thread; true: they throw
   // Error{kCancelled}. Null: they wait to the end.
   std::function<bool()> give_up = nullptr;
+  // The signal that told this task to stop; 0: none has. Asked with each beat, from any thread, and
+  // told to the coordinator, which stops the job. Null: none ever does.
+  std::function<int()> stop_signal = nullptr;
 };
 
 class CoordinatorClient {
  public:
-  // Throws Error{kUnavailable} naming the address when nobody answers in time.
+  // Throws Error{kUnavailable} naming the address when nobody answers in time, kInvalidArgument
+  // when its host name does not resolve until then.
   explicit CoordinatorClient(ClientOptions options);
   ~CoordinatorClient();  // says goodbye: not a loss
   CoordinatorClient(const CoordinatorClient&) = delete;
 
-  // Waits for the next generation. Throws Error{kInvalidArgument} when refused (secret, version,
-  // another graph, a rank that is taken), with the coordinator's sentence, and
+  Greeting hello();
+
+  // Waits for the next generation. Throws Error{kUnavailable} when all tasks have to begin again
+  // since this client said hello() or joined first. Throws Error{kInvalidArgument} when refused
+  // (secret, version, another graph, a rank that is taken), with the coordinator's sentence, and
   // kDeadlineExceeded naming who has not come.
   Membership join(const JoinRequest& request);
 
@@ -68,6 +91,9 @@ class CoordinatorClient {
   // (kCancelled), the coordinator itself is gone (kUnavailable).
   void attend(std::shared_ptr<const CollectiveWatch> watch,
               std::function<void(const Error&)> on_fault);
+  // Says that this task cannot do its part, and that no restart mends that: all tasks of the job
+  // get `error`. Also before joining.
+  void fail_job(const Error& error);
   // Tells the coordinator that a peer failed, as this member sees it; ends the generation for all.
   void report_fault(const Error& error);
 

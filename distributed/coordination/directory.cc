@@ -12,6 +12,9 @@ namespace {
 constexpr std::chrono::milliseconds kPause{500};
 constexpr size_t kMostOutcomes = 1024;
 
+// Of the time that a worker waits for a server: what remains is for the new one to begin.
+constexpr int kHungPart = 3;
+
 size_t at(int index) { return static_cast<size_t>(index); }
 
 // "slots 0 and 2"
@@ -23,7 +26,25 @@ std::string slots_text(const std::vector<int>& slots) {
 
 }  // namespace
 
-Directory::Directory(DirectoryOptions options) : options_(options) {}
+Directory::Directory(DirectoryOptions options) : options_(std::move(options)) {}
+
+void Directory::set_patience_of_workers(std::chrono::milliseconds timeout) {
+  options_.hung_after = std::min(options_.hung_after, timeout / kHungPart);
+}
+
+// A server says TRIREME_INCARNATION + 1.
+void Directory::replace(int server, const std::string& why) {
+  Vigil& vigil = vigils_[at(server)];
+  if (vigil.replaced || !options_.replace) return;
+  vigil.replaced = true;
+  const auto incarnation = static_cast<int64_t>(view_.servers[at(server)].incarnation);
+  if (options_.replace({.type = TaskType::kParameterServer,
+                        .index = server,
+                        .start = incarnation - 1,
+                        .why = why})) {
+    log_.push_back(str_cat(name(server), " hangs: its launcher is asked to replace it"));
+  }
+}
 
 std::string Directory::name(int index) const {
   const ServerEntry& server = view_.servers[at(index)];
@@ -62,7 +83,7 @@ bool Directory::is_alive(int index, uint64_t incarnation) const {
   return server.alive && server.incarnation == incarnation;
 }
 
-void Directory::attend(ServerEntry server, Time now) {
+void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>& snapshots) {
   TRIREME_CHECK(job_.has_value(), "check() must come first");
   if (server.index < 0 || server.index >= job_->servers) {
     throw invalid_argument("there is no parameter server ", server.index, " among ", job_->servers);
@@ -87,7 +108,7 @@ void Directory::attend(ServerEntry server, Time now) {
     return;
   }
   changed();
-  take_waiting_slots(known.index);
+  take_waiting_slots(known.index, snapshots);
   give_backups(known.index);
   // One that took over slots may still need a backup, which has been there all the time.
   for (const ServerEntry& other : view_.servers) {
@@ -202,15 +223,31 @@ void Directory::lose_slot(int slot, int server, Time now) {
   entry.backup_in_sync = false;
 }
 
-void Directory::take_waiting_slots(int server) {
+void Directory::take_waiting_slots(int server, const std::vector<Snapshot>& snapshots) {
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
     SlotEntry& entry = view_.slots[at(slot)];
     if (entry.primary >= 0 || awaited_[at(slot)] != server) continue;
+    const auto snapshot = std::ranges::find(snapshots, slot, &Snapshot::slot);
+    if (snapshot == snapshots.end()) {
+      lost_state_ = str_cat(name(server), " has come back without the rows of slot ", slot,
+                            ": there is neither another replica nor a snapshot of them");
+      return;
+    }
     entry.primary = server;
     ++entry.epoch;
     entry.restore = true;
-    log_.push_back(str_cat("slot ", slot, " goes on from the last snapshot on ", name(server)));
+    log_.push_back(str_cat("slot ", slot, " goes on from the last snapshot on ", name(server),
+                           ", of step ", snapshot->step, ", ", seconds_text(snapshot->age),
+                           " old; what was trained since is lost"));
   }
+}
+
+void Directory::state_is_lost(int index, uint64_t incarnation, int slot, int64_t epoch,
+                              const std::string& why) {
+  if (!is_alive(index, incarnation) || slot < 0 || at(slot) >= view_.slots.size()) return;
+  const SlotEntry& entry = view_.slots[at(slot)];
+  if (entry.primary != index || entry.epoch != epoch) return;
+  lost_state_ = str_cat(name(index), " has lost the rows of slot ", slot, ": ", why);
 }
 
 // A slot that moved to its backup does not move home when its server is back: both replicas apply
@@ -319,14 +356,19 @@ void Directory::tick(Time now) {
   last_tick_ = now;
   for (const ServerEntry& server : std::vector<ServerEntry>(view_.servers)) {
     const Vigil& vigil = vigils_[at(server.index)];
-    if (!server.alive || !has_another_replica(server.index)) continue;
+    if (!server.alive) continue;
     const auto silent = now - vigil.heard;
+    const std::string why = str_cat("has said nothing for ", seconds_text(silent));
+    if (!has_another_replica(server.index)) {
+      if (silent > options_.hung_after)
+        replace(server.index, str_cat(name(server.index), " ", why));
+      continue;
+    }
     const bool suspected = vigil.suspected && *vigil.suspected >= vigil.heard &&
                            now - *vigil.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
-    lose(server.index,
-         str_cat("has said nothing for ", seconds_text(silent), " and does not count any more"),
-         now);
+    lose(server.index, why + " and does not count any more", now);
+    replace(server.index, str_cat(name(server.index), " ", why));
   }
   if (!job_ || job_->replicas < 2) return;
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {

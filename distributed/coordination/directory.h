@@ -5,10 +5,14 @@
 // thread-safe: whoever owns it holds a lock.
 //
 // Promises. A slot's primary changes to its backup only, and only to one that is in sync; else the
-// slot waits for the server that was its primary, which begins from the last snapshot. A server
+// slot waits for the server that was its primary, which begins from its last snapshot. A server
 // that was given up is never obeyed again: it comes back as another incarnation. A server that is
 // only silent is given up when that loses nothing, that is, when all its slots have another
 // replica; else it takes the end of its connection.
+//
+// A server that comes back says which snapshots it has. When a slot that waits for it has none,
+// what the slot had is lost: then no view gives the slot to anybody, and whoever owns this
+// directory begins with a new one, as all tasks of the job begin again.
 //
 // A virtual shard moves in two views: one says that it is on its way, the second that it is there.
 // It is said to be there only when the slot's primary has said that the other slot has all of it,
@@ -24,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "distributed/coordination/launchers.h"
 #include "distributed/coordination/server_view.h"
 
 namespace trireme {
@@ -40,6 +45,11 @@ struct DirectoryOptions {
   // A slot whose backup does not come back for so long gets another one, where there are more
   // servers.
   std::chrono::milliseconds patience{10'000};
+  // A server without another replica that has not been heard of for so long hangs: it is replaced.
+  // Longer than `silence`, because what it did since its last snapshot goes with it.
+  std::chrono::milliseconds hung_after{60'000};
+  // Starts a server again that hangs: see Launchers::replace(). Null: nobody can.
+  std::function<bool(const HungTask&)> replace;
 };
 
 class Directory {
@@ -53,6 +63,13 @@ class Directory {
     bool operator==(const Job&) const = default;
   };
 
+  // What a server could go on from.
+  struct Snapshot {
+    int slot = 0;
+    int64_t step = 0;
+    std::chrono::milliseconds age{0};
+  };
+
   explicit Directory(DirectoryOptions options = {});
 
   // Any task. Throws Error{kInvalidArgument} when the job cannot be, or another task said
@@ -63,8 +80,12 @@ class Directory {
   // gone. Throws Error{kInvalidArgument} for an index that the job does not have,
   // Error{kDeadlineExceeded} for an incarnation that was given up or is older than the one known.
   // REQUIRES: check() has passed.
-  void attend(ServerEntry server, Time now);
+  // `snapshots`: what it has for slots of this job.
+  void attend(ServerEntry server, Time now, const std::vector<Snapshot>& snapshots = {});
   void beat(int index, uint64_t incarnation, Time now);
+  // The primary of a slot says that it has nothing to go on from.
+  void state_is_lost(int index, uint64_t incarnation, int slot, int64_t epoch,
+                     const std::string& why);
   // Its connection has ended; `goodbye`: on purpose.
   void detach(int index, uint64_t incarnation, bool goodbye, Time now);
   void suspect(int index, Time now);
@@ -83,11 +104,16 @@ class Directory {
 
   // What time brings. To be called some times a second.
   void tick(Time now);
+  // A worker gives the job up when a server is away for so long: what hangs is replaced before
+  // that.
+  void set_patience_of_workers(std::chrono::milliseconds timeout);
 
   // This incarnation is the one that counts.
   bool is_alive(int index, uint64_t incarnation) const;
   // The newest. Number 0: not all servers have come yet; `servers` says which.
   const ServerView& view() const { return view_; }
+  // Why all tasks must begin again, with another directory; empty: they need not.
+  const std::string& lost_state() const { return lost_state_; }
   std::vector<std::string> take_log() { return std::exchange(log_, {}); }
 
  private:
@@ -95,14 +121,16 @@ class Directory {
     bool known = false;
     Time heard{};
     std::optional<Time> suspected;
+    bool replaced = false;  // its launcher was asked to start it again
   };
 
   void begin();
   void lose(int index, const std::string& why, Time now, bool goodbye = false);
   void lose_slot(int slot, int server, Time now);
-  void take_waiting_slots(int server);
+  void take_waiting_slots(int server, const std::vector<Snapshot>& snapshots);
   void give_backups(int server);
   bool has_another_replica(int server) const;
+  void replace(int server, const std::string& why);
   bool is_whole(int slot) const;
   void start_move();
   void stop_move(const std::string& error);
@@ -113,7 +141,7 @@ class Directory {
   void changed();
   std::string name(int index) const;
 
-  const DirectoryOptions options_;
+  DirectoryOptions options_;
   std::optional<Job> job_;
   ServerView view_;
   std::vector<Vigil> vigils_;         // by server
@@ -123,6 +151,7 @@ class Directory {
   std::deque<WantedMove> wanted_;  // the first one may be in the view
   int64_t tickets_ = 0, moves_ = 0;
   std::map<int64_t, std::string> outcomes_;
+  std::string lost_state_;
   std::vector<std::string> log_;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/logging.h"
+#include "distributed/coordination/draw_id.h"
 #include "distributed/coordination/wording.h"
 
 namespace trireme {
@@ -14,14 +15,24 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{50};
+// Ticks that are further apart mean that the coordinator itself stood still.
+constexpr milliseconds kPause{500};
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 constexpr size_t kNameShown = 128;
 
 }  // namespace
 
 DirectoryBoard::DirectoryBoard(DirectoryOptions options,
-                               std::function<void(const std::string&)> log)
-    : log_(std::move(log)), directory_(options), thread_([this] { tick(); }) {}
+                               std::function<void(const std::string&)> log,
+                               BeginsAgain begins_again)
+    : options_(options),
+      log_(std::move(log)),
+      begins_again_(std::move(begins_again)),
+      id_(draw_id()),
+      hung_after_(options.hung_after),
+      directory_(options),
+      vigil_(options.replace),
+      thread_([this] { tick(); }) {}
 
 DirectoryBoard::~DirectoryBoard() {
   stop();
@@ -35,6 +46,22 @@ void DirectoryBoard::stop() {
   ticker_.notify_all();
 }
 
+void DirectoryBoard::fail(const Error& error) {
+  MutexLock lock(mutex_);
+  if (!failure_) failure_ = error;
+  publish();
+}
+
+std::optional<Error> DirectoryBoard::failure() const {
+  MutexLock lock(mutex_);
+  return failure_;
+}
+
+int DirectoryBoard::told_of_failure() const {
+  MutexLock lock(mutex_);
+  return told_of_failure_;
+}
+
 void DirectoryBoard::tick() {
   pthread_setname_np(pthread_self(), "directory");
   bool stopping = false;
@@ -45,6 +72,7 @@ void DirectoryBoard::tick() {
       if (lines_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
       const int64_t number = directory_.view().number;
       directory_.tick(Clock::now());
+      watch_workers();
       if (directory_.view().number != number) publish();
       lines.swap(lines_);
       stopping = stopping_;
@@ -68,9 +96,14 @@ void DirectoryBoard::publish() {
   ticker_.notify_all();
 }
 
-std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory::Job& job,
-                                                                std::optional<ServerEntry> server) {
+std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
+    const Directory::Job& job, std::optional<ServerEntry> server,
+    const std::vector<Directory::Snapshot>& snapshots, const std::string& of) {
   MutexLock lock(mutex_);
+  if (failure_) {
+    ++told_of_failure_;
+    throw Error(*failure_);
+  }
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
   if (server || job.servers != 0) directory_.check(job);
   auto watcher = std::make_shared<Watcher>();
@@ -78,14 +111,138 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(const Directory:
     watcher->is_server = true;
     watcher->index = server->index;
     watcher->incarnation = server->incarnation;
-    directory_.attend(*std::move(server), Clock::now());
+    const bool fits = of == session_name(session_);
+    directory_.attend(*server, Clock::now(), fits ? snapshots : std::vector<Directory::Snapshot>());
+    if (!directory_.lost_state().empty()) {
+      begin_session();
+      // This one has nothing of the session before: it may stay.
+      directory_.check(job);
+      directory_.attend(*std::move(server), Clock::now());
+    }
+    publish();
+  } else if (job.servers != 0) {
+    watcher->is_worker = true;
+    ++workers_;
     publish();
   }
+  watcher->session = session_;
   return watcher;
 }
 
-void DirectoryBoard::beat(const Watcher& watcher) {
+void DirectoryBoard::begin_session() {
+  why_ = str_cat(directory_.lost_state(),
+                 "; all tasks begin again, from the newest checkpoint of this job, or from step 0 "
+                 "when there is none; where no launcher restarts them, start the job again with "
+                 "--resume");
+  publish();
+  lines_.push_back(why_);
+  ++session_;
+  reached_ = std::max(reached_, std::exchange(step_, 0));
+  directory_ = Directory(options_);
+  sums_ = Sums();
+  if (begins_again_) begins_again_(session_name(session_), session_over());
+}
+
+Error DirectoryBoard::session_over() const {
+  return Error(ErrorCode::kUnavailable, why_.empty() ? "this task is of another session" : why_);
+}
+
+std::string DirectoryBoard::session() const {
   MutexLock lock(mutex_);
+  return session_name(session_);
+}
+
+int64_t DirectoryBoard::reached() const {
+  MutexLock lock(mutex_);
+  return reached_;
+}
+
+// Slots that died together have lost the same steps, and one that dies twice loses others.
+int64_t DirectoryBoard::lost_steps() const {
+  MutexLock lock(mutex_);
+  std::map<std::pair<int64_t, int>, int64_t> by_slot;
+  for (const auto& [key, steps] : lost_steps_) {
+    by_slot[{std::get<0>(key), std::get<1>(key)}] += steps;
+  }
+  std::map<int64_t, int64_t> most;
+  int64_t sum = 0;
+  for (const auto& [key, steps] : by_slot) {
+    // What all tasks did again is apart from what one slot lost.
+    if (key.second < 0) {
+      sum += steps;
+    } else {
+      most[key.first] = std::max(most[key.first], steps);
+    }
+  }
+  for (const auto& [session, steps] : most) sum += steps;
+  return sum;
+}
+
+void DirectoryBoard::note_step(const Watcher& watcher, int64_t step) {
+  MutexLock lock(mutex_);
+  if (watcher.session == session_) step_ = std::max(step_, step);
+  if (watcher.session == session_ - 1) reached_ = std::max(reached_, step);
+}
+
+void DirectoryBoard::note_lost_steps(const Watcher& watcher, int slot, int64_t epoch,
+                                     int64_t steps) {
+  MutexLock lock(mutex_);
+  if (slot < 0 && is_current(watcher)) reached_ = 0;
+  if (steps <= 0) return;
+  int64_t& most = lost_steps_[{watcher.session, slot, epoch}];
+  if (steps <= most) return;
+  most = steps;
+  lines_.push_back(slot < 0 ? str_cat(steps, " steps are lost and done again")
+                            : str_cat("slot ", slot, " has lost ", steps, " steps"));
+  ticker_.notify_all();
+}
+
+void DirectoryBoard::state_is_lost(const Watcher& watcher, int slot, int64_t epoch,
+                                   const std::string& why) {
+  MutexLock lock(mutex_);
+  if (!watcher.is_server || !is_current(watcher)) return;
+  directory_.state_is_lost(watcher.index, watcher.incarnation, slot, epoch, why);
+  if (directory_.lost_state().empty()) return;
+  begin_session();
+  publish();
+}
+
+std::string DirectoryBoard::begin_again(const Watcher& watcher) const {
+  MutexLock lock(mutex_);
+  return is_current(watcher) || stopping_ ? "" : why_;
+}
+
+void DirectoryBoard::watch_workers() {
+  const auto now = Clock::now();
+  if (last_tick_ && now - *last_tick_ > kPause) vigil_.excuse(now);
+  last_tick_ = now;
+  const WorkerVigil::Limits limits = {.silent = hung_after_, .stuck = hung_after_};
+  vigil_.tick(now, limits);
+  for (const auto& [name, since] : awaited_sums_) {
+    for (const int worker : sums_.missing(name)) {
+      vigil_.awaited(worker, str_cat("the sum \"", clean(name, kNameShown), "\""), since, now,
+                     limits);
+    }
+  }
+  auto lines = vigil_.take_log();
+  lines_.insert(lines_.end(), lines.begin(), lines.end());
+}
+
+void DirectoryBoard::attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+                                   milliseconds patience) {
+  MutexLock lock(mutex_);
+  watcher.index = index;
+  watcher.incarnation = incarnation;
+  vigil_.attend(index, incarnation, patience, Clock::now());
+  if (patience.count() > 0) directory_.set_patience_of_workers(patience);
+}
+
+void DirectoryBoard::beat(const Watcher& watcher, const WorkerState& state) {
+  MutexLock lock(mutex_);
+  if (!is_current(watcher)) return;
+  if (watcher.is_worker) {
+    vigil_.beat(watcher.index, watcher.incarnation, state, Clock::now());
+  }
   if (watcher.is_server) directory_.beat(watcher.index, watcher.incarnation, Clock::now());
 }
 
@@ -97,14 +254,14 @@ void DirectoryBoard::suspect(int index) {
 void DirectoryBoard::backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
                                        uint64_t backup_incarnation) {
   MutexLock lock(mutex_);
-  if (!watcher.is_server) return;
+  if (!watcher.is_server || !is_current(watcher)) return;
   directory_.backup_is_in_sync(watcher.index, watcher.incarnation, slot, epoch, backup_incarnation);
   publish();
 }
 
 void DirectoryBoard::shard_moved(const Watcher& watcher, int64_t id, const std::string& error) {
   MutexLock lock(mutex_);
-  if (!watcher.is_server) return;
+  if (!watcher.is_server || !is_current(watcher)) return;
   directory_.shard_moved(watcher.index, watcher.incarnation, id, error);
   publish();
 }
@@ -113,9 +270,10 @@ void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
                                 const std::function<bool()>& caller_gone) {
   const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
   MutexLock lock(mutex_);
-  const int64_t ticket = directory_.move_shard(shard, to);
+  const int64_t ticket = directory_.move_shard(shard, to), session = session_;
   publish();
   for (;;) {
+    if (session != session_) throw session_over();
     if (const auto outcome = directory_.outcome(ticket)) {
       if (outcome->empty()) return;
       throw Error(ErrorCode::kFailed,
@@ -134,6 +292,11 @@ void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
   }
 }
 
+int DirectoryBoard::workers() const {
+  MutexLock lock(mutex_);
+  return workers_;
+}
+
 bool DirectoryBoard::is_over() const {
   MutexLock lock(mutex_);
   return stopping_;
@@ -142,14 +305,19 @@ bool DirectoryBoard::is_over() const {
 void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
   MutexLock lock(mutex_);
   watcher.closed = true;
-  if (watcher.is_server && !stopping_) {
+  if (watcher.is_worker) {
+    --workers_;
+    vigil_.detach(watcher.index, watcher.incarnation);
+  }
+  if (watcher.is_server && !stopping_ && is_current(watcher)) {
     directory_.detach(watcher.index, watcher.incarnation, goodbye, Clock::now());
   }
   publish();
 }
 
 bool DirectoryBoard::given_up_now(const Watcher& watcher) const {
-  return watcher.is_server && !directory_.is_alive(watcher.index, watcher.incarnation);
+  return watcher.is_server && is_current(watcher) &&
+         !directory_.is_alive(watcher.index, watcher.incarnation);
 }
 
 bool DirectoryBoard::given_up(const Watcher& watcher) const {
@@ -160,24 +328,38 @@ bool DirectoryBoard::given_up(const Watcher& watcher) const {
 std::optional<ServerView> DirectoryBoard::next(Watcher& watcher) {
   MutexLock lock(mutex_);
   for (;;) {
-    if (stopping_ || watcher.closed || given_up_now(watcher)) return std::nullopt;
+    if (failure_) ++told_of_failure_;
+    if (stopping_ || watcher.closed || failure_ || given_up_now(watcher) || !is_current(watcher)) {
+      return std::nullopt;
+    }
     if (watcher.seen != revision_) break;
     changed_.wait(mutex_);
   }
   watcher.seen = revision_;
-  return directory_.view();
+  ServerView view = directory_.view();
+  view.session = session_name(session_);
+  return view;
 }
 
 std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int workers,
                                         std::span<const double> values, milliseconds timeout,
-                                        const std::function<bool()>& caller_gone) {
+                                        const std::function<bool()>& caller_gone,
+                                        const std::string& session) {
   const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
   MutexLock lock(mutex_);
+  if (!session.empty() && session != session_name(session_)) throw session_over();
+  const int64_t of = session_;
   sums_.add(name, worker, workers, values);
+  awaited_sums_.emplace(name, Clock::now());
   changed_.notify_all();
   for (;;) {
+    if (of != session_) throw session_over();
+    if (failure_) throw Error(*failure_);
     if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-    if (const auto* sum = sums_.find(name)) return *sum;
+    if (const auto* sum = sums_.find(name)) {
+      awaited_sums_.erase(name);
+      return *sum;
+    }
     if (Clock::now() >= deadline || caller_gone()) {
       const auto missing = sums_.missing(name);
       throw Error(ErrorCode::kDeadlineExceeded,

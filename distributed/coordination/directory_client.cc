@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kHeartbeat{200};
 constexpr milliseconds kGoodbye{1000};
+constexpr size_t kTextLimit = 4096;
 // What an answer may take besides the wait that was asked for.
 constexpr milliseconds kMargin{5000};
 
@@ -38,9 +39,7 @@ class DirectoryClient::Impl {
     check_credential("secret", options_.secret);
     check_credential("name", options_.job_id);
     channel_ = make_channel(options_.address);
-    if (!channel_->WaitForConnected(SystemClock::now() + options_.connect_timeout)) {
-      throw no_coordinator(options_.address, options_.connect_timeout);
-    }
+    wait_for_connection(*channel_, options_.address, options_.connect_timeout);
     stub_ = directory::Directory::NewStub(channel_);
     add_credentials(context_, options_.secret, options_.job_id);
     stream_ = stub_->Attend(&context_);
@@ -59,6 +58,11 @@ class DirectoryClient::Impl {
   ServerView view() const {
     MutexLock lock(mutex_);
     return view_;
+  }
+
+  int workers() const {
+    MutexLock lock(mutex_);
+    return workers_;
   }
 
   ServerView wait_for_view(int64_t at_least, milliseconds timeout) const {
@@ -83,6 +87,24 @@ class DirectoryClient::Impl {
     entry->set_slot(slot);
     entry->set_epoch(epoch);
     entry->set_backup_incarnation(backup_incarnation);
+    speak_now();
+  }
+
+  void state_is_lost(int slot, int64_t epoch, const std::string& why) {
+    MutexLock lock(mutex_);
+    directory::LostState* lost = report_.add_lost_state();
+    lost->set_slot(slot);
+    lost->set_epoch(epoch);
+    lost->set_why(why);
+    speak_now();
+  }
+
+  void lost_steps(int slot, int64_t epoch, int64_t steps) {
+    MutexLock lock(mutex_);
+    directory::LostSteps* lost = report_.add_lost_steps();
+    lost->set_slot(slot);
+    lost->set_epoch(epoch);
+    lost->set_steps(steps);
     speak_now();
   }
 
@@ -121,6 +143,7 @@ class DirectoryClient::Impl {
     request.set_workers(workers);
     request.mutable_values()->Add(values.begin(), values.end());
     request.set_timeout_ms(timeout.count());
+    request.set_session(view().session);
     grpc::ClientContext context;
     add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + timeout + kMargin);
@@ -185,6 +208,18 @@ class DirectoryClient::Impl {
     directory::Announcement* who = report.mutable_announcement();
     who->set_servers(options_.servers);
     who->set_replicas(options_.replicas);
+    who->set_session(options_.session);
+    for (const Directory::Snapshot& snapshot : options_.snapshots) {
+      directory::Snapshot* message = who->add_snapshots();
+      message->set_slot(snapshot.slot);
+      message->set_step(snapshot.step);
+      message->set_age_ms(snapshot.age.count());
+    }
+    who->set_patience_ms(options_.patience.count());
+    if (!options_.is_server && options_.servers > 0) {
+      who->mutable_worker()->set_index(options_.index);
+      who->mutable_worker()->set_incarnation(options_.incarnation);
+    }
     if (options_.is_server) {
       to_message(ServerEntry{.index = options_.index,
                              .incarnation = options_.incarnation,
@@ -205,15 +240,40 @@ class DirectoryClient::Impl {
         return;
       }
       const auto next = Clock::now() + kHeartbeat;
-      MutexLock lock(mutex_);
-      while (!closing_ && !ended_ && !urgent_ && Clock::now() < next) {
-        changed_.wait_until(mutex_, next);
+      {
+        MutexLock lock(mutex_);
+        while (!closing_ && !dismissed_ && !ended_ && !urgent_ && Clock::now() < next) {
+          changed_.wait_until(mutex_, next);
+        }
+        if (ended_) return;
+        urgent_ = false;
+        report = std::exchange(report_, {});
+        report.set_leaving(closing_ || dismissed_);
       }
-      if (ended_) return;
-      urgent_ = false;
-      report = std::exchange(report_, {});
-      report.set_leaving(closing_);
+      if (options_.step) report.set_step(options_.step());
+      if (options_.stop_signal) report.set_stop_signal(options_.stop_signal());
+      if (options_.state) {
+        const WorkerState state = options_.state();
+        report.set_progress(state.progress);
+        report.set_waiting_ms(state.waiting.count());
+      }
     }
+  }
+
+  // All tasks begin again. The stream stays until this one has said how far it was.
+  void take_dismissal(const std::string& why) {
+    const Error error(ErrorCode::kUnavailable, why);
+    bool tell = false;
+    {
+      MutexLock lock(mutex_);
+      if (lost_) return;
+      lost_ = error;
+      dismissed_ = true;
+      tell = answered_ && !closing_;
+      changed_.notify_all();
+    }
+    const auto& told = options_.on_begin_again ? options_.on_begin_again : options_.on_lost;
+    if (tell && told) told(error);
   }
 
   void read() {  // thread
@@ -231,6 +291,15 @@ class DirectoryClient::Impl {
         context_.TryCancel();
         break;
       }
+      if (!message.failure().empty()) {
+        lost = Error(to_code(message.failure_code()), clean(message.failure(), kTextLimit));
+        context_.TryCancel();
+        break;
+      }
+      if (!message.begin_again().empty()) {
+        take_dismissal(message.begin_again());
+        continue;
+      }
       if (message.over()) {
         lost = Error(ErrorCode::kUnavailable,
                      str_cat("the coordinator at ", options_.address, " has ended"));
@@ -239,7 +308,7 @@ class DirectoryClient::Impl {
         break;
       }
       try {
-        deliver(to_view(message));
+        deliver(to_view(message), message.workers());
       } catch (const Error& error) {
         lost = error;
         context_.TryCancel();
@@ -255,20 +324,21 @@ class DirectoryClient::Impl {
     {
       MutexLock lock(mutex_);
       ended_ = true;
-      lost_ = lost;
-      tell = answered_ && !closing_;
+      tell = answered_ && !closing_ && !dismissed_;
+      if (!dismissed_) lost_ = lost;
       changed_.notify_all();
     }
     if (!tell || !options_.on_lost) return;
     options_.on_lost(is_over ? Error(ErrorCode::kCancelled, lost->what()) : *lost);
   }
 
-  void deliver(const ServerView& view) {
+  void deliver(const ServerView& view, int workers) {
     bool is_new = false;
     {
       MutexLock lock(mutex_);
       is_new = view.number > view_.number;
       view_ = view;
+      workers_ = workers;
       answered_ = true;
       changed_.notify_all();
       if (closing_) return;
@@ -285,11 +355,13 @@ class DirectoryClient::Impl {
   mutable Mutex mutex_;
   mutable ConditionVariable changed_;
   ServerView view_ GUARDED_BY(mutex_);
+  int workers_ GUARDED_BY(mutex_) = 0;
   directory::Report report_ GUARDED_BY(mutex_);  // what the next one says
   bool urgent_ GUARDED_BY(mutex_) = false;       // it must not wait for the next beat
   bool answered_ GUARDED_BY(mutex_) = false;
   bool closing_ GUARDED_BY(mutex_) = false;
-  bool ended_ GUARDED_BY(mutex_) = false;  // nothing more can be read
+  bool dismissed_ GUARDED_BY(mutex_) = false;  // all tasks begin again, so this one is to end
+  bool ended_ GUARDED_BY(mutex_) = false;      // nothing more can be read
   std::optional<Error> lost_ GUARDED_BY(mutex_);
   std::thread reading_, beating_;
 };
@@ -299,11 +371,18 @@ DirectoryClient::DirectoryClient(DirectoryClientOptions options)
 DirectoryClient::~DirectoryClient() = default;
 
 ServerView DirectoryClient::view() const { return impl_->view(); }
+int DirectoryClient::workers() const { return impl_->workers(); }
 ServerView DirectoryClient::wait_for_view(int64_t at_least, milliseconds timeout) const {
   return impl_->wait_for_view(at_least, timeout);
 }
 void DirectoryClient::backup_is_in_sync(int slot, int64_t epoch, uint64_t backup_incarnation) {
   impl_->backup_is_in_sync(slot, epoch, backup_incarnation);
+}
+void DirectoryClient::state_is_lost(int slot, int64_t epoch, const std::string& why) {
+  impl_->state_is_lost(slot, epoch, why);
+}
+void DirectoryClient::lost_steps(int slot, int64_t epoch, int64_t steps) {
+  impl_->lost_steps(slot, epoch, steps);
 }
 void DirectoryClient::suspect(int index) { impl_->suspect(index); }
 void DirectoryClient::shard_moved(int64_t id, const std::string& error) {

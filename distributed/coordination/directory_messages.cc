@@ -31,6 +31,7 @@ ServerEntry to_server(const directory::Server& message) {
 
 void to_message(const ServerView& view, directory::View* message) {
   message->set_number(view.number);
+  message->set_session(view.session);
   for (const ServerEntry& server : view.servers) to_message(server, message->add_servers());
   for (const SlotEntry& slot : view.slots) {
     directory::Slot* entry = message->add_slots();
@@ -53,6 +54,7 @@ void to_message(const ServerView& view, directory::View* message) {
 ServerView to_view(const directory::View& message) {
   ServerView view;
   view.number = message.number();
+  view.session = clean(message.session(), kTextLimit);
   const int servers = message.servers_size();
   bool good = view.number >= 0;
   for (const directory::Server& server : message.servers()) {

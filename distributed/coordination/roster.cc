@@ -91,6 +91,15 @@ void Roster::report(int64_t generation, int rank, const Error& error, Time now) 
   reported_ = {Error(error.code(), message), now};
 }
 
+void Roster::begin_again(const Error& why, Time now) {
+  if (running_) end(why, now);
+  for (const auto& [ticket, claim] : claims_) answers_.insert_or_assign(ticket, why);
+  for (const auto& [ticket, waiting] : waiting_) answers_.insert_or_assign(ticket, why);
+  claims_.clear();
+  waiting_.clear();
+  note_waiting();
+}
+
 void Roster::leave(int64_t generation, int rank) {
   Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
@@ -110,13 +119,14 @@ void Roster::lose(Member& member, const std::string& why, Time now) {
   const std::string message =
       str_cat(member.peer.to_string(), " was lost ", detector_.where(member.peer.rank), ": ", why);
   if (running_) {
-    end({ErrorCode::kUnavailable, message}, now);
+    end({ErrorCode::kUnavailable, message}, now, true);
   } else {
     log_.push_back(message);
   }
 }
 
-void Roster::end(const Error& cause, Time now) {
+void Roster::end(const Error& cause, Time now, bool a_task_died) {
+  if (!a_task_died && cause.code() != ErrorCode::kCancelled) ++fruitless_;
   running_ = false;
   ended_ = now;
   reported_.reset();
@@ -131,6 +141,7 @@ void Roster::end(const Error& cause, Time now) {
 
 void Roster::tick(Time now) {
   check_members(now);
+  check_return(now);
   if (running_ && reported_ && now - reported_->at >= kReportDelay) {
     end(Error(reported_->error), now);
   }
@@ -150,7 +161,9 @@ void Roster::check_members(Time now) {
     } else if (running_ && member.state == State::kAttending &&
                silence > std::max(options_.collective_timeout, options_.heartbeat_timeout) +
                              kSilenceMargin) {
-      lose(member, str_cat("it has given no sign of life for ", seconds_text(silence)), now);
+      const std::string why = str_cat("it has given no sign of life for ", seconds_text(silence));
+      lose(member, why, now);
+      replace(member, why, now);
     }
   }
 }
@@ -160,10 +173,14 @@ void Roster::check_stalls(Time now) {
   if (!report) return;
   if (report->expired) {
     // Those that do not even beat are gone; the others may be stuck, and are asked to join again.
+    for (int rank : report->missing) members_[static_cast<size_t>(rank)].named = true;
     for (int rank : report->silent) members_[static_cast<size_t>(rank)].state = State::kLost;
     end({ErrorCode::kDeadlineExceeded, str_cat(report->message, "; the collective timed out after ",
                                                seconds_text(options_.collective_timeout))},
         now);
+    for (int rank : report->silent) {
+      replace(members_[static_cast<size_t>(rank)], report->message, now);
+    }
     return;
   }
   log_.push_back(report->message);

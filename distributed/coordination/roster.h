@@ -55,10 +55,16 @@ class Roster {
   // A member says that a peer failed. It counts unless a connection ends just then: that tells
   // more than how others saw it.
   void report(int64_t generation, int rank, const Error& error, Time now);
+  // All tasks are to begin again: the generation that runs ends, and so do all joins that wait,
+  // with this error. Tasks that come later are welcome.
+  void begin_again(const Error& why, Time now);
   // Goodbye: not a loss.
   void leave(int64_t generation, int rank);
   // A member's stream, or the call by which it joined, ended without a goodbye.
   void detach(int64_t generation, int rank, Time now);
+  // A task that is no member cannot do its part, and no restart mends that: whoever waits or comes
+  // later gets `error`. A generation that runs goes on.
+  void fail(const Error& error);
   // What time brings. To be called often, also when nothing happens.
   void tick(Time now);
 
@@ -78,7 +84,10 @@ class Roster {
     Peer peer;
     int home = 0;
     uint64_t task = 0;
+    uint64_t incarnation = 0;
     State state = State::kExpected;  // kExpected: its stream has not begun
+    bool named = false;              // by the report that ended the generation
+    bool replaced = false;           // its launcher was asked to start it again
     bool alive() const { return state == State::kExpected || state == State::kAttending; }
   };
   struct Waiting {
@@ -104,17 +113,22 @@ class Roster {
   bool everyone_is_back() const;
   void admit(Time now);
   void form_if_complete(Time now);
+  bool may_form(Time now);
   void give_homes();
   void form(Time now);
   void expire_joins(Time now);
-  std::string missing_text() const;
+  std::vector<int> missing_homes() const;
   void note_waiting();
   // ending
   Member* find(int64_t generation, int rank);
   void lose(Member& member, const std::string& why, Time now);
-  void end(const Error& cause, Time now);
+  void end(const Error& cause, Time now, bool a_task_died = false);
   void check_members(Time now);
   void check_stalls(Time now);
+  // hung
+  void check_return(Time now);
+  void replace(Member& member, const std::string& why, Time now);
+  bool replace_missing(const std::string& why);
 
   const CoordinatorOptions options_;
   StallDetector detector_;
@@ -131,12 +145,16 @@ class Roster {
   bool running_ = false;
   std::vector<Member> members_;  // of the generation that runs or ran last, by rank
   Time formed_, ended_;
+  // Generations in a row that ended though no task had died, and before a step was finished.
+  int fruitless_ = 0;
+  int64_t progress_ = 0;             // steps finished when the last generation began
   std::map<int64_t, Error> causes_;  // of the generations that ended last
   struct Reported {
     Error error;
     Time at;
   };
   std::optional<Reported> reported_;
+  std::optional<Error> failed_;  // the job's error
 
   std::vector<Order> orders_;
   std::vector<std::string> log_;

@@ -16,6 +16,10 @@ constexpr milliseconds kSurvivorGrace{5000};
 constexpr milliseconds kAdmissionInterval{1000};
 // How long it may take until it is known that a task that waits has died.
 constexpr milliseconds kClaimDelay{300};
+// Generations in a row that end without a step: so many follow each other at once, then pauses
+// double, and after so many the job has failed.
+constexpr int kFruitlessAtOnce = 2, kMostFruitless = 12;
+constexpr milliseconds kFirstPause{100}, kLongestPause{5000};
 constexpr size_t kNameLimit = 256;
 constexpr size_t kFieldLimit = 1 << 20;
 constexpr size_t kHandshakeFields = 64;
@@ -44,7 +48,7 @@ std::string field_difference(const std::string& who, const std::string& field,
                              const std::string& theirs, const std::string& ours) {
   const auto [found, expected] = show_difference(theirs, ours);
   return str_cat(who, " has ", field, " ", found, ", the job has ", expected,
-                 ": all tasks must run the same program and job file");
+                 ": all tasks must run the same program and job file on the same data");
 }
 
 }  // namespace
@@ -52,6 +56,10 @@ std::string field_difference(const std::string& who, const std::string& field,
 Roster::Ticket Roster::join(JoinRequest request, uint64_t task, Time now) {
   const Ticket ticket = next_ticket_++;
   request.host = clean(request.host, kNameLimit);
+  if (failed_) {
+    answers_.emplace(ticket, *failed_);
+    return ticket;
+  }
   int home = -1;
   if (const auto why = refusal(request, task, &home)) {
     log_.push_back("refused: " + *why);
@@ -64,6 +72,18 @@ Roster::Ticket Roster::join(JoinRequest request, uint64_t task, Time now) {
   admit(now);
   form_if_complete(now);
   return ticket;
+}
+
+void Roster::fail(const Error& error) {
+  // A generation that runs does not need who tells this, for none of its members does.
+  if (failed_ || running_) return;
+  failed_ = error;
+  log_.push_back(str_cat("the job has failed: ", error.what()));
+  for (const auto& [ticket, waiting] : waiting_) answers_.emplace(ticket, error);
+  for (const auto& [ticket, claim] : claims_) answers_.emplace(ticket, error);
+  waiting_.clear();
+  claims_.clear();
+  note_waiting();
 }
 
 void Roster::settle_claims(Time now) {
@@ -128,7 +148,8 @@ void Roster::accept(Ticket ticket, const Waiting& waiting, Time now) {
     if (running_ && member.task == waiting.task && member.alive()) {
       end({ErrorCode::kUnavailable,
            str_cat(member.peer.to_string(), " has given up generation ", generation_, " ",
-                   detector_.where(member.peer.rank), " and joins again")},
+                   detector_.where(member.peer.rank), " and joins again",
+                   waiting.request.gave_up.empty() ? "" : ": ", waiting.request.gave_up)},
           now);
     }
   }
@@ -220,8 +241,29 @@ bool Roster::everyone_is_back() const {
   });
 }
 
+// Where generations end one after another without a step, the next ones come later, and then none.
+bool Roster::may_form(Time now) {
+  if (fruitless_ <= kFruitlessAtOnce) return true;
+  if (fruitless_ >= kMostFruitless) {
+    const auto last = causes_.find(generation_);
+    const Error error(
+        ErrorCode::kUnavailable,
+        str_cat(fruitless_,
+                " generations in a row ended before a step was finished; the last one: ",
+                last == causes_.end() ? "" : last->second.what()));
+    for (const auto& [ticket, waiting] : waiting_) answers_.emplace(ticket, error);
+    log_.push_back(error.what());
+    waiting_.clear();
+    note_waiting();
+    fruitless_ = 0;  // those that a launcher starts again try anew
+    return false;
+  }
+  const auto pause = kFirstPause * (1 << (fruitless_ - kFruitlessAtOnce - 1));
+  return now - ended_ >= std::min<milliseconds>(pause, kLongestPause);
+}
+
 void Roster::form_if_complete(Time now) {
-  if (running_ || waiting_.empty()) return;
+  if (running_ || waiting_.empty() || !may_form(now)) return;
   const int count = static_cast<int>(waiting_.size());
   if (count >= options_.world_size) {
     form(now);
@@ -269,7 +311,8 @@ void Roster::form(Time now) {
                                  .pid = request.pid,
                                  .address = request.address},
                         .home = waiting.home,
-                        .task = waiting.task});
+                        .task = waiting.task,
+                        .incarnation = request.incarnation});
     names.push_back(members_.back().peer.to_string());
     if (rank == 0 || request.progress > membership.progress) {
       membership.state_source = rank;
@@ -279,6 +322,8 @@ void Roster::form(Time now) {
     if (homes_.size() >= kRememberedTasks) homes_.clear();
     homes_[waiting.task] = waiting.home;
   }
+  if (membership.progress > progress_) fruitless_ = 0;
+  progress_ = membership.progress;
   membership.group.peers = peers();
   for (size_t i = 0; i < order.size(); ++i) {
     membership.group.rank = static_cast<int>(i);
@@ -291,7 +336,7 @@ void Roster::form(Time now) {
                          join_words(names)));
 }
 
-std::string Roster::missing_text() const {
+std::vector<int> Roster::missing_homes() const {
   std::vector<bool> there(static_cast<size_t>(options_.world_size), false);
   for (const auto& [ticket, waiting] : waiting_) {
     if (waiting.home >= 0) there[static_cast<size_t>(waiting.home)] = true;
@@ -307,7 +352,7 @@ std::string Roster::missing_text() const {
   for (int rank = 0; rank < options_.world_size; ++rank) {
     if (!there[static_cast<size_t>(rank)]) missing.push_back(rank);
   }
-  return name_ranks(missing);
+  return missing;
 }
 
 void Roster::expire_joins(Time now) {
@@ -320,11 +365,15 @@ void Roster::expire_joins(Time now) {
   const auto last = causes_.find(generation_);
   const std::string message =
       str_cat("waited ", seconds_text(options_.join_timeout), " for the job's ",
-              options_.world_size, " workers; ", missing_text(), " did not come",
+              options_.world_size, " workers; ", name_ranks(missing_homes()), " did not come",
               last == causes_.end()
                   ? ""
                   : str_cat("; generation ", generation_, " ended: ", last->second.what()));
   log_.push_back(message);
+  if (replace_missing(message)) {
+    waiting_since_ = now;
+    return;
+  }
   for (const auto& [ticket, waiting] : waiting_) {
     answers_.emplace(ticket, Error(ErrorCode::kDeadlineExceeded, message));
   }

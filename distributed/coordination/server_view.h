@@ -38,6 +38,8 @@ struct ShardMove {
 
 struct ServerView {
   int64_t number = 0;  // grows with every change; 0: not all servers have come yet
+  // Of the tables: another one when their state was lost and all tasks begin again.
+  std::string session = {};
   std::vector<ServerEntry> servers;
   std::vector<SlotEntry> slots;
   std::vector<int> slot_of_shard;  // of each virtual shard

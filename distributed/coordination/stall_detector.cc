@@ -69,7 +69,10 @@ std::optional<StallDetector::Report> StallDetector::check(Time now) {
   std::vector<const Rank*> missing;
   for (const auto& rank : ranks_) {
     const bool silent = is_silent(rank, now);
-    if (silent || rank.beat.entered < sequence) missing.push_back(&rank);
+    if (silent || rank.beat.entered < sequence) {
+      missing.push_back(&rank);
+      report.missing.push_back(rank.peer.rank);
+    }
     if (silent) report.silent.push_back(rank.peer.rank);
   }
   report.message =

@@ -38,7 +38,8 @@ class StallDetector {
   };
   struct Report {
     std::string message;
-    bool expired = false;     // past the timeout
+    bool expired = false;  // past the timeout
+    std::vector<int> missing;
     std::vector<int> silent;  // of the missing ranks, those that do not beat
   };
 

@@ -152,9 +152,20 @@ std::optional<std::string> Switchboard::refusal(const std::string* secret, const
   return why;
 }
 
+void Switchboard::begin_again(const std::string& session, const Error& why) {
+  MutexLock lock(mutex_);
+  session_ = session;
+  session_over_ = why;
+  roster_.begin_again(why, Clock::now());
+  publish();
+}
+
 Membership Switchboard::join(const JoinRequest& request, uint64_t task, const CallerGone& gone) {
   MutexLock lock(mutex_);
   throw_if_stopping();
+  if (session_over_ && !request.session.empty() && request.session != session_) {
+    throw Error(*session_over_);
+  }
   withdraw_gone();
   const auto ticket = roster_.join(request, task, Clock::now());
   joining_.emplace(ticket, &gone);
@@ -218,6 +229,24 @@ void Switchboard::beat(int64_t generation, int rank, const MemberBeat& beat) {
 void Switchboard::report(int64_t generation, int rank, const Error& error) {
   MutexLock lock(mutex_);
   roster_.report(generation, rank, error, Clock::now());
+  publish();
+}
+
+void Switchboard::told_to_stop(int64_t generation, int rank, int signal) {
+  StoppedTask task{.who = name_ranks({rank}), .signal = signal};
+  {
+    MutexLock lock(mutex_);
+    const auto peers = roster_.peers();
+    if (generation == roster_.generation() && rank >= 0 && rank < static_cast<int>(peers.size())) {
+      task.who = peers[static_cast<size_t>(rank)].to_string();
+    }
+  }
+  if (options_.stop) options_.stop(task);
+}
+
+void Switchboard::fail(const Error& error) {
+  MutexLock lock(mutex_);
+  roster_.fail(error);
   publish();
 }
 

@@ -55,6 +55,9 @@ class Switchboard {
   std::optional<std::string> refusal(const std::string* secret, const std::string* job,
                                      const std::string& caller) EXCLUDES(mutex_);
 
+  // Ends the generation that runs, and the waits of those who want to be in the next one. Tasks of
+  // another session than this are refused with `why` from now on.
+  void begin_again(const std::string& session, const Error& why) EXCLUDES(mutex_);
   Membership join(const JoinRequest& request, uint64_t task, const CallerGone& gone)
       EXCLUDES(mutex_);
   // Waits until the member attends; when the caller is gone before that, the member is lost.
@@ -63,7 +66,11 @@ class Switchboard {
   std::shared_ptr<Outbox> attend(int64_t generation, int rank) EXCLUDES(mutex_);
   void beat(int64_t generation, int rank, const MemberBeat& beat) EXCLUDES(mutex_);
   void report(int64_t generation, int rank, const Error& error) EXCLUDES(mutex_);
+  // A member was told by a signal to stop.
+  void told_to_stop(int64_t generation, int rank, int signal) EXCLUDES(mutex_);
   void leave(int64_t generation, int rank) EXCLUDES(mutex_);
+  // See Roster::fail().
+  void fail(const Error& error) EXCLUDES(mutex_);
   // The end of the stream, after a goodbye or without.
   void detach(int64_t generation, int rank) EXCLUDES(mutex_);
 
@@ -98,6 +105,8 @@ class Switchboard {
   int64_t bulletin_generation_ GUARDED_BY(mutex_) = 0;
   std::map<Roster::Ticket, const CallerGone*> joining_ GUARDED_BY(mutex_);
   std::map<std::pair<int64_t, int>, std::shared_ptr<Outbox>> outboxes_ GUARDED_BY(mutex_);
+  std::string session_ GUARDED_BY(mutex_);  // empty: there was no other
+  std::optional<Error> session_over_ GUARDED_BY(mutex_);
   std::vector<std::string> log_ GUARDED_BY(mutex_);
   std::thread thread_;
 };

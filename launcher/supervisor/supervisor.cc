@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "launcher/supervisor/ending_signals.h"
 #include "launcher/supervisor/task_log.h"
 
 namespace trireme {
@@ -23,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kShownLines = 15;
+constexpr int kHungCode = 75;  // another try may succeed
 // Between a task's end and its restart: doubles while it keeps ending soon after its start.
 constexpr milliseconds kFirstBackoff{100}, kLongestBackoff{2'000}, kSoon{10'000};
 
@@ -58,6 +60,7 @@ struct Task {
   int restarts = 0;
   milliseconds backoff = kFirstBackoff;
   pid_t pid = 0;
+  std::string hung;  // why this start of it was killed; empty: it was not
   std::unique_ptr<TaskProcess> process;
 
   explicit Task(const SupervisedTask& task) : plan(task), log(task.log_path, task.shown) {}
@@ -67,8 +70,12 @@ struct Task {
 // One job, from its start to its end.
 class Run {
  public:
-  Run(const SupervisorOptions& options, int signals, const std::vector<SupervisedTask>& tasks)
-      : options_(options), signals_(signals), guard_(static_cast<int>(tasks.size())) {
+  Run(const SupervisorOptions& options, int signals, SupervisorRequests& requests,
+      const std::vector<SupervisedTask>& tasks)
+      : options_(options),
+        signals_(signals),
+        requests_(requests),
+        guard_(static_cast<int>(tasks.size())) {
     for (const SupervisedTask& task : tasks) tasks_.push_back(std::make_unique<Task>(task));
   }
 
@@ -77,6 +84,7 @@ class Run {
       start_those_due();
       wait();
       take_signals();
+      take_requests();
       take_ends();
       if ((!stopping_ || servers_wait_) && !working()) stop(SIGTERM);  // only servers are left
       if (kill_at_ && Clock::now() >= *kill_at_) kill_all();
@@ -111,12 +119,13 @@ class Run {
     task.log.started();
     task.pid = task.process->pid();
     task.started = Clock::now();
+    task.hung.clear();
     task.state = State::kRunning;
   }
 
   // Until something happens or is due.
   void wait() const {
-    std::vector<pollfd> fds = {{signals_, POLLIN, 0}};
+    std::vector<pollfd> fds = {{signals_, POLLIN, 0}, {requests_.descriptor(), POLLIN, 0}};
     std::optional<Clock::time_point> next = kill_at_;
     for (const auto& task : tasks_) {
       if (task->state == State::kRunning) fds.push_back({task->process->descriptor(), POLLIN, 0});
@@ -134,23 +143,50 @@ class Run {
     signalfd_siginfo info{};
     while (read(signals_, &info, sizeof info) == sizeof info) {
       const int number = static_cast<int>(info.ssi_signo);
-      if (number == SIGUSR1 || number == SIGUSR2) {
-        signal_all(number);
-      } else if (number == SIGINT && interrupted_) {
+      if (number == SIGINT && interrupted_) {
         say("interrupted again: killing all tasks");
         kill_all();
       } else {
         interrupted_ |= number == SIGINT;
-        if (!stopped_by_ && !stopping_) {
-          stopped_by_ = number;
-          say(str_cat("SIG", sigabbrev_np(number), ": asking all tasks to end; in ",
-                      to_string(std::chrono::duration<double>(options_.grace).count()),
-                      " they are killed",
-                      number == SIGINT ? " (at once with another Ctrl-C)" : ""));
-        }
-        stop(number);
+        end_job(number, str_cat("SIG", sigabbrev_np(number)));
       }
     }
+  }
+
+  void end_job(int number, const std::string& why) {
+    if (!stopped_by_ && !stopping_) {
+      stopped_by_ = number;
+      say(str_cat(why, ": asking all tasks to end; in ",
+                  to_string(std::chrono::duration<double>(options_.grace).count()),
+                  " they are killed", number == SIGINT ? " (at once with another Ctrl-C)" : ""));
+    }
+    stop(number);
+  }
+
+  void take_requests() {
+    for (const SupervisorRequest& request : requests_.take()) {
+      if (const auto* replace = std::get_if<ReplaceRequest>(&request)) {
+        for (const auto& task : tasks_) {
+          if (is_meant(*replace, *task)) kill_hung(*task, replace->why);
+        }
+      } else if (!stopping_) {
+        const auto& stop = std::get<StopRequest>(request);
+        end_job(stop.signal, stop.why);
+      }
+    }
+  }
+
+  bool is_meant(const ReplaceRequest& request, const Task& task) const {
+    if (task.plan.name != request.task || task.state != State::kRunning || stopping_) return false;
+    if (request.start >= 0) return task.restarts == request.start;
+    return Clock::now() - task.started >= request.running_for;
+  }
+
+  void kill_hung(Task& task, const std::string& why) const {
+    if (!task.hung.empty()) return;
+    task.hung = why;
+    say(str_cat(task.plan.name, " (pid ", task.pid, ") hangs, killing it: ", why));
+    task.process->signal(SIGKILL);  // a process that is stopped takes no other
   }
 
   void take_ends() {
@@ -188,7 +224,7 @@ class Run {
                   options_.min_tasks, " needed); its log: ", task.log.path()));
     } else {
       report_failure(task, end);
-      end_.exit_code = end.by_signal ? 1 : end.number;
+      end_.exit_code = !task.hung.empty() ? kHungCode : end.by_signal ? 1 : end.number;
       stop(SIGTERM);
     }
   }
@@ -222,15 +258,19 @@ class Run {
            count_left() >= options_.min_tasks;
   }
 
+  static std::string how(const Task& task, const TaskEnd& end) {
+    return str_cat(end.to_string(), task.hung.empty() ? "" : " because it hung");
+  }
+
   std::string description(const Task& task, const TaskEnd& end) const {
-    return str_cat(task.plan.name, " (pid ", task.pid, "): ", end.to_string(), " after ",
+    return str_cat(task.plan.name, " (pid ", task.pid, "): ", how(task, end), " after ",
                    to_string(seconds_since(task.started)));
   }
 
   void report_failure(const Task& task, const TaskEnd& end) {
     const std::string lines = task.log.last_lines(kShownLines);
-    failure_ = str_cat(task.plan.name, " failed first: ", end.to_string());
-    say(str_cat(task.plan.name, " (pid ", task.pid, ") failed first: ", end.to_string(), ", after ",
+    failure_ = str_cat(task.plan.name, " failed first: ", how(task, end));
+    say(str_cat(task.plan.name, " (pid ", task.pid, ") failed first: ", how(task, end), ", after ",
                 to_string(seconds_since(task.started)),
                 task.restarts > 0 ? str_cat(" and ", count(task.restarts, "restart")) : "",
                 lines.empty() ? "; it printed nothing (" : "; its last lines (", task.log.path(),
@@ -244,7 +284,7 @@ class Run {
   }
 
   // What a job ends with whose tasks could not say it themselves.
-  int code_when_stopped() const { return *stopped_by_ == SIGINT ? 130 : 75; }
+  int code_when_stopped() const { return exit_code_after(*stopped_by_); }
 
   // Asks all to end; from now on nothing is restarted and further failures follow from this.
   void stop(int number) {
@@ -289,6 +329,7 @@ class Run {
 
   const SupervisorOptions& options_;
   const int signals_;
+  SupervisorRequests& requests_;
   const ProcessGuard guard_;
   std::vector<std::unique_ptr<Task>> tasks_;  // destroyed before the guard
   const Clock::time_point begin_ = Clock::now();
@@ -316,7 +357,7 @@ Supervisor::Supervisor(SupervisorOptions options) : options_(std::move(options))
   }
   sigset_t mask;
   sigemptyset(&mask);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&mask, number);
+  for (const int number : ending_signals()) sigaddset(&mask, number);
   pthread_sigmask(SIG_BLOCK, &mask, &mask_before_);
   signals_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   // Nobody reading what the launcher prints does not end the job.
@@ -332,7 +373,7 @@ Supervisor::~Supervisor() {
 }
 
 JobEnd Supervisor::run(const std::vector<SupervisedTask>& tasks) {
-  return Run(options_, signals_, tasks).to_its_end();
+  return Run(options_, signals_, requests_, tasks).to_its_end();
 }
 
 void Supervisor::say_to_standard_error(const std::string& line) {

@@ -3,9 +3,9 @@
 //
 // Everything happens on the thread that made it, which must be the program's main thread: the
 // kernel ends tasks when the thread that started them ends. Make it before other threads, so that
-// they inherit the blocked signals: from then on SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are
-// read by run(), which passes them on. Nothing that run() started is left when it returns or
-// throws, nor when the program is killed.
+// they inherit the blocked signals: from then on those of ending_signals() are read by run(), which
+// passes them on and ends the job. Nothing that run() started is left when it returns or throws,
+// nor when the program is killed.
 #pragma once
 
 #include <chrono>
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/supervisor/requests.h"
 #include "launcher/supervisor/task_process.h"
 
 namespace trireme {
@@ -43,8 +44,9 @@ struct SupervisorOptions {
 
 struct JobEnd {
   // 0 when all tasks succeeded (but for those that min_tasks allows to lose); else what the task
-  // that failed first exited with, 1 when a signal ended it. A job that was asked to stop: what its
-  // tasks say, 130 or 75 (after SIGTERM, SIGHUP) when they died of it.
+  // that failed first exited with, 1 when a signal ended it, 75 when it was killed because it hung.
+  // A job that was asked to stop: what its
+  // tasks say, or exit_code_after() the signal when they died of it.
   int exit_code = 0;
   int restarts = 0;
   int lost = 0;
@@ -61,11 +63,18 @@ class Supervisor {
   // cannot be executed, {kInvalidArgument} when a log cannot be written.
   JobEnd run(const std::vector<SupervisedTask>& tasks);
 
+  // From any thread. Kills a task that hangs; then it is restarted or has failed, as if it had
+  // died. Nothing happens when that start of it has ended by then, or the job is being stopped.
+  void replace(ReplaceRequest request) { requests_.post(std::move(request)); }
+  // From any thread. Ends the job as if that signal had come; nothing when it is being ended.
+  void stop(StopRequest request) { requests_.post(std::move(request)); }
+
   // To standard error, one write a line: for logs of other threads, too.
   static void say_to_standard_error(const std::string& line);
 
  private:
   SupervisorOptions options_;
+  SupervisorRequests requests_;
   int signals_ = -1;  // signalfd
   sigset_t mask_before_{};
   struct sigaction pipe_before_ {};

@@ -40,6 +40,7 @@ constexpr std::array kNames = {"RANK"sv,
                                "TRIREME_PARAMETER_SERVERS"sv,
                                "TRIREME_PS_REPLICAS"sv,
                                "TRIREME_JOB_ID"sv,
+                               "TRIREME_RUN_ID"sv,
                                "TRIREME_SECRET"sv,
                                "TRIREME_INCARNATION"sv};
 

@@ -14,6 +14,7 @@
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/directory_client.h"
 #include "proto/ps.pb.h"
+#include "ps/client/activity.h"
 #include "ps/client/control_calls.h"
 #include "ps/client/courier.h"
 #include "ps/client/key_set.h"
@@ -138,6 +139,13 @@ class PsClient::Impl {
     }
   }
 
+  bool is_trained() {
+    proto::ControlRequest request;
+    request.mutable_last_sequence()->set_worker(options_.worker);
+    const auto answers = ask_all("asking whether the tables are in use", request, true);
+    return std::ranges::any_of(answers, [](const auto& answer) { return answer.trained(); });
+  }
+
   void assign(int table, std::span<const float> values, bool replace);
 
   int64_t open_snapshot() {
@@ -210,9 +218,14 @@ class PsClient::Impl {
     ask_all("evicting rows", request, true);
   }
 
+  Activity& activity() { return activity_; }
+
   void sum(const std::string& name, std::span<double> values) {
+    const Activity::Call call(activity_);
     directory_.sum(name, options_.workers, values, options_.timeout);
   }
+
+  void tell_lost_steps(int64_t steps) { directory_.lost_steps(-1, 0, steps); }
 
   std::string status();
 
@@ -247,6 +260,13 @@ class PsClient::Impl {
     return options_.tables[static_cast<size_t>(table)];
   }
 
+  // With a group: always getting on, so that only its silence tells.
+  WorkerState state() {
+    if (options_.has_group) activity_.note();
+    return {.progress = activity_.progress(),
+            .waiting = options_.has_group ? std::chrono::milliseconds(0) : activity_.waiting()};
+  }
+
   DirectoryClientOptions directory_options() {
     return {.address = options_.coordinator,
             .secret = options_.secret,
@@ -255,7 +275,11 @@ class PsClient::Impl {
             .incarnation = options_.incarnation,
             .servers = options_.servers,
             .replicas = options_.replicas,
+            .step = [this] { return has_transfers_ ? transfers_->acknowledged_step() : 0; },
             .connect_timeout = options_.timeout,
+            .patience = options_.timeout,
+            .stop_signal = options_.stop_signal,
+            .state = [this] { return state(); },
             .on_view =
                 [this](const ServerView& view) {
                   MutexLock lock(view_mutex_);
@@ -266,8 +290,8 @@ class PsClient::Impl {
                   MutexLock lock(view_mutex_);
                   // For a worker that works it is no end of the job.
                   const bool is_over = error.code() == ErrorCode::kCancelled;
-                  if (courier_ == nullptr) return;
-                  courier_->fail(is_over ? Error(ErrorCode::kUnavailable, error.what()) : error);
+                  lost_ = is_over ? Error(ErrorCode::kUnavailable, error.what()) : error;
+                  if (courier_ != nullptr) courier_->fail(*lost_);
                 }};
   }
 
@@ -292,6 +316,7 @@ class PsClient::Impl {
     MutexLock lock(view_mutex_);
     courier_ = std::make_unique<Courier>(std::move(options), view_);
     courier_->set_view(directory_.view());  // what came since
+    if (lost_) courier_->fail(*lost_);
   }
 
   // Views come as long as the directory's client lives, which is longer.
@@ -307,7 +332,7 @@ class PsClient::Impl {
   void note_setup(int slot, const SlotEntry& entry, const Message& message) {
     if (!entry.restore || !has_transfers_) return;
     const int64_t had = transfers_->acknowledged_step(slot);
-    const int64_t has = control_answer(message).step();
+    const int64_t has = control_answer(message).worker_step();
     if (has >= had) return;
     log_warning(str_cat("slot ", slot,
                         " had no other copy when its server died: it goes on from "
@@ -321,6 +346,7 @@ class PsClient::Impl {
                                             bool is_repeatable) {
     std::vector<ControlCall> calls;
     for (int slot = 0; slot < slots(); ++slot) calls.push_back({.slot = slot, .request = &request});
+    const Activity::Call call(activity_);
     return ask(*courier_, options_, what, calls, is_repeatable);
   }
   template <typename Fill>
@@ -333,13 +359,16 @@ class PsClient::Impl {
       fill(slot, request);
       calls.push_back({.slot = slot, .request = &request});
     }
+    const Activity::Call call(activity_);
     return ask(*courier_, options_, what, calls, is_repeatable);
   }
 
   const PsClientOptions options_;
+  Activity activity_;
   const ShardMap shards_;
   const proto::ControlRequest setup_;
   Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
+  std::optional<Error> lost_ GUARDED_BY(view_mutex_);
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<Transfers> transfers_;
   std::atomic<bool> has_transfers_{false};
@@ -451,6 +480,12 @@ void PsClient::pull(int64_t step, std::span<const TableKeys> tables, std::span<f
 void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
                           std::span<float* const> rows,
                           std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot) {
+  Activity& activity = impl_->activity();
+  activity.begin();
+  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
+    activity.end();
+    done(std::move(error));
+  };
   if (snapshot == 0) {
     impl_->transfers().pull(step, tables, rows, nullptr, std::move(done));
   } else {
@@ -467,11 +502,18 @@ void PsClient::push(int64_t step, int part, int parts, double learning_rate,
 void PsClient::push_async(int64_t step, int part, int parts, double learning_rate,
                           std::span<const TableGradients> tables,
                           std::function<void(std::unique_ptr<Error>)> done) {
+  Activity& activity = impl_->activity();
+  activity.begin();
+  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
+    activity.end();
+    done(std::move(error));
+  };
   impl_->transfers().push(step, part, parts, learning_rate, tables, std::move(done));
 }
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
 
 int64_t PsClient::last_step(int parts) { return impl_->last_step(parts); }
+bool PsClient::is_trained() { return impl_->is_trained(); }
 void PsClient::assign(int table, std::span<const float> values, bool replace) {
   impl_->assign(table, values, replace);
 }
@@ -489,6 +531,8 @@ void PsClient::restore_snapshot(const std::string& prefix) { impl_->restore_snap
 void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }
+void PsClient::tell_lost_steps(int64_t steps) { impl_->tell_lost_steps(steps); }
+void PsClient::note_progress() { impl_->activity().note(); }
 std::string PsClient::status() const { return impl_->status(); }
 
 }  // namespace trireme::ps

@@ -34,9 +34,12 @@ struct PsClientOptions {
   Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
   int staleness = 0, backup_workers = 0;
   RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
-  bool shared_memory = true;                  // with servers of this host
-  int connections = 2;                        // to each server
-  std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  bool shared_memory = true;                   // with servers of this host
+  int connections = 2;                         // to each server
+  std::chrono::milliseconds timeout{60'000};   // of any one call, failovers included
+  std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
+  // The worker has a group besides, whose coordinator knows better who hangs in it.
+  bool has_group = false;
   // A push without an answer for so long is sent once more; a pull, which may wait for other
   // workers, after twice that.
   std::chrono::milliseconds resend_after{2'000};
@@ -103,6 +106,9 @@ class PsClient {
 
   // Steps of this worker that every slot has: where one that was started again goes on.
   int64_t last_step(int parts);
+  // Whether any worker has pushed since the tables got their first values, or those of a
+  // checkpoint. Until then they may not be complete.
+  bool is_trained();
 
   // First values of a dense table, with or without the padding of its last row; rows that are
   // there stay unless `replace`.
@@ -122,6 +128,11 @@ class PsClient {
 
   // Adds over all workers; see DirectoryClient::sum.
   void sum(const std::string& name, std::span<double> values);
+
+  // So many steps of the whole job were lost before this client came.
+  void tell_lost_steps(int64_t steps);
+  // The worker does something without servers: it does not hang. Any thread.
+  void note_progress();
 
   std::string status() const;  // of tables and servers, a line each
 

@@ -128,7 +128,7 @@ class GrpcServer final : public RpcServer {
         queue->Shutdown();
         run_events(*queue);
       }
-      throw Error(ErrorCode::kUnavailable,
+      throw Error(ErrorCode::kInvalidArgument,
                   str_cat("a parameter server cannot listen on ", host, ":", options_.port,
                           ": the port is taken, or the address is not of this host"));
     }

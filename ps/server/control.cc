@@ -34,11 +34,12 @@ class Reply {
 };
 
 // When the slot has acknowledged it.
-Slot::Done when_done(Slot& slot, const std::shared_ptr<Reply>& reply) {
-  return [&slot, reply](bool ok) {
+Slot::Done when_done(Slot& slot, const std::shared_ptr<Reply>& reply, int64_t worker_step = 0) {
+  return [&slot, reply, worker_step](bool ok) {
     if (!ok) return reply->not_here();
     proto::ControlAnswer answer;
     answer.set_step(slot.finished_step());
+    answer.set_worker_step(worker_step);
     reply->answer(answer);
   };
 }
@@ -144,6 +145,7 @@ void last_sequence(const ControlContext& context, int worker, const std::shared_
     answer.set_last_sequence(last.sequence);
     answer.set_step(last.step);
     answer.set_shards(last.shards.to_ullong());
+    answer.set_trained(last.trained);
     reply->answer(answer);
   });
 }
@@ -165,7 +167,8 @@ void control(const ControlContext& context, const Request& request,
   try {
     switch (message.request_case()) {
       case proto::ControlRequest::kSetup:
-        slot.set_up(message.setup().SerializeAsString(), when_done(slot, reply));
+        slot.set_up(message.setup().SerializeAsString(),
+                    when_done(slot, reply, slot.worker_step(request.header.worker)));
         return slot.hear(request.header);
       case proto::ControlRequest::kOpenSnapshot:
         return open_snapshot(context, request.header.worker, reply);

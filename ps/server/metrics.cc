@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "distributed/cluster/address.h"
 #include "ps/protocol/wire.h"
 
 namespace trireme::ps {
@@ -173,15 +174,16 @@ Metrics::Metrics(int server, const std::string& listen, int port, std::function<
     : impl_(std::make_shared<Impl>(server, std::move(load))) {
   if (port < 0) return;
   try {
-    impl_->exposer = std::make_unique<prometheus::Exposer>(str_cat(listen, ":", port), 1);
+    impl_->exposer = std::make_unique<prometheus::Exposer>(cluster::to_string({listen, port}), 1);
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::kUnavailable,
-                str_cat("/metrics of parameter server ", server, " cannot be served on ", listen,
-                        ":", port, ": ", error.what(), "; choose another port"));
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        str_cat("/metrics of parameter server ", server, " cannot be served on ",
+                cluster::to_string({listen, port}), ": ", error.what(), "; choose another port"));
   }
   impl_->exposer->RegisterCollectable(impl_->registry);
   impl_->exposer->RegisterCollectable(impl_->collector);
-  impl_->address = str_cat(listen, ":", impl_->exposer->GetListeningPorts().front());
+  impl_->address = cluster::to_string({listen, impl_->exposer->GetListeningPorts().front()});
 }
 
 Metrics::~Metrics() { impl_->exposer.reset(); }

@@ -6,15 +6,19 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <future>
 #include <optional>
 #include <thread>
 
 #include "core/base/logging.h"
+#include "core/io/tensor_bundle.h"
+#include "distributed/coordination/coordinator_client.h"
 #include "distributed/coordination/directory_client.h"
 #include "ps/server/control.h"
 #include "ps/server/metrics.h"
 #include "ps/server/slot_hosts.h"
+#include "ps/server/snapshot_file.h"
 
 namespace trireme::ps {
 namespace {
@@ -23,6 +27,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{100};
+// For the workers of a job that was told to stop: they finish their step and save.
+constexpr milliseconds kServeAfterStop{120'000};
 constexpr milliseconds kPatience{2'000};  // of a status for its slots
 // A backup that has so much left to do answers later, so that its primary sends no faster.
 constexpr int64_t kBusy = 1'000;
@@ -42,6 +48,31 @@ std::string job_folder(const PsServerOptions& options) {
   std::string job = options.job_id.empty() ? "job" : options.job_id;
   std::ranges::replace(job, '/', '_');
   return options.snapshot_directory + "/" + job;
+}
+
+Greeting greet(const PsServerOptions& options) {
+  return CoordinatorClient(
+             {.address = options.coordinator, .secret = options.secret, .job_id = options.job_id})
+      .hello();
+}
+
+// What this server could go on from.
+std::vector<Directory::Snapshot> find_snapshots(const PsServerOptions& options,
+                                                const std::string& session) {
+  std::vector<Directory::Snapshot> found;
+  const std::string folder = job_folder(options);
+  if (folder.empty()) return found;
+  remove_other_snapshots(folder, session);
+  for (int slot = 0; slot < options.servers; ++slot) {
+    const std::string bundle = newest_snapshot(folder, slot);
+    if (bundle.empty()) continue;
+    const auto written = std::filesystem::last_write_time(io::index_path(bundle));
+    found.push_back({.slot = slot,
+                     .step = read_snapshot_head(bundle).step,
+                     .age = std::chrono::duration_cast<milliseconds>(
+                         std::filesystem::file_time_type::clock::now() - written)});
+  }
+  return found;
 }
 
 int64_t memory_limit(const PsServerOptions& options) {
@@ -113,6 +144,11 @@ PsServer::Impl::Impl(PsServerOptions options)
       .suspect = [this](int server) { directory_->suspect(server); },
       .shard_moved = [this](int64_t move,
                             const std::string& error) { directory_->shard_moved(move, error); },
+      .state_is_lost = [this](
+                           int slot, int64_t epoch,
+                           const std::string& why) { directory_->state_is_lost(slot, epoch, why); },
+      .lost_steps = [this](int slot, int64_t epoch,
+                           int64_t steps) { directory_->lost_steps(slot, epoch, steps); },
       .failed = [this](const Error& error) { fail(error); }});
   metrics_ = std::make_unique<Metrics>(options_.index, options_.listen, options_.metrics_port,
                                        [this] { return load(true); });
@@ -133,7 +169,12 @@ PsServer::Impl::Impl(PsServerOptions options)
                                    .host = options_.host,
                                    .shared_memory_host = rpc_->shared_memory_host(),
                                    .servers = options_.servers,
-                                   .replicas = options_.replicas};
+                                   .replicas = options_.replicas,
+                                   .stop_signal = options_.stop_signal};
+  if (!options_.snapshot_directory.empty()) {
+    directory.session = greet(options_).session;
+    directory.snapshots = find_snapshots(options_, directory.session);
+  }
   directory.on_view = [this](const ServerView& view) {
     MutexLock lock(mutex_);
     views_.push_back(view);
@@ -150,6 +191,7 @@ PsServer::Impl::Impl(PsServerOptions options)
     over_ = true;
     changed_.notify_all();
   };
+  directory.on_begin_again = [this](const Error& error) { fail(error); };
   directory_ = std::make_unique<DirectoryClient>(std::move(directory));
   manager_ = std::thread([this] { manage(); });
   ::pthread_setname_np(manager_.native_handle(), "ps manager");
@@ -172,6 +214,15 @@ PsServer::Impl::~Impl() {
   hosts_->clear();  // their last work may still give some to the background
   background_.close();
   metrics_.reset();
+  bool over = false;
+  {
+    MutexLock lock(mutex_);
+    over = over_;
+  }
+  // Sessions end with their coordinator: nothing can go on from their snapshots.
+  if (over && !options_.snapshot_directory.empty()) {
+    remove_other_snapshots(job_folder(options_), "");
+  }
 }
 
 // ---- requests, on the transport's threads
@@ -313,8 +364,13 @@ void PsServer::Impl::fail(const Error& error) {
 }
 
 void PsServer::Impl::run(const std::atomic<bool>& stop) {
+  std::optional<Clock::time_point> serve_until;
   MutexLock lock(mutex_);
-  while (!stop.load() && !over_ && !ended_) {
+  while (!over_ && !ended_) {
+    if (stop.load()) {
+      if (!serve_until) serve_until = Clock::now() + kServeAfterStop;
+      if (directory_->workers() == 0 || Clock::now() >= *serve_until) break;
+    }
     changed_.wait_until(mutex_, Clock::now() + kTick);
   }
   if (ended_) throw Error(*ended_);

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,7 +29,8 @@ struct PsServerOptions {
   // after its death. Empty: never.
   std::string snapshot_directory;
   std::chrono::seconds snapshot_interval{60};
-  int metrics_port = -1;  // of /metrics; 0: any; −1: none
+  int metrics_port = -1;                       // of /metrics; 0: any; −1: none
+  std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
 };
 
 class PsServer {
@@ -41,7 +43,8 @@ class PsServer {
 
   std::string address() const;
   std::string metrics_address() const;  // empty: none
-  // Returns when `stop` is set or the job is over (the coordinator is gone); throws what ended it
+  // Returns when the job is over (the coordinator is gone), and after `stop` is set when no worker
+  // is connected any more: they are told to stop too, and need it to save. Throws what ended it
   // otherwise.
   void run(const std::atomic<bool>& stop);
   std::string status() const;  // a line for each table

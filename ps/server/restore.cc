@@ -114,7 +114,8 @@ Restored restore_checkpoint(Slot& slot, const std::string& prefix) {
 namespace {
 
 // Shards that came after the last snapshot.
-void restore_arrivals(Slot& slot, const std::string& directory, const ShardSet& shards) {
+void restore_arrivals(Slot& slot, const std::string& directory, const std::string& session,
+                      const ShardSet& shards) {
   const ShardSet missing = shards & ~slot.shard_set();
   for (int shard = 0; shard < kVirtualShards; ++shard) {
     const std::string bundle = arrival_bundle(directory, slot.index(), shard);
@@ -124,6 +125,7 @@ void restore_arrivals(Slot& slot, const std::string& directory, const ShardSet& 
     const auto setup = slot.setup();
     if (setup == nullptr) return;
     const SnapshotHead head = read_snapshot_head(bundle);
+    if (head.session != session) continue;
     Feed feed(slot);
     slot.load_arrival({.header = {.kind = EntryKind::kStage, .shard = shard}, .body = {}},
                       feed.begin());
@@ -142,24 +144,37 @@ void restore_arrivals(Slot& slot, const std::string& directory, const ShardSet& 
 
 }  // namespace
 
-bool restore_newest(Slot& slot, const std::string& directory, const ShardSet& shards) {
-  const std::string bundle = directory.empty() ? "" : newest_snapshot(directory, slot.index());
-  if (bundle.empty()) {
-    slot.restore_state("", false);
-    log_warning(str_cat("slot ", slot.index(), " has neither a backup nor a snapshot",
-                        directory.empty() ? "" : " in ", directory,
-                        ": it begins without rows, all steps of its rows are lost"));
-    return false;
+std::string restore_newest(Slot& slot, const std::string& directory, const std::string& session,
+                           const ShardSet& shards) {
+  if (directory.empty()) return "it has neither another replica nor snapshots";
+  std::string why = str_cat("there is no snapshot of it in ", directory);
+  for (const std::string& bundle : snapshots_of(directory, slot.index())) {
+    try {
+      const SnapshotHead head = read_snapshot_head(bundle);
+      if (head.session != session) continue;
+      slot.restore_state(head.state, true);
+      Feed feed(slot);
+      if (const auto setup = slot.setup()) load_part(slot, *setup, bundle, feed);
+      feed.finish();
+      restore_arrivals(slot, directory, session, shards);
+      const ShardSet missing = shards & ~slot.shard_set();
+      if (missing.any()) {
+        return str_cat(bundle, " lacks virtual shard ", missing._Find_first());
+      }
+      log_warning(str_cat("slot ", slot.index(), " begins from its snapshot ", bundle, ", of step ",
+                          head.step));
+      return "";
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kDataLoss && error.code() != ErrorCode::kNotFound) throw;
+      why = error.what();
+      log_warning(str_cat("slot ", slot.index(), ": a snapshot is of no use: ", why));
+      // Of the one before there must be nothing but its own rows.
+      Feed feed(slot);
+      slot.clear(0, false, feed.begin());
+      feed.finish();
+    }
   }
-  const SnapshotHead head = read_snapshot_head(bundle);
-  slot.restore_state(head.state, true);
-  Feed feed(slot);
-  if (const auto setup = slot.setup()) load_part(slot, *setup, bundle, feed);
-  feed.finish();
-  restore_arrivals(slot, directory, shards);
-  log_warning(str_cat("slot ", slot.index(), " begins from its snapshot ", bundle, ", of step ",
-                      head.step));
-  return true;
+  return why;
 }
 
 }  // namespace trireme::ps

@@ -18,10 +18,11 @@ struct Restored {
 };
 Restored restore_checkpoint(Slot& slot, const std::string& prefix);
 
-// Of a slot that begins anew, after promote() or before: its newest snapshot in `directory`, state
-// and all. False: there is none, or the directory's name is empty; the log says so.
+// Of a slot that begins anew, before promote(): its newest snapshot in `directory` that is of this
+// session and can be read, state and all. Empty when it has one; else why it has none.
 // `shards`: that the directory says it has. One that came after the snapshot is in a file of its
 // own.
-bool restore_newest(Slot& slot, const std::string& directory, const ShardSet& shards);
+std::string restore_newest(Slot& slot, const std::string& directory, const std::string& session,
+                           const ShardSet& shards);
 
 }  // namespace trireme::ps

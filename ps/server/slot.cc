@@ -167,7 +167,8 @@ void Slot::last_push(int worker, std::function<void(bool, const LastPush&)> done
     const bool is_known = worker >= 0 && worker < ledger_.workers();
     const LastPush last{.sequence = ledger_.last_sequence(worker),
                         .step = is_known ? ledger_.clock(worker).value_or(0) : 0,
-                        .shards = owned_};
+                        .shards = owned_,
+                        .trained = trained_};
     ack = std::make_shared<Ack>([done = std::move(done), last](bool ok) { done(ok, last); });
     if (primary_) acknowledge_after(index_, ack);
   }
@@ -224,6 +225,11 @@ int64_t Slot::finished_step() const {
   MutexLock lock(mutex_);
   return finished();
 }
+int64_t Slot::worker_step(int worker) const {
+  MutexLock lock(mutex_);
+  const bool is_known = worker >= 0 && worker < ledger_.workers();
+  return is_known ? ledger_.clock(worker).value_or(0) : 0;
+}
 int64_t Slot::newest_step() const {
   MutexLock lock(mutex_);
   return newest_step_;
@@ -243,6 +249,10 @@ int64_t Slot::staleness() const {
 bool Slot::is_primary() const {
   MutexLock lock(mutex_);
   return primary_;
+}
+bool Slot::is_trained() const {
+  MutexLock lock(mutex_);
+  return trained_;
 }
 ShardSet Slot::shard_set() const {
   MutexLock lock(mutex_);

@@ -44,12 +44,15 @@ struct SlotOptions {
   int64_t epoch = 0;
   ShardSet shards;  // at first
   int servers = 1;
+  std::string session = {};  // of the job's tables: its snapshots are of no use to another one
   ShardThreads& threads;
   MemoryBudget& budget;
   BufferPool& buffers;
   const std::atomic<int64_t>& view;                 // for answers
   std::function<void(const Error&)> failed;         // the slot's rows are not what the log says
   std::chrono::milliseconds snapshot_idle{60'000};  // then an open snapshot may be taken away
+  // A worker was acknowledged so many steps more than are here. Called with the lock held.
+  std::function<void(int64_t epoch, int64_t steps)> lost_steps = {};
 };
 
 // Takes the log's entries in their order, under the slot's lock; must not block.
@@ -65,6 +68,7 @@ struct Cut {
   int64_t step = 0;
   ShardSet shards;
   std::string state;  // a proto::SlotState
+  std::string session;
   std::shared_ptr<const JobSetup> setup;
   std::vector<std::vector<const TableShard::Snapshot*>> tables;
 };
@@ -110,6 +114,7 @@ class Slot {
     uint64_t sequence = 0;
     int64_t step = 0;
     ShardSet shards;
+    bool trained = false;  // see is_trained()
   };
   // Enters nothing; `done` comes when all that is in the log is acknowledged.
   void last_push(int worker, std::function<void(bool, const LastPush&)> done) EXCLUDES(mutex_);
@@ -184,11 +189,15 @@ class Slot {
   void restore_state(std::string_view serialized_state, bool found) EXCLUDES(mutex_);
 
   int64_t finished_step() const EXCLUDES(mutex_);
+  int64_t worker_step(int worker) const EXCLUDES(mutex_);  // all its pushes up to this one are here
   int64_t newest_step() const EXCLUDES(mutex_);
   int64_t last_index() const EXCLUDES(mutex_);
   int64_t waiting_pulls() const EXCLUDES(mutex_);
   int64_t staleness() const EXCLUDES(mutex_);  // steps from the slowest worker to the fastest
   bool is_primary() const EXCLUDES(mutex_);
+  // Something was pushed since the tables got their first values, or those of a checkpoint: these
+  // were complete then, so that it makes sense to go on from a snapshot.
+  bool is_trained() const EXCLUDES(mutex_);
 
  private:
   struct WaitingPull {
@@ -268,6 +277,7 @@ class Slot {
   WorkerLedger ledger_ GUARDED_BY(mutex_);
   Gate gate_ GUARDED_BY(mutex_);
   int64_t newest_step_ GUARDED_BY(mutex_) = 0;
+  bool trained_ GUARDED_BY(mutex_) = false;
 
   // Of the primary only.
   ShardSet mapped_ GUARDED_BY(mutex_);

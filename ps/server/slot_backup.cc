@@ -18,6 +18,7 @@ std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
   gate_.save(state);
   state.set_index(index_);
   state.set_newest_step(newest_step_);
+  state.set_trained(trained_);
   state.set_has_shards(true);
   state.set_shards(shards.to_ullong());
   state.set_frozen((frozen_ & shards).to_ullong());
@@ -47,6 +48,7 @@ void Slot::load_state(std::string_view bytes, Dispatch& dispatch) {
   }
   index_ = state.index();
   newest_step_ = state.newest_step();
+  trained_ = state.trained();
 }
 
 void Slot::restore_state(std::string_view serialized_state, bool found) {

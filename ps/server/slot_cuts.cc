@@ -24,6 +24,7 @@ void Slot::start_cut(Dispatch& dispatch) {
   cut->step = finished();
   cut->shards = present();
   cut->state = save_state(cut->shards, true);
+  cut->session = options_.session;
   cut->setup = setup_;
   cut->tables.resize(kVirtualShards);
   const auto open = [cut](Shard& shard, int number) {

@@ -39,6 +39,7 @@ void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shar
   const ShardSet shards = ledger_.lacking(header, shards_of(header));
   ledger_.record(header, shards);
   newest_step_ = std::max(newest_step_, header.step);
+  trained_ = true;
   if (setup_->any_sync) {
     const bool held = gate_.hold(push, shards);
     const bool has_sync = std::ranges::any_of(push->sections, [&](const Push::Section& section) {
@@ -86,6 +87,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
       ledger_.restart(clear.step);
       gate_.restart(clear.step);
       newest_step_ = clear.step;
+      trained_ = false;
       if (clear.flag != 0) return;
       return job(owned_, clear_tables);
     }

@@ -47,13 +47,17 @@ SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
                   .epoch = epoch,
                   .shards = shards_of(index),
                   .servers = static_cast<int>(view_.slots.size()),
+                  .session = view_.session,
                   .threads = options_.threads,
                   .budget = options_.budget,
                   .buffers = options_.buffers,
                   .view = view_number_,
-                  .failed = [failed = options_.failed, index](const Error& error) {
-                    failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
-                  }});
+                  .failed =
+                      [failed = options_.failed, index](const Error& error) {
+                        failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
+                      },
+                  .lost_steps = [lost = options_.lost_steps, index](
+                                    int64_t epoch, int64_t steps) { lost(index, epoch, steps); }});
   host.epoch = epoch;
   host.snapshot_due = Clock::now() + options_.snapshot_interval;
   MutexLock lock(mutex_);
@@ -195,9 +199,12 @@ void SlotHosts::receive_move(const std::shared_ptr<Slot>& slot, const ReceivedEn
 void SlotHosts::begin(int index, Host& host, const SlotEntry& entry) {
   if (!entry.restore) return host.slot->promote(entry.epoch);
   options_.background.post([slot = host.slot, epoch = entry.epoch, failed = options_.failed, index,
-                            shards = shards_of(index), directory = options_.snapshot_directory] {
+                            shards = shards_of(index), directory = options_.snapshot_directory,
+                            session = view_.session, lost = options_.state_is_lost] {
     try {
-      restore_newest(*slot, directory, shards);
+      const std::string why = restore_newest(*slot, directory, session, shards);
+      // Without its state nobody may be answered: a row that is not there reads as a new one.
+      if (!why.empty()) return lost(index, epoch, why);
       slot->promote(epoch);
     } catch (const Error& error) {
       failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
@@ -278,7 +285,7 @@ void SlotHosts::tick() {
 
 void SlotHosts::save(int index, Host& host) {
   const int64_t last = host.slot->last_index();
-  if (host.saving->load() || last == host.snapshot_index) return;
+  if (host.saving->load() || last == host.snapshot_index || !host.slot->is_trained()) return;
   host.saving->store(true);
   host.snapshot_index = last;
   host.snapshot_due = Clock::now() + options_.snapshot_interval;
@@ -293,7 +300,9 @@ void SlotHosts::save(int index, Host& host) {
       write_snapshot(*cut, bundle, -1);
       remove_old_snapshots(directory, index, bundle);
     } catch (const std::exception& error) {
-      log_error(str_cat("slot ", index, " could not be written: ", error.what()));
+      log_error(
+          str_cat("slot ", index, ": no snapshot could be written: ", error.what(),
+                  "; should its server die now, what was trained since the last one is lost"));
     }
     owner->end_use();
     saving->store(false);

@@ -32,10 +32,12 @@ struct SlotHostsOptions {
   MemoryBudget& budget;
   BufferPool& buffers;
   Background& background;
-  // Called on any thread. The first three are for the directory.
+  // Called on any thread. All but the last are for the directory.
   std::function<void(int slot, int64_t epoch, uint64_t backup_incarnation)> in_sync;
   std::function<void(int server)> suspect;
   std::function<void(int64_t move, const std::string& error)> shard_moved;
+  std::function<void(int slot, int64_t epoch, const std::string& why)> state_is_lost;
+  std::function<void(int slot, int64_t epoch, int64_t steps)> lost_steps;
   std::function<void(const Error&)> failed;
 };
 

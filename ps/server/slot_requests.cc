@@ -99,7 +99,9 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
 
 // What was acknowledged to a worker and is not here was lost with an earlier server.
 void Slot::pass_lost_steps(const RequestHeader& header, Dispatch& dispatch) {
-  if (header.acknowledged_step <= ledger_.clock(header.worker).value_or(0)) return;
+  const int64_t here = ledger_.clock(header.worker).value_or(0);
+  if (header.acknowledged_step <= here) return;
+  if (options_.lost_steps) options_.lost_steps(epoch_, header.acknowledged_step - here);
   note_lost_steps(header.acknowledged_step);
   enter({.header = {.kind = EntryKind::kClock},
          .body = bytes_of(Step{header.acknowledged_step, header.worker})},

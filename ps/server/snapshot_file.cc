@@ -101,13 +101,19 @@ void read_waiting(const io::BundleReader& reader, const JobSetup& setup, int tab
 // "slot-3-17": of slot 3, the 17th.
 std::string stem(int slot) { return str_cat("slot-", slot); }
 
-std::vector<io::CheckpointInfo> snapshots_of(const std::string& directory, int slot) {
+std::vector<io::CheckpointInfo> list_snapshots(const std::string& directory, int slot) {
   std::vector<io::CheckpointInfo> all = io::list_checkpoints(directory);
   std::erase_if(all, [&](const io::CheckpointInfo& info) {
     return fs::path(info.prefix).filename().string() != str_cat(stem(slot), "-", info.step);
   });
   std::ranges::sort(all, {}, &io::CheckpointInfo::step);
   return all;
+}
+
+void remove_bundle(const std::string& bundle) {
+  std::error_code error;
+  fs::remove(io::index_path(bundle), error);
+  fs::remove(io::shard_path(bundle, 0, 1), error);
 }
 
 }  // namespace
@@ -158,6 +164,7 @@ int64_t write_snapshot(const Cut& cut, const std::string& bundle, int64_t change
   }
   writer.add("ps/step", integer(cut.step));
   writer.add("ps/changed_since", integer(changed_since));
+  writer.add("ps/session", Tensor::scalar<std::string>(cut.session));
   const auto* const state = reinterpret_cast<const uint8_t*>(cut.state.data());
   writer.add("ps/state", Tensor::from<uint8_t>({static_cast<int64_t>(cut.state.size())},
                                                std::span<const uint8_t>(state, cut.state.size())));
@@ -170,6 +177,9 @@ SnapshotHead read_snapshot_head(const std::string& bundle) {
   SnapshotHead head;
   head.step = reader.read("ps/step").item<int64_t>();
   head.changed_since = reader.read("ps/changed_since").item<int64_t>();
+  if (reader.contains("ps/session")) {
+    head.session = reader.read("ps/session").item<std::string>();
+  }
   const Tensor state = reader.read("ps/state");
   head.state.assign(reinterpret_cast<const char*>(state.raw()), state.bytes());
   return head;
@@ -233,13 +243,21 @@ void read_snapshot_rows(const std::string& bundle, const JobSetup& setup, const 
   }
 }
 
+std::vector<std::string> snapshots_of(const std::string& directory, int slot) {
+  std::vector<std::string> bundles;
+  for (const io::CheckpointInfo& info : list_snapshots(directory, slot)) {
+    bundles.insert(bundles.begin(), info.prefix);
+  }
+  return bundles;
+}
+
 std::string newest_snapshot(const std::string& directory, int slot) {
   const auto all = snapshots_of(directory, slot);
-  return all.empty() ? "" : all.back().prefix;
+  return all.empty() ? "" : all.front();
 }
 
 std::string next_snapshot(const std::string& directory, int slot) {
-  const auto all = snapshots_of(directory, slot);
+  const auto all = list_snapshots(directory, slot);
   const int64_t number = all.empty() ? 1 : all.back().step + 1;
   return (fs::path(directory) / str_cat(stem(slot), "-", number)).string();
 }
@@ -249,14 +267,30 @@ std::string arrival_bundle(const std::string& directory, int slot, int shard) {
 }
 
 void remove_old_snapshots(const std::string& directory, int slot, const std::string& bundle) {
-  const auto all = snapshots_of(directory, slot);
+  const auto all = list_snapshots(directory, slot);
   for (size_t i = 0; i < all.size(); ++i) {
     const bool before_it = i + 1 < all.size() && all[i + 1].prefix == bundle;
-    if (all[i].prefix == bundle || before_it) continue;
-    std::error_code error;
-    fs::remove(io::index_path(all[i].prefix), error);
-    fs::remove(io::shard_path(all[i].prefix, 0, 1), error);
+    if (all[i].prefix != bundle && !before_it) remove_bundle(all[i].prefix);
   }
+}
+
+void remove_other_snapshots(const std::string& directory, const std::string& session) {
+  std::error_code error;
+  std::vector<std::string> others;
+  const std::string suffix = ".index";
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    const bool is_ours = name.starts_with("slot-") || name.starts_with("arrival-");
+    if (!is_ours || !name.ends_with(suffix)) continue;
+    const std::string bundle = (fs::path(directory) / name.substr(0, name.size() - suffix.size()));
+    try {
+      if (!session.empty() && read_snapshot_head(bundle).session == session) continue;
+    } catch (const Error& damaged) {
+      log_warning(str_cat("removing a snapshot that cannot be read: ", damaged.what()));
+    }
+    others.push_back(bundle);
+  }
+  for (const std::string& bundle : others) remove_bundle(bundle);
 }
 
 }  // namespace trireme::ps

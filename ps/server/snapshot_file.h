@@ -1,7 +1,8 @@
 // A cut of a slot as files: a tensor bundle with, for each table,
 //   ps/TABLE/keys i64[n], weights f32[n, dim], slot/NAME f32[n, dim], frequency i64[n],
 //   version i64[n]; waiting i64[k, 3] (key, version, sightings) where admission counts some
-// and ps/step, ps/changed_since (i64) and ps/state (a proto::SlotState, u8). A checkpoint PREFIX
+// and ps/step, ps/changed_since (i64), ps/state (a proto::SlotState, u8) and ps/session (a string).
+// A checkpoint PREFIX
 // has one such bundle for each slot, PREFIX.ps-0000I-of-0000N, and is read by any number of slots.
 //
 // Any thread.
@@ -28,6 +29,7 @@ struct SnapshotHead {
   int64_t step = 0;
   int64_t changed_since = -1;  // of an incremental one; −1: it has all rows
   std::string state;
+  std::string session;  // of the tables
 };
 // Throws Error{kNotFound}, Error{kDataLoss} as BundleReader does.
 SnapshotHead read_snapshot_head(const std::string& bundle);
@@ -39,8 +41,9 @@ using VisitBatch = std::function<void(EntryKind kind, int shard, int table, Mess
 void read_snapshot_rows(const std::string& bundle, const JobSetup& setup, const ShardSet& shards,
                         const VisitBatch& visit);
 
-// The newest complete bundle of this slot in a directory where slots are written again and again;
-// empty: none. And the name of the next one.
+// The complete bundles of this slot in a directory where slots are written again and again, the
+// newest first; the newest alone, empty: none. And the name of the next one.
+std::vector<std::string> snapshots_of(const std::string& directory, int slot);
 std::string newest_snapshot(const std::string& directory, int slot);
 std::string next_snapshot(const std::string& directory, int slot);
 // Of a shard that came to this slot: its rows then, until a snapshot of the slot has it. `state` is
@@ -48,5 +51,8 @@ std::string next_snapshot(const std::string& directory, int slot);
 std::string arrival_bundle(const std::string& directory, int slot, int shard);
 // Removes those of this slot but `bundle` and the one before it.
 void remove_old_snapshots(const std::string& directory, int slot, const std::string& bundle);
+// Removes all bundles in the directory, of slots and of shards that came, that are not of this
+// session: nothing can go on from them any more. Empty: all.
+void remove_other_snapshots(const std::string& directory, const std::string& session);
 
 }  // namespace trireme::ps

@@ -1,4 +1,7 @@
 // The scripts of cluster_configs/ that need no scheduler, as a user runs them.
+#include <memory>
+#include <sstream>
+
 #include "tests/cluster_configs/small_job.h"
 #include "tests/support/free_ports.h"
 
@@ -74,6 +77,46 @@ TEST_F(ScriptsTest, TorchrunsVariables) {
   const auto result =
       Process(script("torchrun/run", {}, "out"), environment({"MASTER_PORT=" + port})).wait(60s);
   expect_trained(result, "out", 2);
+}
+
+// Two pods of Kubeflow Trainer, on one machine.
+TEST_F(ScriptsTest, PodsOfKubernetes) {
+  const std::string port = std::to_string(free_ports());
+  const auto pod = [&](const std::string& rank) {
+    Words words = {TRIREME_PROGRAM, "train"};
+    for (const std::string& word : job("out")) words.push_back(word);
+    return std::make_unique<Process>(
+        words, environment({"PET_NNODES=2", "PET_NPROC_PER_NODE=auto", "PET_NODE_RANK=" + rank,
+                            "PET_MASTER_ADDR=localhost", "PET_MASTER_PORT=" + port,
+                            "JOB_COMPLETION_INDEX=" + rank}));
+  };
+  const auto one = pod("1"), zero = pod("0");
+  expect_trained(zero->wait(60s), "out", 2);
+  EXPECT_EQ(one->wait(20s).exit_code, 0);
+}
+
+// It starts before the training, ends with it, and sees each checkpoint once.
+TEST_F(ScriptsTest, AnEvaluatorOfTfConfigEvaluatesEachCheckpoint) {
+  const std::string task = R"("task": {"type": "evaluator", "index": 0}})";
+  Words train = {TRIREME_PROGRAM, "train"};
+  for (const std::string& word : job("out")) train.push_back(word);
+  Process evaluator(
+      train, environment({R"(TF_CONFIG={"cluster": {"worker": ["n1:1", "n2:1"]}, )" + task}));
+  ASSERT_TRUE(evaluator.wait_for_error_output("waiting for checkpoints in", 20s));
+  ASSERT_EQ(run(train, environment()).exit_code, 0);
+  const ProcessResult result = evaluator.wait(60s);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const std::vector<double> log = numbers(read_text(out("out") + "/log.csv"));
+  std::istringstream lines(result.out);
+  std::vector<double> losses;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t at = line.find("\"val_loss\":");
+    ASSERT_NE(at, std::string::npos) << line;
+    losses.push_back(std::stod(line.substr(at + 11)));
+  }
+  ASSERT_FALSE(losses.empty());
+  EXPECT_LE(losses.size(), 3u);
+  EXPECT_NEAR(losses.back(), log[3 + 2 * 5], 1e-4 * log[3 + 2 * 5]);  // of the last epoch
 }
 
 // A worker that fails is not hidden behind one that does not.

@@ -5,6 +5,7 @@
 // minute: scancel sends the same signal to the same tasks here.
 #include "tests/support/slurm.h"
 
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -68,6 +69,20 @@ class SlurmTest : public SmallJob {
     return words;
   }
   std::string printed() const { return folder_ / "printed"; }  // by a batch job
+  // The process of the task `rank` of a job; 0: there is none.
+  static pid_t task_of(const std::string& job, const std::string& rank) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const std::string environment = '\0' + read_text(entry.path() / "environ");
+      const auto has = [&](const std::string& variable) {
+        return environment.find('\0' + variable + '\0') != std::string::npos;
+      };
+      const std::string command = read_text(entry.path() / "comm");
+      if (command == "trireme\n" && has("SLURM_JOB_ID=" + job) && has("SLURM_PROCID=" + rank)) {
+        return std::stoi(entry.path().filename());
+      }
+    }
+    return 0;
+  }
 
   // Long enough to be interrupted.
   const Words long_ = {"--set", "epochs=100"};
@@ -158,6 +173,40 @@ TEST_F(SlurmTest, WhoIsPreemptedGoesOnLater) {
       << state << read_text(printed());
   EXPECT_THAT(state, HasSubstr("Restarts=1"));
   EXPECT_EQ(log("requeued"), log("calm"));
+}
+
+// What srun returns for a task that died of a signal is no 75: the survivor has saved, and the
+// script goes back to the queue. And Slurm may signal the shell of the batch job instead of its
+// tasks.
+TEST_F(SlurmTest, TheBatchScriptsGoBackToTheQueueOnWhatSrunReturns) {
+  Words set = long_;
+  set.insert(set.end(), {"--set", "distributed.join_timeout_s=3"});
+  const Words one_each = {"--ntasks-per-node=1", "--cpus-per-task=1"};
+  const auto calm = Process(srun({"-N2", "-n2"}, "calm", set), with_slurm()).wait(60s);
+  ASSERT_EQ(calm.exit_code, 0) << calm.err;
+  for (const std::string file : {"cpu.sbatch", "gpu.sbatch"}) {
+    std::filesystem::remove(printed());
+    const auto submitted = Process(sbatch(one_each, file, file, set), with_slurm()).wait(20s);
+    ASSERT_EQ(submitted.exit_code, 0) << submitted.err;
+    const std::string id = submitted.out.substr(0, submitted.out.find('\n'));
+    const auto begun = [&] { return read_text(printed()).find("Epoch 3/") != std::string::npos; };
+    ASSERT_TRUE(wait_until(begun, 60s)) << read_text(printed());
+    if (file == "cpu.sbatch") {
+      kill(task_of(id, "1"), SIGKILL);
+    } else {
+      ask("scancel", {"--batch", "--signal=USR1", id});
+    }
+    std::string state;
+    EXPECT_TRUE(wait_until(
+        [&] {
+          state = ask("scontrol", {"show", "job", id}).out;
+          return state.find("JobState=COMPLETED") != std::string::npos;
+        },
+        120s))
+        << state << read_text(printed());
+    EXPECT_THAT(state, HasSubstr("Restarts=1"));
+    EXPECT_EQ(log(file), log("calm")) << file;
+  }
 }
 
 // Jobs, too, end with their Slurm.

@@ -62,7 +62,8 @@ TEST(CliTest, TrainEndsWithOneLineOfJsonAndLeavesALogAndCheckpoints) {
       result.out,
       ContainsRegex("^\\{\"job\":\"small\",\"strategy\":\"one_device\",\"workers\":1,\"epochs\":2,"
                     "\"steps\":20,\"loss\":[0-9.]+,\"accuracy\":[0-9.]+,\"val_loss\":[0-9.]+,"
-                    "\"val_accuracy\":[0-9.]+,\"seconds\":[0-9.]+\\}\n$"));
+                    "\"val_accuracy\":[0-9.]+,\"stop_reason\":\"all epochs were done\","
+                    "\"seconds\":[0-9.]+\\}\n$"));
   EXPECT_THAT(result.err, HasSubstr("Epoch 2/2"));
   EXPECT_THAT(read_text(folder / "run/log.csv"),
               ContainsRegex("epoch.*loss.*accuracy.*\n.*\n.*\n"));

@@ -72,7 +72,7 @@ TEST_F(FailureTest, AWorkersOwnErrorIsEverybodysAtOnce) {
   for (const std::string backend : {"shm", "grpc"}) {
     const ProcessResult result =
         Process(launch({"--workers", "2"}, job(113),
-                       {"--set", "distributed.backend=\"" + backend + "\"", "--overwrite"}))
+                       {"--set", "distributed.backend=" + backend, "--overwrite"}))
             .wait(kPromptly);
     EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_THAT(result.err, HasSubstr("label 7 of row 3"));

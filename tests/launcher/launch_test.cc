@@ -200,7 +200,7 @@ TEST_F(LaunchTest, SignalsArePassedOnAndAPreemptedJobExitsAsItsTasksDo) {
   process.signal(SIGTERM);
   const ProcessResult result = process.wait(kDeadline);
   EXPECT_EQ(result.exit_code, 75);
-  EXPECT_THAT(result.err, HasSubstr("stopped by SIGTERM: 2 tasks"));
+  EXPECT_THAT(result.err, HasSubstr("stopped by SIGUSR1: 2 tasks"));
   EXPECT_THAT(result.err, Not(HasSubstr("failed")));
   for (int rank : {0, 1}) {
     EXPECT_THAT(log(rank), AllOf(HasSubstr("caught SIGUSR1\n"), HasSubstr("caught SIGTERM\n")));

@@ -216,7 +216,7 @@ TEST_F(ParameterServerTest, AWorkerOfAnotherJobIsRefused) {
                    out("refused")})
           .wait(60s);
   EXPECT_EQ(result.exit_code, 2) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("worker 1 runs another job than worker 0"));
+  EXPECT_THAT(result.err, HasSubstr("worker 1 and worker 0 differ in job"));
 }
 
 TEST_F(ParameterServerTest, WhatDoesNotGoTogetherIsSaid) {

@@ -243,6 +243,39 @@ TEST_F(WorkersTest, KilledWorkersCostNothing) {
   EXPECT_EQ(log("hit"), log("calm"));
 }
 
+// Both launches have the folder, the coordinator's address and the secret in common. A worker that
+// is started again in the second must not bring in what the first has left.
+TEST_F(WorkersTest, ALaterLaunchTakesNothingOfAnEarlierOne) {
+  const std::string port = std::to_string(testing::free_ports());
+  const auto node = [&](const std::string& name, int rank, const Words& more) {
+    Words words = launch(
+        name, 1,
+        {"--nodes", "2", "--node-rank", std::to_string(rank), "--coordinator", "127.0.0.1:" + port,
+         "--max-restarts", "3", "--log-dir", out(name) + "/logs" + std::to_string(rank)},
+        more);
+    return words;
+  };
+  const Words environment = {"TRIREME_SECRET=shared"};
+  const auto run = [&](const std::string& name, const Words& more, const char* kill_at) {
+    Process other(node(name, 1, more), environment);
+    Process first(node(name, 0, more), environment);
+    if (kill_at != nullptr) {
+      EXPECT_TRUE(first.wait_for_error_output(kill_at, 30s));
+      kill(tasks_of(other.pid()).at(1), SIGKILL);
+    }
+    ProcessResult result = first.wait(60s);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(other.wait(30s).exit_code, 0);
+    return result;
+  };
+  run("folder", {"--set", "epochs=60"}, nullptr);
+  const Words second = {"--set", "epochs=50", "--set", "optimizer.learning_rate=0.0001"};
+  run("calm", second, nullptr);
+  const ProcessResult result = run("folder", second, "Epoch 2/");
+  EXPECT_THAT(result.err, HasSubstr("generation 2 begins"));
+  EXPECT_EQ(log("folder"), log("calm"));
+}
+
 TEST_F(WorkersTest, SurvivorsGoOnWithFewer) {
   const Words set = {"--set", "epochs=40", "--set", "checkpoint.off=true"};
   Process job(launch("fewer", 3, {"--min-workers", "2"}, set));

@@ -175,12 +175,12 @@ TEST(WrongInputTest, CheckpointOfAnotherModel) {
                  {"no checkpoint"});
 }
 
-// A file system of 300 KiB: one checkpoint fits, the next does not.
+// A file system of 450 KiB: two checkpoints fit, a third does not.
 TEST(WrongInputTest, AFullDiskLeavesThePreviousCheckpoint) {
   const TemporaryDirectory folder;
   const std::string disk = folder / "disk";
   std::filesystem::create_directories(disk);
-  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=300k") != 0) {
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=450k") != 0) {
     GTEST_SKIP() << "a tmpfs cannot be mounted here (not root?)";
   }
   const std::string job = folder.write("job.textproto", kSmallJob);
@@ -188,6 +188,8 @@ TEST(WrongInputTest, AFullDiskLeavesThePreviousCheckpoint) {
   EXPECT_EQ(full.exit_code, 1) << full.err;
   EXPECT_THAT(full.err, HasSubstr("ckpt-20"));
   EXPECT_THAT(full.err, HasSubstr("space"));
+  EXPECT_THAT(full.err, HasSubstr("the checkpoint of step 20 needs 15"));  // 3 · 12,730 floats
+  EXPECT_THAT(full.err, HasSubstr("were free; those before it are whole"));
   const ProcessResult inspected = trireme_run({"inspect", disk + "/checkpoints"});
   const ProcessResult evaluated =
       trireme_run({"evaluate", job, "--checkpoint", disk + "/checkpoints"});

@@ -98,6 +98,13 @@ bool Process::wait_for_error_output(const std::string& text, std::chrono::second
   return true;
 }
 
+bool Process::runs_for(std::chrono::milliseconds time) {
+  for (const auto end = Clock::now() + time; pump(10);) {
+    if (Clock::now() > end) return true;
+  }
+  return false;
+}
+
 ProcessResult Process::wait(std::chrono::seconds deadline) {
   const auto end = Clock::now() + deadline;
   while (pump(50)) {

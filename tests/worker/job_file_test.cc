@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "proto/job.pb.h"
+#include "tests/support/process.h"
 #include "worker/build_data.h"
 #include "worker/build_model.h"
 
@@ -52,6 +53,44 @@ TEST(JobFileTest, AnUnknownFieldIsNamedWithLineAndColumn) {
 TEST(JobFileTest, AWrongTypeIsNamedWithLineAndColumn) {
   EXPECT_THAT(error_of("epochs: \"three\""), StartsWith("job.textproto:1:9: "));
   EXPECT_THAT(error_of("loss: NO_SUCH_LOSS"), HasSubstr("NO_SUCH_LOSS"));
+}
+
+// A number that is no value, a value that is no number, a name with a line's end: in the file, too.
+TEST(JobFileTest, ValuesThatNoFieldMayHaveAreNamedWithLineAndColumn) {
+  const auto error = [](const std::string& line) { return error_of(std::string(kJob) + line); };
+  EXPECT_THAT(
+      error("output_dir: \"a\\nb\""),
+      StartsWith("job.textproto:7:1: output_dir: expected no control characters, found byte "
+                 "10 (a line's end) in \"a?b\"; a backslash is written as \\\\"));
+  EXPECT_THAT(error("loss: 7"), StartsWith("job.textproto:7:1: loss: expected one of SPARSE_"));
+  EXPECT_THAT(error("metrics: [ACCURACY, 9]"), StartsWith("job.textproto:7:1: metrics[1]: "));
+  EXPECT_THAT(error("distributed { bucket_mib: inf }"),
+              StartsWith("job.textproto:7:15: distributed.bucket_mib: expected a finite number"));
+  EXPECT_THAT(error("name: \"C:\\data\""), HasSubstr("Invalid escape sequence"));
+}
+
+TEST(JobFileTest, AMisspeltFieldIsSuggested) {
+  EXPECT_THAT(error_of(std::string(kJob) + "epoch: 3"),
+              StartsWith("job.textproto:7:6: Job has no field 'epoch'; did you mean 'epochs'?"));
+}
+
+// As editors on other systems write them; `#` ends at the line's end, also where that is a CR.
+TEST(JobFileTest, LineEndsMarksAndPackingAreThoseOfEveryText) {
+  const testing::TemporaryDirectory folder;
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    std::string text = "\xef\xbb\xbf# a comment\n" + std::string(kJob) + "epochs: 3\nepoch: 4";
+    for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += end.size()) {
+      text.replace(at, 1, end);
+    }
+    try {
+      JobFile::read(folder.write("job", text));
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), StartsWith((folder / "job") + ":9:6: Job has no field 'epoch'"));
+    }
+    text.resize(text.size() - 8);
+    EXPECT_EQ(JobFile::read(folder.write("job", text)).job().epochs(), 3);
+  }
 }
 
 TEST(JobFileTest, WhatIsMissingIsSaidWithAnExample) {
@@ -151,7 +190,7 @@ TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
 TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
   const JobFile file = JobFile::parse(kJob, "job", {"data.mnist.directory=no_such_folder"});
   try {
-    build_data(file.job().data(), "/nowhere");
+    build_data(file.job(), "/nowhere");
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("/nowhere/no_such_folder"));
@@ -163,7 +202,7 @@ TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
   for (const char* source : {"data.csv=", "data.reviews=vocabulary: 500"}) {
     const JobFile file =
         JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
-    const JobData data = build_data(file.job().data(), "");
+    const JobData data = build_data(file.job(), "");
     EXPECT_EQ(data.train.cardinality(), 100);
     EXPECT_EQ(data.validation.cardinality(), 10);
   }

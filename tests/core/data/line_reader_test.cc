@@ -26,8 +26,23 @@ Lines lines_of(LineReader reader) {
   return lines;
 }
 Lines lines_of(std::string_view text) { return lines_of(LineReader(text, "f")); }
+// The same lines, taken from blocks.
+Lines lines_of_blocks(LineReader reader) {
+  Lines lines;
+  for (std::string_view block = reader.next_block(); !block.empty(); block = reader.next_block()) {
+    while (!block.empty()) {
+      const size_t end = std::min(block.find('\n'), block.size());
+      lines.emplace_back(block.substr(0, end));
+      block.remove_prefix(std::min(end + 1, block.size()));
+    }
+    EXPECT_EQ(reader.number(), static_cast<int64_t>(lines.size()));
+  }
+  return lines;
+}
 std::string refusal(std::string_view text) {
-  return message_of([&] { lines_of(text); });
+  const std::string refused = message_of([&] { lines_of(text); });
+  EXPECT_EQ(message_of([&] { lines_of_blocks(LineReader(text, "f")); }), refused);
+  return refused;
 }
 
 using LineReaderTest = FileTest;
@@ -42,6 +57,9 @@ TEST_F(LineReaderTest, EveryLineEndEndsALine) {
   EXPECT_THAT(lines_of(""), ElementsAre());
   EXPECT_THAT(lines_of("\n"), ElementsAre(""));
   EXPECT_THAT(lines_of("\r\n"), ElementsAre(""));
+  for (const char* text : {"a\rb\nc\r\nd", "a\n\nb\r\r\n\rc", "", "\n", "\r\n", "\r", "a"}) {
+    EXPECT_EQ(lines_of_blocks(LineReader(std::string_view(text), "f")), lines_of(text));
+  }
 }
 
 // The parts of a line and of its end may come in different pieces of the file.
@@ -59,6 +77,7 @@ TEST_F(LineReaderTest, PiecesOfAFileMayEndAnywhere) {
       const std::string shifted = expected[0] + text;
       EXPECT_EQ(lines_of(LineReader(write("f", bytes_of(shifted)))), expected);
       EXPECT_EQ(lines_of(LineReader(write("f.gz", gzip(shifted, 1)))), expected);
+      EXPECT_EQ(lines_of_blocks(LineReader(path("f"))), expected);
     }
   }
 }

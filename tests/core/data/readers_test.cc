@@ -1,4 +1,6 @@
 // Readers of image files: IDX, CIFAR-10. Every way in which a file can be damaged has its sentence.
+#include <sys/resource.h>
+
 #include <cstdlib>
 
 #include "core/data/byte_stream.h"
@@ -58,6 +60,30 @@ TEST_F(IdxTest, NamesTheDamage) {
               HasSubstr("the sizes in its header cannot be"));
   EXPECT_THAT(parse(idx(8, {5, 0, 3}, {}), 3), HasSubstr("cannot be: 5 images of 0×3"));
   EXPECT_THAT(parse(idx(8, {huge, 1000, 1000}, {}), 3), HasSubstr("the file ends at 16"));
+}
+
+// Neither what a header promises nor what a packed file goes on with is believed.
+TEST_F(IdxTest, TakesNoMemoryForWhatIsNotThere) {
+  const auto peak_kib = [] {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const Bytes zeros = gzip(Bytes(64 << 20), 9);
+  const std::string goes_on =
+      write("goes_on", gzip(idx(8, {2, 2, 2}, Bytes(8))) + zeros + zeros + zeros);
+  const std::string promises = write("promises", gzip(idx(8, {1 << 20, 28, 28}, Bytes(9))));
+  const auto before = peak_kib();
+  EXPECT_THAT(message_of([&] { read_idx_images(goes_on); }),
+              EndsWith("expected 24 bytes after unpacking (2 images of 2×2), found more"));
+  EXPECT_THAT(message_of([&] { read_idx_images(promises); }),
+              EndsWith("(1048576 images of 28×28), the file ends at 25"));
+  EXPECT_LT(peak_kib() - before, 16 << 10);
+  EXPECT_THAT(message_of([&] {
+                read_idx_images(write("huge", gzip(idx(8, {0xffffffff, 1000, 1000}, {}))));
+              }),
+              ::testing::AnyOf(HasSubstr("MiB in memory or more, this process may use"),
+                               HasSubstr("the file ends at 16")));
 }
 
 TEST_F(IdxTest, NamesWhatDoesNotFit) {

@@ -39,6 +39,9 @@ class FakeTraining : public Training {
   StateMap state() override { return {}; }
   void request_stop(const std::string& reason) override { reason_ = reason; }
   const std::string& stop_reason() const override { return reason_; }
+  std::vector<std::string> log_names() const override { return {"loss", "val_loss"}; }
+  int64_t revision() const override { return 0; }
+  void changed() override {}
 
   int64_t epochs = 0;
 

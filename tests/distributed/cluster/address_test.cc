@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 
 #include "core/base/error.h"
 #include "distributed/cluster/sources.h"
@@ -25,6 +26,50 @@ TEST(AddressTest, ReadsHostAndPort) {
                            "n1:+2", "fd00::1:22", "[]:22", "a b:22", "n1/x:22"}) {
     EXPECT_THROW(parse_host_port(text, "X"), Error) << text;
   }
+}
+
+std::string complaint(const std::string& text, bool with_port) {
+  try {
+    with_port ? parse_host_port(text, "X").host : parse_host(text, "X");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    return error.what();
+  }
+  return "";
+}
+
+// As MASTER_ADDR, scontrol, a headless service and TF_CONFIG give them.
+TEST(AddressTest, ReadsAHostInEveryForm) {
+  for (const auto& [text, host] : std::map<std::string, std::string>{
+           {"n1", "n1"},
+           {"n1.example.org.", "n1.example.org."},
+           {"job-0.svc.ns.svc.cluster.local", "job-0.svc.ns.svc.cluster.local"},
+           {"10.0.0.1", "10.0.0.1"},
+           {"fd00::1", "fd00::1"},
+           {"[::1]", "::1"},
+           {"fe80::1%eth0", "fe80::1%eth0"},
+           {"::ffff:10.0.0.1", "::ffff:10.0.0.1"}}) {
+    EXPECT_EQ(parse_host(text, "X"), host);
+    const std::string bare = text.starts_with('[') ? host : text;
+    EXPECT_EQ(to_string({host, 7}), bare.find(':') == bare.npos ? bare + ":7" : "[" + bare + "]:7");
+  }
+}
+
+TEST(AddressTest, SaysWhatIsWrongWithAnAddress) {
+  using ::testing::HasSubstr;
+  for (const bool with_port : {false, true}) {
+    EXPECT_THAT(complaint("http://n1:80", with_port), HasSubstr("leave 'http://' out"));
+    EXPECT_THAT(complaint("grpc://[::1]:80", with_port), HasSubstr("leave 'grpc://' out"));
+  }
+  EXPECT_THAT(complaint("n1:22", false), HasSubstr("expected a host without a port"));
+  EXPECT_THAT(complaint("[::1]:22", false), HasSubstr("expected"));
+  EXPECT_THAT(complaint("n1,n2", false), HasSubstr("one host name or address"));
+  EXPECT_THAT(complaint(" n1", false), HasSubstr("without blanks"));
+  EXPECT_THAT(complaint("", false), HasSubstr("expected a host"));
+  EXPECT_THAT(complaint("[n1]", false), HasSubstr("IPv6 address in the brackets"));
+  EXPECT_THAT(complaint("[[::1]]:22", true), HasSubstr("expected"));
+  EXPECT_THAT(complaint("fd00::1:22", true), HasSubstr("as in [fd00::1]:2222"));
+  EXPECT_THAT(complaint("[fd00::1]", true), HasSubstr("expected host:port"));
 }
 
 TEST(AddressTest, KnowsLoopbackByItsName) {

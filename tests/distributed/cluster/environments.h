@@ -16,6 +16,7 @@ namespace trireme::cluster {
 inline Machine machine_n2() {
   Machine machine;
   machine.host_name = "n2";
+  machine.full_host_name = [] { return std::string("n2.example.org"); };
   machine.user_id = 1000;
   machine.process_id = 77;
   machine.address_of = [](const std::string& host) -> std::string {

@@ -117,21 +117,31 @@ TEST(ResolveTest, LoopbackCoordinatorsKeepServersOnLoopback) {
   EXPECT_EQ(resolve({}, {.rank = 0, .world_size = 2, .coordinator = "[::1]:5"}).listen, "::1");
 }
 
-// Debian lists a host's own name as 127.0.1.1; peers on other hosts see another address.
+// Debian lists a host's own name as 127.0.1.1; peers on other hosts see another address. The
+// coordinator must be where either kind of peer looks for it.
 TEST(ResolveTest, AnOwnNameThatIsLoopbackIsNotToldToOtherHosts) {
   Machine machine = machine_n2();
   machine.address_of = [](const std::string&) { return std::string("127.0.1.1"); };
   machine.route_to = [](const std::string&) { return std::string("127.0.0.1"); };
   Environment spread = torchrun(0, 4) + Environment{{"MASTER_ADDR", "n2"}};
-  // Nothing says that there are other hosts.
-  EXPECT_EQ(resolve({}, spread, machine).listen, "127.0.0.1");
-  spread["LOCAL_WORLD_SIZE"] = "2";
-  const ClusterSpec spec = resolve({}, spread, machine);
-  EXPECT_EQ(spec.listen, "192.168.7.2");
-  EXPECT_EQ(spec.coordinator, "192.168.7.2:29500");
-  EXPECT_EQ(spec.job_id, "n2:29500");  // as on the other hosts
+  for (const std::string here : {"", "2"}) {  // "": nothing says whether there are other hosts
+    spread["LOCAL_WORLD_SIZE"] = here;
+    const ClusterSpec spec = resolve({}, spread, machine);
+    EXPECT_EQ(spec.listen, "192.168.7.2");
+    EXPECT_EQ(spec.coordinator, "192.168.7.2:29500");
+    EXPECT_EQ(spec.coordinator_listen, "0.0.0.0");
+    EXPECT_EQ(spec.job_id, "n2:29500");  // as on the other hosts
+  }
+  machine.interface_address = [] { return std::string(); };
+  ClusterSpec spec = resolve({}, spread, machine);
+  EXPECT_EQ(spec.coordinator, "n2:29500");
+  EXPECT_EQ(spec.coordinator_listen, "0.0.0.0");
+  // All on this host: they dial the address that the name has here.
   spread["LOCAL_WORLD_SIZE"] = "4";
-  EXPECT_EQ(resolve({}, spread, machine).listen, "127.0.0.1");
+  spec = resolve({}, spread, machine);
+  EXPECT_EQ(spec.listen, "127.0.0.1");
+  EXPECT_EQ(spec.coordinator, "n2:29500");
+  EXPECT_EQ(spec.coordinator_listen, "127.0.1.1");
 }
 
 TEST(ResolveTest, ACoordinatorWhoseNameIsNotKnownYetIsWaitedForLater) {

@@ -93,7 +93,7 @@ TEST(SourceTest, MalformedTriremeVariablesAreRefused) {
   EXPECT_THAT(with("TRIREME_RANK", "2"), HasSubstr("TRIREME_RANK=2: expected a rank below 2"));
   EXPECT_THAT(with("TRIREME_RANK", ""), HasSubstr("TRIREME_RANK is not set"));
   EXPECT_THAT(with("TRIREME_WORLD_SIZE", "99999999999999999999"), HasSubstr("from 1 to 65536"));
-  EXPECT_THAT(with("TRIREME_TASK_TYPE", "chief"), HasSubstr("expected worker or ps"));
+  EXPECT_THAT(with("TRIREME_TASK_TYPE", "chief"), HasSubstr("expected worker, ps or evaluator"));
   EXPECT_THAT(with("TRIREME_TASK_TYPE", "ps"), HasSubstr("number of parameter servers"));
   EXPECT_THAT(with("TRIREME_COORDINATOR", "n1:0"), HasSubstr("expected a port from 1 to 65535"));
   EXPECT_THAT(with("TRIREME_HOSTS_COORDINATOR", "yes"), HasSubstr("TRIREME_HOSTS_COORDINATOR=yes"));
@@ -159,8 +159,27 @@ TEST(SourceTest, MalformedTfConfigIsRefused) {
   EXPECT_THAT(task(R"({"type": "worker", "index": 18446744073709551615})"),
               HasSubstr("task.index"));
   EXPECT_THAT(task(R"({"type": "worker", "index": "x"})"), HasSubstr("task.index"));
-  EXPECT_THAT(task(R"({"type": "evaluator", "index": 0})"), HasSubstr("found 'evaluator'"));
+  EXPECT_THAT(task(R"({"type": "master", "index": 0})"), HasSubstr("found 'master'"));
   EXPECT_THAT(task(R"({"type": 3})"), HasSubstr("task.type"));
+}
+
+// Whoever is listed under another name would be waited for by nobody.
+TEST(SourceTest, TfConfigWithAnUnknownJobNameIsRefused) {
+  for (const std::string name : {"worker_hosts", "master", "Worker"}) {
+    EXPECT_THAT(refusal({{"TF_CONFIG", R"({"cluster": {"worker": ["n1:1"], ")" + name +
+                                           R"(": ["n2:1"]}, "task": {"type": "worker"}})"}}),
+                HasSubstr("TF_CONFIG: cluster." + name + ": expected chief, worker, ps or eval"));
+  }
+}
+
+// As in TensorFlow, it need not be listed, and is in no group.
+TEST(SourceTest, TfConfigMayNameAnEvaluator) {
+  const ClusterSpec spec = resolve({{"TF_CONFIG", R"({"cluster": {"worker": ["n1:1", "n3:1"]},
+                                 "task": {"type": "evaluator", "index": 0}})"}});
+  EXPECT_EQ(spec.task_type, TaskType::kEvaluator);
+  EXPECT_TRUE(spec.is_single_process());
+  EXPECT_FALSE(spec.hosts_coordinator);
+  EXPECT_THAT(describe(spec), HasSubstr("evaluator 0, which evaluates each new checkpoint"));
 }
 
 // The classic mistake of a first try on one machine.
@@ -209,8 +228,16 @@ TEST(SourceTest, IncompleteTorchrunIsRefused) {
               HasSubstr("MASTER_PORT=70000: expected a number from 1 to 65535"));
   EXPECT_THAT(refusal(torchrun(2, 2)), HasSubstr("RANK=2: expected a rank below 2 (WORLD_SIZE=2)"));
   EXPECT_THAT(refusal(torchrun(0, 2) + Environment{{"MASTER_ADDR", "http://n1"}}),
-              HasSubstr("MASTER_ADDR=http://n1"));
+              HasSubstr("MASTER_ADDR: expected an address without a URL scheme"));
   EXPECT_EQ(resolve({{"MASTER_ADDR", "n1"}, {"MASTER_PORT", "1"}}).source, "single process");
+}
+
+TEST(SourceTest, TorchrunTakesIpv6AddressesWithAndWithoutBrackets) {
+  for (const std::string host : {"::1", "[::1]"}) {
+    const ClusterSpec spec = resolve(torchrun(1, 2) + Environment{{"MASTER_ADDR", host}});
+    EXPECT_EQ(spec.coordinator, "[::1]:29500");
+    EXPECT_EQ(spec.listen, "::1");
+  }
 }
 
 TEST(SourceTest, OpenMpi) {

@@ -76,9 +76,10 @@ TEST(CoordinatorTest, DoesNotShareItsPort) {
   auto options = coordinator_options(1, &lines);
   options.port = std::stoi(first.address().substr(first.address().rfind(':') + 1));
   const auto error = error_of([&] { Coordinator second(options); });
-  EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
-  EXPECT_EQ(error.what(), str_cat("the coordinator cannot listen on ", first.address(),
-                                  ": Address already in use"));
+  EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error.what(),
+            str_cat("the coordinator cannot listen on ", first.address(),
+                    ": Address already in use; choose another port, or end what has it"));
 }
 
 TEST(CoordinatorTest, ReportsAFaultToAllOnce) {

@@ -212,5 +212,70 @@ TEST(DirectoryClientTest, AddsOverAllWorkersAndNamesWhoIsMissing) {
   EXPECT_THAT(again, ElementsAre(11, 22));
 }
 
+// Whoever has seen the rows that are lost must have no say in what follows: neither as a server,
+// nor as a worker, nor in a sum or a group of workers.
+TEST(DirectoryClientTest, LostStateEndsAllTasksOfItsSessionAndNoOthers) {
+  Lines lines;
+  Coordinator coordinator(coordinator_options(2, &lines));
+  const auto client = [&] {
+    return std::make_unique<CoordinatorClient>(
+        ClientOptions{.address = coordinator.address(), .secret = kSecret, .job_id = "job"});
+  };
+  const auto group = client();
+  const Greeting before = group->hello();
+  auto waiting = std::async(std::launch::async, [&] {
+    return error_of([&] { group->join({.rank = 0, .world_size = 2}); });
+  });
+  auto stays = Task::server(coordinator, 0, 2, 1), dies = Task::server(coordinator, 1, 2, 1);
+  auto options = directory_options(coordinator, 2, 1);
+  options.step = [] { return 41; };
+  Task worker(options);
+  worker.wait_for([](const ServerView& view) { return view.number == 1; });
+  ASSERT_NE(lines.wait_for("has joined"), "");
+  std::vector<double> values = {1};
+  auto adding = std::async(std::launch::async, [&] {
+    return error_of([&] { worker.client().sum("a", 2, values, 30s); });
+  });
+
+  dies.reset();
+  worker.wait_for([](const ServerView& view) { return view.slots[1].primary < 0; });
+  dies = Task::server(coordinator, 1, 2, 1, 2);
+  for (const Error& error :
+       {worker.wait_for_loss(), stays->wait_for_loss(), adding.get(), waiting.get(),
+        error_of([&] { group->join({.rank = 0, .world_size = 2}); }),
+        error_of([&] { worker.client().sum("b", 2, values, 30s); })}) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("without the rows of slot 1"), HasSubstr("all tasks begin again")));
+  }
+  EXPECT_NE(lines.wait_for("all tasks begin again"), "");
+
+  // The server that came belongs to the new session, as do all who come from now on.
+  stays = Task::server(coordinator, 0, 2, 1, 2);
+  Task next(directory_options(coordinator, 2, 1));
+  const ServerView view = next.client().wait_for_view(1, 10s);
+  EXPECT_FALSE(view.slots[1].restore);
+  const Greeting after = client()->hello();
+  EXPECT_EQ(after.run, before.run);
+  EXPECT_NE(after.session, before.session);
+  EXPECT_EQ(after.session, view.session);
+  EXPECT_EQ(after.reached, 41);
+  next.client().lost_steps(-1, 0, 7);
+  EXPECT_NE(lines.wait_for("7 steps are lost"), "");
+  EXPECT_EQ(client()->hello().lost_steps, 7);
+  EXPECT_EQ(client()->hello().reached, 0) << "told once";
+}
+
+// Each launch is another one, wherever it is; a coordinator that is told goes on with one.
+TEST(DirectoryClientTest, EachCoordinatorDrawsAnId) {
+  Lines lines;
+  const Coordinator one(coordinator_options(1, &lines)), two(coordinator_options(1, &lines));
+  EXPECT_FALSE(one.run().empty());
+  EXPECT_NE(one.run(), two.run());
+  CoordinatorOptions options = coordinator_options(1, &lines);
+  options.run = one.run();
+  EXPECT_EQ(Coordinator(options).run(), one.run());
+}
+
 }  // namespace
 }  // namespace trireme::testing

@@ -12,6 +12,8 @@
 namespace trireme::testing {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -26,13 +28,13 @@ class Job {
     for (int i = 0; i < servers_; ++i) come(i);
     synchronise();
   }
-  void come(int index) {
+  void come(int index, const std::vector<Directory::Snapshot>& snapshots = {}) {
     ServerEntry server;
     server.index = index;
     server.incarnation = ++incarnation(index);
     server.address = "n" + std::to_string(index) + ":1";
     server.host = "n" + std::to_string(index);
-    directory.attend(server, now);
+    directory.attend(server, now, snapshots);
   }
   void die(int index) { directory.detach(index, incarnation(index), false, now); }
   void say_in_sync(int slot) {
@@ -192,7 +194,7 @@ TEST(DirectoryTest, NeverPromotesABackupThatIsNotInSync) {
   job.die(1);
   EXPECT_THAT(job.slots(), ElementsAre("0", "-"));
   const int64_t epoch = job.slot(1).epoch;
-  job.come(1);
+  job.come(1, {{.slot = 1, .step = 5}});
   EXPECT_THAT(job.slots(), ElementsAre("0~1", "1~0"));
   EXPECT_TRUE(job.slot(1).restore);
   EXPECT_FALSE(job.slot(0).restore);
@@ -207,10 +209,57 @@ TEST(DirectoryTest, WaitsForTheServerWhenThereIsOneReplica) {
   EXPECT_THAT(job.slots(), ElementsAre("0", "-"));
   job.advance(60s, 1);
   EXPECT_THAT(job.slots(), ElementsAre("0", "-"));
-  job.come(1);
+  job.directory.take_log();
+  job.come(1, {{.slot = 1, .step = 17, .age = 2500ms}});
   EXPECT_THAT(job.slots(), ElementsAre("0", "1"));
   EXPECT_TRUE(job.slot(1).restore);
   EXPECT_FALSE(job.slot(0).restore);
+  EXPECT_THAT(job.directory.take_log(),
+              Contains(AllOf(HasSubstr("slot 1 goes on from the last snapshot"),
+                             HasSubstr("of step 17, 2.5 s old"))));
+  EXPECT_EQ(job.directory.lost_state(), "");
+}
+
+// Workers must never go on with rows that only look like those of the slot.
+TEST(DirectoryTest, GivesNobodyASlotWhoseStateIsLost) {
+  Job job(2, 1);
+  job.start();
+  job.die(1);
+  job.come(1, {{.slot = 0, .step = 17}});  // of another slot
+  EXPECT_THAT(job.slots(), ElementsAre("0", "-"));
+  EXPECT_THAT(job.directory.lost_state(), HasSubstr("without the rows of slot 1"));
+}
+
+// Of a slot that has a replica the other one goes on, snapshots or not.
+TEST(DirectoryTest, LosesNoStateWhileThereIsAReplica) {
+  Job job(2);
+  job.start();
+  job.die(0);
+  job.come(0);
+  job.synchronise();
+  job.die(1);
+  job.come(1);
+  EXPECT_EQ(job.directory.lost_state(), "");
+  job.die(1);  // the backup of both, not in sync
+  job.die(0);
+  job.come(1);
+  EXPECT_EQ(job.directory.lost_state(), "");  // the primary may still come
+  job.come(0);
+  EXPECT_THAT(job.directory.lost_state(), HasSubstr("without the rows of slot 0"));
+}
+
+// It was to begin from a snapshot that turns out to be damaged.
+TEST(DirectoryTest, BelievesAPrimaryThatHasNothingToGoOnFrom) {
+  Job job(1, 1);
+  job.start();
+  job.die(0);
+  job.come(0, {{.slot = 0, .step = 3}});
+  const int64_t epoch = job.slot(0).epoch;
+  job.directory.state_is_lost(0, job.incarnation(0), 0, epoch - 1, "late");
+  job.directory.state_is_lost(0, job.incarnation(0) - 1, 0, epoch, "replaced");
+  EXPECT_EQ(job.directory.lost_state(), "");
+  job.directory.state_is_lost(0, job.incarnation(0), 0, epoch, "its snapshot is damaged");
+  EXPECT_THAT(job.directory.lost_state(), HasSubstr("its snapshot is damaged"));
 }
 
 // The supervisor may be quicker than the end of the old connection.

@@ -89,10 +89,11 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
       const int64_t rows = std::min(kBatch, run.examples - batch % batches * kBatch);
       strategy->fill_share(rows, rank, run.workers, share);
     };
-    fit.reduce_sums = [&](std::span<double> sums) {
-      if (run.workers == 1) return;
+    fit.evaluation.reduce = [&](std::span<double> sums, bool interrupted) {
+      if (run.workers == 1) return interrupted;
       slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
                               ReduceOp::kSum);
+      return interrupted;
     };
   }
   fit.validation = digits.skip(1000).take(101).shard(run.workers, rank).batch(16);

@@ -1,14 +1,21 @@
-#include "core/data/csv.h"
+#include "core/data/csv_table.h"
 #include "tests/fuzz/data/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using trireme::data::CsvHeader;
+  using namespace trireme::data;
   const std::string_view text = trireme::fuzz::text(data, size);
   for (const CsvHeader header : {CsvHeader::kAuto, CsvHeader::kPresent, CsvHeader::kAbsent}) {
-    for (const trireme::DType dtype : {trireme::DType::kFloat32, trireme::DType::kInt64}) {
+    for (const CsvLabel kind : {CsvLabel::kNumber, CsvLabel::kClass}) {
       trireme::fuzz::only_user_errors([&] {
-        trireme::data::parse_csv(text, "fuzz",
-                                 {.header = header, .label = "0", .label_dtype = dtype});
+        const CsvOptions options{.header = header, .missing = CsvMissing::kMean, .label = "0"};
+        CsvRows rows(csv_text(text), "fuzz", options);
+        const CsvTable table = read_csv_table(rows, kind, options.missing);
+        const CsvTransform transform = fit_csv_transform(
+            table, table.rows(), kind, options, {.label = kind == CsvLabel::kNumber}, "fuzz");
+        csv_dataset(table, transform, "fuzz");
+        // The same file once more, by the columns that it decided itself.
+        CsvRows again(csv_text(text), "fuzz", transform.schema, options, true);
+        read_csv_table(again, kind, options.missing, &transform.classes);
       });
     }
   }

@@ -1,0 +1,44 @@
+#include "worker/handshake.h"
+
+#include <sstream>
+
+#include "core/base/philox.h"
+#include "core/graph/serialize.h"
+#include "core/nn/model.h"
+#include "proto/job.pb.h"
+#include "worker/data_fingerprint.h"
+#include "worker/preprocessing.h"
+
+namespace trireme {
+namespace {
+
+std::string hex(uint64_t number) {
+  std::ostringstream text;
+  text << std::hex << number;
+  return text.str();
+}
+
+}  // namespace
+
+std::map<std::string, std::string> handshake_of(const Task& task) {
+  job::Job job = task.file.job();
+  job.clear_output_dir();
+  std::string collectives;
+  for (const auto& node : task.model->graph().nodes()) {
+    if (node->op().traits.is_communication) append_key(node->attributes(), collectives);
+  }
+  std::map<std::string, std::string> fields =
+      data_fingerprint(job, task.data, task.options.data_dir);
+  fields.insert(
+      {{"version", "1"},
+       {"job", hex(hash_name(job.SerializeAsString()))},
+       {"graph", hex(graph_hash(task.model->graph()))},
+       {"collectives", hex(hash_name(collectives))},
+       // A group shares the preprocessing of a checkpoint with the state; servers do not.
+       {"preprocessing",
+        hex(hash_name(task.communicates() ? task.own_preprocessing
+                                          : preprocessing_text(*task.data.preprocessing)))}});
+  return fields;
+}
+
+}  // namespace trireme

@@ -1,0 +1,75 @@
+// How several workers end a validation together when one of them is told to stop, long before its
+// end: every half second or so they add up who was told, all before the same batch. Private to
+// worker/.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/nn/model.h"
+
+namespace trireme {
+
+class ValidationVotes {
+ public:
+  // Adds numbers up over the workers; all call it in the same order.
+  using Sum = std::function<void(std::span<double>)>;
+
+  // `batches`: so many every worker has, asked when a validation begins. `stop`: set when this
+  // worker is told to stop; null: it never is.
+  static nn::EvaluateOptions evaluation(Sum sum, std::function<int64_t()> batches,
+                                        const std::atomic<bool>* stop) {
+    auto votes = std::make_shared<ValidationVotes>(std::move(sum), std::move(batches), stop);
+    return {.interrupt = [votes](int64_t batch) { return votes->before(batch); },
+            .reduce = [votes](std::span<double> sums,
+                              bool interrupted) { return votes->reduce(sums, interrupted); }};
+  }
+  ValidationVotes(Sum sum, std::function<int64_t()> batches, const std::atomic<bool>* stop)
+      : sum_(std::move(sum)), batches_(std::move(batches)), stop_(stop) {}
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr double kIntervalSeconds = 0.5;
+  static constexpr int64_t kMostBatches = 4096;
+
+  bool before(int64_t batch) {
+    if (batch == 0) begin(batch, 1);
+    if (batch < next_ || batch >= batches_()) return false;
+    const std::chrono::duration<double> elapsed = Clock::now() - began_;
+    // All workers get the same sums, so they agree on when to vote next.
+    double values[] = {stop_ != nullptr && *stop_ ? 1.0 : 0.0, elapsed.count(), 1};
+    sum_(values);
+    const double seconds = values[1] / values[2] / static_cast<double>(batch - last_);
+    begin(batch, seconds * kMostBatches > kIntervalSeconds
+                     ? std::max<int64_t>(1, static_cast<int64_t>(kIntervalSeconds / seconds))
+                     : kMostBatches);
+    return values[0] > 0;
+  }
+  void begin(int64_t batch, int64_t interval) {
+    last_ = batch;
+    next_ = batch + interval;
+    began_ = Clock::now();
+  }
+
+  bool reduce(std::span<double> sums, bool interrupted) {
+    std::vector<double> values(sums.begin(), sums.end());
+    values.push_back(interrupted ? 1 : 0);
+    sum_(values);
+    std::copy_n(values.begin(), sums.size(), sums.begin());
+    return values.back() > 0;
+  }
+
+  Sum sum_;
+  std::function<int64_t()> batches_;
+  const std::atomic<bool>* stop_;
+  int64_t last_ = 0, next_ = 0;
+  Clock::time_point began_;
+};
+
+}  // namespace trireme
