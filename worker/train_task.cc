@@ -114,6 +114,8 @@ class TrainRun {
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
     check_schedule(task_);
+    // Before anything is written there.
+    if (task_.cluster.rank == 0) folder_.hold();
     check_before_training(task_);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
