@@ -97,12 +97,13 @@ std::pair<double, double> train_worker(const AucRun& run, int rank, const Strate
     const int64_t rows = std::min(kBatch, kExamples - batch % batches * kBatch);
     strategy.fill_share(rows, rank, run.workers, share);
   };
-  fit.reduce_sums = [&](RunningMeans& means) {
+  fit.evaluation.reduce = [&](RunningMeans& means, bool interrupted) {
     means.merge_workers(rank, run.workers, [&](std::span<double> sums) {
       if (run.workers == 1) return;
       slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
                               ReduceOp::kSum);
     });
+    return interrupted;
   };
   fit.validation = dataset(draw(kValidation, 9)).batch(4).shard(run.workers, rank);
   const History history = model.fit(
