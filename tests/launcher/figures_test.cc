@@ -98,17 +98,27 @@ TEST(FiguresTest, TheAucIsThatOfAllPairs) {
   EXPECT_NEAR(devices.value("val_auc", 0.), found, 1e-5);
 }
 
-// Each is the other loss's way to nonsense: a loss below zero, or one of 0.
+// Other labels would make a loss below zero, that falls without end.
 TEST(FiguresTest, LabelsOfTwoClassesAreZeroAndOne) {
   for (const auto& [negative, positive] :
        {std::pair{"1", "2"}, {"-1", "1"}, {"0", "1.5"}, {"0", "1e9"}}) {
     const Job job(table(200, 0.5, negative, positive));
     const ProcessResult result = job.train("run", {"--set", "metrics=ACCURACY"});
     EXPECT_EQ(result.exit_code, 2) << negative << " " << positive << result.out;
-    EXPECT_THAT(result.err, AllOf(HasSubstr("step 1 (epoch 1): row "),
-                                  HasSubstr("binary_cross_entropy takes labels from 0 to 1")));
+    EXPECT_THAT(result.err, HasSubstr("expected 0 or 1"));
     EXPECT_EQ(result.out, "");
   }
+  // A reader that gives ten classes.
+  const TemporaryDirectory folder;
+  std::string digits = testing::kSmallJob;
+  digits.replace(digits.find("units: 10"), 9, "units: 1");
+  const ProcessResult result = trireme_run(
+      {"train", folder.write("digits.textproto", digits + "loss: BINARY_CROSS_ENTROPY\n"),
+       "--output-dir", folder / "run"});
+  EXPECT_EQ(result.exit_code, 2) << result.out;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("batch"), HasSubstr("has the label "),
+                                HasSubstr("binary_cross_entropy takes labels from 0 to 1")));
+  EXPECT_EQ(result.out, "");
 }
 
 TEST(FiguresTest, WhatDoesNotExistIsLeftOut) {
