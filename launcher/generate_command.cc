@@ -3,9 +3,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/data/clicks.h"
 #include "launcher/commands.h"
+#include "launcher/printable_path.h"
 #include "worker/result_line.h"
 
 namespace trireme {
@@ -21,13 +23,14 @@ void generate_clicks(const ClickOptions& options) {
   if (options.examples < 1 || options.first < 0) {
     throw invalid_argument("--examples must be positive and --first must not be negative");
   }
+  (void)checked_add(options.first, options.examples, "--first and --examples");
   const data::Clicks log(options.log);
   const auto written = log.write(options.out, options.first, options.examples);
-  const ResultLine line = {{"out", options.out},
-                           {"examples", written.examples},
-                           {"clicks", written.clicks},
-                           {"keys", options.log.keys},
-                           {"bayes_auc", rounded(written.bayes_auc)}};
+  ResultLine line = {{"out", options.out},
+                     {"examples", written.examples},
+                     {"clicks", written.clicks},
+                     {"keys", options.log.keys}};
+  if (written.bayes_auc) line["bayes_auc"] = rounded(*written.bayes_auc);
   std::cout << line.dump() << "\n";
 }
 
@@ -47,7 +50,8 @@ void add_generate_command(CLI::App& app) {
       "  trireme generate clicks --first 2000000 --examples 200000 --keys 5000000 --out "
       "test.tsv.gz");
   clicks->add_option("--out", options->out, "The file to write; packed when it ends with .gz")
-      ->required();
+      ->required()
+      ->check(printable_path);
   clicks->add_option("--examples", options->examples, "How many lines")->capture_default_str();
   clicks
       ->add_option("--first", options->first,

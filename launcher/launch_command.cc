@@ -5,6 +5,7 @@
 
 #include "launcher/commands.h"
 #include "launcher/launch_job.h"
+#include "launcher/printable_path.h"
 
 namespace trireme {
 namespace {
@@ -99,9 +100,11 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
       ->add_option("--min-workers", options->min_workers,
                    "Go on with so many when others are lost; 0: all are needed")
       ->check(CLI::Range(0, 1 << 20));
-  command->add_option("--log-dir", options->log_directory,
-                      "Folder of logs (else OUTPUT_DIR/logs of the job, trireme-logs/ID for a "
-                      "program)");
+  command
+      ->add_option("--log-dir", options->log_directory,
+                   "Folder of logs (else OUTPUT_DIR/logs of the job, trireme-logs/ID for a "
+                   "program)")
+      ->check(printable_path);
   command
       ->add_option("--threads", options->threads,
                    "Compute threads of each task (else OMP_NUM_THREADS, else its share of the "

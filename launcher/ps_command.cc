@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/printable_path.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
@@ -47,9 +48,11 @@ void add_ps_command(CLI::App& app) {
       ->add_option("--memory-gib", options->memory_gib,
                    "Memory of all tables; what would need more is refused; 0: 80% of the machine's")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--snapshot-dir", options->snapshot_directory,
-                      "Write all rows there every so often: where a server without a replica goes "
-                      "on after its death");
+  command
+      ->add_option("--snapshot-dir", options->snapshot_directory,
+                   "Write all rows there every so often: where a server without a replica goes "
+                   "on after its death")
+      ->check(printable_path);
   command
       ->add_option("--snapshot-interval", options->snapshot_interval_s,
                    "Seconds from one snapshot to the next")

@@ -24,6 +24,8 @@ void keep_standard_descriptors() {
   }
 }
 
+void outlive_readers() { std::signal(SIGPIPE, SIG_IGN); }
+
 Error standard_output_error(int error_number) {
   const ErrorCode code = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG
                              ? ErrorCode::kResourceExhausted

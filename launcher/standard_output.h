@@ -17,6 +17,10 @@ namespace trireme {
 // error.
 void keep_standard_descriptors();
 
+// For a command whose work is worth more than what it prints on the way: from now on a reader of
+// its standard error that goes away does not end it.
+void outlive_readers();
+
 // For standard output that failed with this errno.
 Error standard_output_error(int error_number);
 

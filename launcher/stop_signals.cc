@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "core/base/uninterrupted.h"
 #include "launcher/supervisor/ending_signals.h"
 
 namespace trireme {
@@ -13,6 +14,7 @@ std::atomic<bool> g_stop{false};
 std::atomic<int> g_signal{0};
 // Who has asked.
 std::atomic<bool> g_parent{false}, g_other{false};
+std::atomic<bool> g_insisted{false};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void on_signal(int signal, siginfo_t* info, void*) {
@@ -21,6 +23,8 @@ void on_signal(int signal, siginfo_t* info, void*) {
   g_signal.compare_exchange_strong(none, signal);
   g_stop = true;
   if ((parent ? g_parent : g_other).exchange(true)) {
+    // The third ends even a save that hangs.
+    if (Uninterrupted::active() && !g_insisted.exchange(true)) return;
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

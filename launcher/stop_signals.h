@@ -1,5 +1,5 @@
 // Signals as a wish to end (see ending_signals()): the first asks, the second ends the program at
-// once.
+// once; while a checkpoint is written (Uninterrupted) only the third does.
 //
 // A launcher passes on what it is told, and tells its tasks when one of them was told: its signal
 // and another sender's count as one.

@@ -9,7 +9,9 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/printable_path.h"
 #include "launcher/serve.h"
+#include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
 #include "worker/cluster_runtime.h"
@@ -156,7 +158,8 @@ void add_train_command(CLI::App& app) {
   command
       ->add_option("--timeline", options->task.timeline,
                    "Folder for Chrome traces: one a rank, and all of them on one clock")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(printable_path);
   command->add_option("--rank", options->task.cluster.rank, "Which worker this is, from 0")
       ->check(CLI::NonNegativeNumber);
   command
@@ -180,10 +183,13 @@ void add_train_command(CLI::App& app) {
       ->add_option("--listen", options->task.cluster.listen,
                    "Address of this host that its servers bind and peers connect to")
       ->type_name("ADDRESS");
-  command->add_option("--save-graph", options->task.save_graph,
-                      "Write the training graph to this file (*.graph)");
+  command
+      ->add_option("--save-graph", options->task.save_graph,
+                   "Write the training graph to this file (*.graph)")
+      ->check(printable_path);
   command->callback([options] {
     options->task.stop = &take_stop_signals();
+    outlive_readers();
     options->task.end_early = [] {
       std::fprintf(stderr, "trireme: stopped before the first step; there is nothing to save\n");
       std::_Exit(exit_code_after(stop_signal()));

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/base/input_stream.h"
 #include "core/data/cifar10.h"
@@ -38,7 +39,8 @@ JobData images(std::string_view what, const data::LabeledImages& train,
   images.set_channels(shape[3]);
   return {.train = train.dataset(),
           .validation = test.dataset(),
-          .description = str_cat(what, ": ", train.size(), " + ", test.size(), " images"),
+          .description = str_cat(what, ": ", train.size(), " + ", test.size(),
+                                 " images, labels are the numbers of their classes"),
           .preprocessing = std::move(preprocessing)};
 }
 
@@ -91,7 +93,7 @@ JobData build_reviews(const job::Reviews& reviews, const std::string& data_dir) 
   return {.train = data::multi_hot_dataset(std::move(train), vocabulary),
           .validation = data::multi_hot_dataset(std::move(test), vocabulary),
           .description = str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ",
-                                 vocabulary, " words"),
+                                 vocabulary, " words, labels 0 and 1 as they stand there"),
           .preprocessing = std::move(preprocessing)};
 }
 
@@ -103,20 +105,23 @@ JobData build_clicks(const job::Clicks& clicks) {
     throw invalid_argument(
         "data.clicks.examples and data.clicks.validation_examples must be positive");
   }
+  (void)checked_add(examples, validation, "data.clicks: examples and validation_examples");
   data::ClicksOptions options;
   if (clicks.keys() != 0) options.keys = clicks.keys();
   if (clicks.zipf() != 0) options.zipf = clicks.zipf();
   if (clicks.seed() != 0) options.seed = clicks.seed();
   const data::Clicks log(options);
-  const double auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
+  const auto auc = log.bayes_auc(examples, std::min<int64_t>(validation, 200'000));
   auto preprocessing = std::make_shared<job::Preprocessing>();
   preprocessing->mutable_clicks()->set_keys_per_category(data::keys_per_category(options.keys));
   return {.train = log.dataset(0, examples),
           .validation = log.dataset(examples, validation),
-          .description = str_cat("clicks, made up by the program: ", examples, " + ", validation,
-                                 " examples, ", options.keys,
-                                 " possible keys; the model that was planted has the AUC ",
-                                 std::round(auc * 1e4) / 1e4, " on the validation examples"),
+          .description =
+              str_cat("clicks, made up by the program: ", examples, " + ", validation,
+                      " examples, ", options.keys, " possible keys, the label is 1 for a click",
+                      auc ? str_cat("; the model that was planted has the AUC ",
+                                    std::round(*auc * 1e4) / 1e4, " on the validation examples")
+                          : ""),
           .preprocessing = std::move(preprocessing)};
 }
 
@@ -150,7 +155,8 @@ JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
     const data::ClickLog validation = read(criteo.validation_files());
     return {.train = train.dataset(),
             .validation = validation.dataset(),
-            .description = str_cat("criteo: ", examples, " + ", validation.size(), " examples"),
+            .description = str_cat("criteo: ", examples, " + ", validation.size(),
+                                   " examples, labels 0 and 1 as they stand there"),
             .preprocessing = std::move(preprocessing)};
   }
   const double fraction = criteo.validation_fraction() == 0 ? 0.1 : criteo.validation_fraction();
@@ -158,7 +164,8 @@ JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
   const int64_t held_back = held_back_rows(fraction, examples, "data.criteo");
   return {.train = all.take(examples - held_back),
           .validation = all.skip(examples - held_back),
-          .description = str_cat("criteo: ", examples - held_back, " + ", held_back, " examples"),
+          .description = str_cat("criteo: ", examples - held_back, " + ", held_back,
+                                 " examples, labels 0 and 1 as they stand there"),
           .preprocessing = std::move(preprocessing)};
 }
 

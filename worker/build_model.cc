@@ -209,12 +209,7 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
 
 // The mean over the examples, shown in the units of the labels.
 nn::Metric in_label_units(nn::Metric metric, std::shared_ptr<const double> unit) {
-  metric.function = [per_example = metric.function](Value predictions, Value labels) {
-    return ops::reshape(ops::mean(per_example(predictions, labels)), {1});
-  };
-  metric.finish = [unit = std::move(unit)](std::span<const double> mean) {
-    return mean[0] * *unit;
-  };
+  metric.finish = [unit = std::move(unit)](double mean) { return mean * *unit; };
   return metric;
 }
 
@@ -253,8 +248,8 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
     case job::MEAN_SQUARED_ERROR:
       options.loss = nn::mean_squared_error();
       if (label_unit) {
-        options.loss.finish = [label_unit](std::span<const double> mean) {
-          return mean[0] * *label_unit * *label_unit;
+        options.loss.finish = [label_unit](double mean) {
+          return mean * *label_unit * *label_unit;
         };
       }
       break;

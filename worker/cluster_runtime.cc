@@ -179,6 +179,10 @@ std::string ClusterRuntime::collectives() const {
   return options_.gpu != nullptr ? slots_->gpu(0).description() : slots_->at(0).description();
 }
 
+std::optional<Error> ClusterRuntime::fault() const {
+  return watcher_ == nullptr ? std::nullopt : watcher_->fault_within(milliseconds(0));
+}
+
 void ClusterRuntime::report(const Error& error) {
   gave_up_ = error.what();
   client_->report_fault(error);

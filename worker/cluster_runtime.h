@@ -11,9 +11,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "distributed/cluster/cluster_spec.h"
 #include "distributed/coordination/coordinator_client.h"
 #include "distributed/strategy/collective_ops.h"
@@ -72,6 +74,9 @@ class ClusterRuntime {
   int rank() const { return membership_.group.rank; }
   int workers() const { return membership_.group.size(); }
   const Membership& membership() const { return membership_; }
+  // What has ended the generation, while this task has not heard of it from a collective; nothing:
+  // it is under way.
+  std::optional<Error> fault() const;
   // False while no generation is connected.
   bool connected() const { return !slots_->empty(); }
   // REQUIRES: connected().

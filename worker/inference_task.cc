@@ -1,5 +1,6 @@
 // Evaluation and prediction: one device and the weights of a checkpoint.
 #include <chrono>
+#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -18,24 +19,28 @@
 namespace trireme {
 namespace {
 
-// A checkpoint that was found and read.
+// A checkpoint that was found, read and verified: beside one of a training with parameter servers
+// lie the rows of its embeddings.
 struct Saved {
   explicit Saved(const std::string& checkpoint)
       : prefix(io::resolve_checkpoint(checkpoint)),
         state(io::load_checkpoint(prefix)),
-        preprocessing(saved_preprocessing(state, prefix)) {}
+        preprocessing(saved_preprocessing(state, prefix)) {
+    verify_rows(prefix, state);
+    has_rows = rows_belong_to(prefix, state);
+  }
 
-  // Beside a checkpoint of a training with parameter servers lie the rows of its embeddings.
-  TaskUse use() const { return has_rows(prefix) ? TaskUse::kInferFromTables : TaskUse::kInfer; }
+  TaskUse use() const { return has_rows ? TaskUse::kInferFromTables : TaskUse::kInfer; }
 
   std::string prefix;
   nn::StateMap state;
   PreprocessingPtr preprocessing;
+  bool has_rows = false;
 };
 
 void load(const Saved& saved, Task& task) {
   task.model->set_weights(saved.state);
-  if (!has_rows(saved.prefix)) return;
+  if (!saved.has_rows) return;
   const nn::Model& model = *task.model;
   auto store = std::make_shared<ps::LocalStore>(
       task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
@@ -128,6 +133,10 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
+    if (!std::isfinite(value) && !file.job().allow_nan()) {
+      throw failed("evaluate: ", name, " is ", value,
+                   ": the data or the weights of the checkpoint hold numbers that are not finite");
+    }
     line["val_" + name] = rounded(value);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

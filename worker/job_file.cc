@@ -210,6 +210,10 @@ std::string JobFile::where(const std::string& field) const {
   for (const auto& [path, origin] : origins_) {
     if (is_below(field, path)) return origin + ": ";
   }
+  // Of a list in brackets, only the beginning is known.
+  if (field.ends_with(']') && !field.ends_with("[0]")) {
+    return where(field.substr(0, field.rfind('[')) + "[0]");
+  }
   return path_ + ": ";
 }
 

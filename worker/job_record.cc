@@ -40,10 +40,10 @@ std::string text_of(const Task& task) {
   return text + fields;
 }
 
-std::string shown(std::string text) {
-  while (text.ends_with(' ') || text.ends_with('\n')) text.pop_back();
-  if (text.size() > kShown) text = text.substr(0, kShown) + " …";
-  return text.empty() ? "none" : text;
+// The end of what is long is where it differs, more often than not.
+std::string shown(const std::string& text) {
+  if (text.empty()) return "none";
+  return text.size() > kShown ? "… " + text.substr(text.size() - kShown) : text;
 }
 
 // One value of a field; of a message only which it is.
@@ -52,7 +52,8 @@ std::string value_of(const pb::Message& message, const pb::FieldDescriptor* fiel
   printer.SetSingleLineMode(true);
   std::string text;
   printer.PrintFieldValueToString(message, field, index, &text);
-  return shown(text);
+  while (text.ends_with(' ') || text.ends_with('\n')) text.pop_back();
+  return text;
 }
 
 class Comparison {
@@ -74,6 +75,10 @@ class Comparison {
   }
 
  private:
+  void add(const std::string& field, const std::string& then, const std::string& now) {
+    found_.push_back({field, shown(then), shown(now)});
+  }
+
   static const pb::FieldDescriptor* chosen(const pb::Message& message,
                                            const pb::OneofDescriptor* choice) {
     return message.GetReflection()->GetOneofFieldDescriptor(message, choice);
@@ -88,7 +93,7 @@ class Comparison {
     const auto name = [](const pb::FieldDescriptor* field) {
       return field == nullptr ? std::string("none") : field->name();
     };
-    found_.push_back({prefix + choice->name(), name(before), name(after)});
+    add(prefix + choice->name(), name(before), name(after));
   }
 
   void values(const pb::Message& then, const pb::Message& now, const pb::FieldDescriptor* field,
@@ -99,7 +104,7 @@ class Comparison {
       return;
     }
     const std::string before = value_of(then, field, -1), after = value_of(now, field, -1);
-    if (before != after) found_.push_back({prefix + field->name(), before, after});
+    if (before != after) add(prefix + field->name(), before, after);
   }
 
   void lists(const pb::Message& then, const pb::Message& now, const pb::FieldDescriptor* field,
@@ -110,11 +115,11 @@ class Comparison {
       const auto all = [&](const pb::Message& message, int size) {
         std::string text;
         for (int i = 0; i < size; ++i) text += (i > 0 ? ", " : "") + value_of(message, field, i);
-        return shown(text);
+        return text;
       };
       const bool is_list = field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE;
-      found_.push_back({prefix + field->name(), is_list ? all(then, before) : str_cat(before),
-                        is_list ? all(now, after) : str_cat(after)});
+      add(prefix + field->name(), is_list ? all(then, before) : str_cat(before),
+          is_list ? all(now, after) : str_cat(after));
       return;
     }
     for (int i = 0; i < before; ++i) {
@@ -125,7 +130,7 @@ class Comparison {
         continue;
       }
       const std::string old_value = value_of(then, field, i), new_value = value_of(now, field, i);
-      if (old_value != new_value) found_.push_back({path, old_value, new_value});
+      if (old_value != new_value) add(path, old_value, new_value);
     }
   }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "core/base/error.h"
 #include "proto/job.pb.h"
 #include "worker/result_line.h"
 
@@ -59,7 +60,8 @@ PredictionLines::PredictionLines(const job::Job& job, const PreprocessingPtr& pr
                                  PredictionFormat format)
     : format_(format),
       is_classifier_(job.loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY),
-      is_binary_(job.loss() == job::BINARY_CROSS_ENTROPY) {
+      is_binary_(job.loss() == job::BINARY_CROSS_ENTROPY),
+      allows_nan_(job.allow_nan()) {
   const job::Activation activation = last_activation(job);
   are_probabilities_ =
       (is_classifier_ && activation == job::SOFTMAX) || (is_binary_ && activation == job::SIGMOID);
@@ -114,6 +116,14 @@ std::string PredictionLines::lines(const Tensor& predictions, const ExampleBatch
     const auto at = static_cast<size_t>(row);
     const std::string missing = batch.missing.empty() ? "" : batch.missing[at];
     const Prediction made = missing.empty() ? of_row(predictions, row, width) : Prediction{};
+    if (!allows_nan_ &&
+        !std::ranges::all_of(made.values, [](double value) { return std::isfinite(value); })) {
+      throw failed(
+          "predict: example ", first + row,
+          batch.lines.empty() ? "" : str_cat(" (line ", batch.lines[at], ")"),
+          ": a prediction is not finite: the example or the weights of the checkpoint hold "
+          "numbers that are not finite or very large");
+    }
     const double unit = unscales_ ? label_.deviation : 0;
     const auto shown = [&](double value) {
       return unit > 0 ? number_text(value, unit) : str_cat(rounded(value));

@@ -24,7 +24,8 @@ class PredictionLines {
 
   // The header of CSV for a model of so many outputs; empty for JSON.
   std::string header(int64_t outputs, bool has_lines) const;
-  // Of a batch whose first example is example `first`. `predictions`: [size, …].
+  // Of a batch whose first example is example `first`. `predictions`: [size, …]. Throws
+  // Error{kFailed} for one that is not finite, unless the job allows them.
   std::string lines(const Tensor& predictions, const ExampleBatch& batch, int64_t first) const;
 
  private:
@@ -35,6 +36,7 @@ class PredictionLines {
   bool is_classifier_ = false, is_binary_ = false;
   bool are_probabilities_ = false;  // the last layer gives them
   bool unscales_ = false;
+  bool allows_nan_ = false;
   data::Standardization label_;
   std::vector<std::string> classes_;
 };

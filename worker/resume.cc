@@ -11,6 +11,7 @@
 #include "core/io/checkpoint.h"
 #include "worker/farewell.h"
 #include "worker/resume_check.h"
+#include "worker/rows_checkpoint.h"
 #include "worker/train_callbacks.h"
 
 namespace trireme {
@@ -102,12 +103,13 @@ TrainStart find(const Task& task, const std::string& wanted, bool asked) {
     try {
       start.state = io::load_checkpoint(prefix);
       nn::load_progress(*start.state);
+      if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.run)) continue;
+      verify_rows(prefix, *start.state);
     } catch (const Error& error) {
       if (!is_of_the_file(error)) throw;
       damage += str_cat(damage.empty() ? "" : "; ", error.what());
       continue;
     }
-    if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.run)) continue;
     if (asked) check_resume(task, prefix, *start.state);
     const std::string line = "going on from " + prefix;
     if (damage.empty()) {

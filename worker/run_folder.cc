@@ -34,7 +34,7 @@ bool is_of_checkpoint(std::string_view name) {
 }
 
 bool is_state(std::string_view name) {
-  for (const std::string_view state : {"checkpoint", "checkpoint_best"}) {
+  for (const std::string_view state : {"checkpoint", "checkpoint_best", ".survivor"}) {
     if (name == state || name.starts_with(std::string(state) + ".tmp-")) return true;
   }
   return false;
@@ -63,8 +63,9 @@ std::vector<fs::path> written_by_a_run(const fs::path& output_dir) {
 // An empty log is what a training leaves that was stopped before its first epoch.
 bool has_results(const fs::path& file) {
   std::error_code error;
-  return file.filename() != "log.csv" || fs::is_symlink(file, error) ||
-         fs::file_size(file, error) > 0;
+  const std::string name = file.filename().string();
+  if (name.find(".tmp-") != std::string::npos || name == ".survivor") return false;
+  return name != "log.csv" || fs::is_symlink(file, error) || fs::file_size(file, error) > 0;
 }
 
 }  // namespace

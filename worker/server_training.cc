@@ -10,6 +10,7 @@
 #include "core/ops/ops.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -46,6 +47,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
   ps::PsClientOptions client{.coordinator = task.cluster.coordinator,
                              .secret = task.cluster.secret,
                              .job_id = task.cluster.job_id,
+                             .run = task.run,
                              .worker = task.cluster.rank,
                              .workers = task.cluster.world_size,
                              .incarnation = options.incarnation + 1,
@@ -60,24 +62,15 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .shared_memory = !job.no_shared_memory(),
                              .cache_staleness = job.cache_staleness()};
   if (job.connections() > 0) client.connections = job.connections();
+  // The group's collectives keep the workers of HYBRID together.
+  if (options.saves && task.strategy_kind == StrategyKind::kParameterServer) {
+    client.save_every_steps = options.save_every_steps;
+    client.steps_per_epoch = task.steps_per_epoch;
+  }
   if (job.timeout_s() > 0) {
     client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   }
   return client;
-}
-
-// A layer's policy for its table; a table is called "LAYER/…".
-void set_policy(const job::Job& job, ps::TableSpec& table) {
-  const std::string layer = table.name.substr(0, table.name.find('/'));
-  for (const job::Layer& candidate : job.model().layers()) {
-    if (candidate.name() != layer || !candidate.has_embedding()) continue;
-    const job::TablePolicy& policy = candidate.embedding().table();
-    if (policy.admit_after() > 0) table.admission.after = policy.admit_after();
-    if (policy.admit_probability() > 0) table.admission.probability = policy.admit_probability();
-    table.eviction = {.max_age = policy.evict_max_age(),
-                      .min_frequency = policy.evict_min_frequency(),
-                      .max_rows = policy.evict_max_rows()};
-  }
 }
 
 constexpr std::chrono::hours kEpochPatience{1};
@@ -138,7 +131,7 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  for (ps::TableSpec& table : tables) set_policy(task_.file.job(), table);
+  set_table_policies(task_.file, model, tables);
   if (task_.strategy_kind == StrategyKind::kParameterServer) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));
@@ -174,6 +167,7 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   // Rank 0's checkpoint has the sums of all workers in the epoch so far: they must count once.
   const bool has_sums = fit.resume && rank == 0 && last <= place.step && begins;
   if (!has_sums && (place.step > 0 || fit.resume)) fit.place = place;
+  if (has_sums) warn_of_missing_losses(nn::load_progress(*fit.resume));
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
 
@@ -182,15 +176,31 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   }
   prefetch_rows(fit);
   fit.refresh = [this] { refresh(); };
-  fit.leave_epoch = [this](int64_t epoch, bool stopping, std::span<double> sums) {
+  fit.leave_epoch = [this](int64_t epoch, bool stopping, nn::RunningMeans& sums) {
     return leave_epoch(epoch, stopping, sums);
   };
   fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
                     .reduce =
-                        [this](std::span<double> sums, bool interrupted) {
-                          return sum_and_vote(str_cat("validation of epoch ", epoch_ + 1), sums,
-                                              interrupted);
+                        [this](nn::RunningMeans& means, bool interrupted) {
+                          return add_up(str_cat("validation of epoch ", epoch_ + 1), means,
+                                        interrupted);
                         }};
+}
+
+// A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
+// written when all had stopped has those of all.
+void ServerTraining::warn_of_missing_losses(const nn::TrainProgress& saved) const {
+  const nn::CompileOptions& compiled = task_.model->compiled();
+  nn::RunningMeans means = nn::running_means(compiled.loss, compiled.metrics);
+  if (saved.epoch_step == 0 || !means.restore(saved.epoch_sums)) return;
+  const int64_t before =
+      std::min(saved.epoch_step * task_.file.job().batch_size(), task_.train_examples());
+  const auto counted = static_cast<int64_t>(means.examples());
+  if (counted >= before) return;
+  log_warning(str_cat(
+      "the checkpoint of step ", saved.step, " was saved within epoch ", saved.epoch + 1,
+      ": the mean losses and metrics of that epoch will leave out ", before - counted, " of the ",
+      before, " examples before it, which other workers saw; the model misses none"));
 }
 
 void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed) {
@@ -214,6 +224,18 @@ void ServerTraining::catch_up(int64_t done) {
     for (int part = 0; part < parts_; ++part) client_->push(step, part, parts_, 0, {});
   }
   store_->set_pushed(done);
+}
+
+// A worker that died in a step that others did not finish may have pushed that one.
+bool ServerTraining::take_back(int64_t done, const std::optional<std::string>& checkpoint) {
+  const int64_t reached = client_->newest_step(parts_);
+  if (reached <= done + 1) return false;
+  log_warning(str_cat("the rows on the parameter servers are of step ", reached,
+                      ", and no worker is left that has more than step ", done,
+                      ": they are taken back to it"));
+  if (!checkpoint) return true;
+  done > 0 ? restore(*checkpoint) : client_->clear();
+  return true;
 }
 
 // The names first: workers of different jobs may have different ones.
@@ -273,13 +295,13 @@ nn::TrainPlace ServerTraining::place_behind(int64_t step) const {
   return {step, epoch, step - epoch * task_.steps_per_epoch};
 }
 
-void ServerTraining::restore(const std::string& resumed) {
-  const std::string rows = rows_prefix(resumed);
-  if (!has_rows(resumed)) {
-    throw not_found("--resume: ", resumed, " was saved without parameter servers: there is no ",
-                    rows, ".ps with the rows of its tables");
+void ServerTraining::restore(const std::string& checkpoint) {
+  const nn::StateMap variables = io::load_checkpoint(checkpoint);
+  if (!rows_belong_to(checkpoint, variables)) {
+    throw not_found("--resume: ", checkpoint, " was saved without parameter servers: there is no ",
+                    rows_prefix(checkpoint), ".ps with the rows of its tables");
   }
-  client_->restore_snapshot(rows);
+  client_->restore_snapshot(rows_prefix(checkpoint), nn::load_progress(variables).step);
   // Those who voted have stopped.
   const auto& tables = store_->tables();
   for (size_t i = 0; i < tables.size(); ++i) {
@@ -315,25 +337,40 @@ void ServerTraining::refresh() {
   for (const auto& [name, value] : values) task_.model->session().variables().set(name, value);
 }
 
-bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, std::span<double> sums) {
+bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums) {
   epoch_ = epoch;
-  return sum_and_vote(str_cat("training of epoch ", epoch + 1), sums, stopping);
+  return add_up(str_cat("training of epoch ", epoch + 1), sums, stopping);
+}
+
+bool ServerTraining::is_sync() const {
+  const ps::PsClientOptions& options = client_->options();
+  return std::ranges::all_of(store_->tables(), [&](const ps::TableSpec& table) {
+    return (table.is_dense() ? options.dense : options.sparse) == ps::Consistency::kSync;
+  });
 }
 
 void ServerTraining::save(int64_t step) {
   const std::string prefix =
       rows_prefix((fs::absolute(options_.checkpoints) / str_cat("ckpt-", step)).string());
+  // The end of an epoch is saved again after the last of its steps: the rows are the same, and as
+  // long as they are not replaced the checkpoint that they belong to is whole.
+  if (saved_.step == step && is_sync() && is_saved_as(prefix, saved_)) return;
   fs::create_directories(fs::path(prefix).parent_path());
-  int64_t written = 0;
+  std::optional<Error> interruption;
   try {
-    const int64_t snapshot = client_->open_snapshot();
-    written = client_->save_snapshot(snapshot, prefix);
-    client_->close_snapshot(snapshot);
+    saved_ = client_->save_checkpoint(step, prefix, [&] {
+      if (options_.interrupted) interruption = options_.interrupted();
+      return interruption.has_value();
+    });
   } catch (const Error& error) {
+    if (interruption) {
+      log_warning(str_cat("there is no checkpoint of step ", step, ": ", interruption->what()));
+      throw Error(*interruption);
+    }
     fault_ = error;
     throw;
   }
-  log_info(str_cat("saved ", written, " rows in ", prefix));
+  log_info(str_cat("saved ", saved_.rows, " rows of step ", step, " in ", prefix));
 }
 
 void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
@@ -377,12 +414,16 @@ void ServerTraining::sum(const std::string& name, std::span<double> values) {
   }
 }
 
-bool ServerTraining::sum_and_vote(const std::string& name, std::span<double> sums, bool vote) {
-  std::vector<double> values(sums.begin(), sums.end());
-  values.push_back(vote ? 1 : 0);
-  sum(name, values);
-  std::copy_n(values.begin(), sums.size(), sums.begin());
-  return values.back() > 0;
+bool ServerTraining::add_up(const std::string& name, nn::RunningMeans& means, bool vote) {
+  double votes = vote ? 1 : 0;
+  int part = 0;
+  means.merge_workers(task_.cluster.rank, task_.cluster.world_size,
+                      [&](std::span<double> values) {
+                        sum(part == 0 ? name : str_cat(name, ", part ", part + 1), values);
+                        ++part;
+                      },
+                      {&votes, 1});
+  return votes > 0;
 }
 
 void ServerTraining::meet(const std::string& name) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/io/checkpoint.h"
+#include "core/io/checkpoint_parts.h"
 #include "ps/ops/client_store.h"
 #include "worker/task.h"
 
@@ -33,6 +34,11 @@ struct ServerTrainingOptions {
   // they were not.
   std::function<int64_t()> reached = nullptr;
   std::function<int()> stop_signal = {};  // see ClientOptions
+  int64_t save_every_steps = 0;           // checkpoints within an epoch; 0: none
+  bool saves = true;                      // checkpoints at all
+  // Of a group: what has ended its generation, asked while a checkpoint waits for other workers'
+  // pushes. Null: nothing ends one.
+  std::function<std::optional<Error>()> interrupted = {};
 };
 
 class ServerTraining {
@@ -52,13 +58,22 @@ class ServerTraining {
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
+  // Strategy hybrid, when a group of tasks that all have begun goes on behind `done` steps: takes
+  // the rows back to them when the servers have more, since all workers were lost and have only
+  // what a checkpoint has. `checkpoint`: it, on the one worker that restores it, empty there when
+  // none was saved yet; nothing on the others. Returns on all whether rows were taken back; nobody
+  // may pull before all have come.
+  bool take_back(int64_t done, const std::optional<std::string>& checkpoint);
   // When all tasks have begun again, behind `step`: says how many steps that has cost, to the
   // coordinator and in the log. One worker calls it, when all have come.
   void tell_lost_steps(int64_t step);
 
-  // Rows and slots of all tables as a checkpoint of that step; forgets those of steps that are not
-  // among `kept`.
+  // Rows and slots of all tables as a checkpoint of that step: in SYNC consistency exactly those
+  // after it, which it waits for. forget() removes those of steps that are not among `kept`.
+  // Throws what PsClient::save_checkpoint throws, and what `interrupted` says.
   void save(int64_t step);
+  // Of what save() wrote last; see RowsMark.
+  const io::PartsManifest& saved() const { return saved_; }
   void forget(std::span<const io::CheckpointInfo> kept) const;
 
   // The servers' error that ended a step or a checkpoint; nothing: it was another one.
@@ -76,15 +91,17 @@ class ServerTraining {
   void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit, const std::string& resumed);
   nn::TrainPlace place_behind(int64_t step) const;
-  void restore(const std::string& resumed);
+  void warn_of_missing_losses(const nn::TrainProgress& saved) const;
+  void restore(const std::string& checkpoint);
   void assign_variables();
   void refresh();
   void prefetch_rows(nn::FitOptions& fit);
-  bool leave_epoch(int64_t epoch, bool stopping, std::span<double> sums);
+  bool leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums);
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
-  // The same; returns whether any worker passed true as `vote`.
-  bool sum_and_vote(const std::string& name, std::span<double> sums, bool vote);
+  bool is_sync() const;  // all tables are
+  // The same for loss and metrics; returns whether any worker passed true as `vote`.
+  bool add_up(const std::string& name, nn::RunningMeans& means, bool vote);
   void meet(const std::string& name);
   bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 
@@ -95,6 +112,7 @@ class ServerTraining {
   std::shared_ptr<ps::ClientStore> store_;
   int64_t epoch_ = 0;  // that was left last
   std::optional<Error> fault_;
+  io::PartsManifest saved_{.step = -1};  // last
   // From a batch to the keys that its step looks up: lists, and the table of each.
   std::unique_ptr<Function> next_keys_;
   std::vector<Tensor> keys_;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/runtime/built_in_kernels.h"
@@ -16,6 +17,7 @@
 #include "worker/build_csv.h"
 #include "worker/build_model.h"
 #include "worker/preprocessing.h"
+#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -83,11 +85,18 @@ StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster
       .micro_batches = std::max(1, distributed.micro_batches()),
       .deterministic = distributed.deterministic(),
       .sync_batch_norm = distributed.sync_batch_norm()};
-  if (distributed.bucket_mib() > 0) {
-    options.bucket_bytes = static_cast<int64_t>(distributed.bucket_mib() * (1 << 20));
+  const auto bytes_of = [&](double mebibytes, const char* field) {
+    if (mebibytes >= 0 && mebibytes <= 1 << 30) return static_cast<int64_t>(mebibytes * (1 << 20));
+    const std::string path = str_cat("distributed.", field);
+    throw invalid_argument(file.where(path), path, ": expected 0 to ", 1 << 30, " MiB, found ",
+                           mebibytes);
+  };
+  if (const int64_t bytes = bytes_of(distributed.bucket_mib(), "bucket_mib"); bytes > 0) {
+    options.bucket_bytes = bytes;
   }
-  if (distributed.first_bucket_mib() > 0) {
-    options.first_bucket_bytes = static_cast<int64_t>(distributed.first_bucket_mib() * (1 << 20));
+  if (const int64_t bytes = bytes_of(distributed.first_bucket_mib(), "first_bucket_mib");
+      bytes > 0) {
+    options.first_bucket_bytes = bytes;
   }
   if (distributed.compression() == job::BF16) options.compression = Compression::kBFloat16;
   if (distributed.compression() == job::F16) options.compression = Compression::kFloat16;
@@ -200,11 +209,17 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   if (const auto unit = label_deviation(data.preprocessing)) {
     label_unit_ = std::make_shared<double>(*unit);
   }
-  nn::CompileOptions compile = compile_options(file, steps_per_epoch * job.epochs(), label_unit_);
+  nn::CompileOptions compile =
+      compile_options(file,
+                      checked_multiply(steps_per_epoch, job.epochs(),
+                                       file.where("epochs") + "epochs: the steps of all of them"),
+                      label_unit_);
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
     StrategyOptions spread = strategy_options(file, cluster, *devices);
     strategy_kind = spread.kind;
+    check_table_policies(file, strategy_kind == StrategyKind::kParameterServer ||
+                                   strategy_kind == StrategyKind::kHybrid);
     if (needs_strategy(spread)) {
       strategy.emplace(std::move(spread));
       rows_apart = strategy->uses_servers();

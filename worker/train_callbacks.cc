@@ -3,11 +3,13 @@
 #include <filesystem>
 #include <limits>
 
+#include "core/base/error.h"
 #include "proto/job.pb.h"
 #include "worker/farewell.h"
 #include "worker/job_record.h"
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
+#include "worker/rows_checkpoint.h"
 
 namespace trireme {
 
@@ -61,12 +63,14 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
         return nn::BestCheckpoint{early_stopping->best().step, early_stopping->restored()};
       };
     }
+    checkpoint.saves_on_failure = servers == nullptr;
     checkpoint.before = [&folder, servers](int64_t step) {
       folder.check();
       if (servers != nullptr) servers->save(step);
     };
     if (servers != nullptr) {
       checkpoint.after = [servers](auto kept) { servers->forget(kept); };
+      callbacks.push_back(std::make_shared<RowsMark>([servers] { return servers->saved(); }));
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));
     std::shared_ptr<nn::Callback> saves = result.checkpoint;

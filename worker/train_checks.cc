@@ -12,15 +12,21 @@ namespace trireme {
 namespace {
 
 // Labels are checked again when they are used; what is large need not be read twice.
-constexpr std::chrono::seconds kLongestRead{2};
+constexpr std::chrono::milliseconds kLongestRead{500};
 
 void check_monitor(const Task& task) {
   const auto monitored = early_stopping_options(task.file.job());
   if (!monitored) return;
+  const std::string place = task.file.where("early_stopping.monitor");
+  if (monitored->monitor.starts_with("val_") && task.data.validation.cardinality() == 0) {
+    throw invalid_argument(place, "early stopping: there is no ", monitored->monitor,
+                           " to monitor, because the validation data have no examples; monitor a "
+                           "figure of the training data, such as loss");
+  }
   try {
     nn::require_monitored(monitored->monitor, task.model->log_names(true));
   } catch (const Error& error) {
-    throw Error(error.code(), task.file.where("early_stopping.monitor") + error.what());
+    throw Error(error.code(), place + error.what());
   }
 }
 

@@ -13,7 +13,7 @@ std::map<std::string, double> values_of_model(const nn::History& history,
   if (early_stopping != nullptr && early_stopping->restored()) return early_stopping->best().logs;
   std::map<std::string, double> values;
   for (const auto& [name, epochs] : history.values) {
-    if (!epochs.empty()) values[name] = epochs.back();
+    if (!epochs.empty() && epochs.back()) values[name] = *epochs.back();
   }
   return values;
 }

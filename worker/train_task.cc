@@ -103,6 +103,10 @@ class TrainRun {
   TaskResult train() {
     const auto start = std::chrono::steady_clock::now();
     task_.model->build_training(nn::batch_types(task_.train_batches(0, 1)));
+    // All ranks have the same ones.
+    for (const std::string& warning : task_.model->take_warnings()) {
+      if (task_.cluster.rank == 0) log_warning(warning);
+    }
     if (!options_.save_graph.empty()) {
       io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
     }
@@ -110,6 +114,8 @@ class TrainRun {
                        .steps_per_epoch = task_.steps_per_epoch,
                        .allow_nan = job_.allow_nan()};
     check_schedule(task_);
+    // Before anything is written there.
+    if (task_.cluster.rank == 0) folder_.hold();
     check_before_training(task_);
     if (distributed()) log_to_own_file();
     if (distributed()) handshake_ = handshake_of(task_);
@@ -293,7 +299,12 @@ class TrainRun {
                                      .handshake = handshake_,
                                      .checkpoints = checkpoint_directory(job_),
                                      .reached = [this] { return greeting().reached; },
-                                     .stop_signal = [this] { return stop_signal(); }});
+                                     .stop_signal = [this] { return stop_signal(); },
+                                     .save_every_steps = job_.checkpoint().every_steps(),
+                                     .saves = !job_.checkpoint().off(),
+                                     .interrupted = [this]() -> std::optional<Error> {
+                                       return runtime_ ? runtime_->fault() : std::nullopt;
+                                     }});
     runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
   }
 
@@ -319,9 +330,16 @@ class TrainRun {
       throw no_checkpoint(task_);
     }
     if (servers_) {
-      servers_->catch_up(runtime_->membership().progress);
-      if (speaks()) servers_->tell_lost_steps(runtime_->membership().progress);
-      fit.leave_epoch = [this](int64_t, bool stopping, std::span<double>) {
+      const Membership& membership = runtime_->membership();
+      const bool restores = rank() == (membership.progress > 0 ? membership.state_source : 0);
+      if (servers_->take_back(membership.progress,
+                              restores ? std::optional(resumed_) : std::nullopt)) {
+        static const std::string kWhat = "the rows of the checkpoint";
+        meet(kWhat);
+      }
+      servers_->catch_up(membership.progress);
+      if (speaks()) servers_->tell_lost_steps(membership.progress);
+      fit.leave_epoch = [this](int64_t, bool stopping, nn::RunningMeans&) {
         static const std::string kWhat = "the end of an epoch";
         return meet(kWhat, stopping);
       };
@@ -334,6 +352,7 @@ class TrainRun {
               {values.data(), static_cast<int64_t>(values.size()), DType::kFloat64}, ReduceOp::kSum,
               Summation::kTree);
         },
+        [this] { return std::pair(rank(), workers()); },
         [this] { return task_.validation_batches(0, 1).cardinality() / workers(); }, options_.stop);
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.

@@ -10,7 +10,7 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <vector>
+#include <utility>
 
 #include "core/nn/model.h"
 
@@ -21,17 +21,22 @@ class ValidationVotes {
   // Adds numbers up over the workers; all call it in the same order.
   using Sum = std::function<void(std::span<double>)>;
 
-  // `batches`: so many every worker has, asked when a validation begins. `stop`: set when this
-  // worker is told to stop; null: it never is.
-  static nn::EvaluateOptions evaluation(Sum sum, std::function<int64_t()> batches,
+  // This worker's rank, and how many workers there are.
+  using Place = std::function<std::pair<int, int>()>;
+
+  // `batches`: so many every worker has, asked when a validation begins, as `place` is when it
+  // ends. `stop`: set when this worker is told to stop; null: it never is.
+  static nn::EvaluateOptions evaluation(Sum sum, Place place, std::function<int64_t()> batches,
                                         const std::atomic<bool>* stop) {
-    auto votes = std::make_shared<ValidationVotes>(std::move(sum), std::move(batches), stop);
+    auto votes = std::make_shared<ValidationVotes>(std::move(sum), std::move(place),
+                                                   std::move(batches), stop);
     return {.interrupt = [votes](int64_t batch) { return votes->before(batch); },
-            .reduce = [votes](std::span<double> sums,
-                              bool interrupted) { return votes->reduce(sums, interrupted); }};
+            .reduce = [votes](nn::RunningMeans& means,
+                              bool interrupted) { return votes->reduce(means, interrupted); }};
   }
-  ValidationVotes(Sum sum, std::function<int64_t()> batches, const std::atomic<bool>* stop)
-      : sum_(std::move(sum)), batches_(std::move(batches)), stop_(stop) {}
+  ValidationVotes(Sum sum, Place place, std::function<int64_t()> batches,
+                  const std::atomic<bool>* stop)
+      : sum_(std::move(sum)), place_(std::move(place)), batches_(std::move(batches)), stop_(stop) {}
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -57,15 +62,15 @@ class ValidationVotes {
     began_ = Clock::now();
   }
 
-  bool reduce(std::span<double> sums, bool interrupted) {
-    std::vector<double> values(sums.begin(), sums.end());
-    values.push_back(interrupted ? 1 : 0);
-    sum_(values);
-    std::copy_n(values.begin(), sums.size(), sums.begin());
-    return values.back() > 0;
+  bool reduce(nn::RunningMeans& means, bool interrupted) {
+    double votes = interrupted ? 1 : 0;
+    const auto [rank, workers] = place_();
+    means.merge_workers(rank, workers, sum_, {&votes, 1});
+    return votes > 0;
   }
 
   Sum sum_;
+  Place place_;
   std::function<int64_t()> batches_;
   const std::atomic<bool>* stop_;
   int64_t last_ = 0, next_ = 0;

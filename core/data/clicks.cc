@@ -32,21 +32,6 @@ uint64_t key_of(uint64_t seed, std::string_view purpose) {
   return hash_name(purpose) + seed * 0x9E3779B97F4A7C15ull;
 }
 
-// The scores' histograms of both classes: fine, because probabilities of clicks lie close together.
-class ScoreHistogram {
- public:
-  void add(double probability, bool positive) {
-    const auto bin = static_cast<size_t>(probability * static_cast<double>(kBins - 1));
-    (positive ? positives_ : negatives_)[bin] += 1;
-  }
-  double auc() const { return area_under_curve(negatives_, positives_); }
-
- private:
-  static constexpr size_t kBins = size_t{1} << 18;
-  std::vector<double> negatives_ = std::vector<double>(kBins),
-                      positives_ = std::vector<double>(kBins);
-};
-
 // A file that is written from its start to its end, packed or not, and then appears.
 class TextWriter {
  public:
@@ -274,19 +259,19 @@ Dataset Clicks::dataset(int64_t first, int64_t count) const {
   return from_source(std::make_shared<ClicksSource>(*this, first, count));
 }
 
-double Clicks::bayes_auc(int64_t first, int64_t count) const {
-  ScoreHistogram histogram;
+std::optional<double> Clicks::bayes_auc(int64_t first, int64_t count) const {
+  RankedScores scores;
   for (int64_t i = first; i < first + count; ++i) {
     const Drawn drawn = draw_all(i);
-    histogram.add(drawn.probability, drawn.click.label == 1);
+    scores.add(static_cast<float>(drawn.probability), drawn.click.label == 1);
   }
-  return histogram.auc();
+  return scores.area_under_curve();
 }
 
 Clicks::Written Clicks::write(const std::string& path, int64_t first, int64_t count) const {
   constexpr size_t kPiece = 1 << 18;
   TextWriter file(path);
-  ScoreHistogram histogram;
+  RankedScores scores;
   Written written;
   std::string text;
   for (int64_t i = first; i < first + count; ++i) {
@@ -296,13 +281,13 @@ Clicks::Written Clicks::write(const std::string& path, int64_t first, int64_t co
       file.write(text);
       text.clear();
     }
-    histogram.add(drawn.probability, drawn.click.label == 1);
+    scores.add(static_cast<float>(drawn.probability), drawn.click.label == 1);
     written.clicks += drawn.click.label;
   }
   if (!text.empty()) file.write(text);
   file.close();
   written.examples = count;
-  written.bayes_auc = histogram.auc();
+  written.bayes_auc = scores.area_under_curve();
   return written;
 }
 

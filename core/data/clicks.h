@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,12 +37,12 @@ class Clicks {
   // Examples [first, first + count).
   Dataset dataset(int64_t first, int64_t count) const;
   // The AUC of the true probabilities on those: the best that a model can reach, but for the luck
-  // of the draw.
-  double bayes_auc(int64_t first, int64_t count) const;
+  // of the draw. Nothing when they are of one class.
+  std::optional<double> bayes_auc(int64_t first, int64_t count) const;
 
   struct Written {
     int64_t examples = 0, clicks = 0;
-    double bayes_auc = 0;
+    std::optional<double> bayes_auc = {};
   };
   // Writes those examples as a log in Criteo's format, packed when `path` ends with ".gz". Reading
   // it with keys_per_category() gives the elements of dataset(). Throws Error when the file cannot

@@ -129,11 +129,16 @@ class FolderLock::Impl {
         remove();
         return hold(std::move(mine));
       }
-      const bool has_links = errno == EEXIST;
-      // Without hard links, a rename that is told not to replace does the same.
-      if (!has_links && ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path_.c_str(),
-                                    RENAME_NOREPLACE) == 0) {
-        return hold(std::move(mine));
+      // Where there are no hard links, the file is made in place; then it may be seen empty.
+      if (errno != EEXIST) {
+        Descriptor made(
+            ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+        const std::string text = self_.text();
+        if (made && write_all(made.get(), text.data(), text.size())) {
+          remove();
+          try_flock(made.get());
+          return hold(std::move(made));
+        }
       }
       if (errno != EEXIST || attempt > 100) {
         const Error error = file_error("make the lock", path_, errno);

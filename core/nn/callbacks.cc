@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/log_file.h"
 #include "core/base/logging.h"
+#include "core/base/uninterrupted.h"
 #include "core/io/atomic_file.h"
 #include "core/io/input_file.h"
 #include "core/nn/model.h"
@@ -74,6 +75,7 @@ bool CheckpointCallback::holds(const io::CheckpointInfo& checkpoint,
 
 void CheckpointCallback::save_now(Training& training) {
   if (saved_revision_ == training.revision()) return;
+  const Uninterrupted saving;
   // A step is saved again when its epoch was validated; what lies beside it is the same.
   if (options_.before && saved_step_ != training.step()) options_.before(training.step());
   manager_.save(training.step(), training.state());
@@ -106,8 +108,7 @@ void CheckpointCallback::on_epoch_end(Training& training, Logs) {
 }
 
 void CheckpointCallback::on_failure(Training& training) {
-  // What lies beside may be what failed: its owners are not asked for it again.
-  if (training.step() > 0 && !options_.before) save_now(training);
+  if (training.step() > 0 && options_.saves_on_failure) save_now(training);
 }
 
 void CheckpointCallback::on_train_end(Training& training) {
@@ -137,13 +138,21 @@ void EarlyStopping::on_train_begin(Training& training) {
 void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
   const auto monitored = std::ranges::find(logs, options_.monitor, &LogValue::name);
   TRIREME_CHECK(monitored != logs.end(), "the log has no ", options_.monitor);
-  const double gain =
-      options_.higher_is_better ? monitored->value - best_ : best_ - monitored->value;
+  if (!monitored->value) {
+    throw invalid_argument(
+        "early stopping: epoch ", training.epoch(), " has no ", options_.monitor,
+        ": there were no examples, or for an area under the curve those of one class only; "
+        "monitor another figure");
+  }
+  const double value = *monitored->value;
+  const double gain = options_.higher_is_better ? value - best_ : best_ - value;
   if (std::isnan(best_) || gain > options_.min_delta) {
-    best_ = monitored->value;
+    best_ = value;
     waited_ = 0;
     best_epoch_ = {training.epoch(), training.step(), {}};
-    for (const LogValue& log : logs) best_epoch_.logs[std::string(log.name)] = log.value;
+    for (const LogValue& log : logs) {
+      if (log.value) best_epoch_.logs[std::string(log.name)] = *log.value;
+    }
     if (options_.restore_best_weights) best_weights_ = training.model().weights();
     return;
   }
@@ -154,20 +163,25 @@ void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
 void EarlyStopping::on_epoch_begin(Training& training) {
   if (waited_ > 0 && waited_ >= options_.patience) return stop(training);
   if (restored_) {
-    log_info(str_cat("the training goes on with the weights of epoch ", best_epoch_.epoch,
-                     ", which were restored after epoch ", training.epoch()));
+    log_warning(str_cat("the training goes on with the weights of epoch ", best_epoch_.epoch,
+                        ", which were restored after epoch ", training.epoch()));
   }
   restored_ = false;
 }
 
-void EarlyStopping::stop(Training& training) {
-  training.request_stop(str_cat(options_.monitor, " has not improved on ", best_, " for ", waited_,
-                                waited_ == 1 ? " epoch" : " epochs"));
+std::string EarlyStopping::reason() const {
+  return str_cat(options_.monitor, " has not improved on ", best_, " for ", waited_,
+                 waited_ == 1 ? " epoch" : " epochs");
 }
 
+void EarlyStopping::stop(Training& training) { training.request_stop(reason()); }
+
 void EarlyStopping::on_train_end(Training& training) {
-  const bool interrupted = training.stop_reason() == kStoppedBySignal;
-  if (interrupted || restored_ || best_weights_.empty()) return;
+  // One that ends for another reason, a signal or the loss of its group, will be resumed.
+  const std::string& reason = training.stop_reason();
+  if (!reason.empty() && reason != this->reason()) return;
+  if (restored_ || !options_.restore_best_weights) return;
+  if (best_weights_.empty()) return;  // no epoch was finished
   restored_ = true;
   if (best_epoch_.epoch == training.epoch()) return;
   training.model().set_weights(best_weights_);
@@ -175,6 +189,7 @@ void EarlyStopping::on_train_end(Training& training) {
 }
 
 void EarlyStopping::save(StateMap& state) const {
+  state[key("monitor")] = Tensor::scalar<std::string>(options_.monitor);
   state[key("best")] = Tensor::scalar<double>(best_);
   state[key("waited")] = Tensor::scalar<int64_t>(waited_);
   state[key("restored")] = Tensor::scalar<int64_t>(restored_ ? 1 : 0);
@@ -187,15 +202,34 @@ void EarlyStopping::save(StateMap& state) const {
 }
 
 void EarlyStopping::restore(const StateMap& state) {
+  best_ = std::numeric_limits<double>::quiet_NaN();
+  waited_ = 0;
+  best_epoch_ = {};
+  best_weights_.clear();
+  restored_ = false;
   // A training that began without early stopping starts to watch now.
   auto best = state.find(key("best"));
   auto waited = state.find(key("waited"));
   if (best == state.end() || waited == state.end()) return;
+  if (const auto found = state.find(key("monitor"));
+      found != state.end() && found->second.item<std::string>() != options_.monitor) {
+    log_warning(str_cat("the checkpoint's best epoch is one of ", found->second.item<std::string>(),
+                        "; ", options_.monitor,
+                        " is monitored now: the best epoch is looked for from here on"));
+    return;
+  }
+  StateMap weights;
+  for_each_below(state, key("weights/"),
+                 [&](const std::string& name, const Tensor& value) { weights[name] = value; });
+  const bool has_best = !std::isnan(best->second.item<double>());
+  if (options_.restore_best_weights && has_best && weights.empty()) {
+    log_warning(
+        "the checkpoint was saved without restore_best and has no weights of its best epoch: the "
+        "best epoch is looked for from here on");
+    return;
+  }
   best_ = best->second.item<double>();
   waited_ = waited->second.item<int64_t>();
-  best_epoch_ = {};
-  best_weights_.clear();
-  restored_ = false;
   const auto epoch = state.find(key("best_epoch")), step = state.find(key("best_step"));
   if (epoch != state.end() && step != state.end()) {
     best_epoch_ = {epoch->second.item<int64_t>(), step->second.item<int64_t>(), {}};
@@ -206,9 +240,7 @@ void EarlyStopping::restore(const StateMap& state) {
   for_each_below(state, key("best_logs/"), [&](const std::string& name, const Tensor& value) {
     best_epoch_.logs[name] = value.item<double>();
   });
-  for_each_below(state, key("weights/"), [&](const std::string& name, const Tensor& value) {
-    best_weights_[name] = value;
-  });
+  if (options_.restore_best_weights) best_weights_ = std::move(weights);
 }
 
 CsvLog::CsvLog(std::string path, std::function<bool()> writes)
@@ -231,8 +263,9 @@ void CsvLog::on_epoch_end(Training& training, Logs logs) {
   std::string header = "epoch", line = std::to_string(epoch);
   for (const LogValue& log : logs) {
     header += str_cat(",", log.name);
-    char number[32];
-    std::snprintf(number, sizeof number, ",%.9g", log.value);
+    // A figure that does not exist is an empty cell.
+    char number[32] = ",";
+    if (log.value) std::snprintf(number, sizeof number, ",%.9g", *log.value);
     line += number;
   }
   drop_from(epoch);

@@ -81,6 +81,9 @@ struct CheckpointCallbackOptions {
   // older ones are gone.
   std::function<void(int64_t step)> before = {};
   std::function<void(std::span<const io::CheckpointInfo> kept)> after = {};
+  // Whether an error within a step saves the steps before it; not when what lies beside may be what
+  // failed.
+  bool saves_on_failure = true;
   // What EarlyStopping knows; null: nobody monitors the training. The checkpoint of the best epoch
   // is kept beyond keep_last.
   std::function<BestCheckpoint()> best = {};
@@ -114,8 +117,8 @@ struct EarlyStoppingOptions {
   int64_t patience = 0;  // stops at the n-th epoch in a row without improvement
   double min_delta = 0;
   bool higher_is_better = false;
-  // At the end of the training, whether it was stopped or all epochs were done. A training that a
-  // signal ends keeps its own weights: it will be resumed.
+  // At the end of the training, when this stopped it or all epochs were done. A training that ends
+  // for another reason, such as a signal, keeps its own weights: it will be resumed.
   bool restore_best_weights = false;
 };
 // Throws Error{kInvalidArgument} listing `names`, those of a training's logs, when `monitor` is
@@ -146,6 +149,7 @@ class EarlyStopping : public Callback {
   void restore(const StateMap& state) override;
 
  private:
+  std::string reason() const;
   void stop(Training& training);
   EarlyStoppingOptions options_;
   double best_ = std::numeric_limits<double>::quiet_NaN();

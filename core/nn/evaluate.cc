@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/base/logging.h"
 #include "core/nn/model.h"
 
 namespace trireme::nn {
@@ -13,8 +14,9 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
     throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
   }
   build_evaluation(types);
+  for (const std::string& warning : take_warnings()) log_warning(warning);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
-  RunningMeans means = running_means(inference_, compile_.loss, compile_.metrics);
+  RunningMeans means = running_means(compile_.loss, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
   bool interrupted = false;
   data::Element batch;
@@ -25,18 +27,22 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
       throw invalid_argument("evaluation, batch ", i + 1, " of this process: ", *wrong);
     }
     evaluate_step_->run(batch);
-    means.add(evaluate_step_->values(), evaluate_step_->examples());
+    means.add(evaluate_step_->values(), evaluate_step_->examples(), evaluate_step_->rows());
   }
-  if (options.reduce) interrupted = options.reduce(means.sums(), interrupted);
+  if (options.reduce) interrupted = options.reduce(means, interrupted);
   if (interrupted) return std::nullopt;
   return means;
 }
 
 std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
   const RunningMeans means = *evaluate_means(dataset);
-  std::map<std::string, double> values = {{"loss", means.mean(0)}};
+  if (!means.value(0)) {
+    throw invalid_argument(
+        "evaluate: the data set has no examples, so there is no loss and no metric");
+  }
+  std::map<std::string, double> values = {{"loss", *means.value(0)}};
   for (size_t i = 0; i < inference_.metrics.size(); ++i) {
-    values[inference_.metrics[i].name] = means.mean(i + 1);
+    if (const auto value = means.value(i + 1)) values[inference_.metrics[i].name] = *value;
   }
   return values;
 }

@@ -23,6 +23,7 @@ Value VariableRegistry::get_or_add(Graph& graph, const std::string& name,
     }
     return spec->value;
   }
+  (void)type.shape.elements();  // throws here, where it is known which layer asks for it
   const Attributes attributes{{"name", name}, {"dtype", type.dtype}, {"shape", type.shape}};
   const Value value = graph.add("Variable", {}, attributes, node_name).output();
   by_name_[name] = specs_.size();
@@ -57,6 +58,12 @@ void VariableRegistry::make_optional(const std::string& name) {
 const VariableSpec* VariableRegistry::find(const std::string& name) const {
   auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : &specs_[it->second];
+}
+
+std::string LayerNames::make(const std::string& type) {
+  std::string name = type;
+  for (int& suffix = suffixes_[type]; !take(name);) name = str_cat(type, "_", ++suffix);
+  return name;
 }
 
 Tensor initial_value(const VariableSpec& spec, uint64_t seed) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/base/error.h"
@@ -162,6 +163,19 @@ class BuildContext {
   std::vector<const Layer*> stack_;  // outermost first
   std::string scope_;                // "block/dense/"
   Value input_;
+};
+
+// The names of the layers of a list, which differ.
+class LayerNames {
+ public:
+  // False when the name is there already.
+  bool take(const std::string& name) { return taken_.insert(name).second; }
+  // A name that was not there: "dense", "dense_1", …
+  std::string make(const std::string& type);
+
+ private:
+  std::unordered_set<std::string> taken_;
+  std::unordered_map<std::string, int> suffixes_;  // the last one, by type
 };
 
 class Layer {

@@ -21,6 +21,16 @@ void require_classes(std::string_view what, Value predictions) {
                          predictions.type(), "; end the model with a dense layer");
 }
 
+// Of one class the probability is always 1, and the loss 0.
+void require_several_classes(std::string_view what, Value predictions) {
+  require_classes(what, predictions);
+  if (predictions.shape()[1] != 1) return;
+  throw invalid_argument(what, ": expected an output for each of two or more classes, found ",
+                         predictions.type(),
+                         "; give the last layer as many units as there are classes, or use "
+                         "binary_cross_entropy with one");
+}
+
 int64_t known_elements(const Shape& shape) {
   int64_t n = 1;
   for (int i = 1; i < shape.rank(); ++i) n *= shape[i];
@@ -33,8 +43,13 @@ Value match_labels(std::string_view what, Value predictions, Value labels) {
   const Shape& wanted = predictions.shape();
   const Shape& found = labels.shape();
   if (wanted.rank() < 1 || found.rank() < 1 || known_elements(wanted) != known_elements(found)) {
+    const bool known = found.rank() >= 1 && known_elements(found) > 0;
     throw invalid_argument(what, ": expected labels like the predictions ", predictions.type(),
-                           ", found ", labels.type());
+                           ", found ", labels.type(),
+                           known ? str_cat("; end the model with as many units as an example has "
+                                           "labels, which is ",
+                                           known_elements(found))
+                                 : "");
   }
   if (labels.dtype() != DType::kFloat32) labels = ops::cast(labels, DType::kFloat32);
   return wanted.rank() == found.rank() ? labels : ops::reshape_like(labels, predictions);
@@ -63,6 +78,7 @@ Loss sparse_categorical_cross_entropy(bool from_logits) {
   const std::string name = "sparse_categorical_cross_entropy";
   return {name,
           [=](Value predictions, Value labels) {
+            require_several_classes(name, predictions);
             labels = class_labels(name, predictions, labels);
             if (from_logits) return ops::sparse_softmax_cross_entropy(predictions, labels);
             const Value chosen = ops::one_hot(labels, predictions.shape()[1]);
@@ -75,7 +91,7 @@ Loss categorical_cross_entropy(bool from_logits) {
   const std::string name = "categorical_cross_entropy";
   return {name,
           [=](Value predictions, Value labels) {
-            require_classes(name, predictions);
+            require_several_classes(name, predictions);
             labels = match_labels(name, predictions, labels);
             const Value logs =
                 from_logits ? ops::log_softmax(predictions) : clipped_log(predictions);

@@ -18,7 +18,7 @@ struct Loss {
   bool takes_logits = false;               // predictions may be any numbers
   // The loss that is shown from the mean that is minimized; null: that mean. In the units of labels
   // that were scaled, for one.
-  std::function<double(std::span<const double> mean)> finish = {};
+  std::function<double(double mean)> finish = {};
 };
 
 // Each throws Error{kInvalidArgument} naming both shapes when they do not fit. `from_logits`:

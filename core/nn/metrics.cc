@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/area_under_curve.h"
 #include "core/base/error.h"
 #include "core/nn/losses.h"
 #include "core/nn/names.h"
@@ -10,11 +9,6 @@
 
 namespace trireme::nn {
 namespace {
-
-// Of each class. The logits' range is cut and not that of the probabilities: clicks can be so rare
-// that all probabilities lie in a few bins.
-constexpr int64_t kAucBins = 1 << 13;
-constexpr double kAucMaxLogit = 16;
 
 using Factory = std::function<Metric(std::string_view loss)>;
 
@@ -57,31 +51,17 @@ Metric binary_accuracy(std::string name, double threshold) {
 }
 
 Metric area_under_curve_metric(std::string name) {
-  Metric metric{.name = std::move(name), .labels = LabelDomain::kZeroOrOne};
+  Metric metric{.name = std::move(name),
+                .labels = LabelDomain::kZeroOrOne,
+                .kind = Metric::Kind::kAreaUnderCurve};
   metric.function = [what = metric.name](Value predictions, Value labels) {
     const Shape& shape = predictions.shape();
     if (shape.rank() < 1 || shape.rank() > 2 || (shape.rank() == 2 && shape[1] != 1)) {
       throw invalid_argument(what, ": expected one logit an example, found ", predictions.type());
     }
-    Graph& graph = predictions.graph();
-    const auto number = [&](double value) { return ops::scalar(graph, DType::kFloat32, value); };
-    Value logits = ops::reshape(predictions, {-1});
-    labels = ops::reshape(match_labels(what, predictions, labels), {-1});
-    // What is not a number falls in the middle: the loss says so, with a better reason than an
-    // index out of range.
-    logits = ops::select(ops::equal(logits, logits), logits, ops::zeros_like(logits));
-    constexpr double kScale = static_cast<double>(kAucBins) / (2 * kAucMaxLogit);
-    Value bins = (logits + number(kAucMaxLogit)) * number(kScale);
-    bins = ops::minimum(ops::maximum(bins, number(0)), number(kAucBins - 1));
-    const Value positive = ops::greater(labels, number(0.5));
-    bins = ops::cast(bins, DType::kInt64) +
-           ops::cast(positive, DType::kInt64) * ops::scalar(graph, DType::kInt64, kAucBins);
-    const Value share = ops::broadcast_like(number(1), logits, /*average=*/true);
-    const Value empty = ops::constant(graph, Tensor::zeros(DType::kFloat32, {2 * kAucBins}));
-    return ops::scatter_add(bins, share, empty);
-  };
-  metric.finish = [](std::span<const double> means) {
-    return area_under_curve(means.first(kAucBins), means.subspan(kAucBins));
+    labels = ops::reshape(match_labels(what, predictions, labels), {-1, 1});
+    const Value one = ops::scalar(predictions.graph(), DType::kFloat32, 1);
+    return ops::concat({ops::reshape(predictions, {-1, 1}), labels + one}, 1);
   };
   return metric;
 }
@@ -118,34 +98,117 @@ Metric metric_from_name(std::string_view name, std::string_view loss) {
 }
 
 RunningMeans::RunningMeans(std::vector<Quantity> quantities) : quantities_(std::move(quantities)) {
-  size_t width = 0;
+  size_t means = 0;
   for (const Quantity& quantity : quantities_) {
-    offsets_.push_back(width);
-    width += quantity.width;
+    if (quantity.kind == Metric::Kind::kMean) {
+      places_.push_back(means++);
+    } else {
+      places_.push_back(scores_.size());
+      scores_.emplace_back();
+    }
   }
-  sums_.resize(width + 1);
-  TRIREME_CHECK(
-      std::ranges::all_of(quantities_, [](const auto& q) { return q.width == 1 || q.finish; }),
-      "a metric of several numbers says what it makes of them");
+  sums_.resize(means + 1);
 }
 
-double RunningMeans::mean(size_t i) const {
-  const double examples = sums_.back();
-  if (examples == 0) return 0;
-  const Quantity& quantity = quantities_[i];
-  if (!quantity.finish) return sums_[offsets_[i]] / examples;
-  // Reused, because progress is shown at each step.
-  thread_local std::vector<double> means;
-  means.assign(sums_.begin() + static_cast<std::ptrdiff_t>(offsets_[i]),
-               sums_.begin() + static_cast<std::ptrdiff_t>(offsets_[i] + quantity.width));
-  for (double& mean : means) mean /= examples;
-  return quantity.finish(means);
+void RunningMeans::reset() {
+  sums_.assign(sums_.size(), 0);
+  for (RankedScores& scores : scores_) scores.clear();
 }
 
-void RunningMeans::add(std::span<const double> values, int64_t examples) {
+void RunningMeans::add(std::span<const double> means, int64_t examples,
+                       std::span<const Tensor> rows) {
+  TRIREME_CHECK(means.size() + 1 == sums_.size() && rows.size() == scores_.size(),
+                "a batch's figures of other metrics");
   const auto weight = static_cast<double>(examples);
-  for (size_t i = 0; i < values.size(); ++i) sums_[i] += values[i] * weight;
+  for (size_t i = 0; i < means.size(); ++i) sums_[i] += means[i] * weight;
   sums_.back() += weight;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto numbers = rows[i].flat<float>();
+    for (size_t row = 0; row + 1 < numbers.size(); row += 2) {
+      // Rows of a global batch that no example of this process fills are 0.
+      if (numbers[row + 1] != 0) scores_[i].add(numbers[row], numbers[row + 1] > 1.5f);
+    }
+  }
+}
+
+std::optional<double> RunningMeans::value(size_t i) const {
+  const Quantity& quantity = quantities_[i];
+  const size_t place = places_[i];
+  if (quantity.kind == Metric::Kind::kAreaUnderCurve) return scores_[place].area_under_curve();
+  if (sums_.back() == 0) return std::nullopt;
+  const double mean = sums_[place] / sums_.back();
+  return quantity.finish ? quantity.finish(mean) : mean;
+}
+
+std::optional<double> RunningMeans::recent_value(size_t i) const {
+  if (quantities_[i].kind == Metric::Kind::kMean) return value(i);
+  return scores_[places_[i]].recent_area_under_curve();
+}
+
+// The sums, then each metric's scores behind their number.
+std::vector<double> RunningMeans::state() const {
+  std::vector<double> state = sums_;
+  for (const RankedScores& scores : scores_) {
+    const std::vector<double> numbers = scores.state();
+    state.push_back(static_cast<double>(numbers.size()));
+    state.insert(state.end(), numbers.begin(), numbers.end());
+  }
+  return state;
+}
+
+bool RunningMeans::restore(std::span<const double> state) {
+  if (state.size() < sums_.size()) return false;
+  std::span<const double> rest = state.subspan(sums_.size());
+  std::vector<std::span<const double>> parts;
+  for (size_t i = 0; i < scores_.size(); ++i) {
+    if (rest.empty() || !(rest[0] >= 2 && rest[0] < static_cast<double>(rest.size()))) return false;
+    const auto size = static_cast<size_t>(rest[0]);
+    parts.push_back(rest.subspan(1, size));
+    rest = rest.subspan(1 + size);
+  }
+  if (!rest.empty()) return false;
+  std::copy_n(state.begin(), sums_.size(), sums_.begin());
+  for (size_t i = 0; i < scores_.size(); ++i) scores_[i].restore(parts[i]);
+  return true;
+}
+
+void RunningMeans::merge_workers(int rank, int workers,
+                                 const std::function<void(std::span<double>)>& add_up,
+                                 std::span<double> also) {
+  constexpr size_t kMostBins = size_t{1} << 19;  // of all workers: 16 MiB to add up
+  constexpr size_t kAtOnce = size_t{1} << 17;    // a message has its limits
+  const auto mine = static_cast<size_t>(rank), all = static_cast<size_t>(workers);
+  // How many numbers each worker has of its scores, each in its own place: so sums give to all what
+  // each has.
+  std::vector<std::vector<double>> states;
+  std::vector<double> known = sums_;
+  known.resize(sums_.size() + scores_.size() * all);
+  for (size_t i = 0; i < scores_.size(); ++i) {
+    scores_[i].reduce_to(kMostBins / all);
+    states.push_back(scores_[i].state());
+    known[sums_.size() + i * all + mine] = static_cast<double>(states[i].size());
+  }
+  known.insert(known.end(), also.begin(), also.end());
+  add_up(known);
+  std::copy_n(known.begin(), sums_.size(), sums_.begin());
+  std::copy_n(known.end() - static_cast<std::ptrdiff_t>(also.size()), also.size(), also.begin());
+  for (size_t i = 0; i < scores_.size(); ++i) {
+    const auto sizes = std::span(known).subspan(sums_.size() + i * all, all);
+    std::vector<size_t> begins = {0};
+    for (const double size : sizes) begins.push_back(begins.back() + static_cast<size_t>(size));
+    std::vector<double> numbers(begins.back());
+    std::ranges::copy(states[i], numbers.begin() + static_cast<std::ptrdiff_t>(begins[mine]));
+    for (size_t begin = 0; begin < numbers.size(); begin += kAtOnce) {
+      add_up(std::span(numbers).subspan(begin, std::min(kAtOnce, numbers.size() - begin)));
+    }
+    scores_[i].clear();
+    for (size_t worker = 0; worker < all; ++worker) {
+      RankedScores theirs;
+      theirs.restore(
+          std::span(numbers).subspan(begins[worker], begins[worker + 1] - begins[worker]));
+      scores_[i].merge(theirs);
+    }
+  }
 }
 
 }  // namespace trireme::nn

@@ -4,32 +4,37 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/base/area_under_curve.h"
 #include "core/graph/graph.h"
 #include "core/nn/labels.h"
+#include "core/tensor/tensor.h"
 
 namespace trireme::nn {
 
 struct Metric {
+  enum class Kind {
+    kMean,            // the mean over the examples of a number for each, f32[batch]
+    kAreaUnderCurve,  // of a score for each and its class (1: negative, 2: positive), f32[batch, 2]
+  };
   std::string name;
-  // A number for each example, f32[batch], of which the metric is the mean. With `finish`: numbers
-  // that are means over the batch, f32[n].
   std::function<Value(Value predictions, Value labels)> function;
-  // The metric from the means of those n numbers over all examples, for what is itself no mean.
-  std::function<double(std::span<const double> means)> finish = {};
   LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
+  Kind kind = Kind::kMean;
+  // Of kMean: what is shown from the mean, as in Loss; null: that mean.
+  std::function<double(double mean)> finish = {};
 };
 
 Metric sparse_categorical_accuracy(std::string name = "accuracy");  // argmax == label
 Metric categorical_accuracy(std::string name = "accuracy");         // argmax == argmax of the label
 Metric binary_accuracy(std::string name = "accuracy", double threshold = 0);  // logit > 0 == label
-// The chance that a positive example scores higher than a negative one. `predictions`: one logit an
-// example; those beyond ±16 count as ±16. Exact but for pairs whose logits differ by less than
-// 1/256, which count half.
+// The chance that a positive example scores higher than a negative one; see RankedScores.
+// `predictions`: one logit an example. Labels are 0 and 1.
 Metric area_under_curve_metric(std::string name = "auc");
 Metric mean_absolute_error();
 Metric mean_squared_error_metric();
@@ -38,30 +43,44 @@ Metric mean_squared_error_metric();
 // the names.
 Metric metric_from_name(std::string_view name, std::string_view loss);
 
-// Means over the examples seen so far. In double, so that the order of batches is what matters, not
-// their number.
+// The loss and the metrics of the examples seen so far. A figure that does not exist (of no
+// examples; an area under a curve of one class) is nothing, not a number.
+//
+// Means are kept in double, so that the order of batches is what matters, not their number.
 class RunningMeans {
  public:
-  // What is made of `width` means that lie side by side; without `finish` there is one.
   struct Quantity {
-    size_t width = 1;
-    std::function<double(std::span<const double> means)> finish = {};
+    Metric::Kind kind = Metric::Kind::kMean;
+    std::function<double(double mean)> finish = {};
   };
-  explicit RunningMeans(size_t count) : RunningMeans(std::vector<Quantity>(count)) {}
+  explicit RunningMeans(size_t means) : RunningMeans(std::vector<Quantity>(means)) {}
   explicit RunningMeans(std::vector<Quantity> quantities);
-  void reset() { sums_.assign(sums_.size(), 0); }
-  // REQUIRES: the values of all quantities, one after another.
-  void add(std::span<const double> values, int64_t examples);
-  double mean(size_t i) const;  // of quantity i, finished; 0 before the first example
+  void reset();
+  // A batch's means, in order, and what StepFunction::rows() has of the other metrics.
+  // `examples`: the weight of the means. REQUIRES: one for each.
+  void add(std::span<const double> means, int64_t examples, std::span<const Tensor> rows = {});
+
   size_t size() const { return quantities_.size(); }
-  // The weighted sums, then the number of examples: what a checkpoint keeps, and what workers add
-  // up.
-  std::span<double> sums() { return sums_; }
+  double examples() const { return sums_.back(); }  // that were added, and not reset
+  std::optional<double> value(size_t i) const;
+  // The same, or older by at most an eighth of the examples, where it takes long to work out.
+  std::optional<double> recent_value(size_t i) const;
+
+  // What a checkpoint keeps. restore() returns false when it is of other metrics; throws
+  // Error{kDataLoss} when it is none.
+  std::vector<double> state() const;
+  bool restore(std::span<const double> state);
+
+  // Adds up the examples of all workers. Collective: `add_up` replaces numbers by their sums over
+  // the workers. `also`: numbers that are added up on the same occasion.
+  void merge_workers(int rank, int workers, const std::function<void(std::span<double>)>& add_up,
+                     std::span<double> also = {});
 
  private:
   std::vector<Quantity> quantities_;
-  std::vector<size_t> offsets_;  // of each in sums_
-  std::vector<double> sums_;
+  std::vector<size_t> places_;  // of each, among the means or the scores
+  std::vector<double> sums_;    // of the means, weighted; then the weights
+  std::vector<RankedScores> scores_;
 };
 
 }  // namespace trireme::nn

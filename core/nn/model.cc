@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/nn/output_range.h"
 #include "core/ops/ops.h"
 #include "core/passes/mixed_precision.h"
 
@@ -56,7 +57,12 @@ double History::last(const std::string& name) const {
   if (it == values.end() || it->second.empty()) {
     throw not_found("the training recorded no \"", name, "\"");
   }
-  return it->second.back();
+  if (!it->second.back()) {
+    throw not_found("the last epoch has no \"", name,
+                    "\": there were no examples, or for an area under the curve those of one class "
+                    "only");
+  }
+  return *it->second.back();
 }
 
 Model::Model(ModelOptions options) : options_(std::move(options)) {
@@ -72,14 +78,9 @@ Session& Model::session() {
 
 Model& Model::add(std::unique_ptr<Layer> layer) {
   if (is_built()) throw invalid_argument("layers are added before the model is built");
-  auto taken = [&](const std::string& name) {
-    return std::ranges::any_of(layers_, [&](const auto& other) { return other->name() == name; });
-  };
   if (layer->name().empty()) {
-    std::string name = layer->type();
-    for (int suffix = 1; taken(name); ++suffix) name = str_cat(layer->type(), "_", suffix);
-    layer->set_name(name);
-  } else if (taken(layer->name())) {
+    layer->set_name(layer_names_.make(layer->type()));
+  } else if (!layer_names_.take(layer->name())) {
     throw invalid_argument("layer ", layers_.size() + 1, " (", layer->type(), "): the name \"",
                            layer->name(), "\" is taken; names of layers must differ");
   }
@@ -137,8 +138,14 @@ void Model::build(const std::vector<TensorType>& features) {
 void Model::initialize_variables() {
   for (const VariableSpec& spec : variables_.all()) {
     if (session_->variables().has(spec.name)) continue;
-    session_->variables().set(spec.name, initial_value(spec, options_.seed),
-                              spec.value.node->device());
+    try {
+      session_->variables().set(spec.name, initial_value(spec, options_.seed),
+                                spec.value.node->device());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kResourceExhausted) throw;
+      throw Error(error.code(), str_cat("the variable \"", spec.name, "\", ", spec.value.type(),
+                                        ": ", error.what()));
+    }
   }
 }
 
@@ -167,6 +174,11 @@ void Model::build_evaluation(const BatchTypes& types) {
     inference_.loss = {};
     inference_.metrics.clear();
     throw;
+  }
+  const std::string last = str_cat("layer ", layers_.size(), " (", layers_.back()->type(), " \"",
+                                   layers_.back()->name(), "\")");
+  if (auto why = why_not_logits(compile_.loss, inference_.predictions, last)) {
+    warnings_.push_back(std::move(*why));
   }
   const Shape& predictions = inference_.predictions.shape();
   const int64_t classes = predictions.rank() > 0 ? predictions.dim(-1) : 0;
@@ -206,7 +218,7 @@ void Model::build_training(const BatchTypes& types) {
 
 std::vector<std::string> Model::log_names(bool with_validation) const {
   std::vector<std::string> names = {"loss"};
-  for (const NamedValue& metric : train_graph_.forward.metrics) names.push_back(metric.name);
+  for (const MetricValue& metric : train_graph_.forward.metrics) names.push_back(metric.name);
   const size_t count = names.size();
   for (size_t i = 0; with_validation && i < count; ++i) names.push_back("val_" + names[i]);
   return names;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/data/dataset.h"
@@ -54,6 +55,7 @@ struct CompileOptions {
 struct StepShare {
   std::vector<BatchShard> shards;  // one for each row of TrainGraph::shard_keys
   int64_t examples = 0;            // that the step's loss is the mean of
+  int64_t global_rows = 0;         // of the batch of all workers
   float vote = 0;                  // summed over the workers; more than 0 ends the training
 };
 
@@ -76,9 +78,9 @@ struct EvaluateOptions {
   // Asked before each batch, with its number: whether the evaluation is to end without a result,
   // because a signal asks for it. Null: it runs to its end.
   std::function<bool(int64_t batch)> interrupt = {};
-  // Adds weighted sums up over the workers; returns whether any of them was `interrupted`, by which
+  // Adds the examples of all workers up; returns whether any of them was `interrupted`, by which
   // the evaluation of all is. Null: there is one worker.
-  std::function<bool(std::span<double> sums, bool interrupted)> reduce = {};
+  std::function<bool(RunningMeans& means, bool interrupted)> reduce = {};
 };
 
 struct FitOptions {
@@ -98,7 +100,7 @@ struct FitOptions {
   std::function<void()> refresh = {};
   // Of workers that see the loss of their own examples: adds the epoch's sums up over all of them
   // when it ends, early too when `stopping`. Returns whether any of them stops here.
-  std::function<bool(int64_t epoch, bool stopping, std::span<double> sums)> leave_epoch = {};
+  std::function<bool(int64_t epoch, bool stopping, RunningMeans& sums)> leave_epoch = {};
   // Called before a step with the batch that comes after it, where that is known: to have ready
   // what it needs. Null: batches are read when their step comes.
   std::function<void(int64_t step, const data::Element& batch)> peek = {};
@@ -115,11 +117,11 @@ struct FitOptions {
 };
 
 struct History {
-  std::map<std::string, std::vector<double>>
-      values;                                  // "loss", "val_accuracy", …: one for each epoch
+  // "loss", "val_accuracy", …: one for each epoch; nothing where there is no such number.
+  std::map<std::string, std::vector<std::optional<double>>> values;
   int64_t epochs = 0, steps = 0;               // since training began, resumed ones too
   std::string stop_reason;                     // empty: all epochs were done
-  double last(const std::string& name) const;  // throws Error{kNotFound}
+  double last(const std::string& name) const;  // throws Error{kNotFound} when there is none
 };
 
 // Of one batch; the first dimension may be anything.
@@ -154,6 +156,8 @@ class Model {
 
   void compile(CompileOptions options);
   History fit(const data::Dataset& train, FitOptions options = {});
+  // "loss", "accuracy", …; what does not exist is left out. Throws Error{kInvalidArgument} when
+  // there are no examples.
   std::map<std::string, double> evaluate(const data::Dataset& dataset);
   Tensor predict(const data::Dataset& dataset);  // rows of all batches
   Tensor predict(std::span<const Tensor> features);
@@ -176,6 +180,10 @@ class Model {
   // The same for slots too, as a training is resumed.
   void restore_variables(const StateMap& state);
 
+  // What fit and evaluate warn of once, such as an activation before a loss that takes logits.
+  // Nothing when called again. REQUIRES: build_training(), or an evaluation.
+  std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+
   // What is wrong with the labels of a batch for the loss and the metrics; nothing: all are right.
   // REQUIRES: build_training(), or an evaluation.
   std::optional<std::string> find_wrong_label(const Tensor& labels) const;
@@ -188,6 +196,7 @@ class Model {
   Graph& graph() { return *graph_; }
   Session& session();  // REQUIRES: is_built()
   const VariableRegistry& variables() const { return variables_; }
+  const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
   const ModelOptions& options() const { return options_; }
   const CompileOptions& compiled() const { return compile_; }
 
@@ -201,12 +210,14 @@ class Model {
   ModelOptions options_;
   CompileOptions compile_;
   std::vector<std::unique_ptr<Layer>> layers_;
+  LayerNames layer_names_;
   std::unique_ptr<Graph> graph_;
   VariableRegistry variables_;
   std::vector<Value> features_;
   Value labels_;
   Forward inference_;
   std::vector<LabelRule> label_rules_;  // of the loss and the metrics
+  std::vector<std::string> warnings_;
   TrainGraph train_graph_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<StepFunction> evaluate_step_;

@@ -53,11 +53,12 @@ void append_step_time(std::string& text, double step_s) {
 
 void append_logs(std::string& text, Logs logs) {
   for (const LogValue& log : logs) {
+    if (!log.value) continue;
     text += " - ";
     text += log.name;
     // Small values, such as a learning rate, would read 0.0000.
-    const bool small = log.value != 0 && std::abs(log.value) < 1e-3;
-    append_format(text, small ? ": %.4e" : ": %.4f", log.value);
+    const bool small = *log.value != 0 && std::abs(*log.value) < 1e-3;
+    append_format(text, small ? ": %.4e" : ": %.4f", *log.value);
   }
 }
 
@@ -86,17 +87,22 @@ void Progress::begin_epoch(int64_t epoch, int64_t epochs, int64_t steps, int64_t
   *options_.out << text_ << std::flush;
 }
 
-void Progress::update(int64_t done, Logs logs) {
+bool Progress::is_due(int64_t done) const {
   if (options_.terminal) {
-    const Time now = options_.clock();
-    if (drawn_ && seconds(now - last_drawn_) < kRedrawInterval_s) return;
-    drawn_ = true;
-    last_drawn_ = now;
-    line(done, logs, false);
-  } else if (steps_ > 0 && done < steps_ && 4 * done / steps_ > quarter_) {
-    quarter_ = 4 * done / steps_;
-    line(done, logs, false);
+    return !drawn_ || seconds(options_.clock() - last_drawn_) >= kRedrawInterval_s;
   }
+  return steps_ > 0 && done < steps_ && 4 * done / steps_ > quarter_;
+}
+
+void Progress::update(int64_t done, Logs logs) {
+  if (!is_due(done)) return;
+  if (options_.terminal) {
+    drawn_ = true;
+    last_drawn_ = options_.clock();
+  } else {
+    quarter_ = 4 * done / steps_;
+  }
+  line(done, logs, false);
 }
 
 void Progress::end_epoch(int64_t done, Logs logs) { line(done, logs, true); }

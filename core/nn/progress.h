@@ -7,15 +7,17 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <span>
 #include <string>
 
 namespace trireme::nn {
 
-// A name that lives at least as long as the call, and its value: "loss", 0.2412.
+// A name that lives at least as long as the call, and its value: "loss", 0.2412. Nothing where
+// there is no such number, such as the accuracy of no example.
 struct LogValue {
   std::string_view name;
-  double value;
+  std::optional<double> value;
 };
 using Logs = std::span<const LogValue>;
 
@@ -35,6 +37,9 @@ class Progress {
 
   // `steps`: of the epoch, -1 when unknown; `done`: of them before a resume. Epochs count from 0.
   void begin_epoch(int64_t epoch, int64_t epochs, int64_t steps, int64_t done = 0);
+  // True when update() would print: so the logs need not be worked out otherwise.
+  bool is_due(int64_t done) const;
+  // Prints a line when it is time for one. Values that do not exist are left out.
   void update(int64_t done, Logs logs);
   // The last line, with the values of the validation.
   void end_epoch(int64_t done, Logs logs);

@@ -2,26 +2,24 @@
 
 #include <algorithm>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 
 namespace trireme::nn {
 namespace {
 
-void give_names(LayerList& layers, const std::string& prefix) {
-  const auto count = [&](const std::string& name) {
-    return std::ranges::count(layers, name, [](const auto& layer) { return layer->name(); });
-  };
+[[noreturn]] void refuse_name(const std::string& name) {
+  throw invalid_argument("residual: the name \"", name,
+                         "\" is taken; names of layers must differ");
+}
+
+// Names that are given come first, wherever they stand: one that is made must differ from them.
+void give_names(LayerList& layers, const std::string& prefix, LayerNames& names) {
   for (auto& layer : layers) {
-    if (layer->name().empty()) {
-      std::string name = prefix + layer->type();
-      for (int suffix = 1; count(name) > 0; ++suffix) {
-        name = str_cat(prefix, layer->type(), "_", suffix);
-      }
-      layer->set_name(name);
-    } else if (count(layer->name()) > 1) {
-      throw invalid_argument("residual: the name \"", layer->name(),
-                             "\" is taken; names of layers must differ");
-    }
+    if (!layer->name().empty() && !names.take(layer->name())) refuse_name(layer->name());
+  }
+  for (auto& layer : layers) {
+    if (layer->name().empty()) layer->set_name(names.make(prefix + layer->type()));
   }
 }
 
@@ -73,15 +71,9 @@ std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t 
 
 Residual::Residual(Options options) : Layer(options.name), options_(std::move(options)) {
   if (options_.layers.empty()) throw invalid_argument("residual: expected at least one layer");
-  give_names(options_.layers, "");
-  give_names(options_.shortcut, "shortcut_");
-  for (const auto& layer : options_.shortcut) {
-    if (std::ranges::any_of(options_.layers,
-                            [&](const auto& other) { return other->name() == layer->name(); })) {
-      throw invalid_argument("residual: the name \"", layer->name(),
-                             "\" is taken; names of layers must differ");
-    }
-  }
+  LayerNames names;
+  give_names(options_.layers, "", names);
+  give_names(options_.shortcut, "shortcut_", names);
 }
 
 Value Residual::call(BuildContext& context, Value x) {
@@ -98,6 +90,12 @@ Bottleneck::Bottleneck(Options options) : Layer(options.name) {
   if (options.blocks < 1) {
     throw invalid_argument("bottleneck: blocks must be at least 1; found ", options.blocks);
   }
+  constexpr int64_t kMostBlocks = 10'000;
+  if (options.blocks > kMostBlocks) {
+    throw invalid_argument("bottleneck: blocks must be at most ", kMostBlocks, "; found ",
+                           options.blocks);
+  }
+  (void)checked_multiply(4, options.filters, "bottleneck: filters");
   for (int64_t i = 0; i < options.blocks; ++i) blocks_.push_back(bottleneck_block(options, i));
 }
 

@@ -29,6 +29,7 @@ class Residual : public Layer {
   explicit Residual(Options options);
   std::string type() const override { return "residual"; }
   Value call(BuildContext& context, Value x) override;
+  const Options& options() const { return options_; }  // with the names of the layers
 
  private:
   Options options_;

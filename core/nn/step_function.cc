@@ -31,6 +31,8 @@ StepFunction::StepFunction(Session& session, const TrainGraph& graph) {
   has_shards_ = graph.shard_keys.defined();
   if (has_shards_) {
     feeds.insert(feeds.end(), {graph.shard_keys, graph.shard_weights, graph.vote});
+    has_places_ = graph.row_places.defined();
+    if (has_places_) feeds.insert(feeds.end(), {graph.row_places, graph.row_shape});
     fetches.push_back(graph.votes);
   } else {
     feeds.push_back(graph.forward.random_key);
@@ -43,6 +45,10 @@ StepFunction::StepFunction(Session& session, const TrainGraph& graph) {
     feeds_.push_back(Tensor::zeros(DType::kInt64, {shards, 2}));
     feeds_.push_back(Tensor::zeros(DType::kFloat32, {shards}));
     feeds_.push_back(Tensor::scalar<float>(0));
+    if (has_places_) {
+      feeds_.push_back(Tensor::zeros(DType::kInt64, {0}));
+      feeds_.push_back(Tensor::zeros(DType::kFloat32, {0, 2}));
+    }
   } else {
     feeds_.push_back(Tensor::zeros(DType::kInt64, {2}));
   }
@@ -60,12 +66,13 @@ void StepFunction::prepare(Session& session, const Forward& forward,
   data_feeds_ = feeds.size();
   feeds.insert(feeds.end(), extra_feeds.begin(), extra_feeds.end());
   std::vector<Value> fetches = {forward.loss};
-  size_t values = 1;
-  for (const NamedValue& metric : forward.metrics) {
+  by_row_ = {false};
+  for (const MetricValue& metric : forward.metrics) {
     fetches.push_back(metric.value);
-    values += static_cast<size_t>(metric.value.shape().elements());
+    by_row_.push_back(metric.by_row);
   }
-  values_.resize(values);
+  rows_.resize(static_cast<size_t>(std::ranges::count(by_row_, true)));
+  values_.resize(by_row_.size() - rows_.size());
   value_fetches_ = fetches.size();
   fetches.insert(fetches.end(), extra_fetches.begin(), extra_fetches.end());
   function_ = session.function(std::move(feeds), std::move(fetches), std::move(targets));
@@ -90,6 +97,25 @@ void StepFunction::fill(const StepInputs& inputs) {
     weights[i] = static_cast<float>(inputs.shards[i].weight);
   }
   feeds[4].flat<float>()[0] = inputs.vote;
+  if (has_places_) fill_places(inputs);
+}
+
+// Rows of this process lie side by side in the global batch. One without an example computes on a
+// row that counts nowhere.
+void StepFunction::fill_places(const StepInputs& inputs) {
+  Tensor& places = feeds_[data_feeds_ + 5];
+  Tensor& shape = feeds_[data_feeds_ + 6];
+  if (places.elements() != examples_) places = Tensor(DType::kInt64, {examples_});
+  if (shape.shape()[0] != inputs.global_rows + 1) {
+    shape = Tensor::zeros(DType::kFloat32, {inputs.global_rows + 1, 2});
+  }
+  const bool counts =
+      std::ranges::any_of(inputs.shards, [](const BatchShard& shard) { return shard.weight > 0; });
+  const int64_t first = inputs.shards[0].first_example + 1;
+  const auto numbers = places.flat<int64_t>();
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    numbers[i] = counts ? first + static_cast<int64_t>(i) : 0;
+  }
 }
 
 void StepFunction::run(data::Element& batch, const StepInputs& inputs, const data::Element* next,
@@ -98,6 +124,8 @@ void StepFunction::run(data::Element& batch, const StepInputs& inputs, const dat
                 data_feeds_, " placeholders");
   examples_ = batch[0].shape()[0];
   if (feeds_.size() > data_feeds_) fill(inputs);
+  // A second handle would keep the results from being written over.
+  std::ranges::fill(rows_, Tensor());
   {
     const Loan loan(batch, feeds_);
     FeedsAhead ahead{.prefetched = prefetched};
@@ -105,8 +133,13 @@ void StepFunction::run(data::Element& batch, const StepInputs& inputs, const dat
     function_->run(feeds_, results_, ahead);
   }
   auto value = values_.begin();
-  for (const Tensor& result : std::span(results_).first(value_fetches_)) {
-    value = std::ranges::copy(result.flat<float>(), value).out;
+  auto rows = rows_.begin();
+  for (size_t i = 0; i < value_fetches_; ++i) {
+    if (by_row_[i]) {
+      *rows++ = results_[i];
+    } else {
+      *value++ = results_[i].flat<float>()[0];
+    }
   }
   if (has_shards_) votes_ = results_[value_fetches_].flat<float>()[0];
 }

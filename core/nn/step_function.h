@@ -25,6 +25,7 @@ struct StepInputs {
   int64_t step = 0;  // taken before this one
   double learning_rate = 0;
   std::span<const BatchShard> shards = {};  // of a strategy; else the whole batch is one
+  int64_t global_rows = 0;                  // of a strategy: examples of the global batch
   float vote = 0;                           // see TrainGraph::vote
 };
 
@@ -40,8 +41,10 @@ class StepFunction {
   void run(data::Element& batch, const StepInputs& inputs = {}, const data::Element* next = nullptr,
            bool prefetched = false);
 
-  // Of the batch that ran last: the loss, then the metrics; see running_means() for what they say.
+  // Of the batch that ran last: the loss, then the metrics that are means; and of the others what
+  // RunningMeans::add() takes.
   std::span<const double> values() const { return values_; }
+  std::span<const Tensor> rows() const { return rows_; }
   int64_t examples() const { return examples_; }
   float votes() const { return votes_; }  // of all workers
   const Function& function() const { return *function_; }
@@ -50,16 +53,19 @@ class StepFunction {
   void prepare(Session& session, const Forward& forward, const std::vector<Value>& extra_feeds,
                const std::vector<Value>& extra_fetches, std::vector<Node*> targets);
   void fill(const StepInputs& inputs);
+  void fill_places(const StepInputs& inputs);
 
   std::unique_ptr<Function> function_;
-  // The features, the labels; in training also rate, step, keys, weights, vote.
+  // The features, the labels; in training also rate, step, keys, weights, vote, places of rows.
   std::vector<Tensor> feeds_;
   size_t data_feeds_ = 0;     // so many of them are the batch
   size_t value_fetches_ = 0;  // so many results are the loss and the metrics
   std::vector<Tensor> results_;
+  std::vector<bool> by_row_;  // of each of these
   std::vector<double> values_;
+  std::vector<Tensor> rows_;
   int64_t examples_ = 0;
-  bool has_shards_ = false;
+  bool has_shards_ = false, has_places_ = false;
   float votes_ = 0;
 };
 

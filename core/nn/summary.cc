@@ -1,5 +1,6 @@
 // The table that Model::summary() returns.
 #include <algorithm>
+#include <unordered_map>
 
 #include "core/base/error.h"
 #include "core/nn/model.h"
@@ -29,19 +30,24 @@ std::string Model::summary() const {
     std::string layer, shape, parameters;
   };
   std::vector<Row> rows = {{"Layer (type)", "Output Shape", "Param #"}};
+  std::unordered_map<std::string, int64_t> counts;  // by layer
+  for (const auto& layer : layers_) counts[layer->name()] = 0;
   int64_t trainable = 0, fixed = 0;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    int64_t count = 0;
-    for (const VariableSpec& spec : variables_.all()) {
-      if (spec.role == VariableRole::kSlot || !spec.name.starts_with(layers_[i]->name() + "/")) {
-        continue;
-      }
+  for (const VariableSpec& spec : variables_.all()) {
+    if (spec.role == VariableRole::kSlot) continue;
+    // "LAYER/…", where a layer's name may have a slash, too.
+    for (size_t end = 0; (end = spec.name.find('/', end)) != std::string::npos; ++end) {
+      const auto layer = counts.find(spec.name.substr(0, end));
+      if (layer == counts.end()) continue;
       const int64_t elements = spec.value.shape().elements();
-      count += elements;
+      layer->second += elements;
       (spec.role == VariableRole::kTrainable ? trainable : fixed) += elements;
     }
+  }
+  for (size_t i = 0; i < layers_.size(); ++i) {
     rows.push_back({str_cat(layers_[i]->name(), " (", layers_[i]->type(), ")"),
-                    inference_.outputs[i].value.shape().to_string(), with_commas(count)});
+                    inference_.outputs[i].value.shape().to_string(),
+                    with_commas(counts[layers_[i]->name()])});
   }
   size_t first = 28, second = 24;
   for (const Row& row : rows) {

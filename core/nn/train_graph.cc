@@ -24,17 +24,14 @@ void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& met
   forward.loss = ops::mean(loss.function(forward.predictions, forward.labels));
   for (const Metric& metric : metrics) {
     const Value value = metric.function(forward.predictions, forward.labels);
-    forward.metrics.push_back({metric.name, metric.finish ? value : ops::mean(value)});
+    const bool by_row = metric.kind != Metric::Kind::kMean;
+    forward.metrics.push_back({metric.name, by_row ? value : ops::mean(value), by_row});
   }
 }
 
-RunningMeans running_means(const Forward& forward, const Loss& loss,
-                           const std::vector<Metric>& metrics) {
-  std::vector<RunningMeans::Quantity> quantities = {{1, loss.finish}};
-  for (size_t i = 0; i < metrics.size(); ++i) {
-    const auto width = static_cast<size_t>(forward.metrics[i].value.shape().elements());
-    quantities.push_back({width, metrics[i].finish});
-  }
+RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics) {
+  std::vector<RunningMeans::Quantity> quantities = {{Metric::Kind::kMean, loss.finish}};
+  for (const Metric& metric : metrics) quantities.push_back({metric.kind, metric.finish});
   return RunningMeans(std::move(quantities));
 }
 

@@ -24,15 +24,22 @@ struct NamedValue {
   Value value;
 };
 
-// One pass over a model. `loss` and `metrics` are means over the batch, f32; the loss is a scalar,
-// and so is a metric that has no Metric::finish. Undefined without labels.
+// A metric of a pass: a mean over the batch, f32[], or with `by_row` what Metric::kind makes a
+// figure of, a row for each example.
+struct MetricValue {
+  std::string name;
+  Value value;
+  bool by_row = false;
+};
+
+// One pass over a model. The loss is a mean over the batch, f32[]. Undefined without labels.
 struct Forward {
   std::vector<Value> features;  // placeholders, one for each component of the data but the last
   Value labels;                 // placeholder
   Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
   Value predictions;
   Value loss;
-  std::vector<NamedValue> metrics;
+  std::vector<MetricValue> metrics;
   std::vector<NamedValue> outputs;             // of each layer
   std::vector<MovingAverage> moving_averages;  // training only
 };
@@ -61,6 +68,10 @@ struct TrainGraph {
   // i64[k, 2], a random key for each, and f32[k], its share of the examples of all workers; `vote`,
   // f32[], is summed over the workers: `votes`.
   Value shard_keys, shard_weights, vote, votes;
+  // With metrics by row: i64[rows of this process], where each row is in the metrics' values, which
+  // have row 0 for what is no example, and one for each example of the global batch behind it; and
+  // f32[rows of the global batch + 1, 2], which lends its shape.
+  Value row_places, row_shape;
 
   // What a step runs for its effect: all apply nodes, state updates and pushes.
   std::vector<Node*> targets() const;
@@ -72,9 +83,8 @@ using TrainGraphRewrite = std::function<void(TrainGraph&)>;
 // Adds loss and metrics to a pass that has predictions and labels.
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
 
-// Of the loss and the metrics, for the values of such a pass.
-RunningMeans running_means(const Forward& forward, const Loss& loss,
-                           const std::vector<Metric>& metrics);
+// Of the loss and the metrics.
+RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics);
 
 // Adds an update for each trainable variable that the loss depends on. Throws
 // Error{kInvalidArgument} when there is none.

@@ -21,7 +21,7 @@ struct TrainProgress {
   int64_t step = 0;                // steps taken since training began
   int64_t epoch = 0;               // epochs finished
   int64_t epoch_step = 0;          // steps taken in the epoch that is under way
-  std::vector<double> epoch_sums;  // RunningMeans::sums() of that epoch
+  std::vector<double> epoch_sums;  // RunningMeans::state() of that epoch
   std::string dataset_state;       // data::Iterator::state()
   uint64_t random_seed = 0;        // of the model: initial values, dropout
 };

@@ -33,10 +33,10 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   restart_iterator_ = steps_ < 0;
 
   model_.build_training(types);
+  for (const std::string& warning : model_.take_warnings()) log_warning(warning);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   copies_ahead_ = model_.session().copies_ahead();
-  means_ = running_means(model_.train_graph().forward, model_.compiled().loss,
-                         model_.compiled().metrics);
+  means_ = running_means(model_.compiled().loss, model_.compiled().metrics);
   batch_means_ = means_;
   read_from(train);
   progress_.random_seed = model_.options().seed;
@@ -82,12 +82,10 @@ void Trainer::restore(const StateMap& state) {
                         ": dropout will differ from a training that was never stopped"));
     progress_.random_seed = model_.options().seed;
   }
-  auto sums = means_.sums();
-  if (progress_.epoch_sums.size() != sums.size()) {
+  if (!means_.restore(progress_.epoch_sums)) {
     throw invalid_argument("the checkpoint was written with other metrics than this model has: ",
-                           progress_.epoch_sums.size(), " numbers for ", sums.size());
+                           progress_.epoch_sums.size(), " numbers for ", means_.size(), " figures");
   }
-  std::ranges::copy(progress_.epoch_sums, sums.begin());
   has_ahead_ = false;
   iterator_->restore(progress_.dataset_state);
   next_batch_ = iterator_->position();
@@ -107,8 +105,7 @@ StateMap Trainer::state() {
     if (!spec.copy_of.empty()) continue;
     state[spec.name] = model_.session().variables().get(spec.name);
   }
-  const auto sums = means_.sums();
-  progress_.epoch_sums.assign(sums.begin(), sums.end());
+  progress_.epoch_sums = means_.state();
   go_back_to_next_batch();
   progress_.dataset_state = iterator_->state();
   save_progress(progress_, state);
@@ -137,6 +134,9 @@ History Trainer::run() {
         throw;
       }
       recover(error);
+    } catch (const std::exception&) {  // no memory, say
+      fail();
+      throw;
     }
   }
   refresh();
@@ -176,7 +176,7 @@ void Trainer::run_epoch() {
 // Before anybody reads the model: when all have come here, nobody changes it.
 void Trainer::leave_epoch() {
   if (!options_.leave_epoch) return;
-  const bool stopping = options_.leave_epoch(progress_.epoch, stop_, means_.sums());
+  const bool stopping = options_.leave_epoch(progress_.epoch, stop_, means_);
   changed();
   if (stopping) request_stop(kStoppedBySignal);
 }
@@ -241,6 +241,7 @@ void Trainer::run_step() {
       .step = progress_.step,
       .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
       .shards = share_.shards,
+      .global_rows = share_.global_rows,
       .vote = share_.vote};
   step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
   in_step_ = false;  // variables have changed, the progress has not
@@ -249,7 +250,8 @@ void Trainer::run_step() {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
-  means_.add(values, options_.share ? share_.examples : step_function_->examples());
+  means_.add(values, options_.share ? share_.examples : step_function_->examples(),
+             step_function_->rows());
   if (step_function_->votes() > 0 && steps_with_votes_++ >= options_.steps_after_vote) {
     request_stop(kStoppedBySignal);
   }
@@ -258,7 +260,9 @@ void Trainer::run_step() {
   changed();
   next_batch_ = iterator_->position() - (has_ahead_ ? 1 : 0);
   in_step_ = true;
-  if (bar_) bar_->update(progress_.epoch_step, running_logs());
+  if (bar_ && bar_->is_due(progress_.epoch_step)) {
+    bar_->update(progress_.epoch_step, recent_logs());
+  }
   notify(&Callback::on_batch_end, batch_logs());
 }
 
@@ -278,10 +282,17 @@ void Trainer::end_epoch() {
     validation = model_.evaluate_means(*options_.validation, options_.evaluation);
     // The epoch stays open: whoever goes on from here validates first.
     if (!validation) return stop_in_validation();
+    const auto loss = validation->value(0);
+    if (loss && !std::isfinite(*loss) && !options_.allow_nan) {
+      throw failed("the validation after step ", progress_.step, " (epoch ", progress_.epoch + 1,
+                   "): the loss is ", *loss,
+                   ", though all variables are finite; clean the validation data, or try a lower "
+                   "learning rate");
+    }
   }
   running_logs();
   for (size_t i = 0; validation && i < validation->size(); ++i) {
-    logs_.push_back({names_[means_.size() + i], validation->mean(i)});
+    logs_.push_back({names_[means_.size() + i], validation->value(i)});
   }
   if (bar_) bar_->end_epoch(done, logs_);
   for (const LogValue& log : logs_) history_.values[std::string(log.name)].push_back(log.value);
@@ -299,13 +310,19 @@ void Trainer::stop_in_validation() {
 
 Logs Trainer::batch_logs() {
   batch_means_.reset();
-  batch_means_.add(step_function_->values(), 1);
+  batch_means_.add(step_function_->values(), 1, step_function_->rows());
   return fill_logs(batch_means_);
 }
 
 Logs Trainer::fill_logs(const RunningMeans& means) {
   logs_.clear();
-  for (size_t i = 0; i < means.size(); ++i) logs_.push_back({names_[i], means.mean(i)});
+  for (size_t i = 0; i < means.size(); ++i) logs_.push_back({names_[i], means.value(i)});
+  return logs_;
+}
+
+Logs Trainer::recent_logs() {
+  logs_.clear();
+  for (size_t i = 0; i < means_.size(); ++i) logs_.push_back({names_[i], means_.recent_value(i)});
   return logs_;
 }
 

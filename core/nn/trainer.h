@@ -42,6 +42,7 @@ class Trainer : public Training {
   void notify(Method method, Args... args);
   Logs batch_logs();
   Logs running_logs() { return fill_logs(means_); }
+  Logs recent_logs();
   Logs fill_logs(const RunningMeans& means);
 
   Model& model_;

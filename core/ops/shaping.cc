@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/base/batch_share.h"
+#include "core/base/checked.h"
 #include "core/ops/register.h"
 #include "core/ops/rules.h"
 
@@ -27,7 +28,7 @@ OpDef reshape_op() {
             for (int i = 0; i < shape.rank(); ++i) {
               c.require(shape[i] >= -1, "dimensions of at least 0, or -1");
               if (shape[i] >= 0) {
-                known *= shape[i];
+                known = checked_multiply(known, shape[i], "the shape");
                 continue;
               }
               c.require(unknown < 0, "at most one -1 in the shape");
@@ -312,7 +313,8 @@ OpDef pad_op() {
             for (size_t i = 0; i < rank; ++i) {
               c.require(before[i] >= 0 && after[i] >= 0, "padding of at least 0");
               const int64_t inner = c.shape(0)[static_cast<int>(i)];
-              shape.push_back(inner < 0 ? -1 : before[i] + inner + after[i]);
+              const int64_t both = checked_add(before[i], after[i], "padding");
+              shape.push_back(inner < 0 ? -1 : checked_add(inner, both, "padding"));
             }
             return Types{{c.dtype(0), shape}};
           },

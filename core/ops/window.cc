@@ -44,6 +44,10 @@ WindowAxis window_axis(int64_t input, int64_t window, int64_t stride, int64_t di
     axis.output = -1;
     return axis;
   }
+  if (window > kMaxSize || dilation > kMaxSize) {
+    throw invalid_argument("a window of ", window, " with dilation ", dilation,
+                           ": each must be at most ", kMaxSize);
+  }
   const int64_t extent = (window - 1) * dilation + 1;
   if (padding == "VALID") {
     if (input < extent) {

@@ -1,7 +1,9 @@
 #include "core/runtime/plan_layout.h"
 
 #include <algorithm>
+#include <map>
 #include <queue>
+#include <set>
 #include <tuple>
 #include <unordered_set>
 
@@ -169,8 +171,116 @@ NodeTypes infer_types(const Program& program, const std::vector<Node*>& order,
   return types;
 }
 
+namespace {
+
+// Free stretches of one device's arena, of which the smallest that is large enough is taken.
+class FreeSpace {
+ public:
+  size_t allocate(size_t bytes) {
+    const auto found = by_size_.lower_bound({bytes, 0});
+    if (found != by_size_.end()) {
+      const auto [size, offset] = *found;
+      remove(offset, size);
+      if (size > bytes) insert(offset + bytes, size - bytes);
+      return offset;
+    }
+    size_t offset = end_;
+    if (!by_offset_.empty()) {
+      const auto [last, size] = *by_offset_.rbegin();
+      if (last + size == end_) {  // too small, but it can grow
+        offset = last;
+        remove(last, size);
+      }
+    }
+    end_ = offset + bytes;
+    return offset;
+  }
+
+  void free(size_t offset, size_t bytes) {
+    if (bytes == 0) return;
+    auto next = by_offset_.lower_bound(offset);
+    if (next != by_offset_.begin()) {
+      const auto [before, size] = *std::prev(next);
+      if (before + size == offset) {
+        remove(before, size);
+        offset = before;
+        bytes += size;
+      }
+    }
+    next = by_offset_.lower_bound(offset);
+    if (next != by_offset_.end() && next->first == offset + bytes) {
+      const auto [after, size] = *next;
+      remove(after, size);
+      bytes += size;
+    }
+    insert(offset, bytes);
+  }
+
+  size_t end() const { return end_; }
+
+ private:
+  void insert(size_t offset, size_t size) {
+    by_offset_[offset] = size;
+    by_size_.insert({size, offset});
+  }
+  void remove(size_t offset, size_t size) {
+    by_offset_.erase(offset);
+    by_size_.erase({size, offset});
+  }
+  std::map<size_t, size_t> by_offset_;
+  std::set<std::pair<size_t, size_t>> by_size_;
+  size_t end_ = 0;
+};
+
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// In the order in which storages are made; one is free again for whoever comes from the instruction
+// on that, like all behind it, starts when its last uses are known to be done. A little more memory
+// than by size, but the time grows with the number of storages and not with its square.
+void assign_by_time(const std::vector<Storage*>& arena, const Clocks& clocks,
+                    std::vector<size_t>& totals) {
+  // What every instruction from t on knows to be done, by stream.
+  Clocks known = clocks;
+  for (size_t t = known.size(); t-- > 1;) {
+    for (size_t s = 0; s < known[t].size(); ++s) {
+      known[t - 1][s] = std::min(known[t - 1][s], known[t][s]);
+    }
+  }
+  const auto free_from = [&](const Storage& storage) {
+    size_t from = 0;
+    for (size_t s = 0; s < storage.last_by_stream.size(); ++s) {
+      const auto at = std::ranges::partition_point(
+          known, [&](const auto& clock) { return clock[s] < storage.last_by_stream[s]; });
+      from = std::max(from, static_cast<size_t>(at - known.begin()));
+    }
+    return from;
+  };
+  const auto made_at = [](const Storage* storage) {
+    return storage->makers.empty() ? storage->first : std::ranges::min(storage->makers);
+  };
+  std::vector<Storage*> by_time = arena;
+  std::ranges::stable_sort(by_time, {}, made_at);
+  using Release = std::pair<size_t, Storage*>;
+  const auto later = [](const Release& a, const Release& b) { return a.first > b.first; };
+  std::priority_queue<Release, std::vector<Release>, decltype(later)> releases(later);
+  std::vector<FreeSpace> spaces(totals.size());
+  for (Storage* storage : by_time) {
+    while (!releases.empty() && static_cast<int>(releases.top().first) <= made_at(storage)) {
+      const Storage* dead = releases.top().second;
+      releases.pop();
+      spaces[dead->device].free(dead->offset, aligned(dead->bytes));
+    }
+    storage->offset = spaces[storage->device].allocate(aligned(storage->bytes));
+    if (!storage->lives_to_end) releases.emplace(free_from(*storage), storage);
+  }
+  for (size_t device = 0; device < totals.size(); ++device) totals[device] = spaces[device].end();
+}
+
+}  // namespace
+
 std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks& clocks,
                                    size_t device_count) {
+  constexpr size_t kManyStorages = 8192;
   // a is dead before b is made: each stream has passed its last use of a when b's maker starts.
   auto precedes = [&](const Storage& a, const Storage& b) {
     if (a.lives_to_end) return false;
@@ -199,12 +309,15 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
       by_size.push_back(&storage);
     }
   }
-  std::ranges::stable_sort(by_size, [](auto* a, auto* b) { return a->bytes > b->bytes; });
-
   std::vector<size_t> totals(device_count, 0);
+  if (by_size.size() > kManyStorages) {
+    assign_by_time(by_size, clocks, totals);
+    by_size.clear();
+  }
+  std::ranges::stable_sort(by_size, [](auto* a, auto* b) { return a->bytes > b->bytes; });
   std::vector<Storage*> placed;
   for (Storage* storage : by_size) {
-    const size_t bytes = (storage->bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t bytes = aligned(storage->bytes);
     std::vector<std::pair<size_t, size_t>> taken;
     for (Storage* other : placed) {
       if (other->device == storage->device && !precedes(*other, *storage) &&
@@ -216,7 +329,7 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
     size_t offset = 0;
     for (const auto& [begin, end] : taken) {
       if (offset + bytes <= begin) break;
-      offset = std::max(offset, (end + kAlignment - 1) / kAlignment * kAlignment);
+      offset = std::max(offset, aligned(end));
     }
     storage->offset = offset;
     totals[storage->device] = std::max(totals[storage->device], offset + bytes);

@@ -28,11 +28,21 @@ bool Shape::is_known() const {
   return std::none_of(begin(), end(), [](int64_t size) { return size < 0; });
 }
 
+// The limit leaves room to count the bytes of any dtype.
 int64_t Shape::elements() const {
+  constexpr int64_t kMost = int64_t{1} << 58;
   int64_t product = 1;
+  bool overflows = false, is_empty = false;
   for (int64_t size : *this) {
     TRIREME_CHECK(size >= 0, "shape ", to_string(), " is not known");
-    product *= size;
+    is_empty |= size == 0;
+    overflows |= __builtin_mul_overflow(product, size, &product) || product > kMost;
+  }
+  if (is_empty) return 0;
+  if (overflows) {
+    throw invalid_argument("the shape ", to_string(),
+                           " has more elements than any memory: at most ", kMost,
+                           " can be counted");
   }
   return product;
 }

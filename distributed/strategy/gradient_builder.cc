@@ -1,5 +1,6 @@
 #include "distributed/strategy/gradient_builder.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/autodiff/gradients.h"
@@ -65,6 +66,10 @@ void GradientBuilder::add_placeholders() {
   train_.shard_keys = ops::placeholder(graph_, "shard_keys", DType::kInt64, {shards, 2});
   train_.shard_weights = ops::placeholder(graph_, "shard_weights", DType::kFloat32, {shards});
   train_.vote = ops::placeholder(graph_, "vote", DType::kFloat32, {});
+  if (std::ranges::any_of(train_.forward.metrics, &nn::MetricValue::by_row)) {
+    train_.row_places = ops::placeholder(graph_, "row_places", DType::kInt64, {-1});
+    train_.row_shape = ops::placeholder(graph_, "row_shape", DType::kFloat32, {-1, 2});
+  }
 }
 
 void GradientBuilder::add_shards() {
@@ -106,6 +111,15 @@ std::pair<int, int> GradientBuilder::shards_of(int index) const {
                                 : std::pair(index * options_.micro_batches, options_.micro_batches);
 }
 
+// Each shard has its own rows of the metric, and zeros at the places of the others'.
+Value GradientBuilder::sum_of_rows(size_t metric, int begin, int count) const {
+  std::vector<Value> parts;
+  for (int i = begin; i < begin + count; ++i) {
+    parts.push_back(shards_[static_cast<size_t>(i)].metrics[metric].value);
+  }
+  return tree_sum(std::move(parts));
+}
+
 // Loss, metrics, moving averages and votes, weighted and summed over all shards of all workers.
 void GradientBuilder::reduce_results() {
   std::vector<std::vector<Value>> reduced;  // by rank
@@ -123,7 +137,11 @@ void GradientBuilder::reduce_results() {
     };
     add([](const ShardForward& s) { return s.loss; });
     for (size_t m = 0; m < train_.forward.metrics.size(); ++m) {
-      add([m](const ShardForward& s) { return s.metrics[m].value; });
+      if (train_.forward.metrics[m].by_row) {
+        values.push_back(sum_of_rows(m, begin, count));
+      } else {
+        add([m](const ShardForward& s) { return s.metrics[m].value; });
+      }
     }
     for (size_t m = 0; m < train_.forward.moving_averages.size(); ++m) {
       add([m](const ShardForward& s) { return s.statistics[m]; });
@@ -142,7 +160,7 @@ void GradientBuilder::reduce_results() {
   }
   size_t next = 0;
   train_.forward.loss = reduced[0][next++];
-  for (nn::NamedValue& metric : train_.forward.metrics) metric.value = reduced[0][next++];
+  for (nn::MetricValue& metric : train_.forward.metrics) metric.value = reduced[0][next++];
   std::vector<nn::MovingAverage> averages;
   for (const nn::MovingAverage& average : train_.forward.moving_averages) {
     for (int rank = 0; rank < strategy_.ranks(); ++rank) {
@@ -171,8 +189,9 @@ void GradientBuilder::local_results() {
   };
   train_.forward.loss = mean([](const ShardForward& s) { return s.loss; });
   for (size_t m = 0; m < train_.forward.metrics.size(); ++m) {
-    train_.forward.metrics[m].value =
-        mean([m](const ShardForward& s) { return s.metrics[m].value; });
+    nn::MetricValue& metric = train_.forward.metrics[m];
+    metric.value = metric.by_row ? sum_of_rows(m, 0, strategy_.shards())
+                                 : mean([m](const ShardForward& s) { return s.metrics[m].value; });
   }
   for (size_t m = 0; m < train_.forward.moving_averages.size(); ++m) {
     const nn::MovingAverage& average = train_.forward.moving_averages[m];

@@ -27,6 +27,7 @@ class GradientBuilder {
   }
   // The shards whose sum is the share of rank `index` of this process.
   std::pair<int, int> shards_of(int index) const;
+  Value sum_of_rows(size_t metric, int begin, int count) const;
   void reduce_results();
   void local_results();
   Value copy_of(Value variable, int rank);

@@ -41,7 +41,7 @@ ShardBuilder::ShardBuilder(nn::TrainGraph& graph, const ShardOptions& options)
 
 std::vector<Value> ShardBuilder::results() const {
   std::vector<Value> values = {train_.forward.loss};
-  for (const nn::NamedValue& metric : train_.forward.metrics) values.push_back(metric.value);
+  for (const nn::MetricValue& metric : train_.forward.metrics) values.push_back(metric.value);
   for (const auto& average : train_.forward.moving_averages) values.push_back(average.value);
   return values;
 }
@@ -77,13 +77,26 @@ ShardForward ShardBuilder::build() {
   const std::vector<Value> wanted = results();
   for (Node* node : needed_nodes(graph_, wanted)) copy(*node);
   shard_.loss = map(train_.forward.loss);
-  for (const nn::NamedValue& metric : train_.forward.metrics) {
-    shard_.metrics.push_back({metric.name, map(metric.value)});
+  for (const nn::MetricValue& metric : train_.forward.metrics) {
+    const Value value = map(metric.value);
+    shard_.metrics.push_back(
+        {metric.name, metric.by_row ? place_rows(value) : value, metric.by_row});
   }
   for (const auto& average : train_.forward.moving_averages) {
     shard_.statistics.push_back(map(average.value));
   }
   return std::move(shard_);
+}
+
+// The rows of this shard at their places in the global batch. A shard without an example computes
+// on a row of another shard, which must not count twice.
+Value ShardBuilder::place_rows(Value rows) const {
+  const Value all = train_.row_places;
+  const Value places =
+      options_.count == 1 ? all : ops::batch_part(all, options_.index, options_.count);
+  const Value none = ops::scalar(graph_, DType::kFloat32, 0);
+  const Value counts = ops::cast(ops::greater(shard_.weight, none), DType::kInt64);
+  return ops::scatter_add(places * counts, rows, train_.row_shape);
 }
 
 void ShardBuilder::feed() {

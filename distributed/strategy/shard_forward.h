@@ -21,7 +21,7 @@ struct ShardOptions {
 struct ShardForward {
   Value weight;  // f32[]
   Value loss;    // mean over the shard
-  std::vector<nn::NamedValue> metrics;
+  std::vector<nn::MetricValue> metrics;
   std::vector<Value> statistics;  // what the layers would average, by moving average
   // By the original variable: the one that this shard reads.
   std::unordered_map<Value, Value, ValueHash> variables;
@@ -48,6 +48,7 @@ class ShardBuilder {
  private:
   std::vector<Value> results() const;  // of the original pass
   Value map(Value old) const;
+  Value place_rows(Value rows) const;
   void feed();
   void copy(Node& node);
   std::vector<Value> global_mean(const Node& node, const std::string& what, Value mean);

@@ -98,6 +98,7 @@ void Strategy::fill_share(int64_t rows, int worker, int workers, nn::StepShare& 
   const RowRange mine = batch_share(rows, worker, workers);
   // With parameter servers a worker's loss is that of its own examples.
   share.examples = options_.kind == StrategyKind::kParameterServer ? mine.size() : rows;
+  share.global_rows = rows;
   share.shards.resize(static_cast<size_t>(shards()));
   for (int i = 0; i < shards(); ++i) {
     const RowRange part = batch_share(mine.size(), i, shards());

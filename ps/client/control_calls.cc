@@ -8,6 +8,11 @@
 #include "ps/client/operation.h"
 
 namespace trireme::ps {
+namespace {
+
+constexpr std::chrono::milliseconds kAskAgain{20};
+
+}  // namespace
 
 OutMessage control_message(const PsClientOptions& options, int slot, const Destination& destination,
                            const proto::ControlRequest& request, int64_t acknowledged_step) {
@@ -38,7 +43,8 @@ proto::ControlAnswer control_answer(const Message& message) {
 
 std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
                                       const std::string& what,
-                                      const std::vector<ControlCall>& calls, bool is_repeatable) {
+                                      const std::vector<ControlCall>& calls, bool is_repeatable,
+                                      const std::function<bool()>& give_up) {
   std::vector<proto::ControlAnswer> answers(calls.size());
   if (calls.empty()) return answers;
   const auto promise = std::make_shared<std::promise<std::unique_ptr<Error>>>();
@@ -68,7 +74,15 @@ std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& o
     };
     courier.send(std::move(parcel));
   }
-  const auto error = promise->get_future().get();
+  auto future = promise->get_future();
+  while (give_up && future.wait_for(kAskAgain) != std::future_status::ready) {
+    if (!give_up()) continue;
+    // When nobody writes into the answers any more, the future is ready.
+    operation->finish_part(std::make_unique<Error>(ErrorCode::kCancelled,
+                                                   str_cat(what, ": it is not wanted any more")));
+    break;
+  }
+  const auto error = future.get();
   if (error != nullptr) throw Error(*error);
   return answers;
 }

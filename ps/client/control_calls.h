@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,11 @@ struct ControlCall {
   ShardSet shards;  // that must be in the slot: else Error{kUnavailable}
 };
 // Sends all of them and waits for all answers, which come in the same order. `is_repeatable`: may
-// be sent again when an answer does not come soon; else only when the server is lost. Throws the
-// first error.
+// be sent again when an answer does not come soon; else only when the server is lost. `give_up`:
+// asked now and then; true ends the wait with Error{kCancelled}. Throws the first error.
 std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
                                       const std::string& what,
-                                      const std::vector<ControlCall>& calls, bool is_repeatable);
+                                      const std::vector<ControlCall>& calls, bool is_repeatable,
+                                      const std::function<bool()>& give_up = nullptr);
 
 }  // namespace trireme::ps

@@ -54,6 +54,8 @@ proto::ControlRequest setup_request(const PsClientOptions& options) {
   setup->set_sparse(to_proto(options.sparse));
   setup->set_staleness(options.staleness);
   setup->set_backup_workers(options.backup_workers);
+  setup->set_save_every_steps(options.save_every_steps);
+  setup->set_steps_per_epoch(options.steps_per_epoch);
   setup->set_timeout_s(std::chrono::duration<double>(options.timeout).count() * kServerPatience);
   return request;
 }
@@ -113,7 +115,11 @@ class PsClient::Impl {
     return set;
   }
 
-  Transfers::Snapshot snapshot(int64_t id) EXCLUDES(mutex_) {
+  struct OpenSnapshot {
+    Transfers::Snapshot cuts;
+    int64_t step = 0;  // of all of them
+  };
+  OpenSnapshot snapshot(int64_t id) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     const auto found = snapshots_.find(id);
     if (found == snapshots_.end()) throw invalid_argument("snapshot ", id, " is not open");
@@ -139,6 +145,19 @@ class PsClient::Impl {
     }
   }
 
+  int64_t newest_step(int parts) {
+    int64_t most = 0;
+    for (int worker = 0; worker < options_.workers; ++worker) {
+      proto::ControlRequest request;
+      request.mutable_last_sequence()->set_worker(worker);
+      for (const auto& answer : ask_all("asking for the newest step", request, true)) {
+        most =
+            std::max({most, static_cast<int64_t>(answer.last_sequence()) / parts, answer.step()});
+      }
+    }
+    return most;
+  }
+
   bool is_trained() {
     proto::ControlRequest request;
     request.mutable_last_sequence()->set_worker(options_.worker);
@@ -148,22 +167,25 @@ class PsClient::Impl {
 
   void assign(int table, std::span<const float> values, bool replace);
 
-  int64_t open_snapshot() {
+  int64_t open_snapshot(int64_t step, const std::function<bool()>& give_up) {
     proto::ControlRequest request;
-    request.mutable_open_snapshot();
+    request.mutable_open_snapshot()->set_step(step);
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     for (;;) {
-      Transfers::Snapshot snapshot;
-      const auto answers = ask_all("opening a snapshot", request, false);
-      for (const auto& answer : answers) snapshot.ids.push_back(answer.snapshot());
-      snapshot.slot_of_shard = slots_of(answers);
-      if (!snapshot.slot_of_shard.empty()) {
+      OpenSnapshot snapshot{.step = step};
+      const auto answers = ask_all("opening a snapshot", request, false, give_up);
+      for (const auto& answer : answers) {
+        snapshot.cuts.ids.push_back(answer.snapshot());
+        if (step == 0) snapshot.step = std::max(snapshot.step, answer.step());
+      }
+      snapshot.cuts.slot_of_shard = slots_of(answers);
+      if (!snapshot.cuts.slot_of_shard.empty()) {
         MutexLock lock(mutex_);
         snapshots_[++last_snapshot_] = std::move(snapshot);
         return last_snapshot_;
       }
       // A shard was on its way from one to the other meanwhile.
-      close(snapshot.ids);
+      close(snapshot.cuts.ids);
       require_before(deadline, "a snapshot");
     }
   }
@@ -175,41 +197,84 @@ class PsClient::Impl {
   }
 
   void close_snapshot(int64_t snapshot) {
-    close(this->snapshot(snapshot).ids);
+    close(this->snapshot(snapshot).cuts.ids);
     MutexLock lock(mutex_);
     snapshots_.erase(snapshot);
   }
 
-  int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since) {
-    const std::vector<int64_t> ids = this->snapshot(snapshot).ids;
+  io::PartsManifest save_snapshot(int64_t snapshot, const std::string& prefix,
+                                  int64_t changed_since) {
+    const OpenSnapshot open = this->snapshot(snapshot);
+    io::PartsManifest manifest{.step = open.step,
+                               .job = options_.run.empty() ? options_.job_id : options_.run,
+                               .save = io::make_save_id(),
+                               .changed_since = changed_since};
     const auto answers =
         ask_each("saving a snapshot", false, [&](int slot, proto::ControlRequest& request) {
           proto::SaveSnapshot* save = request.mutable_save_snapshot();
-          save->set_snapshot(ids[static_cast<size_t>(slot)]);
+          save->set_snapshot(open.cuts.ids[static_cast<size_t>(slot)]);
           save->set_prefix(prefix);
           save->set_changed_since(changed_since);
+          save->set_step(manifest.step);
+          save->set_job(manifest.job);
+          save->set_save(manifest.save);
         });
-    int64_t rows = 0;
-    for (const auto& answer : answers) rows += answer.rows_written();
+    for (const auto& answer : answers) {
+      manifest.rows += answer.rows_written();
+      const proto::SnapshotPart& part = answer.part();
+      manifest.parts.push_back({.name = part.name(),
+                                .index = {part.index_bytes(), part.index_crc()},
+                                .data = {part.data_bytes(), part.data_crc()}});
+      require_part(prefix, manifest.parts.back(), static_cast<int>(manifest.parts.size()) - 1);
+    }
     // Last of all: without it the rest is no checkpoint.
-    io::write_file_atomically(
-        manifest_of(prefix),
-        str_cat("slots ", slots(), "\nrows ", rows, "\nchanged_since ", changed_since, "\n"));
-    return rows;
+    io::write_file_atomically(manifest_of(prefix), io::format_manifest(manifest));
+    io::read_manifest(manifest_of(prefix));
+    return manifest;
   }
 
-  void restore_snapshot(const std::string& prefix) {
-    if (!is_snapshot(prefix)) {
-      throw not_found(prefix, " has no rows of parameter servers: expected ", manifest_of(prefix),
+  io::PartsManifest save_checkpoint(int64_t step, const std::string& prefix,
+                                    const std::function<bool()>& give_up) {
+    for (const auto deadline = std::chrono::steady_clock::now() + options_.timeout;;) {
+      const int64_t snapshot = open_snapshot(step, give_up);
+      try {
+        io::PartsManifest manifest = save_snapshot(snapshot, prefix, -1);
+        close_snapshot(snapshot);
+        return manifest;
+      } catch (const Error& error) {
+        // Another server has taken over, and does not know of the cut. This worker has not gone on:
+        // the rows are at the same step there.
+        const bool is_lost =
+            error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kUnavailable;
+        MutexLock lock(mutex_);
+        snapshots_.erase(snapshot);
+        if (!is_lost || std::chrono::steady_clock::now() > deadline) throw;
+        log_warning(str_cat("the checkpoint of step ", step, " is begun again: ", error.what()));
+      }
+    }
+  }
+
+  void restore_snapshot(const std::string& prefix, int64_t step) {
+    const std::string path = manifest_of(prefix);
+    if (!std::filesystem::exists(path)) {
+      throw not_found(prefix, " has no rows of parameter servers: expected ", path,
                       ", which is written when all of them are there");
     }
+    const io::PartsManifest manifest = io::read_manifest(path);
     proto::ControlRequest request;
     request.mutable_restore_snapshot()->set_prefix(prefix);
+    request.mutable_restore_snapshot()->set_step(step < 0 ? manifest.step : step);
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     // Again, when a shard was on its way from one to the other meanwhile.
     while (slots_of(ask_all("restoring a snapshot", request, false)).empty()) {
       require_before(deadline, "a checkpoint that is restored");
     }
+  }
+
+  void clear() {
+    proto::ControlRequest request;
+    request.mutable_restore_snapshot();
+    ask_all("clearing the tables", request, true);
   }
 
   void evict() {
@@ -251,6 +316,18 @@ class PsClient::Impl {
     throw Error(ErrorCode::kDeadlineExceeded,
                 str_cat("virtual shards have been moving for ", options_.timeout.count() / 1000.0,
                         " s: ", what, " would not have each of them once"));
+  }
+
+  // What a slot wrote on its host is a part of the checkpoint when it is there for others, too.
+  static void require_part(const std::string& prefix, const io::CheckpointPart& part, int slot) {
+    try {
+      io::verify_part(io::directory_of(prefix), part, false);
+    } catch (const Error& error) {
+      throw failed("slot ", slot, " has written its part of the checkpoint, and worker 0 does not ",
+                   "find it: ", error.what(),
+                   "; all servers and worker 0 need the same folder under the same name, a shared "
+                   "file system");
+    }
   }
 
   int slots() const { return static_cast<int>(view_.slots.size()); }
@@ -343,11 +420,12 @@ class PsClient::Impl {
 
   std::vector<proto::ControlAnswer> ask_all(const std::string& what,
                                             const proto::ControlRequest& request,
-                                            bool is_repeatable) {
+                                            bool is_repeatable,
+                                            const std::function<bool()>& give_up = nullptr) {
     std::vector<ControlCall> calls;
     for (int slot = 0; slot < slots(); ++slot) calls.push_back({.slot = slot, .request = &request});
     const Activity::Call call(activity_);
-    return ask(*courier_, options_, what, calls, is_repeatable);
+    return ask(*courier_, options_, what, calls, is_repeatable, give_up);
   }
   template <typename Fill>
   std::vector<proto::ControlAnswer> ask_each(const std::string& what, bool is_repeatable,
@@ -377,7 +455,7 @@ class PsClient::Impl {
 
   Mutex mutex_;
   std::vector<std::shared_ptr<const KeySet>> full_sets_ GUARDED_BY(mutex_);
-  std::map<int64_t, Transfers::Snapshot> snapshots_ GUARDED_BY(mutex_);
+  std::map<int64_t, OpenSnapshot> snapshots_ GUARDED_BY(mutex_);
   int64_t last_snapshot_ GUARDED_BY(mutex_) = 0;
 };
 
@@ -489,7 +567,7 @@ void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
   if (snapshot == 0) {
     impl_->transfers().pull(step, tables, rows, nullptr, std::move(done));
   } else {
-    const Transfers::Snapshot open = impl_->snapshot(snapshot);
+    const Transfers::Snapshot open = impl_->snapshot(snapshot).cuts;
     impl_->transfers().pull(step, tables, rows, &open, std::move(done));
   }
 }
@@ -513,21 +591,28 @@ void PsClient::push_async(int64_t step, int part, int parts, double learning_rat
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }
 
 int64_t PsClient::last_step(int parts) { return impl_->last_step(parts); }
+int64_t PsClient::newest_step(int parts) { return impl_->newest_step(parts); }
 bool PsClient::is_trained() { return impl_->is_trained(); }
 void PsClient::assign(int table, std::span<const float> values, bool replace) {
   impl_->assign(table, values, replace);
 }
 
-int64_t PsClient::open_snapshot() { return impl_->open_snapshot(); }
+int64_t PsClient::open_snapshot(int64_t step, const std::function<bool()>& give_up) {
+  return impl_->open_snapshot(step, give_up);
+}
 void PsClient::close_snapshot(int64_t snapshot) { impl_->close_snapshot(snapshot); }
-int64_t PsClient::save_snapshot(int64_t snapshot, const std::string& prefix,
-                                int64_t changed_since) {
+io::PartsManifest PsClient::save_snapshot(int64_t snapshot, const std::string& prefix,
+                                          int64_t changed_since) {
   return impl_->save_snapshot(snapshot, prefix, changed_since);
 }
-bool PsClient::is_snapshot(const std::string& prefix) {
-  return std::filesystem::exists(manifest_of(prefix));
+io::PartsManifest PsClient::save_checkpoint(int64_t step, const std::string& prefix,
+                                            const std::function<bool()>& give_up) {
+  return impl_->save_checkpoint(step, prefix, give_up);
 }
-void PsClient::restore_snapshot(const std::string& prefix) { impl_->restore_snapshot(prefix); }
+void PsClient::restore_snapshot(const std::string& prefix, int64_t step) {
+  impl_->restore_snapshot(prefix, step);
+}
+void PsClient::clear() { impl_->clear(); }
 void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }

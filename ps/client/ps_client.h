@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "core/io/checkpoint_parts.h"
 #include "ps/protocol/wire.h"
 #include "ps/table/table_spec.h"
 
@@ -27,12 +28,16 @@ enum class Consistency { kSync, kBounded, kAsync };
 
 struct PsClientOptions {
   std::string coordinator, secret, job_id;
+  std::string run;  // the id of this launch of the job: checkpoints say it; empty: job_id
   int worker = 0, workers = 1;
   uint64_t incarnation = 1;  // from 1; grows with each start of this worker
   int servers = 1, replicas = 1;
   std::vector<TableSpec> tables;
   Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
   int staleness = 0, backup_workers = 0;
+  // After which steps worker 0 saves a checkpoint: multiples of these; 0: never. See
+  // proto/ps.proto.
+  int64_t save_every_steps = 0, steps_per_epoch = 0;
   RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
   bool shared_memory = true;                   // with servers of this host
   int connections = 2;                         // to each server
@@ -106,6 +111,8 @@ class PsClient {
 
   // Steps of this worker that every slot has: where one that was started again goes on.
   int64_t last_step(int parts);
+  // The last step that any slot has of any worker.
+  int64_t newest_step(int parts);
   // Whether any worker has pushed since the tables got their first values, or those of a
   // checkpoint. Until then they may not be complete.
   bool is_trained();
@@ -115,15 +122,27 @@ class PsClient {
   void assign(int table, std::span<const float> values, bool replace = false);
 
   // One cut for each slot, all after what this worker has been acknowledged. One at a time.
-  int64_t open_snapshot();
+  // `step`: of a checkpoint, all of whose pushes this worker has made: the cuts wait until SYNC
+  // tables are at that step in every slot. 0: they are of what is there. `give_up`: asked now and
+  // then while it waits; true ends the wait with Error{kCancelled}. Throws kDeadlineExceeded naming
+  // the slot and the workers whose pushes are missing.
+  int64_t open_snapshot(int64_t step = 0, const std::function<bool()>& give_up = nullptr);
   void close_snapshot(int64_t snapshot);
   // Every slot writes its rows to the checkpoint PREFIX, on its host, in files
-  // PREFIX.ps-0000I-of-0000N; committed by PREFIX.ps when all have. `changed_since`: only rows
-  // pushed after this step; −1: all. Returns the rows written.
-  int64_t save_snapshot(int64_t snapshot, const std::string& prefix, int64_t changed_since = -1);
-  static bool is_snapshot(const std::string& prefix);  // a complete one
-  // Throws Error{kNotFound} when it is none. Slots may be more or fewer than when it was saved.
-  void restore_snapshot(const std::string& prefix);
+  // PREFIX.ps-0000I-of-0000N, reads them back and compares them with their checksums. When all
+  // have, and this worker finds their files, PREFIX.ps names them: see core/io/checkpoint_parts.h.
+  // `changed_since`: only rows pushed after this step; −1: all. Returns what PREFIX.ps says.
+  io::PartsManifest save_snapshot(int64_t snapshot, const std::string& prefix,
+                                  int64_t changed_since = -1);
+  // Both, of one step: again when a server is lost meanwhile and its backup takes over.
+  io::PartsManifest save_checkpoint(int64_t step, const std::string& prefix,
+                                    const std::function<bool()>& give_up = nullptr);
+  // Slots may be more or fewer than when it was saved. `step`: that is expected; −1: any. Throws
+  // Error{kNotFound} when there is no PREFIX.ps, kDataLoss naming the part that is damaged or of
+  // another step or job. Rows are as they were, unless damage is found while they are read.
+  void restore_snapshot(const std::string& prefix, int64_t step = -1);
+  // All tables as they were before the first step; dense ones have no values then: see assign().
+  void clear();
   void evict();
 
   // Adds over all workers; see DirectoryClient::sum.

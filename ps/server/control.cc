@@ -58,7 +58,8 @@ void in_background(const ControlContext& context, const std::shared_ptr<Reply>& 
   });
 }
 
-void open_snapshot(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
+void open_snapshot(const ControlContext& context, int worker, int64_t step,
+                   const std::shared_ptr<Reply>& reply) {
   context.slot->open_cut(
       [reply](const std::shared_ptr<const Cut>& cut) {
         if (cut == nullptr) return reply->not_here();
@@ -68,7 +69,9 @@ void open_snapshot(const ControlContext& context, int worker, const std::shared_
         answer.set_shards(cut->shards.to_ullong());
         reply->answer(answer);
       },
-      worker);
+      {.worker = worker, .step = step, .refused = [reply](const Error& error) {
+         reply->refuse(error);
+       }});
 }
 
 void save_snapshot(const ControlContext& context, const proto::SaveSnapshot& request,
@@ -80,18 +83,30 @@ void save_snapshot(const ControlContext& context, const proto::SaveSnapshot& req
       ~EndUse() { slot.end_use(); }
     } end{slot};
     proto::ControlAnswer answer;
-    answer.set_rows_written(write_snapshot(
-        *cut, snapshot_part(request.prefix(), slot.index(), slots), request.changed_since()));
+    const std::string bundle = snapshot_part(request.prefix(), slot.index(), slots);
+    answer.set_rows_written(
+        write_snapshot(*cut, bundle, request.changed_since(),
+                       {.job = request.job(), .save = request.save(), .step = request.step()}));
     answer.set_step(cut->step);
+    const io::CheckpointPart found = io::verify_bundle(bundle);
+    proto::SnapshotPart& part = *answer.mutable_part();
+    part.set_name(found.name);
+    part.set_index_bytes(found.index.bytes);
+    part.set_index_crc(found.index.crc);
+    part.set_data_bytes(found.data.bytes);
+    part.set_data_crc(found.data.crc);
     to.answer(answer);
   });
 }
 
 void restore_snapshot(const ControlContext& context, const proto::RestoreSnapshot& request,
                       const std::shared_ptr<Reply>& reply) {
+  if (request.prefix().empty()) {
+    return context.slot->clear(0, false, when_done(*context.slot, reply));
+  }
   in_background(context, reply, [request](Slot& slot, int, Reply& to) {
     proto::ControlAnswer answer;
-    const Restored restored = restore_checkpoint(slot, request.prefix());
+    const Restored restored = restore_checkpoint(slot, request.prefix(), request.step());
     answer.set_step(restored.step);
     answer.set_shards(restored.shards.to_ullong());
     answer.set_restored(true);
@@ -171,7 +186,7 @@ void control(const ControlContext& context, const Request& request,
                     when_done(slot, reply, slot.worker_step(request.header.worker)));
         return slot.hear(request.header);
       case proto::ControlRequest::kOpenSnapshot:
-        return open_snapshot(context, request.header.worker, reply);
+        return open_snapshot(context, request.header.worker, message.open_snapshot().step(), reply);
       case proto::ControlRequest::kCloseSnapshot:
         slot.close_cut(message.close_snapshot().snapshot());
         return reply->answer({});

@@ -41,6 +41,7 @@ bool Gate::hold(std::shared_ptr<const Push> push, const ShardSet& shards) {
 // Returns the shards where enough workers are.
 ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledger) const {
   int everywhere = 0;
+  ShardSet allowed = shards_;
   std::vector<ShardSet> somewhere;
   for (int worker = 0; worker < ledger.workers(); ++worker) {
     ShardSet here;
@@ -49,13 +50,14 @@ ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledge
       for (const Contribution& held : it->second) here |= held.shards;
     }
     here &= shards_;
+    if (worker == 0 && is_saved_ && is_saved_(step - 1)) allowed = here;
     if (here == shards_ && here.any()) {
       ++everywhere;
     } else if (here.any()) {
       somewhere.push_back(here);
     }
   }
-  if (everywhere >= required_) return shards_;
+  if (everywhere >= required_) return allowed;
   ShardSet enough;
   if (everywhere + static_cast<int>(somewhere.size()) < required_) return enough;
   for (size_t shard = 0; shard < shards_.size(); ++shard) {
@@ -63,7 +65,7 @@ ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledge
         std::ranges::count_if(somewhere, [&](const ShardSet& s) { return s[shard]; });
     enough[shard] = everywhere + count >= required_;
   }
-  return enough;
+  return enough & allowed;
 }
 
 void Gate::advance(const WorkerLedger& ledger, const ShardSet& frozen, const Apply& apply) {

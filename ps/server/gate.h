@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ps/server/push.h"
@@ -27,9 +28,12 @@ struct Contribution {
 class Gate {
  public:
   // `required`: contributions that a part waits for: the workers that are not backup workers.
-  // `shards`: of the slot.
-  explicit Gate(int required = 0, ShardSet shards = ShardSet().set())
-      : required_(required), shards_(shards) {}
+  // `shards`: of the slot. `is_saved`: whether worker 0 saves a checkpoint of a step: the step
+  // after it waits for worker 0, so that the rows stay at that step until they are saved. Null: of
+  // none.
+  explicit Gate(int required = 0, ShardSet shards = ShardSet().set(),
+                std::function<bool(int64_t)> is_saved = nullptr)
+      : required_(required), shards_(shards), is_saved_(std::move(is_saved)) {}
 
   // The last step all parts of which went through; nothing before the first push.
   std::optional<int64_t> done() const { return done_; }
@@ -72,6 +76,7 @@ class Gate {
 
   int required_;
   ShardSet shards_;
+  std::function<bool(int64_t)> is_saved_;
   std::optional<int64_t> done_;
   std::map<int64_t, std::vector<Part>> steps_;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iomanip>
 #include <limits>
+#include <optional>
 #include <sstream>
 
 #include "core/base/error.h"
@@ -77,6 +78,11 @@ struct TableSummary {
 std::string print_snapshot(const std::string& path) {
   const std::string prefix = prefix_of(path);
   const std::vector<std::string> parts = snapshot_parts(prefix);
+  // What is said of damaged parts would be wrong; without a manifest it may be incomplete.
+  std::optional<io::PartsManifest> manifest;
+  if (std::filesystem::exists(snapshot_manifest(prefix))) {
+    manifest = verify_checkpoint(prefix, -1, true);
+  }
   std::vector<std::string> names;  // in the job's order
   std::vector<TableSummary> tables;
   int64_t step = 0, changed_since = -1;
@@ -100,7 +106,11 @@ std::string print_snapshot(const std::string& path) {
   std::string text = str_cat("rows of parameter servers ", prefix, ": step ", step, ", ",
                              parts.size(), " slots, ");
   text += changed_since < 0 ? "all rows" : str_cat("rows pushed after step ", changed_since);
-  if (!std::filesystem::exists(str_cat(prefix, kSuffix))) {
+  if (manifest) {
+    text += str_cat("; the checkpoint of step ", manifest->step, " of job ",
+                    io::quote_name(manifest->job), ", save ", manifest->save,
+                    ", all parts as they were written");
+  } else {
     text += str_cat("; NOT COMPLETE: ", prefix, kSuffix, ", which is written last, is missing");
   }
   text += "\n";

@@ -54,6 +54,8 @@ JobSetup::JobSetup(std::string_view serialized_setup)
   if (staleness < 0) {
     throw invalid_argument("a setup: expected a staleness from 0 on, found ", staleness);
   }
+  save_every_steps = setup.save_every_steps();
+  steps_per_epoch = setup.steps_per_epoch();
   dense = mode_of(setup.dense());
   sparse = mode_of(setup.sparse());
   const double seconds = setup.timeout_s() == 0 ? kDefaultTimeout : setup.timeout_s();

@@ -1,5 +1,6 @@
 #include "ps/server/restore.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
@@ -91,24 +92,27 @@ class Hold {
 
 }  // namespace
 
-Restored restore_checkpoint(Slot& slot, const std::string& prefix) {
+Restored restore_checkpoint(Slot& slot, const std::string& prefix, int64_t step) {
   const auto setup = slot.setup();
   if (setup == nullptr) {
     throw not_found("slot ", slot.index(), " has not been told the job's tables: expected a setup ",
                     "before ", prefix, " is restored");
   }
   const Hold hold(slot);
-  const std::vector<std::string> parts = snapshot_parts(prefix);
-  const SnapshotHead head = read_snapshot_head(parts.front());
-  int64_t step = head.step;
-  for (const std::string& part : parts) {
-    step = std::min(step, read_snapshot_head(part).step);
+  const io::PartsManifest manifest = verify_checkpoint(prefix, step, false);
+  std::vector<std::string> parts;
+  // The workers go on behind the checkpoint's step. With backup workers SYNC tables may have more
+  // steps, which were taken without worker 0: they are not taken again.
+  int64_t reached = manifest.step;
+  for (const io::CheckpointPart& part : manifest.parts) {
+    parts.push_back((std::filesystem::path(io::directory_of(prefix)) / part.name).string());
+    if (setup->any_sync) reached = std::max(reached, read_snapshot_head(parts.back()).step);
   }
   Feed feed(slot);
-  slot.clear(step, head.changed_since >= 0, feed.begin());
+  slot.clear(reached, manifest.changed_since >= 0, feed.begin());
   for (const std::string& part : parts) load_part(slot, *setup, part, feed);
   feed.finish();
-  return {step, slot.shard_set()};
+  return {reached, slot.shard_set()};
 }
 
 namespace {

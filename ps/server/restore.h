@@ -9,14 +9,15 @@
 
 namespace trireme::ps {
 
-// All parts of PREFIX, written by any number of slots. What the slot has goes first, unless the
-// checkpoint is incremental. Throws as snapshot_file.h says; kUnavailable when
-// the slot is not the primary any more.
+// All parts of PREFIX, written by any number of slots, when they are whole and of `step` (−1: any):
+// see verify_checkpoint(). What the slot has goes first, unless the checkpoint is incremental.
+// Throws as snapshot_file.h says, before anything has changed unless data turn out to be damaged
+// while they are read; kUnavailable when the slot is not the primary any more.
 struct Restored {
-  int64_t step = 0;
-  ShardSet shards;  // that the slot had then
+  int64_t step = 0;  // that training goes on behind
+  ShardSet shards;   // that the slot had then
 };
-Restored restore_checkpoint(Slot& slot, const std::string& prefix);
+Restored restore_checkpoint(Slot& slot, const std::string& prefix, int64_t step = -1);
 
 // Of a slot that begins anew, before promote(): its newest snapshot in `directory` that is of this
 // session and can be read, state and all. Empty when it has one; else why it has none.

@@ -57,7 +57,7 @@ void Slot::promote(int64_t epoch) {
 void Slot::resign() {
   std::vector<std::shared_ptr<Ack>> acks;
   std::list<WaitingPull> pulls;
-  std::deque<std::function<void(std::shared_ptr<const Cut>)>> cuts;
+  std::deque<WantedCut> cuts;
   {
     MutexLock lock(mutex_);
     primary_ = false;
@@ -65,15 +65,11 @@ void Slot::resign() {
     for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
     unacknowledged_.clear();
     pulls.swap(waiting_);
-    // One that is on its way takes the first.
-    while (cut_queue_.size() > (cut_opening_ ? 1U : 0U)) {
-      cuts.push_back(std::move(cut_queue_.back().opened));
-      cut_queue_.pop_back();
-    }
+    cuts.swap(cut_queue_);
   }
   for (const auto& ack : acks) ack->give_up();
   for (const WaitingPull& waiting : pulls) waiting.pull->responder->answer(wrong_view());
-  for (const auto& opened : cuts) opened(nullptr);
+  for (const WantedCut& wanted : cuts) wanted.opened(nullptr);
 }
 
 OutMessage Slot::wrong_view() const {
@@ -202,6 +198,7 @@ void Slot::tick(Clock::time_point now) {
     const bool idle = cut_ != nullptr && cut_users_ == 0 && !cut_queue_.empty() &&
                       now - cut_used_ > options_.snapshot_idle;
     if (idle) finish_cut(dispatch);
+    end_late_cuts(now, dispatch);
     const bool evicts = std::ranges::any_of(setup_->tables, [](const TableSpec& table) {
       return table.eviction.max_age > 0 || table.eviction.max_rows > 0;
     });

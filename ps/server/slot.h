@@ -65,12 +65,31 @@ class LogSink {
 // The rows of `shards` at one place of the log. `tables[shard][table]`; empty: not in it.
 struct Cut {
   int64_t id = 0;
-  int64_t step = 0;
+  int64_t step = 0;    // that SYNC tables are at; of others, the slowest worker's
+  int64_t newest = 0;  // of any push
   ShardSet shards;
   std::string state;  // a proto::SlotState
   std::string session;
   std::shared_ptr<const JobSetup> setup;
   std::vector<std::vector<const TableShard::Snapshot*>> tables;
+};
+
+// Who asks for a cut, and of which step.
+//
+// A worker that asks again was started again, or gave up: it does not wait for what it asked for
+// before, and will not close what it opened. So it is with checkpoints, whoever saves them: one
+// worker at a time does.
+struct CutRequest {
+  int worker = -1;  // −1: this server
+  // Of a checkpoint: the cut waits until SYNC tables are at this step; 0: it is of what is there.
+  int64_t step = 0;
+  // Called in place of `opened` when the step did not come in time, when a later one is in the rows
+  // already, or when it is replaced.
+  std::function<void(const Error&)> refused = {};
+
+  bool replaces(const CutRequest& former) const {
+    return (worker >= 0 && worker == former.worker) || (step > 0 && former.step > 0);
+  }
 };
 
 struct SlotStatistics {
@@ -122,11 +141,10 @@ class Slot {
   // do.
   void tick(Clock::time_point now) EXCLUDES(mutex_);
 
-  // A cut of the log, as soon as the one before is closed: one at a time. Null: this is not the
-  // primary any more. `worker`: who asks; one that asks again was started again and will not close
-  // what it opened before. −1: this server.
-  void open_cut(std::function<void(std::shared_ptr<const Cut>)> opened, int worker = -1)
-      EXCLUDES(mutex_);
+  // A cut of the log, as soon as its step is there and the one before is closed: one at a time.
+  // Null: this is not the primary any more.
+  using Opened = std::function<void(std::shared_ptr<const Cut>)>;
+  void open_cut(Opened opened, CutRequest request = {}) EXCLUDES(mutex_);
   void close_cut(int64_t id) EXCLUDES(mutex_);
   // The open one with this id, which stays open until end_use(). Throws Error{kNotFound}.
   std::shared_ptr<const Cut> use_cut(int64_t id) EXCLUDES(mutex_);
@@ -256,8 +274,19 @@ class Slot {
   void load_state(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
   void note_lost_steps(int64_t step) REQUIRES(mutex_);
 
+  struct WantedCut {
+    Opened opened;
+    CutRequest request;
+    Clock::time_point since;
+  };
+  bool is_ready(const CutRequest& request) const REQUIRES(mutex_);
+  std::optional<Error> too_late(const CutRequest& request) const REQUIRES(mutex_);
+  static void refuse(const WantedCut& wanted, const Error& error, Dispatch& dispatch);
+  // The first that is ready, unless one is open.
   void start_cut(Dispatch& dispatch) REQUIRES(mutex_);
+  void open_now(WantedCut wanted, Dispatch& dispatch) REQUIRES(mutex_);
   void finish_cut(Dispatch& dispatch) REQUIRES(mutex_);
+  void end_late_cuts(Clock::time_point now, Dispatch& dispatch) REQUIRES(mutex_);
 
   const SlotOptions options_;
   SlotShards shards_;
@@ -301,12 +330,8 @@ class Slot {
   int cut_users_ GUARDED_BY(mutex_) = 0;
   int64_t cuts_ GUARDED_BY(mutex_) = 0;
   Clock::time_point cut_used_ GUARDED_BY(mutex_);
-  struct WantedCut {
-    std::function<void(std::shared_ptr<const Cut>)> opened;
-    int worker = -1;
-  };
   std::deque<WantedCut> cut_queue_ GUARDED_BY(mutex_);
-  int cut_worker_ GUARDED_BY(mutex_) = -1;  // who opened the one that is open
+  CutRequest cut_request_ GUARDED_BY(mutex_);  // of the one that is open
 
   // Of a backup.
   int64_t attempt_ GUARDED_BY(mutex_) = 0;

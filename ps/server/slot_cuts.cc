@@ -3,27 +3,78 @@
 
 namespace trireme::ps {
 
-void Slot::open_cut(std::function<void(std::shared_ptr<const Cut>)> opened, int worker) {
+void Slot::open_cut(Opened opened, CutRequest request) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  cut_queue_.push_back({std::move(opened), worker});
-  if (cut_ == nullptr && !cut_opening_) {
-    start_cut(dispatch);
-  } else if (cut_ != nullptr && !cut_closing_ && worker >= 0 && worker == cut_worker_) {
+  const int worker = request.worker;
+  // Whoever asks from elsewhere asks the primary.
+  if (worker >= 0 && !primary_) return dispatch.then([opened] { opened(nullptr); });
+  std::erase_if(cut_queue_, [&](const WantedCut& wanted) {
+    if (!request.replaces(wanted.request)) return false;
+    refuse(wanted,
+           Error(ErrorCode::kCancelled,
+                 str_cat("slot ", options_.index, ": worker ", worker,
+                         " asked for another snapshot, and nobody waits for this one any more")),
+           dispatch);
+    return true;
+  });
+  if (cut_ != nullptr && !cut_closing_ && request.replaces(cut_request_)) {
     cut_closing_ = true;
     if (cut_users_ == 0) finish_cut(dispatch);
   }
+  cut_queue_.push_back({std::move(opened), std::move(request), Clock::now()});
+  start_cut(dispatch);
   dispatch.post();
 }
 
+bool Slot::is_ready(const CutRequest& request) const {
+  if (request.step <= 0 || setup_ == nullptr || !setup_->any_sync) return true;
+  return gate_.done().value_or(0) >= request.step;
+}
+
+// With backup workers a training that was told to stop may have taken steps without worker 0.
+std::optional<Error> Slot::too_late(const CutRequest& request) const {
+  if (request.step <= 0 || setup_ == nullptr || !setup_->any_sync || setup_->backup_workers > 0) {
+    return std::nullopt;
+  }
+  const int64_t done = gate_.done().value_or(0);
+  if (done <= request.step) return std::nullopt;
+  return failed("slot ", options_.index, ": worker ", request.worker,
+                " asked for a snapshot of step ", request.step, ", and the rows are at step ", done,
+                " already; is another worker ", request.worker, " training with these servers?");
+}
+
+void Slot::refuse(const WantedCut& wanted, const Error& error, Dispatch& dispatch) {
+  dispatch.then([refused = wanted.request.refused, opened = wanted.opened, error] {
+    refused ? refused(error) : opened(nullptr);
+  });
+}
+
 void Slot::start_cut(Dispatch& dispatch) {
+  if (cut_ != nullptr || cut_opening_) return;
+  for (auto it = cut_queue_.begin(); it != cut_queue_.end();) {
+    if (!is_ready(it->request)) {
+      ++it;
+      continue;
+    }
+    WantedCut wanted = std::move(*it);
+    it = cut_queue_.erase(it);
+    const auto error = too_late(wanted.request);
+    if (!error) return open_now(std::move(wanted), dispatch);
+    refuse(wanted, *error, dispatch);
+  }
+}
+
+void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
   cut_opening_ = true;
   const auto cut = std::make_shared<Cut>();
   // Another server that takes over counts from elsewhere.
   cut->id = (epoch_ << 32) + ++cuts_;
   cut->step = finished();
+  cut->newest = newest_step_;
   cut->shards = present();
-  cut->state = save_state(cut->shards, true);
+  // What the gate holds is of later steps: a checkpoint begins without it, and gets it again.
+  cut->state = save_state(cut->shards, wanted.request.step == 0);
   cut->session = options_.session;
   cut->setup = setup_;
   cut->tables.resize(kVirtualShards);
@@ -33,31 +84,42 @@ void Slot::start_cut(Dispatch& dispatch) {
       cut->tables[static_cast<size_t>(number)].push_back(shard.snapshots.back().get());
     }
   };
-  dispatch.add(make_job(shards_, cut->shards, 0, open, [this, cut] {
-    std::function<void(std::shared_ptr<const Cut>)> opened;
+  const auto is_open = [this, cut, request = wanted.request, opened = std::move(wanted.opened)] {
     bool is_forgotten = false;
     {
       MutexLock lock(mutex_);
       cut_ = cut;
       cut_opening_ = cut_closing_ = false;
       cut_used_ = Clock::now();
-      opened = std::move(cut_queue_.front().opened);
-      cut_worker_ = cut_queue_.front().worker;
-      cut_queue_.pop_front();
-      for (const WantedCut& next : cut_queue_) {
-        is_forgotten |= next.worker >= 0 && next.worker == cut_worker_;
-      }
+      cut_request_ = {.worker = request.worker, .step = request.step};
+      for (const WantedCut& next : cut_queue_) is_forgotten |= next.request.replaces(request);
     }
     opened(cut);
     if (is_forgotten) close_cut(cut->id);
-  }));
+  };
+  dispatch.add(make_job(shards_, cut->shards, 0, open, is_open));
 }
 
 void Slot::finish_cut(Dispatch& dispatch) {
   const ShardSet shards = cut_->shards;
   cut_ = nullptr;
   dispatch.add(make_job(shards_, shards, 0, [](Shard& shard, int) { shard.snapshots.clear(); }));
-  if (!cut_queue_.empty()) start_cut(dispatch);
+  start_cut(dispatch);
+}
+
+// Those whose step has not come. One that waits for another to be closed goes on waiting.
+void Slot::end_late_cuts(Clock::time_point now, Dispatch& dispatch) {
+  std::erase_if(cut_queue_, [&](const WantedCut& wanted) REQUIRES(mutex_) {
+    if (is_ready(wanted.request) || now - wanted.since < setup_->timeout) return false;
+    const double seconds = std::chrono::duration<double>(setup_->timeout).count();
+    refuse(wanted,
+           Error(ErrorCode::kDeadlineExceeded,
+                 str_cat("slot ", options_.index, ": the snapshot of step ", wanted.request.step,
+                         " for worker ", wanted.request.worker, " has waited ", seconds,
+                         " s for the pushes of ", gate_.missing(wanted.request.step, ledger_))),
+           dispatch);
+    return true;
+  });
 }
 
 void Slot::close_cut(int64_t id) {

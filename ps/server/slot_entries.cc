@@ -57,7 +57,12 @@ void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shar
 void Slot::do_setup(std::string_view bytes, Dispatch& dispatch) {
   setup_ = std::make_shared<const JobSetup>(bytes);
   ledger_ = WorkerLedger(setup_->workers, owned_);
-  gate_ = Gate(setup_->required(), owned_);
+  // Without backup workers every step waits for worker 0.
+  std::function<bool(int64_t)> is_saved;
+  if (setup_->backup_workers > 0) {
+    is_saved = [setup = setup_](int64_t step) { return setup->is_saved(step); };
+  }
+  gate_ = Gate(setup_->required(), owned_, std::move(is_saved));
   // Not an entry's work: rows that a catching-up backup gets need the tables at once. Of all
   // shards: any of them may come.
   dispatch.add(make_job(shards_, ShardSet().set(), 0, [setup = setup_](Shard& shard, int number) {

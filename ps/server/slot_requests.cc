@@ -155,6 +155,7 @@ void Slot::serve_waiting(Dispatch& dispatch) {
     dispatch.add(pull_job(shards_, setup_, std::move(it->pull), answer_header(), options_.buffers));
     it = waiting_.erase(it);
   }
+  start_cut(dispatch);
 }
 
 std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& request,

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
@@ -124,6 +125,8 @@ std::string snapshot_part(const std::string& prefix, int slot, int slots) {
   return prefix + suffix;
 }
 
+std::string snapshot_manifest(const std::string& prefix) { return prefix + ".ps"; }
+
 std::vector<std::string> snapshot_parts(const std::string& prefix) {
   const fs::path path(prefix);
   const std::string start = path.filename().string() + ".ps-";
@@ -154,7 +157,8 @@ std::vector<std::string> snapshot_parts(const std::string& prefix) {
   return parts;
 }
 
-int64_t write_snapshot(const Cut& cut, const std::string& bundle, int64_t changed_since) {
+int64_t write_snapshot(const Cut& cut, const std::string& bundle, int64_t changed_since,
+                       const SnapshotLabel& label) {
   io::create_directories(io::directory_of(bundle));
   io::BundleWriter writer(bundle);
   int64_t rows = 0;
@@ -163,6 +167,10 @@ int64_t write_snapshot(const Cut& cut, const std::string& bundle, int64_t change
     rows += write_table(writer, cut, table, changed_since);
   }
   writer.add("ps/step", integer(cut.step));
+  writer.add("ps/newest_step", integer(cut.newest));
+  writer.add("ps/checkpoint_step", integer(label.step));
+  writer.add("ps/job", Tensor::scalar<std::string>(label.job));
+  writer.add("ps/save", Tensor::scalar<std::string>(label.save));
   writer.add("ps/changed_since", integer(changed_since));
   writer.add("ps/session", Tensor::scalar<std::string>(cut.session));
   const auto* const state = reinterpret_cast<const uint8_t*>(cut.state.data());
@@ -177,12 +185,57 @@ SnapshotHead read_snapshot_head(const std::string& bundle) {
   SnapshotHead head;
   head.step = reader.read("ps/step").item<int64_t>();
   head.changed_since = reader.read("ps/changed_since").item<int64_t>();
+  // What an earlier version wrote does not say more.
+  if (reader.contains("ps/checkpoint_step")) {
+    head.newest_step = reader.read("ps/newest_step").item<int64_t>();
+    head.label = {.job = reader.read("ps/job").item<std::string>(),
+                  .save = reader.read("ps/save").item<std::string>(),
+                  .step = reader.read("ps/checkpoint_step").item<int64_t>()};
+  }
   if (reader.contains("ps/session")) {
     head.session = reader.read("ps/session").item<std::string>();
   }
   const Tensor state = reader.read("ps/state");
   head.state.assign(reinterpret_cast<const char*>(state.raw()), state.bytes());
   return head;
+}
+
+io::PartsManifest verify_checkpoint(const std::string& prefix, int64_t step, bool all) {
+  const std::string path = snapshot_manifest(prefix);
+  const io::PartsManifest manifest = io::read_manifest(path);
+  if (step >= 0 && manifest.step != step) {
+    throw data_loss(path, ": expected the rows of step ", step, ", found those of step ",
+                    manifest.step, "; use another checkpoint");
+  }
+  const std::string directory = io::directory_of(prefix);
+  const auto slots = static_cast<int>(manifest.parts.size());
+  for (int slot = 0; slot < slots; ++slot) {
+    const io::CheckpointPart& part = manifest.parts[static_cast<size_t>(slot)];
+    const std::string bundle = (fs::path(directory) / part.name).string();
+    const std::string expected = snapshot_part(prefix, slot, slots);
+    if (bundle != (fs::path(directory) / fs::path(expected).filename()).string()) {
+      throw data_loss(path, ": expected the part ", fs::path(expected).filename().string(),
+                      ", found ", io::quote_name(part.name),
+                      "; the manifest is of another checkpoint, use another one");
+    }
+    // What a part says of itself comes first: of another checkpoint's part it is the better word.
+    std::optional<SnapshotLabel> label;
+    try {
+      label = read_snapshot_head(bundle).label;
+    } catch (const Error&) {
+      // Its files are not those of the manifest: that is said below.
+    }
+    if (label && (label->step != manifest.step || label->job != manifest.job ||
+                  label->save != manifest.save)) {
+      throw data_loss(bundle, ": expected the part of step ", manifest.step, " that job ",
+                      io::quote_name(manifest.job), " saved (", manifest.save,
+                      "), found one of step ", label->step, " of job ", io::quote_name(label->job),
+                      " (", label->save.empty() ? "no checkpoint" : label->save,
+                      "); use another checkpoint");
+    }
+    io::verify_part(directory, part, all);
+  }
+  return manifest;
 }
 
 void read_snapshot_rows(const std::string& bundle, const JobSetup& setup, const ShardSet& shards,

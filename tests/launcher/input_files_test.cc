@@ -76,8 +76,10 @@ TEST_F(InputFilesTest, AFileOf100GigabytesIsRefusedWithinBoundedMemory) {
                  "expected a job file of at most 16 MiB, found 107374182400 bytes");
   expect_refused({"inspect", large + ".graph"}, "expected a graph of at most ");
   expect_refused({"inspect", large + ".index"}, "large.index: expected at most ");
-  expect_refused({"inspect", large + ".ps"}, "large.ps: expected at most ");
-  expect_refused({"train", csv_job_, "--set", "data.csv.file=" + large}, "large:1:1: ");
+  expect_refused({"inspect", large + ".ps"}, "large: expected ");
+  expect_refused({"train", job_, "--set", "data.reviews.train_file=" + large, "--set",
+                  "data.reviews.test_file=" + large},
+                 "large:1:1: expected text in UTF-8, found a NUL byte");
   expect_refused({"train", job_, "--set", "data.criteo.train_files=[" + large + "]"},
                  "large:1:1: ");
   expect_refused({"train", job_, "--set", "data.cifar10.train_files=" + large, "--set",
@@ -106,6 +108,14 @@ TEST_F(InputFilesTest, OptionsTakeStringsAsTheyStand) {
       << "the two jobs and the folder";
   expect_refused({"train", job_, "--output-dir", folder_ / "a\nb"},
                  "expected no control characters, found byte 10");
+  for (const Words& arguments :
+       {Words{"train", job_, "--timeline"}, Words{"train", job_, "--save-graph"},
+        Words{"launch", job_, "--log-dir"}, Words{"generate", "clicks", "--out"},
+        Words{"ps", "--snapshot-dir"}}) {
+    Words words = arguments;
+    words.push_back(folder_ / "a\nb");
+    expect_refused(words, "expected a path without control characters, found byte 10");
+  }
   EXPECT_FALSE(std::filesystem::exists(folder_ / "a\nb"));
 }
 

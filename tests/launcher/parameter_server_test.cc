@@ -136,6 +136,33 @@ TEST_F(ParameterServerTest, RowsMayBeOldWhereTheJobSaysSo) {
   }
 }
 
+// The layer has no name, and none of its keys is seen a million times: no row is kept.
+TEST_F(ParameterServerTest, APolicyDecidesWhichKeysHaveRows) {
+  std::string text = kClicksJob;
+  text.replace(text.find("deep: 16"), 8, "deep: 16 table { admit_after: 1000000 }");
+  const std::string strict = folder_.write("strict.textproto", text);
+  const auto checkpoint_bytes = [&](const std::string& name, const std::string& job) {
+    const ProcessResult result = Process(launch(name, job, {"--workers", "1", "--ps", "1"},
+                                                {"--strategy", "hybrid", "--set", "epochs=1"}))
+                                     .wait(60s);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    uintmax_t bytes = 0;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(out(name) + "/checkpoints")) {
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    }
+    return bytes;
+  };
+  EXPECT_GT(checkpoint_bytes("all", clicks_), 150'000U);
+  EXPECT_LT(checkpoint_bytes("none", strict), 60'000U);
+  // Without servers it would do nothing.
+  const ProcessResult alone =
+      Process({kProgram, "train", strict, "--output-dir", out("alone")}).wait(60s);
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("strict.textproto:3:"));
+  EXPECT_THAT(alone.err, HasSubstr("model.layers[0].wide_deep.table"));
+}
+
 // Its pushes count once, and it goes on behind the last of them, so that nothing is to be seen of
 // its death but the losses of a few examples in the epoch's mean.
 TEST_F(ParameterServerTest, KilledWorkersComeBack) {

@@ -165,6 +165,37 @@ model {
   }
 }
 
+// Their bytes would be a small number, multiplied without a check.
+TEST(JobFileTest, ALayerThatNoMemoryHoldsIsNamedWithItsLine) {
+  const auto build_error = [](const std::string& layer) -> std::string {
+    const JobFile file = JobFile::parse(
+        "data { clicks {} }\nmodel {\n  layers { " + layer + " }\n}", "job.textproto");
+    try {
+      nn::Model model;
+      build_layers(model, file, {{DType::kFloat32, {-1, 13}}, {DType::kInt64, {-1, 26}}});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(no error)";
+  };
+  for (const int64_t keys : {int64_t{1} << 61, (int64_t{1} << 61) + 1, (int64_t{1} << 60) + 3,
+                             INT64_MAX, INT64_MAX / 16, INT64_MAX / 64 + 1}) {
+    for (const char* kind : {"dlrm", "wide_deep"}) {
+      EXPECT_THAT(build_error(str_cat(kind, " { keys: ", keys, " dimension: 16 }")),
+                  testing::AllOf(StartsWith("job.textproto:3:"), HasSubstr("layer 1"),
+                                 HasSubstr("more elements than any memory")))
+          << keys;
+    }
+  }
+  EXPECT_THAT(build_error("dense { units: 4611686018427387904 }"), StartsWith("job.textproto:3:"));
+  EXPECT_THAT(build_error("dlrm { keys: 100 bottom: 9223372036854775807 }"),
+              StartsWith("job.textproto:3:"));
+  EXPECT_THAT(build_error("dlrm { keys: 100 dimension: 9223372036854775807 }"),
+              StartsWith("job.textproto:3:"));
+  EXPECT_THAT(build_error("residual { layers { dense { units: 9223372036854775807 } } }"),
+              StartsWith("job.textproto:3:"));
+}
+
 TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(TRIREME_SOURCE_DIR "/examples")) {

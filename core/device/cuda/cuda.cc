@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/device/cuda/cuda_device.h"
 #include "core/device/cuda/memory.h"
@@ -134,8 +135,10 @@ std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions& option
     const cuda::PrimaryContext context(card);
     const int64_t free = free_bytes(card);
     const int64_t shared = std::max(free - kLibrariesBytes, free / 2);
-    const int64_t limit = options.memory_limit_mib > 0 ? options.memory_limit_mib << 20
-                                                       : shared / options.virtual_per_card;
+    const int64_t limit =
+        options.memory_limit_mib > 0
+            ? checked_multiply(options.memory_limit_mib, 1 << 20, "gpu.memory_limit_mib")
+            : shared / options.virtual_per_card;
     for (int i = 0; i < options.virtual_per_card; ++i) {
       devices.push_back(std::make_unique<cuda::CudaDevice>(str_cat("/device:GPU:", devices.size()),
                                                            card, limit, options.memory_growth));

@@ -36,7 +36,7 @@ TEST(ClicksTest, TheWrittenLogReadsBackAsTheSameExamples) {
   for (const std::string& path : {folder / "log.tsv", folder / "log.tsv.gz"}) {
     const Clicks::Written written = log.write(path, 100, 500);
     EXPECT_EQ(written.examples, 500);
-    EXPECT_NEAR(written.bayes_auc, log.bayes_auc(100, 500), 1e-12);
+    EXPECT_NEAR(written.bayes_auc.value(), log.bayes_auc(100, 500).value(), 1e-12);
     ClickLog read(log.keys_per_category());
     read.read(path);
     ASSERT_EQ(read.size(), 500);
@@ -74,7 +74,7 @@ TEST(ClicksTest, LabelsFollowTheProbabilities) {
   }
   EXPECT_GT(clicks / kExamples, 0.15);
   EXPECT_LT(clicks / kExamples, 0.4);
-  const double auc = log.bayes_auc(0, kExamples);
+  const double auc = log.bayes_auc(0, kExamples).value();
   EXPECT_GT(auc, 0.8);
   EXPECT_LT(auc, 0.92);
 }

@@ -125,19 +125,54 @@ TEST(BestEpochTest, AFinishedTrainingThatIsResumedKeepsWhatItRestored) {
   EXPECT_EQ(kernel(io::load_checkpoint(folder / "c")), run.kernels[0]);
 }
 
-// A training that a signal ends is resumed from where it was, not from its best epoch.
-TEST(BestEpochTest, ASignalRestoresNothing) {
+// What another monitor, or a run without restore_best, left in the checkpoint is no best epoch of
+// this one.
+TEST(BestEpochTest, OfAnotherMonitorItIsForgotten) {
   TemporaryFolder folder;
+  fit(folder, first_is_best(100), quiet(3));
+  const StateMap saved = io::load_checkpoint(folder / "c/ckpt-15");
+  const auto resumed = [&](EarlyStoppingOptions monitored) {
+    FitOptions options = quiet(4);
+    options.resume = saved;
+    return fit(folder, monitored, std::move(options));
+  };
+  // The accuracy's best is looked for among the epochs that follow.
+  EXPECT_EQ(resumed({.monitor = "accuracy", .patience = 100, .higher_is_better = true}).best.epoch,
+            4);
+  EarlyStoppingOptions no_restore = first_is_best(100);
+  no_restore.restore_best_weights = false;
+  const Fitted kept = resumed(no_restore);
+  EXPECT_EQ(kept.best.epoch, 1);
+  EXPECT_FALSE(kept.restored);
+  EXPECT_EQ(kept.kernel_at_end, kept.kernels.back());
+  // ckpt-20 has no weights of its best epoch.
+  FitOptions options = quiet(6);
+  options.resume = io::load_checkpoint(folder / "c");
+  const Fitted anew = fit(folder, first_is_best(100), std::move(options));
+  EXPECT_EQ(anew.best.epoch, 5);
+  EXPECT_EQ(anew.kernel_at_end, anew.kernels[0]);
+}
+
+// A training that a signal ends is resumed from where it was, not from its best epoch.
+TEST(BestEpochTest, AnInterruptionRestoresNothing) {
   class StopAt : public Callback {
    public:
+    explicit StopAt(std::string reason) : reason_(std::move(reason)) {}
     void on_batch_end(Training& training, Logs) override {
-      if (training.step() == 12) training.request_stop(kStoppedBySignal);
+      if (training.step() == 12) training.request_stop(reason_);
     }
+
+   private:
+    std::string reason_;
   };
-  const Fitted run = fit(folder, first_is_best(100), quiet(3), {std::make_shared<StopAt>()});
-  EXPECT_FALSE(run.restored);
-  EXPECT_NE(run.kernel_at_end, run.kernels[0]);
-  EXPECT_EQ(kernel(io::load_checkpoint(folder / "c")), run.kernel_at_end);
+  for (const char* reason : {kStoppedBySignal, "the other workers are lost"}) {
+    TemporaryFolder folder;
+    const Fitted run =
+        fit(folder, first_is_best(100), quiet(3), {std::make_shared<StopAt>(reason)});
+    EXPECT_FALSE(run.restored);
+    EXPECT_NE(run.kernel_at_end, run.kernels[0]);
+    EXPECT_EQ(kernel(io::load_checkpoint(folder / "c")), run.kernel_at_end);
+  }
 }
 
 FitOptions validating(int64_t epochs) {

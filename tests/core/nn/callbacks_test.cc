@@ -68,6 +68,17 @@ int64_t epochs_until_stop(EarlyStopping& callback, FakeTraining& training,
   return -1;
 }
 
+// 0 would count as the best loss there can be.
+TEST(EarlyStoppingTest, RefusesAFigureThatDoesNotExist) {
+  auto model = make_model();
+  FakeTraining training(*model);
+  EarlyStopping callback({.patience = 2});
+  ++training.epochs;
+  const LogValue logs[] = {{"loss", 1}, {"val_loss", std::nullopt}};
+  EXPECT_THAT(error_of([&] { callback.on_epoch_end(training, logs); }),
+              testing::HasSubstr("epoch 1 has no val_loss: there were no examples"));
+}
+
 TEST(EarlyStoppingTest, WaitsForItsPatience) {
   auto model = make_model();
   for (const auto& [patience, expected] :
@@ -150,7 +161,7 @@ TEST(CsvLogTest, WritesALineAnEpoch) {
     double loss;
     ASSERT_EQ(std::sscanf(line.c_str(), "%d,%lf,", &number, &loss), 2) << line;
     EXPECT_EQ(number, epoch);
-    EXPECT_NEAR(loss, history.values.at("loss")[static_cast<size_t>(epoch)], 1e-7);
+    EXPECT_NEAR(loss, history.values.at("loss")[static_cast<size_t>(epoch)].value(), 1e-7);
   }
   EXPECT_FALSE(std::getline(lines, line));
 }

@@ -145,7 +145,7 @@ double auc_after_one_epoch(typename L::Options options, const data::Clicks& log,
 TEST(WideDeepTest, ComesNearThePlantedModel) {
   constexpr int64_t kExamples = 60'000;
   const data::Clicks log({.keys = 26 * 20});
-  const double planted = log.bayes_auc(kExamples, 10'000);
+  const double planted = log.bayes_auc(kExamples, 10'000).value();
   const double found = auc_after_one_epoch<WideDeep>(
       {.rows = 26 * 20, .dimension = 4, .deep = {16}}, log, kExamples);
   EXPECT_GT(found, planted - 0.01);
@@ -155,7 +155,7 @@ TEST(WideDeepTest, ComesNearThePlantedModel) {
 TEST(DlrmTest, ComesNearThePlantedModel) {
   constexpr int64_t kExamples = 60'000;
   const data::Clicks log({.keys = 26 * 20});
-  const double planted = log.bayes_auc(kExamples, 10'000);
+  const double planted = log.bayes_auc(kExamples, 10'000).value();
   const double found = auc_after_one_epoch<Dlrm>(
       {.rows = 26 * 20, .dimension = 8, .bottom = {32}, .top = {32}}, log, kExamples);
   EXPECT_GT(found, planted - 0.02);

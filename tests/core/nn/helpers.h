@@ -74,7 +74,7 @@ class TemporaryFolder {
 // Keeps the loss of each step.
 class LossRecorder : public Callback {
  public:
-  void on_batch_end(Training&, Logs logs) override { losses.push_back(logs[0].value); }
+  void on_batch_end(Training&, Logs logs) override { losses.push_back(*logs[0].value); }
   std::vector<double> losses;
 };
 

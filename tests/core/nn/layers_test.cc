@@ -1,9 +1,29 @@
 #include "core/nn/layers.h"
 
+#include <ctime>
+
 #include "tests/core/nn/helpers.h"
 
 namespace trireme::nn {
 namespace {
+
+// Names, summaries, gradients, passes and the plan: four times the layers take four times as long,
+// not sixteen times.
+TEST(ManyLayersTest, TakeTimeInProportion) {
+  const auto seconds = [](int64_t layers) {
+    const std::clock_t begin = std::clock();
+    Model model;
+    for (int64_t i = 0; i < layers; ++i) model.add<Dense>({.units = 2});
+    model.compile({.optimizer = std::make_shared<Sgd>(), .loss = mean_squared_error()});
+    const Tensor x = Tensor::zeros(DType::kFloat32, {4, 2});
+    model.fit(data::from_tensors({x, x}, {"x", "y"}).batch(4), quiet(1));
+    EXPECT_FALSE(model.summary().empty());
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  };
+  seconds(100);  // what is loaded and allocated once
+  const double few = std::min(seconds(1000), seconds(1000)), many = seconds(4000);
+  EXPECT_LT(many, 8 * few) << few << " s and " << many << " s";
+}
 
 using testing::HasSubstr;
 

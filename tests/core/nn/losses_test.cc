@@ -100,7 +100,7 @@ TEST(LossesTest, RunningMeansWeighByExamples) {
   const double a = 1, b = 4;
   means.add({&a, 1}, 30);
   means.add({&b, 1}, 10);
-  EXPECT_DOUBLE_EQ(means.mean(0), 1.75);
+  EXPECT_DOUBLE_EQ(means.value(0).value(), 1.75);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The AUC: a metric that is no mean.
-#include <limits>
+#include <fstream>
+#include <optional>
 
 #include "core/base/area_under_curve.h"
 #include "tests/core/nn/helpers.h"
@@ -28,33 +29,150 @@ double auc_of(const std::vector<float>& logits, const std::vector<float>& labels
   return model.evaluate(examples.batch(batch)).at("auc");
 }
 
-TEST(AreaUnderCurveTest, CountsPairs) {
-  const std::vector<double> negatives = {3, 1, 0}, positives = {1, 1, 2};
-  // Of 4 · 4 pairs the positive one wins 3 + 2 · 4, and 3 + 1 are ties.
-  EXPECT_DOUBLE_EQ(area_under_curve(negatives, positives), (3 + 8 + 2) / 16.);
-  const std::vector<double> none = {0, 0, 0};
-  EXPECT_EQ(area_under_curve(none, positives), 0.5);
+// The independent answer: every pair is looked at.
+double count_pairs(const std::vector<float>& scores, const std::vector<float>& labels) {
+  double right = 0, pairs = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (labels[i] != 1) continue;
+    for (size_t j = 0; j < scores.size(); ++j) {
+      if (labels[j] != 0) continue;
+      ++pairs;
+      right += scores[i] > scores[j] ? 1 : scores[i] == scores[j] ? 0.5 : 0;
+    }
+  }
+  return right / pairs;
+}
+
+struct Scored {
+  std::vector<float> scores, labels;
+};
+
+// `digits`: how finely the scores are rounded, so that many are equal.
+Scored draw(int64_t count, double positives, double scale, double offset, double digits) {
+  PhiloxGenerator random(static_cast<uint64_t>(count) + 17);
+  Scored drawn;
+  for (int64_t i = 0; i < count; ++i) {
+    const bool positive = random.uniform() < static_cast<float>(positives);
+    double score = offset + scale * (random.normal() + (positive ? 0.8 : 0));
+    if (digits > 0) score = std::round(score * digits) / digits;
+    drawn.scores.push_back(static_cast<float>(score));
+    drawn.labels.push_back(positive ? 1.F : 0.F);
+  }
+  return drawn;
+}
+
+std::optional<double> ranked(const std::vector<float>& scores, const std::vector<float>& labels) {
+  RankedScores ranks;
+  for (size_t i = 0; i < scores.size(); ++i) ranks.add(scores[i], labels[i] == 1);
+  return ranks.area_under_curve();
+}
+
+TEST(RankedScoresTest, CountPairsInTheRightOrder) {
+  // Scores within 1e-4 of 1000, logits beyond 16, probabilities of rare clicks, ties, few of a
+  // class.
+  for (const auto& [positives, scale, offset, digits] : {std::tuple{0.5, 1.0, 0.0, 0.0},
+                                                         {0.3, 50.0, 0.0, 0.0},
+                                                         {0.3, 1e-4, 1000.0, 0.0},
+                                                         {0.01, 1e-7, 1e-6, 0.0},
+                                                         {0.5, 1.0, 0.0, 4.0},
+                                                         {0.003, 50.0, -40.0, 0.1},
+                                                         {0.99, 1e30, 0.0, 0.0}}) {
+    const Scored drawn = draw(3000, positives, scale, offset, digits);
+    ASSERT_NEAR(ranked(drawn.scores, drawn.labels).value(), count_pairs(drawn.scores, drawn.labels),
+                1e-12)
+        << positives << " " << scale << " " << offset;
+  }
+}
+
+// There is no pair to count; 0.5 would look like a model that has learnt nothing.
+TEST(RankedScoresTest, OneClassHasNoCurve) {
+  EXPECT_EQ(ranked({1, 2, 3}, {0, 0, 0}), std::nullopt);
+  EXPECT_EQ(ranked({1, 2, 3}, {1, 1, 1}), std::nullopt);
+  EXPECT_EQ(ranked({}, {}), std::nullopt);
+  EXPECT_EQ(ranked({1, std::nanf("")}, {0, 1}), std::nullopt);
+}
+
+TEST(RankedScoresTest, InfinitiesAndBothZerosHaveARank) {
+  EXPECT_EQ(ranked({-HUGE_VALF, HUGE_VALF, 3}, {0, 1, 0}), 1);
+  EXPECT_EQ(ranked({-0.0F, 0.0F}, {0, 1}), 0.5);
+}
+
+// Workers score their own examples; a checkpoint holds what was scored so far.
+TEST(RankedScoresTest, PartsAddUpAndSurviveACheckpoint) {
+  const Scored drawn = draw(5000, 0.2, 30, 0, 2);
+  RankedScores parts[3], all;
+  for (size_t i = 0; i < drawn.scores.size(); ++i) {
+    parts[i % 7 % 3].add(drawn.scores[i], drawn.labels[i] == 1);
+    if (i == 1000) {
+      const std::vector<double> state = parts[0].state();
+      parts[0] = {};
+      parts[0].restore(state);
+    }
+  }
+  for (const RankedScores& part : parts) all.merge(part);
+  EXPECT_EQ(all.examples(), 5000);
+  EXPECT_NEAR(all.area_under_curve().value(), count_pairs(drawn.scores, drawn.labels), 1e-12);
+}
+
+// What a sort of all scores gives; random floats have next to no ties.
+double sorted_area(const Scored& drawn) {
+  std::vector<std::pair<float, float>> sorted;
+  for (size_t i = 0; i < drawn.scores.size(); ++i) {
+    sorted.emplace_back(drawn.scores[i], drawn.labels[i]);
+  }
+  std::ranges::sort(sorted);
+  double below = 0, right = 0, positives = 0;
+  for (const auto& [score, label] : sorted) {
+    if (label == 1) {
+      right += below;
+      ++positives;
+    } else {
+      ++below;
+    }
+  }
+  return right / (positives * below);
+}
+
+// The memory is bounded, and so is the error: also when the scores' range changes meanwhile, as
+// that of a model that learns.
+TEST(RankedScoresTest, ManyScoresAreNearlyExactInBoundedMemory) {
+  Scored drawn = draw(600'000, 0.02, 1, -4, 0);
+  double bound = 1. / (1 << 16);
+  for (const auto& more : {draw(500'000, 0.4, 1e-4, -3.2, 0), draw(400'000, 0.1, 100, 20, 0)}) {
+    RankedScores ranks, parts[2];
+    for (size_t i = 0; i < drawn.scores.size(); ++i) {
+      ranks.add(drawn.scores[i], drawn.labels[i] == 1);
+      parts[i % 2].add(drawn.scores[i], drawn.labels[i] == 1);
+    }
+    const double exact = sorted_area(drawn);
+    EXPECT_NEAR(ranks.area_under_curve().value(), exact, bound);
+    EXPECT_LT(ranks.state().size(), 4 * (RankedScores::kExactScores + (size_t{1} << 16)));
+    parts[0].merge(parts[1]);
+    EXPECT_NEAR(parts[0].area_under_curve().value(), exact, bound);
+    bound = 3e-4;
+    drawn.scores.insert(drawn.scores.end(), more.scores.begin(), more.scores.end());
+    drawn.labels.insert(drawn.labels.end(), more.labels.begin(), more.labels.end());
+  }
+}
+
+TEST(RankedScoresTest, RefuseAStateThatIsNone) {
+  RankedScores ranks;
+  for (const std::vector<double>& state : {std::vector<double>{},
+                                           {0, 1, 2},
+                                           {0, 1, 2, 1, 1, 1},
+                                           {0, 0, -1},
+                                           {0, 0, 0.5},
+                                           {0, 0, 1e12}}) {
+    EXPECT_NE(error_of([&] { ranks.restore(state); }), "");
+  }
 }
 
 TEST(AucTest, IsTheShareOfPairsInTheRightOrder) {
-  PhiloxGenerator random(1);
-  std::vector<float> logits, labels;
-  for (int i = 0; i < 1000; ++i) {
-    labels.push_back(random.uniform() < 0.3f ? 1.f : 0.f);
-    logits.push_back(-2 + labels.back() + random.normal());
-  }
-  double right = 0, pairs = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    for (size_t j = 0; j < logits.size(); ++j) {
-      if (labels[i] != 1 || labels[j] != 0) continue;
-      ++pairs;
-      right += logits[i] > logits[j] ? 1 : logits[i] == logits[j] ? 0.5 : 0;
-    }
-  }
-  const double whole = auc_of(logits, labels, 1000);
-  EXPECT_NEAR(whole, right / pairs, 1e-4);
+  const Scored drawn = draw(1000, 0.3, 20, -2, 0);
+  const double whole = auc_of(drawn.scores, drawn.labels, 1000);
+  EXPECT_NEAR(whole, count_pairs(drawn.scores, drawn.labels), 1e-12);
   // A mean of the batches' own values would differ.
-  EXPECT_NEAR(auc_of(logits, labels, 64), whole, 1e-6);
+  EXPECT_EQ(auc_of(drawn.scores, drawn.labels, 64), whole);
 }
 
 TEST(AucTest, FollowsTheOrderAlone) {
@@ -62,14 +180,51 @@ TEST(AucTest, FollowsTheOrderAlone) {
   EXPECT_EQ(auc_of({-1, 0, 1, 2}, {1, 1, 0, 0}, 4), 0);
   EXPECT_EQ(auc_of({-100, 100, -1000, 50}, {0, 1, 0, 1}, 2), 1);
   EXPECT_EQ(auc_of({0.5, 0.5}, {0, 1}, 2), 0.5);
+  EXPECT_EQ(auc_of({20, 30, 17, 40}, {0, 1, 0, 1}, 2), 1);  // all beyond 16
 }
 
-// The loss says what is wrong; the metric may not fail before it.
-TEST(AucTest, SurvivesWhatIsNotANumber) {
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(auc_of({kNan, kNan}, {0, 1}, 2), 0.5);
-  EXPECT_EQ(auc_of({-kInfinity, kInfinity}, {0, 1}, 2), 1);
+// A figure that does not exist is no number: not in the log, the progress, the history.
+TEST(AbsentFiguresTest, AreLeftOut) {
+  const TemporaryFolder folder;
+  const auto of_one_class = [](int64_t n) {
+    return data::from_tensors(
+        {Tensor::zeros(DType::kFloat32, {n, 1}), Tensor::zeros(DType::kFloat32, {n, 1})},
+        {"x", "y"});
+  };
+  for (const int64_t validation : {0, 3}) {
+    Model model;
+    model.add<Dense>({.units = 1});
+    model.compile({.optimizer = std::make_shared<Sgd>(),
+                   .loss = binary_cross_entropy(),
+                   .metrics = {binary_accuracy(), area_under_curve_metric()}});
+    std::ostringstream shown;
+    FitOptions options{.epochs = 1, .progress = ProgressOptions{.out = &shown}};
+    options.validation = of_one_class(3).take(validation).batch(2);
+    options.callbacks = {std::make_shared<CsvLog>(folder / "log.csv")};
+    const History history = model.fit(of_one_class(4).batch(2), options);
+    EXPECT_GT(history.last("loss"), 0);
+    EXPECT_EQ(history.values.at("auc")[0], std::nullopt);
+    EXPECT_EQ(history.values.at("val_auc")[0], std::nullopt);
+    EXPECT_THAT(error_of([&] { history.last("val_auc"); }), testing::HasSubstr("one class only"));
+    EXPECT_THAT(shown.str(), testing::Not(testing::HasSubstr("auc")));
+    std::ifstream log(folder / "log.csv");
+    std::string header, line;
+    std::getline(log, header);
+    std::getline(log, line);
+    EXPECT_EQ(header, "epoch,loss,accuracy,auc,val_loss,val_accuracy,val_auc");
+    if (validation == 0) {
+      EXPECT_EQ(history.values.at("val_loss")[0], std::nullopt);
+      EXPECT_THAT(shown.str(), testing::Not(testing::HasSubstr("val_")));
+      EXPECT_THAT(line, testing::ContainsRegex("^0,[0-9.]+,[0-9.]+,,,,$"));
+      EXPECT_THAT(error_of([&] { model.evaluate(of_one_class(3).take(0).batch(2)); }),
+                  testing::HasSubstr("no examples"));
+    } else {
+      EXPECT_THAT(line, testing::ContainsRegex("^0,[0-9.]+,[0-9.]+,,[0-9.]+,[0-9.]+,$"));
+      EXPECT_THAT(model.evaluate(of_one_class(3).batch(2)),
+                  testing::AllOf(testing::Contains(testing::Key("accuracy")),
+                                 testing::Not(testing::Contains(testing::Key("auc")))));
+    }
+  }
 }
 
 TEST(AucTest, NeedsOneLogitAnExample) {

@@ -65,8 +65,8 @@ TEST_P(ResumeTest, ContinuesBitForBit) {
   EXPECT_EQ(rest.history.last("loss"), whole.history.last("loss"));
   const auto& epochs = whole.history.values.at("loss");
   const auto& resumed = rest.history.values.at("loss");
-  EXPECT_EQ(resumed, std::vector<double>(epochs.end() - static_cast<std::ptrdiff_t>(resumed.size()),
-                                         epochs.end()));
+  EXPECT_EQ(resumed,
+            std::vector(epochs.end() - static_cast<std::ptrdiff_t>(resumed.size()), epochs.end()));
   expect_same_bits(rest.weights, whole.weights);
 }
 

@@ -26,7 +26,7 @@ TEST(TrainingTest, ASmallModelLearns) {
   EXPECT_EQ(history.epochs, 5);
   EXPECT_EQ(history.steps, 5 * 32);  // 500 / 16, the last batch smaller
   EXPECT_EQ(history.values.at("loss").size(), 5u);
-  EXPECT_LT(history.last("loss"), 0.5 * history.values.at("loss")[0]);
+  EXPECT_LT(history.last("loss"), 0.5 * history.values.at("loss")[0].value());
   EXPECT_GT(history.last("val_accuracy"), 0.95);
   const auto values = model.evaluate(*options.validation);
   EXPECT_DOUBLE_EQ(values.at("accuracy"), history.last("val_accuracy"));

@@ -73,6 +73,32 @@ TEST(MemoryTest, AChainNeedsTwoValuesOfMemoryAtMost) {
   EXPECT_LE(function->statistics().arena_bytes, 2 * sizeof(float) * (1 << 16) + 1024);
 }
 
+// So many that their places are chosen by time instead of by size.
+TEST(MemoryTest, ThousandsOfValuesShareLittleMemory) {
+  PhiloxGenerator random(7);
+  Graph graph(core_op_table());
+  const Value x = ops::placeholder(graph, "x", DType::kFloat64, {64});
+  std::vector<Value> recent = {x, ops::tanh(x)}, fetches;
+  for (int i = 0; i < 20'000; ++i) {
+    const auto pick = [&] {
+      return recent[recent.size() - 1 - random.below(std::min<uint64_t>(recent.size(), 8))];
+    };
+    recent.push_back(i % 3 == 0 ? ops::tanh(pick() + pick()) : pick() - pick());
+    if (i % 4000 == 0) fetches.push_back(recent.back());
+  }
+  fetches.push_back(recent.back());
+  const testing::Feeds feeds = {{x, testing::random_tensor(DType::kFloat64, {64}, -1, 1, 3)}};
+  const auto expected = testing::evaluate(fetches, feeds);
+  Session session(graph);
+  auto function = session.function({x}, fetches);
+  std::vector<Tensor> results;
+  function->run(std::vector{feeds.front().second}, results);
+  for (size_t i = 0; i < fetches.size(); ++i) {
+    ASSERT_EQ(testing::difference(results[i], expected[i], 1e-9), "") << i;
+  }
+  EXPECT_LE(function->statistics().arena_bytes, 200 * 64 * sizeof(double));
+}
+
 TEST(MemoryTest, AValueThatIsReadTwiceIsNotOverwritten) {
   Graph graph(core_op_table());
   const Value x = ops::placeholder(graph, "x", DType::kFloat32, {100});

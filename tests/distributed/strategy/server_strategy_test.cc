@@ -151,9 +151,11 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
   }
   if (job.strategy) {
     // Before the validation all have pushed.
-    fit.leave_epoch = [&](int64_t, bool, std::span<double> sums) {
-      std::vector<double> local(sums.begin(), sums.end());
-      job.tables->sum(remote ? sums : std::span(local));
+    fit.leave_epoch = [&](int64_t, bool, RunningMeans& means) {
+      RunningMeans local = means;
+      (remote ? means : local).merge_workers(rank, run.workers, [&](std::span<double> sums) {
+        job.tables->sum(sums);
+      });
       return false;
     };
   }
@@ -162,7 +164,7 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
   for (const auto& node : model.graph().nodes()) {
     if (node->op().name == "PsPush") ++result.pushes;
   }
-  result.losses = history.values.at("loss");
+  for (const auto& loss : history.values.at("loss")) result.losses.push_back(loss.value());
   result.validation = history.last("val_loss");
   return result;
 }

@@ -44,7 +44,7 @@ struct RunResult {
 class Losses : public Callback {
  public:
   explicit Losses(std::vector<double>& losses) : losses_(losses) {}
-  void on_batch_end(Training&, Logs logs) override { losses_.push_back(logs[0].value); }
+  void on_batch_end(Training&, Logs logs) override { losses_.push_back(*logs[0].value); }
 
  private:
   std::vector<double>& losses_;
@@ -89,10 +89,12 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
       const int64_t rows = std::min(kBatch, run.examples - batch % batches * kBatch);
       strategy->fill_share(rows, rank, run.workers, share);
     };
-    fit.evaluation.reduce = [&](std::span<double> sums, bool interrupted) {
+    fit.evaluation.reduce = [&](RunningMeans& means, bool interrupted) {
       if (run.workers == 1) return interrupted;
-      slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
-                              ReduceOp::kSum);
+      means.merge_workers(rank, run.workers, [&](std::span<double> sums) {
+        slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
+                                ReduceOp::kSum);
+      });
       return interrupted;
     };
   }

@@ -320,7 +320,7 @@ TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
   while (client.status().find("sparse") == std::string::npos) std::this_thread::yield();
   const std::string prefix = folder_ / "saved";
   const int64_t snapshot = client.open_snapshot();
-  const int64_t written = client.save_snapshot(snapshot, prefix);
+  const int64_t written = client.save_snapshot(snapshot, prefix).rows;
   EXPECT_GE(written, 3000);
   // What was open stays open.
   std::vector<int64_t> keys;
@@ -436,7 +436,7 @@ TEST_F(PsServerTest, RestoresAnIncrementalSnapshotUponAFullOne) {
   PsClient client(client_options());
   const auto save = [&](const std::string& name, int64_t changed_since) {
     const int64_t snapshot = client.open_snapshot();
-    const int64_t rows = client.save_snapshot(snapshot, folder_ / name, changed_since);
+    const int64_t rows = client.save_snapshot(snapshot, folder_ / name, changed_since).rows;
     client.close_snapshot(snapshot);
     return rows;
   };

@@ -384,7 +384,8 @@ TEST(ShardMoveSnapshotTest, ASnapshotHasEachShardOnce) {
   for (int i = 0; i < 10; ++i) {
     const int64_t snapshot = client.open_snapshot();
     EXPECT_THAT(pull_all(client, 0, snapshot).sparse, Each(2.0F));
-    EXPECT_EQ(client.save_snapshot(snapshot, job.folder(str_cat("saved", i))), kKeys + kDenseRows);
+    EXPECT_EQ(client.save_snapshot(snapshot, job.folder(str_cat("saved", i))).rows,
+              kKeys + kDenseRows);
     client.close_snapshot(snapshot);
   }
   client.restore_snapshot(job.folder("saved3"));

@@ -263,7 +263,8 @@ TEST(Slot, AWorkerThatOpensAnotherSnapshotHasForgottenTheFirst) {
   for (int again = 0; again < 3; ++again) {
     std::promise<std::shared_ptr<const Cut>> opened;
     auto future = opened.get_future();
-    slot->open_cut([&](std::shared_ptr<const Cut> cut) { opened.set_value(std::move(cut)); }, 0);
+    slot->open_cut([&](std::shared_ptr<const Cut> cut) { opened.set_value(std::move(cut)); },
+                   {.worker = 0});
     ASSERT_EQ(future.wait_for(20s), std::future_status::ready) << again;
     EXPECT_THAT(slot.rows({1}, future.get()->id).at(1), ElementsAre(1, 1));
   }

@@ -146,7 +146,7 @@ struct Trained {
 };
 class LossRecorder : public nn::Callback {
  public:
-  void on_batch_end(nn::Training&, nn::Logs logs) override { losses.push_back(logs[0].value); }
+  void on_batch_end(nn::Training&, nn::Logs logs) override { losses.push_back(*logs[0].value); }
   std::vector<double> losses;
 };
 

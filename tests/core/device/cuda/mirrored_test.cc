@@ -30,7 +30,7 @@ struct Trained {
 class Losses : public nn::Callback {
  public:
   explicit Losses(std::vector<double>& losses) : losses_(losses) {}
-  void on_batch_end(nn::Training&, nn::Logs logs) override { losses_.push_back(logs[0].value); }
+  void on_batch_end(nn::Training&, nn::Logs logs) override { losses_.push_back(*logs[0].value); }
 
  private:
   std::vector<double>& losses_;

@@ -1,0 +1,25 @@
+// Which numbers a model's last layer can give, from the ops that it ends with.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/graph/graph.h"
+#include "core/nn/losses.h"
+
+namespace trireme::nn {
+
+struct OutputRange {
+  double low, high;  // infinite where there is no bound
+};
+
+// What is known without running the graph: an activation bounds, ops that move or add up numbers
+// keep bounds, all others have none.
+OutputRange output_range(Value value);
+
+// Why `predictions` are no logits, for a loss that takes logits; nothing when they may be any
+// numbers. `layer`: how the last layer is called in the message.
+std::optional<std::string> why_not_logits(const Loss& loss, Value predictions,
+                                          const std::string& layer);
+
+}  // namespace trireme::nn
