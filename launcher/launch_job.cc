@@ -316,7 +316,11 @@ class TaskMaker {
     task.command.program = "/proc/self/exe";
     task.command.environment = environment_;
     for (const auto& [name, value] : to_environment(spec)) task.command.environment[name] = value;
-    if (!job_.run.empty()) task.command.environment["TRIREME_RUN_ID"] = job_.run;
+    if (!job_.run.empty()) {
+      task.command.environment["TRIREME_RUN_ID"] = job_.run;
+      const std::string starters = started_by(process_environment());
+      if (!starters.empty()) task.command.environment["TRIREME_STARTED_BY"] = starters;
+    }
     task.command.environment["OMP_NUM_THREADS"] = std::to_string(threads_);
     // Only rank 0's output is seen as it comes; a bar that is drawn over is nothing for a file.
     const bool terminal = spec.rank == 0 && isatty(STDERR_FILENO) == 1;

@@ -92,10 +92,10 @@ uint64_t incarnation() {
   return 0;
 }
 
-TrainStart find_start(const Task& task) {
-  const std::optional<std::string>& resume = task.options.resume;
-  if (!resume && incarnation() == 0) return {};
-  const std::string wanted = resume.value_or(kResumeAuto);
+namespace {
+
+// `asked`: by the command line, which wants to hear of what is not there.
+TrainStart find(const Task& task, const std::string& wanted, bool asked) {
   const std::vector<std::string> found = candidates(task, wanted);
   std::string damage;
   for (const std::string& prefix : found) {
@@ -110,7 +110,7 @@ TrainStart find_start(const Task& task) {
       damage += str_cat(damage.empty() ? "" : "; ", error.what());
       continue;
     }
-    if (resume) check_resume(task, prefix, *start.state);
+    if (asked) check_resume(task, prefix, *start.state);
     const std::string line = "going on from " + prefix;
     if (damage.empty()) {
       log_info(line);
@@ -120,7 +120,7 @@ TrainStart find_start(const Task& task) {
     if (task.cluster.rank == 0 && !task.options.quiet) std::cerr << line << "\n";
     return start;
   }
-  if (!damage.empty() && resume) {
+  if (!damage.empty() && asked) {
     const std::string others =
         steps_of(io::list_checkpoints(checkpoint_directory(task.file.job())));
     throw data_loss("--resume: ", damage,
@@ -130,10 +130,21 @@ TrainStart find_start(const Task& task) {
                                                " there are those of the steps ", others));
   }
   if (!damage.empty()) log_warning(str_cat("beginning anew: ", damage));
-  if (resume && wanted != kResumeAuto && !task.communicates() && task.cluster.rank == 0) {
+  if (asked && wanted != kResumeAuto && !task.communicates() && task.cluster.rank == 0) {
     throw no_checkpoint(task);
   }
   return {};
+}
+
+}  // namespace
+
+TrainStart find_start(const Task& task) {
+  // What was saved since counts more than what the job began with.
+  if (incarnation() > 0) {
+    TrainStart saved = find(task, kResumeAuto, false);
+    if (saved.state) return saved;
+  }
+  return task.options.resume ? find(task, *task.options.resume, true) : TrainStart();
 }
 
 Error no_checkpoint(const Task& task) {

@@ -24,6 +24,10 @@ bool is_positive(const std::string& number) {
   return value > 0;
 }
 
+std::string path_in(const std::string& folder) {
+  return (std::filesystem::path(folder) / "run.json").string();
+}
+
 // Who may start this process again, by names that stay.
 using Starters = std::map<std::string, std::string>;
 
@@ -35,52 +39,78 @@ Starters starters_of(const Environment& environment) {
   add("launcher", "TRIREME_INCARNATION", "TRIREME_JOB_ID");
   add("torchrun", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID");
   add("slurm", "SLURM_JOB_ID", "SLURM_JOB_ID");
+  // A launcher's tasks have an id from it, and their launcher knows who gave it.
+  if (!starters.contains("launcher")) add("given", "TRIREME_RUN_ID", "TRIREME_RUN_ID");
+  if (starters.contains("torchrun")) {
+    // Names are often equal; a restart keeps the address, too.
+    starters["torchrun"] +=
+        "@" + text(environment, "MASTER_ADDR") + ":" + text(environment, "MASTER_PORT");
+  }
   if (starters.contains("slurm")) {
     starters["slurm"] += "@" + text(environment, "SLURM_CLUSTER_NAME");
   }
   return starters;
 }
 
+nlohmann::json read_kept(const std::string& folder) {
+  std::ifstream in(path_in(folder));
+  return in ? nlohmann::json::parse(in, nullptr, false) : nlohmann::json();
+}
+
+std::string field_of(const nlohmann::json& kept, const std::string& name) {
+  const auto found = kept.is_object() ? kept.find(name) : kept.end();
+  return found != kept.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 // The id that FOLDER/run.json keeps, if this is another start of that launch; else empty.
-std::string kept_id(const std::string& path, const Starters& starters, bool goes_on,
+std::string kept_id(const std::string& folder, const Starters& starters, bool goes_on,
                     const Environment& environment) {
-  std::ifstream in(path);
-  if (!in) return "";
-  const auto kept = nlohmann::json::parse(in, nullptr, false);
-  const auto field = [&](const std::string& name) {
-    const auto found = kept.is_object() ? kept.find(name) : kept.end();
-    return found != kept.end() && found->is_string() ? found->get<std::string>() : "";
-  };
+  const nlohmann::json kept = read_kept(folder);
   const auto is_again = [&](const std::string& kind, bool again) {
     const auto starter = starters.find(kind);
-    return again && starter != starters.end() && field(kind) == starter->second;
+    return again && starter != starters.end() && field_of(kept, kind) == starter->second;
   };
   const bool same =
       is_again("launcher", is_positive(text(environment, "TRIREME_INCARNATION"))) ||
       is_again("torchrun", is_positive(text(environment, "TORCHELASTIC_RESTART_COUNT"))) ||
       is_again("slurm", goes_on);
-  return same ? field("run") : "";
+  return same ? field_of(kept, "run") : "";
 }
 
 }  // namespace
 
-bool may_start_again(const Environment& environment) {
-  return !text(environment, "TRIREME_RUN_ID").empty() || !starters_of(environment).empty();
-}
+bool may_start_again(const Environment& environment) { return !starters_of(environment).empty(); }
 
 std::string launch_id(const std::string& folder, bool goes_on, const Environment& environment) {
   const std::string given = text(environment, "TRIREME_RUN_ID");
   if (!given.empty()) return given;
   const Starters starters = starters_of(environment);
-  if (starters.empty()) return draw_id();
-  const std::string path = (std::filesystem::path(folder) / "run.json").string();
-  const std::string kept = kept_id(path, starters, goes_on, environment);
-  if (!kept.empty()) return kept;
-  nlohmann::json entry = starters;
-  entry["run"] = draw_id();
+  const std::string kept = starters.empty() ? "" : kept_id(folder, starters, goes_on, environment);
+  return kept.empty() ? draw_id() : kept;
+}
+
+void keep_launch_id(const std::string& folder, const std::string& id,
+                    const Environment& environment) {
+  const std::string passed = text(environment, "TRIREME_STARTED_BY");
+  const Starters starters = starters_of(environment);
+  const bool is_task =
+      starters.contains("launcher") && !text(environment, "TRIREME_RUN_ID").empty();
+  if (passed.empty() && is_task) return;
+  nlohmann::json entry =
+      passed.empty() ? nlohmann::json(starters) : nlohmann::json::parse(passed, nullptr, false);
+  if (!entry.is_object() || entry.empty()) return;
+  entry["run"] = id;
   std::filesystem::create_directories(folder);
-  io::write_file_atomically(path, entry.dump() + "\n");
-  return entry["run"];
+  io::write_file_atomically(path_in(folder), entry.dump() + "\n");
+}
+
+bool is_kept_launch(const std::string& folder, const std::string& id) {
+  return !id.empty() && field_of(read_kept(folder), "run") == id;
+}
+
+std::string started_by(const Environment& environment) {
+  const Starters starters = starters_of(environment);
+  return starters.empty() ? "" : nlohmann::json(starters).dump();
 }
 
 }  // namespace trireme

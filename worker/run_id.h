@@ -19,8 +19,17 @@ bool may_start_again(const Environment& environment);
 //   TRIREME_INCARNATION, torchrun's counter   more than 0
 //   SLURM_JOB_ID                              the same, and `goes_on`: a requeued job keeps its
 //                                             number
-// Where there may be a next start, FOLDER/run.json keeps the id for it. Throws Error when that
-// cannot be written.
+// FOLDER/run.json has the id of an earlier start.
 std::string launch_id(const std::string& folder, bool goes_on, const Environment& environment);
+// Writes that file, where there may be a next start. Throws Error when it cannot be written.
+// REQUIRES: the folder is this job's.
+void keep_launch_id(const std::string& folder, const std::string& id,
+                    const Environment& environment);
+// Whether the file is of this launch, so that what is in the folder is its own.
+bool is_kept_launch(const std::string& folder, const std::string& id);
+
+// For a launcher, which gives its tasks TRIREME_RUN_ID: what they must have in TRIREME_STARTED_BY
+// for keep_launch_id(). Empty: nothing starts the launcher again.
+std::string started_by(const Environment& environment);
 
 }  // namespace trireme

@@ -153,6 +153,7 @@ class TrainRun {
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
     if (options_.quiet || !speaks()) fit.progress = {};
     take_folder(fit);
+    if (speaks()) keep_launch_id(job_.output_dir(), task_.run, environment);
     callbacks_ = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
     fit.callbacks = callbacks_.all;
     fit.validation = validation();
@@ -250,7 +251,8 @@ class TrainRun {
   void take_folder(const nn::FitOptions& fit) {
     if (!speaks()) return;
     folder_.hold();
-    const bool goes_on = fit.resume || (fit.place && fit.place->step > 0) || incarnation() > 0;
+    const bool goes_on = fit.resume || (fit.place && fit.place->step > 0) || incarnation() > 0 ||
+                         is_kept_launch(job_.output_dir(), task_.run);
     if (goes_on && folder_.has(resumed_)) {
       if (!resumed_.empty()) io::make_newest(resumed_);
       return;

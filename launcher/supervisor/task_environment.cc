@@ -41,6 +41,7 @@ constexpr std::array kNames = {"RANK"sv,
                                "TRIREME_PS_REPLICAS"sv,
                                "TRIREME_JOB_ID"sv,
                                "TRIREME_RUN_ID"sv,
+                               "TRIREME_STARTED_BY"sv,
                                "TRIREME_SECRET"sv,
                                "TRIREME_INCARNATION"sv};
 

@@ -30,6 +30,7 @@ using testing::expect_close;
 using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::kWorkersJob;
+using ::testing::Not;
 using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
@@ -117,6 +118,75 @@ TEST_F(WorkersTest, TorchrunsVariablesStartThem) {
   EXPECT_EQ(zero.exit_code, 0) << zero.err;
   EXPECT_EQ(one.wait(10s).exit_code, 0);
   expect_close(log("torchrun"), alone());
+}
+
+// torchrun starts all workers again when one has failed, rank 0 and with it the coordinator
+// included.
+TEST_F(WorkersTest, WhatTorchrunStartsAgainGoesOn) {
+  const std::string port = std::to_string(testing::free_ports());
+  const auto start = [&](const std::string& rank, const std::string& restarts,
+                         const std::string& epochs) {
+    return std::make_unique<Process>(
+        train("again", {"--set", "epochs=" + epochs}),
+        Words{"RANK=" + rank, "WORLD_SIZE=2", "LOCAL_RANK=" + rank, "LOCAL_WORLD_SIZE=2",
+              "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + port, "TORCHELASTIC_RUN_ID=none",
+              "TORCHELASTIC_RESTART_COUNT=" + restarts});
+  };
+  auto zero = start("0", "0", "3000"), one = start("1", "0", "3000");
+  ASSERT_TRUE(zero->wait_for_error_output("Epoch 3/", 60s));
+  for (Process* worker : {zero.get(), one.get()}) {
+    worker->signal(SIGKILL);
+    worker->wait(10s);
+  }
+  const size_t before = numbers(log("again")).size() / 5;
+  ASSERT_GE(before, 2u);
+  const std::string epochs = std::to_string(before + 2);
+  zero = start("0", "1", epochs), one = start("1", "1", epochs);
+  const ProcessResult result = zero->wait(60s);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(one->wait(10s).exit_code, 0);
+  EXPECT_THAT(result.err, HasSubstr("going on from " + out("again") + "/checkpoints/ckpt-"));
+  EXPECT_EQ(numbers(log("again")).size() / 5, before + 2);
+}
+
+// What the batch scripts do: the same command at each start of a Slurm job, and in the folder of
+// another one. (A process that only has the job's number is one task by itself.)
+TEST_F(WorkersTest, ARequeuedSlurmJobGoesOnFromItsOwnCheckpointsOnly) {
+  const auto start = [&](const std::string& job, const Words& more) {
+    Words words = train("queue", {"--resume=auto"});
+    words.insert(words.end(), more.begin(), more.end());
+    return std::make_unique<Process>(words, Words{"SLURM_JOB_ID=" + job});
+  };
+  auto first = start("17", {"--set", "epochs=5000"});
+  ASSERT_TRUE(first->wait_for_error_output("Epoch 3/", 60s));
+  first->signal(SIGTERM);
+  const ProcessResult stopped = first->wait(30s);
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_THAT(stopped.err, Not(HasSubstr("going on from")));
+  const size_t epochs = numbers(log("queue")).size() / 5 + 3;
+  const Words set = {"--set", "epochs=" + std::to_string(epochs)};
+  const ProcessResult requeued = start("17", set)->wait(60s);
+  EXPECT_EQ(requeued.exit_code, 0) << requeued.err;
+  EXPECT_THAT(requeued.err, HasSubstr("going on from " + out("queue") + "/checkpoints/ckpt-"));
+  EXPECT_EQ(numbers(log("queue")).size() / 5, epochs);
+  const std::string finished = log("queue");
+  const ProcessResult other = start("18", set)->wait(60s);
+  EXPECT_EQ(other.exit_code, 2) << other.out;
+  EXPECT_THAT(other.err, HasSubstr("holds an earlier training"));
+  EXPECT_EQ(log("queue"), finished);
+}
+
+// One worker has no coordinator to tell it which checkpoints are its launch's.
+TEST_F(WorkersTest, AWorkerAloneGoesOnWhenItIsStartedAgain) {
+  const Words set = {"--set", "epochs=60"};
+  ASSERT_EQ(Process(launch("calm", 1, {}, set)).wait(60s).exit_code, 0);
+  Process job(launch("hit", 1, {"--max-restarts", "1"}, set));
+  ASSERT_TRUE(job.wait_for_error_output("Epoch 20/", 60s));
+  kill(tasks_of(job.pid()).at(0), SIGKILL);
+  const ProcessResult result = job.wait(60s);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("going on from " + out("hit") + "/checkpoints/ckpt-"));
+  EXPECT_EQ(log("hit"), log("calm"));
 }
 
 TEST_F(WorkersTest, MpirunStartsThem) {
@@ -271,7 +341,9 @@ TEST_F(WorkersTest, ALaterLaunchTakesNothingOfAnEarlierOne) {
   run("folder", {"--set", "epochs=60"}, nullptr);
   const Words second = {"--set", "epochs=50", "--set", "optimizer.learning_rate=0.0001"};
   run("calm", second, nullptr);
-  const ProcessResult result = run("folder", second, "Epoch 2/");
+  Words over = second;
+  over.push_back("--overwrite");
+  const ProcessResult result = run("folder", over, "Epoch 2/");
   EXPECT_THAT(result.err, HasSubstr("generation 2 begins"));
   EXPECT_EQ(log("folder"), log("calm"));
 }

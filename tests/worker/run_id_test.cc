@@ -11,7 +11,9 @@ namespace {
 class LaunchIdTest : public ::testing::Test {
  protected:
   std::string id(const Environment& environment, bool goes_on = false) const {
-    return launch_id(folder_.path(), goes_on, environment);
+    const std::string id = launch_id(folder_.path(), goes_on, environment);
+    keep_launch_id(folder_.path(), id, environment);
+    return id;
   }
   testing::TemporaryDirectory folder_;
 };
@@ -63,6 +65,28 @@ TEST_F(LaunchIdTest, StaysInARequeuedSlurmJobThatGoesOn) {
   const std::string anew = id(job("17"), false);
   EXPECT_EQ(id(job("17"), true), anew);
   EXPECT_NE(id(job("17"), false), anew);
+}
+
+// A launcher's tasks have none of its scheduler's variables.
+TEST_F(LaunchIdTest, IsKeptByTheTasksOfALauncher) {
+  const Environment launcher = {{"SLURM_JOB_ID", "17"}};
+  const std::string run = launch_id(folder_.path(), true, launcher);
+  EXPECT_FALSE(is_kept_launch(folder_.path(), run));
+  keep_launch_id(folder_.path(), run,
+                 {{"TRIREME_RUN_ID", run},
+                  {"TRIREME_INCARNATION", "0"},
+                  {"TRIREME_STARTED_BY", started_by(launcher)}});
+  EXPECT_TRUE(is_kept_launch(folder_.path(), run));
+  EXPECT_EQ(launch_id(folder_.path(), true, launcher), run);
+  EXPECT_EQ(started_by({}), "");
+}
+
+// The folder may turn out to be another job's: then nothing in it changes.
+TEST_F(LaunchIdTest, ChangesNothingBeforeItIsKept) {
+  const Environment job = {{"SLURM_JOB_ID", "17"}};
+  const std::string first = id(job, true);
+  launch_id(folder_.path(), false, {{"SLURM_JOB_ID", "18"}});
+  EXPECT_EQ(launch_id(folder_.path(), true, job), first);
 }
 
 TEST_F(LaunchIdTest, IsAnotherOneWhereTheFileCannotBeRead) {
