@@ -59,6 +59,10 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .shared_memory = !job.no_shared_memory(),
                              .cache_staleness = job.cache_staleness()};
   if (job.connections() > 0) client.connections = job.connections();
+  const double join_timeout_s = task.file.job().distributed().join_timeout_s();
+  if (join_timeout_s > 0) {
+    client.join_timeout = milliseconds(static_cast<int64_t>(join_timeout_s * 1000));
+  }
   if (job.timeout_s() > 0) {
     client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   }

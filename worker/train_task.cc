@@ -252,6 +252,16 @@ class TrainRun {
                                      .resumed = resumed_,
                                      .stop_signal = [this] { return stop_signal(); }});
     runtime_ ? servers_->begin_rows(fit) : servers_->begin(fit);
+    // Who is started again goes on behind its last push. Else the step that the others wait for is
+    // on no server, and half of it is no state to save.
+    if (!runtime_ && std::getenv("TRIREME_INCARNATION") == nullptr) {
+      fit.recover = [](nn::Training&, const Error& error) -> nn::FitData {
+        throw Error(error.code(),
+                    str_cat(error.what(),
+                            "; what the servers have is not whole, so nothing is saved: "
+                            "go on from the last checkpoint with --resume"));
+      };
+    }
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -409,14 +419,14 @@ class TrainRun {
   const job::Job& job_;
   const TaskOptions& options_;
   Task task_;
+  std::atomic<bool> job_stopped_{false};      // here or in another task; read by those below
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
   Survivor survivor_;
-  bool meeting_ = false;                  // the others, for the first time
-  std::atomic<bool> job_stopped_{false};  // here or in another task
-  bool interrupted_ = false;              // by Ctrl-C, in one of its tasks
-  std::string resumed_;                   // the checkpoint that --resume found here
+  bool meeting_ = false;      // the others, for the first time
+  bool interrupted_ = false;  // by Ctrl-C, in one of the job's tasks
+  std::string resumed_;       // the checkpoint that --resume found here
   std::map<std::string, std::string> handshake_;
 };
 

@@ -34,9 +34,11 @@ struct PsClientOptions {
   Consistency dense = Consistency::kSync, sparse = Consistency::kSync;
   int staleness = 0, backup_workers = 0;
   RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
-  bool shared_memory = true;                   // with servers of this host
-  int connections = 2;                         // to each server
-  std::chrono::milliseconds timeout{60'000};   // of any one call, failovers included
+  bool shared_memory = true;                  // with servers of this host
+  int connections = 2;                        // to each server
+  std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  std::chrono::milliseconds join_timeout{
+      60'000};                                 // until the coordinator and all servers are there
   std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
   // The worker has a group besides, whose coordinator knows better who hangs in it.
   bool has_group = false;
