@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "distributed/collective/mpi_endpoint.h"
 #include "launcher/commands.h"
 #include "launcher/interrupt_cleanup.h"
 #include "launcher/standard_output.h"
@@ -70,11 +71,14 @@ int main(int argc, char** argv) {
     return code;
   } catch (const trireme::Error& error) {
     std::fprintf(stderr, "trireme: %s\n", error.what());
+    trireme::mpi_end_with_error(error.what());
     return error.code() == trireme::ErrorCode::kCancelled ? 130 : error.exit_code();
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "trireme: out of memory\n");
+    trireme::mpi_end_with_error("out of memory");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "trireme: %s\n", error.what());
+    trireme::mpi_end_with_error(error.what());
   }
   return 1;
 }

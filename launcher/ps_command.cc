@@ -21,7 +21,9 @@ void add_ps_command(CLI::App& app) {
       "  trireme ps --index 0 --parameter-servers 2 --coordinator n1:2222\n"
       "  trireme ps --index 1 --parameter-servers 2 --coordinator n1:2222\n"
       "  trireme train JOB --rank 0 --world-size 1 --ps 2 --coordinator n1:2222\n"
-      "It ends with the job, or when SIGTERM asks it to.\n"
+      "It ends with the job. A signal stops the job: it serves until the workers have saved, and "
+      "exits "
+      "with 75 (130 after Ctrl-C).\n"
       "\n"
       "`trireme ps rebalance` evens out how busy they are: see its --help.");
   auto flags = std::make_shared<ClusterFlags>();

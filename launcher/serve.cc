@@ -54,6 +54,10 @@ void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atom
   server.snapshot_interval = std::max(
       std::chrono::seconds(1), std::chrono::seconds(std::llround(options.snapshot_interval_s)));
   server.metrics_port = options.metrics_port;
+  if (options.join_timeout_s > 0) {
+    server.join_timeout =
+        std::chrono::milliseconds(static_cast<int64_t>(options.join_timeout_s * 1000));
+  }
   server.stop_signal = stop_signal;
   if (!server.snapshot_directory.empty()) {
     std::filesystem::create_directories(server.snapshot_directory);

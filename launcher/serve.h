@@ -15,6 +15,7 @@ struct ServeOptions {
   std::string snapshot_directory;  // empty: none
   double snapshot_interval_s = 60;
   int metrics_port = -1;
+  double join_timeout_s = 0;  // until the coordinator is there; 0: a minute
 };
 
 // Serves until the job is over or `stop` is set. REQUIRES: spec.task_type is kParameterServer.

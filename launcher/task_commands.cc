@@ -14,6 +14,7 @@
 #include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
+#include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/evaluator_task.h"
 #include "worker/job_failure.h"
@@ -198,7 +199,10 @@ void add_train_command(CLI::App& app) {
     options->task.ask_to_stop = ask_to_stop;
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     if (spec.task_type == TaskType::kParameterServer) {
-      serve(spec, {.threads = options->task.threads}, *options->task.stop);
+      serve(spec,
+            {.threads = options->task.threads,
+             .join_timeout_s = options->read().job().distributed().join_timeout_s()},
+            *options->task.stop);
       if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
       return;
     }

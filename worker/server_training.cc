@@ -62,6 +62,10 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
                              .shared_memory = !job.no_shared_memory(),
                              .cache_staleness = job.cache_staleness()};
   if (job.connections() > 0) client.connections = job.connections();
+  const double join_timeout_s = task.file.job().distributed().join_timeout_s();
+  if (join_timeout_s > 0) {
+    client.join_timeout = milliseconds(static_cast<int64_t>(join_timeout_s * 1000));
+  }
   // The group's collectives keep the workers of HYBRID together.
   if (options.saves && task.strategy_kind == StrategyKind::kParameterServer) {
     client.save_every_steps = options.save_every_steps;

@@ -306,6 +306,16 @@ class TrainRun {
                                        return runtime_ ? runtime_->fault() : std::nullopt;
                                      }});
     runtime_ ? servers_->begin_rows(fit, resumed) : servers_->begin(fit, resumed);
+    // Who is started again goes on behind its last push. Else the step that the others wait for is
+    // on no server, and half of it is no state to save.
+    if (!runtime_ && std::getenv("TRIREME_INCARNATION") == nullptr) {
+      fit.recover = [](nn::Training&, const Error& error) -> nn::FitData {
+        throw Error(error.code(),
+                    str_cat(error.what(),
+                            "; what the servers have is not whole, so nothing is saved: "
+                            "go on from the last checkpoint with --resume"));
+      };
+    }
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -477,6 +487,7 @@ class TrainRun {
   const TaskOptions& options_;
   Preparation preparation_;
   Task task_;
+  std::atomic<bool> job_stopped_{false};      // here or in another task; read by those below
   std::unique_ptr<Coordinator> coordinator_;  // where no group's runtime hosts it
   std::unique_ptr<ClusterRuntime> runtime_;   // of a group
   std::unique_ptr<ServerTraining> servers_;
@@ -484,9 +495,8 @@ class TrainRun {
   std::string resumed_;  // the checkpoint that the training goes on from; empty: none
   TrainCallbacks callbacks_;
   Survivor survivor_;
-  bool meeting_ = false;                  // the others, for the first time
-  std::atomic<bool> job_stopped_{false};  // here or in another task
-  bool interrupted_ = false;              // by Ctrl-C, in one of its tasks
+  bool meeting_ = false;      // the others, for the first time
+  bool interrupted_ = false;  // by Ctrl-C, in one of the job's tasks
   std::map<std::string, std::string> handshake_;
 };
 

@@ -62,4 +62,11 @@ int mpi_world_rank() { return MpiSession::get().world_rank(); }
 
 int mpi_world_size() { return MpiSession::get().world_size(); }
 
+void mpi_end_with_error(const std::string& why) noexcept {
+  int initialised = 0, finalised = 0;
+  MPI_Initialized(&initialised);
+  MPI_Finalized(&finalised);
+  if (initialised != 0 && finalised == 0) MpiSession::get().give_up(why);
+}
+
 }  // namespace trireme

@@ -24,4 +24,9 @@ std::string mpi_broadcast_from_rank0(const std::string& text);
 int mpi_world_rank();
 int mpi_world_size();
 
+// This process ends with an error: if it has begun MPI, it leaves MPI_Finalize out, which would
+// wait for ranks that hang or wait themselves. mpirun then ends them, with this process's exit
+// code.
+void mpi_end_with_error(const std::string& why) noexcept;
+
 }  // namespace trireme

@@ -140,6 +140,7 @@ void Roster::end(const Error& cause, Time now, bool a_task_died) {
 }
 
 void Roster::tick(Time now) {
+  excuse_pause(now);
   check_members(now);
   check_return(now);
   if (running_ && reported_ && now - reported_->at >= kReportDelay) {

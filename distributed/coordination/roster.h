@@ -126,6 +126,7 @@ class Roster {
   void check_members(Time now);
   void check_stalls(Time now);
   // hung
+  void excuse_pause(Time now);
   void check_return(Time now);
   void replace(Member& member, const std::string& why, Time now);
   bool replace_missing(const std::string& why);
@@ -145,6 +146,7 @@ class Roster {
   bool running_ = false;
   std::vector<Member> members_;  // of the generation that runs or ran last, by rank
   Time formed_, ended_;
+  std::optional<Time> last_tick_;
   // Generations in a row that ended though no task had died, and before a step was finished.
   int fruitless_ = 0;
   int64_t progress_ = 0;             // steps finished when the last generation began

@@ -11,8 +11,23 @@ namespace {
 // How long a member that was late for a collective may take to join again: until its generation
 // ended it was late already.
 constexpr std::chrono::milliseconds kReturnAfterReport{5000};
+// Ticks that are further apart mean that the coordinator itself stood still.
+constexpr std::chrono::milliseconds kPause{1000};
 
 }  // namespace
+
+// A launcher that was stopped for a while (Ctrl-Z) must not take its own pause for that of the
+// tasks.
+void Roster::excuse_pause(Time now) {
+  if (last_tick_ && now - *last_tick_ > kPause) {
+    const auto pause = now - *last_tick_;
+    detector_.excuse(now);
+    formed_ += pause;
+    ended_ += pause;
+    if (waiting_since_) *waiting_since_ += pause;
+  }
+  last_tick_ = now;
+}
 
 // After the end of a generation every member that lives joins the next one, when its step is over.
 void Roster::check_return(Time now) {

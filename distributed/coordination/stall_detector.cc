@@ -26,6 +26,10 @@ void StallDetector::beat(int rank, const MemberBeat& beat, Time now) {
   entry.heard = now;
 }
 
+void StallDetector::excuse(Time now) {
+  for (auto& rank : ranks_) rank.heard = std::max(rank.heard, now);
+}
+
 void StallDetector::leave(int rank) {
   auto& entry = ranks_[static_cast<size_t>(rank)];
   entry.left = true;

@@ -48,6 +48,8 @@ class StallDetector {
   // A new generation: all ranks count as heard of now.
   void reset(const std::vector<Peer>& peers, Time now);
   void beat(int rank, const MemberBeat& beat, Time now);
+  // What the members said until now waits to be read: they were not silent.
+  void excuse(Time now);
   // Said goodbye: it is not expected to beat any more.
   void leave(int rank);
   // To be called often; a report at most once for each `warning` that a collective is late.

@@ -7,6 +7,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "core/base/error.h"
 
 namespace trireme::ps {
 
@@ -22,6 +27,15 @@ class Activity {
     // The next oldest one began after this moment or before it: it is not known, so this counts.
     since_ = now();
     waiting_.fetch_sub(1);
+  }
+  // begin() now, and end() when the callback of an asynchronous call comes, before `done`.
+  std::function<void(std::unique_ptr<Error>)> watched(
+      std::function<void(std::unique_ptr<Error>)> done) {
+    begin();
+    return [this, done = std::move(done)](std::unique_ptr<Error> error) {
+      end();
+      done(std::move(error));
+    };
   }
   // Work without servers.
   void note() { progress_.fetch_add(1, std::memory_order_relaxed); }

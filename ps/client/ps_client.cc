@@ -81,7 +81,7 @@ class PsClient::Impl {
         shards_(options_.tables),
         setup_(setup_request(options_)),
         directory_(directory_options()),
-        view_(directory_.wait_for_view(1, options_.timeout)),
+        view_(directory_.wait_for_view(1, options_.join_timeout)),
         full_sets_(options_.tables.size()) {
     start_courier();
     transfers_ = std::make_unique<Transfers>(options_, shards_, *courier_, slots());
@@ -353,7 +353,7 @@ class PsClient::Impl {
             .servers = options_.servers,
             .replicas = options_.replicas,
             .step = [this] { return has_transfers_ ? transfers_->acknowledged_step() : 0; },
-            .connect_timeout = options_.timeout,
+            .connect_timeout = options_.join_timeout,
             .patience = options_.timeout,
             .stop_signal = options_.stop_signal,
             .state = [this] { return state(); },
@@ -558,12 +558,7 @@ void PsClient::pull(int64_t step, std::span<const TableKeys> tables, std::span<f
 void PsClient::pull_async(int64_t step, std::span<const TableKeys> tables,
                           std::span<float* const> rows,
                           std::function<void(std::unique_ptr<Error>)> done, int64_t snapshot) {
-  Activity& activity = impl_->activity();
-  activity.begin();
-  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
-    activity.end();
-    done(std::move(error));
-  };
+  done = impl_->activity().watched(std::move(done));
   if (snapshot == 0) {
     impl_->transfers().pull(step, tables, rows, nullptr, std::move(done));
   } else {
@@ -580,12 +575,7 @@ void PsClient::push(int64_t step, int part, int parts, double learning_rate,
 void PsClient::push_async(int64_t step, int part, int parts, double learning_rate,
                           std::span<const TableGradients> tables,
                           std::function<void(std::unique_ptr<Error>)> done) {
-  Activity& activity = impl_->activity();
-  activity.begin();
-  done = [&activity, done = std::move(done)](std::unique_ptr<Error> error) {
-    activity.end();
-    done(std::move(error));
-  };
+  done = impl_->activity().watched(std::move(done));
   impl_->transfers().push(step, part, parts, learning_rate, tables, std::move(done));
 }
 int64_t PsClient::dropped_pushes() const { return impl_->transfers().dropped_pushes(); }

@@ -39,9 +39,11 @@ struct PsClientOptions {
   // proto/ps.proto.
   int64_t save_every_steps = 0, steps_per_epoch = 0;
   RowType push_type = RowType::kFloat32, pull_type = RowType::kFloat32;
-  bool shared_memory = true;                   // with servers of this host
-  int connections = 2;                         // to each server
-  std::chrono::milliseconds timeout{60'000};   // of any one call, failovers included
+  bool shared_memory = true;                  // with servers of this host
+  int connections = 2;                        // to each server
+  std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
+  std::chrono::milliseconds join_timeout{
+      60'000};                                 // until the coordinator and all servers are there
   std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
   // The worker has a group besides, whose coordinator knows better who hangs in it.
   bool has_group = false;

@@ -170,6 +170,7 @@ PsServer::Impl::Impl(PsServerOptions options)
                                    .shared_memory_host = rpc_->shared_memory_host(),
                                    .servers = options_.servers,
                                    .replicas = options_.replicas,
+                                   .connect_timeout = options_.join_timeout,
                                    .stop_signal = options_.stop_signal};
   if (!options_.snapshot_directory.empty()) {
     directory.session = greet(options_).session;

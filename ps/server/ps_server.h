@@ -22,7 +22,8 @@ struct PsServerOptions {
   int index = 0, servers = 1, replicas = 1;
   uint64_t incarnation = 0;
   std::string listen = "127.0.0.1", host;
-  int threads = 0;           // shard threads; 0: one for each core
+  std::chrono::milliseconds join_timeout{60'000};  // until the coordinator is there
+  int threads = 0;                                 // shard threads; 0: one for each core
   int64_t memory_limit = 0;  // bytes of all tables; more is refused; 0: 80% of the machine's
   bool shared_memory = true;
   // Every so often, each slot that is here is written there; where a server without a backup begins

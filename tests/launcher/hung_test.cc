@@ -6,6 +6,8 @@
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,18 @@ std::string hung_and_restarted(const std::string& task) {
   return task +
          " \\(pid [0-9]+\\): killed by SIGKILL because it hung after [0-9.]+ s; restarting it " +
          "\\(1 of 1\\)";
+}
+
+// The process of rank `rank` that this mpirun started.
+pid_t mpi_rank(pid_t mpirun, int rank) {
+  const std::string of = std::to_string(mpirun);
+  std::stringstream children(read_text("/proc/" + of + "/task/" + of + "/children"));
+  for (pid_t child = 0; children >> child;) {
+    const std::string environment = read_text("/proc/" + std::to_string(child) + "/environ");
+    const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+    if (environment.find(variable + '\0') != std::string::npos) return child;
+  }
+  throw std::runtime_error("mpirun has no rank " + std::to_string(rank));
 }
 
 class HungTest : public ::testing::Test {
@@ -167,6 +181,20 @@ TEST_F(HungTest, WithoutALauncherTheHungRankIsNamedAndTheJobEnds) {
   }
 }
 
+// MPI_Finalize would wait for the one that hangs.
+TEST_F(HungTest, UnderMpirunTheHungRankIsNamedAndTheJobEnds) {
+  Process job(
+      {TRIREME_MPIRUN, "--allow-run-as-root", "--oversubscribe", "-np", "2", kProgram, "train",
+       job_, "--threads", "1", "--output-dir", out("mpirun"), "--set", "epochs=4000", "--set",
+       "distributed.collective_timeout_s=2", "--set", "distributed.join_timeout_s=3"},
+      {"ASAN_OPTIONS=detect_leaks=0"});
+  ASSERT_TRUE(job.wait_for_error_output("Epoch 3/", 60s));
+  kill(mpi_rank(job.pid(), 1), SIGSTOP);
+  const ProcessResult result = job.wait(25s);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("rank 1 (host"), HasSubstr("has been missing for")));
+}
+
 // A server that hangs keeps all workers waiting, and is no worker's fault.
 TEST_F(HungTest, AStoppedServerIsReplacedAndNoWorker) {
   for (const std::string replicas : {"1", "2"}) {
@@ -181,6 +209,22 @@ TEST_F(HungTest, AStoppedServerIsReplacedAndNoWorker) {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_THAT(result.err, ContainsRegex(hung_and_restarted("ps 1")));
     EXPECT_THAT(result.err, HasSubstr("4 tasks, 1 restart,"));
+  }
+}
+
+// Such workers have no group: the others wait for it at the servers, or at the end of the epoch.
+TEST_F(HungTest, AWorkerThatHangsAtItsServersIsReplaced) {
+  for (const std::string consistency : {"SYNC", "ASYNC"}) {
+    Process job(launch(consistency, {"--workers", "2", "--ps", "1", "--max-restarts", "1"},
+                       {"--strategy", "parameter_server", "--set", "epochs=60", "--set",
+                        "parameter_servers.dense=" + consistency}));
+    ASSERT_TRUE(job.wait_for_error_output("Epoch 6/", 60s));
+    const StoppedThread stopped(tasks_of(job.pid()).at(1));
+    if (!stopped.problem().empty()) GTEST_SKIP() << stopped.problem();
+    const ProcessResult result = job.wait(60s);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.err, ContainsRegex(hung_and_restarted("worker 1")));
+    EXPECT_THAT(result.err, HasSubstr("3 tasks, 1 restart,"));
   }
 }
 

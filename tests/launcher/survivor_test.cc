@@ -38,7 +38,7 @@ class SurvivorTest : public ::testing::Test {
                    "--output-dir",
                    out(name),
                    "--set",
-                   "epochs=150",
+                   "epochs=60",
                    "--set",
                    "distributed.deterministic=true",
                    "--set",
@@ -92,10 +92,10 @@ TEST_F(SurvivorTest, WhoeverSurvivesSavesAllAndTheJobGoesOnFromThere) {
             0);
   for (const int killed : {1, 0}) {
     const std::string name = "killed" + std::to_string(killed);
-    auto ranks = torchrun(name, 3);
+    auto ranks = torchrun(name, 4);
     ASSERT_TRUE(ranks[0]->wait_for_error_output("Epoch 5/", 60s));
     ranks[static_cast<size_t>(killed)]->signal(SIGKILL);
-    for (size_t rank = 0; rank < 3; ++rank) {
+    for (size_t rank = 0; rank < 4; ++rank) {
       if (static_cast<int>(rank) == killed) continue;
       const ProcessResult result = ranks[rank]->wait(30s);
       EXPECT_EQ(result.exit_code, 75) << result.err;
@@ -117,6 +117,28 @@ TEST_F(SurvivorTest, BelowTheLeastNumberOfWorkersTheSurvivorSaves) {
   EXPECT_EQ(result.exit_code, 1) << result.err;  // what the first that failed ended with
   expect_saved("fewer", read_text(out("fewer") + "/logs/worker-1.log"));
   expect_resumes_to(log("calm"), "fewer");
+}
+
+// The servers have half of the step in which a worker died: that is no state to go on from.
+TEST_F(SurvivorTest, AWorkerAtServersSaysThatTheLastCheckpointIsWhatThereIs) {
+  const Words at_servers = {"--strategy", "parameter_server",
+                            "--set",      "distributed.deterministic=false",
+                            "--set",      "parameter_servers.timeout_s=4"};
+  const Words served = {kProgram, "launch", "--workers", "2", "--ps", "1"};
+  ASSERT_EQ(Process(with(served, job("calm", at_servers))).wait(120s).exit_code, 0);
+  Words more = at_servers;
+  more.insert(more.end(), {"--ps", "1"});
+  auto ranks = torchrun("killed", 3, more);
+  ASSERT_TRUE(ranks[0]->wait_for_error_output("Epoch 5/", 60s));
+  ranks[1]->signal(SIGKILL);
+  const ProcessResult result = ranks[0]->wait(30s);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("go on from the last checkpoint with --resume"));
+  more = at_servers;
+  more.push_back("--resume");
+  const ProcessResult resumed = Process(with(served, job("killed", more))).wait(120s);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  testing::expect_close(log("killed"), log("calm"));
 }
 
 }  // namespace

@@ -178,6 +178,19 @@ TEST(HungTasksTest, AWorkerThatOthersAwaitAtASumHangsThoughItSaysThatItWaits) {
   EXPECT_THAT(asked.tasks, ElementsAre("1.0"));
 }
 
+// Ctrl-Z, then fg: what the workers said meanwhile has not been read.
+TEST(HungTasksTest, TheCoordinatorsOwnPauseIsNoSilenceOfItsMembers) {
+  Asked asked;
+  FakeJob job(options(2, asked));
+  job.start();
+  job.advance(1s, {{0, computes()}, {1, computes()}});
+  job.now += 10min;
+  job.roster.tick(job.now);
+  job.advance(1s, {{0, computes()}, {1, computes()}});
+  EXPECT_THAT(asked.tasks, IsEmpty());
+  EXPECT_EQ(job.roster.members(), 2);
+}
+
 // Each is reported, forms again at once and ends: 45,000 of them took 90 s.
 TEST(HungTasksTest, GenerationsWithoutAStepComeSlowerAndThenNoMore) {
   FakeJob job(FakeJob::options(2));
