@@ -310,12 +310,16 @@ class TrainRun {
     // on no server, and half of it is no state to save.
     if (!runtime_ && std::getenv("TRIREME_INCARNATION") == nullptr) {
       fit.recover = [](nn::Training&, const Error& error) -> nn::FitData {
-        throw Error(error.code(),
-                    str_cat(error.what(),
-                            "; what the servers have is not whole, so nothing is saved: "
-                            "go on from the last checkpoint with --resume"));
+        throw not_whole(error);
       };
     }
+  }
+
+  // Of an error that ends a training with servers in the middle of a step.
+  static Error not_whole(const Error& error) {
+    return {error.code(), str_cat(error.what(),
+                                  "; what the servers have is not whole, so nothing is "
+                                  "saved: go on from the last checkpoint with --resume")};
   }
 
   // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
@@ -366,7 +370,7 @@ class TrainRun {
         [this] { return task_.validation_batches(0, 1).cardinality() / workers(); }, options_.stop);
     fit.recover = [this](nn::Training& training, const Error& error) {
       // A group can get over the loss of a member, not over that of its servers.
-      if (servers_ && servers_->fault()) throw Error(*servers_->fault());
+      if (servers_ && servers_->fault()) throw not_whole(*servers_->fault());
       recover(training, error, training.step());
       return nn::FitData{batches(), validation()};
     };
