@@ -99,14 +99,15 @@ class PsCheckpointTest : public ::testing::Test {
     return words;
   }
   // All steps of one process, which every other way to train must follow.
-  std::vector<Tensors> alone() const {
-    const ProcessResult result =
-        Process({kProgram, "train", job_, "--threads", "1", "--output-dir", out("alone"), "--set",
-                 "checkpoint=keep: 1000 every_steps: 1"})
-            .wait(60s);
+  std::vector<Tensors> alone(int64_t last = kSteps, const Words& more = {}) const {
+    Words words = {kProgram,     "train", job_,
+                   "--threads",  "1",     "--output-dir",
+                   out("alone"), "--set", "checkpoint=keep: 1000 every_steps: 1"};
+    words.insert(words.end(), more.begin(), more.end());
+    const ProcessResult result = Process(words).wait(60s);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     std::vector<Tensors> steps(1);
-    for (int64_t step = 1; step <= kSteps; ++step) {
+    for (int64_t step = 1; step <= last; ++step) {
       steps.push_back(io::load_checkpoint(checkpoint("alone", step)));
     }
     return steps;
@@ -176,6 +177,36 @@ TEST_P(StoppedWorkerTest, EveryCheckpointHoldsItsStepInEveryPart) {
 INSTANTIATE_TEST_SUITE_P(Strategies, StoppedWorkerTest,
                          ::testing::Values("parameter_server", "hybrid"),
                          [](const auto& info) { return std::string(info.param); });
+
+// What is being saved is saved again, with the backup: no checkpoint is left out, and each is
+// whole.
+TEST_F(PsCheckpointTest, ServersThatDieCostNoCheckpoint) {
+  constexpr int64_t kMore = 200;
+  const Words longer = {"--set", "data.clicks.examples=20000"};
+  const std::vector<Tensors> expected = alone(kMore, longer);
+  Words words = launch("hit", "parameter_server", 2, longer);
+  words.insert(words.begin() + 2, {"--ps-replicas", "2", "--max-restarts", "10"});
+  Process job(words);
+  int killed = 0;
+  for (; killed < 3; ++killed) {
+    if (!job.wait_for_error_output("every slot is on two", 30s, killed + 1)) break;
+    const auto servers = tasks_of(job.pid(), "ps");
+    if (!servers.contains(killed % 2)) break;
+    kill(servers.at(killed % 2), SIGKILL);
+  }
+  EXPECT_GT(killed, 0);
+  const ProcessResult result = job.wait(90s);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const std::string table = "wide_deep/table/embeddings";
+  for (int64_t step = 2; step <= kMore; step += 2) {
+    for (int slot = 0; slot < 2; ++slot) {
+      const Tensors found = io::load_checkpoint(part("hit", step, slot));
+      EXPECT_EQ(found.at("ps/step").item<int64_t>(), step);
+      const Tensor& wanted = expected[static_cast<size_t>(step)].at(table);
+      EXPECT_LT(distance(found, table, wanted), 1e-5) << "step " << step << ", slot " << slot;
+    }
+  }
+}
 
 // Whoever reads a checkpoint says which part of it is not what it was saved with.
 TEST_F(PsCheckpointTest, WhatReadsACheckpointNamesThePartThatDoesNotBelong) {
