@@ -16,6 +16,7 @@
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
 #include "proto/job.pb.h"
+#include "worker/cluster_options.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
 #include "worker/handshake.h"
@@ -31,6 +32,7 @@
 #include "worker/survivor.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
+#include "worker/trace_steps.h"
 #include "worker/train_callbacks.h"
 #include "worker/train_checks.h"
 #include "worker/train_outcome.h"
@@ -40,35 +42,6 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-using std::chrono::milliseconds;
-
-milliseconds seconds_or(double seconds, milliseconds otherwise) {
-  return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
-}
-
-ClusterOptions cluster_options_of(const job::Distributed& job) {
-  ClusterOptions options;
-  if (!job.backend().empty()) options.backend = job.backend();
-  options.stall_warning = seconds_or(job.stall_warning_s(), options.stall_warning);
-  options.collective_timeout = seconds_or(job.collective_timeout_s(), options.collective_timeout);
-  options.join_timeout = seconds_or(job.join_timeout_s(), options.join_timeout);
-  options.min_workers = job.min_workers();
-  options.incarnation = incarnation();
-  return options;
-}
-
-// Tells the tracer which step its spans belong to.
-class TraceSteps : public nn::Callback {
- public:
-  explicit TraceSteps(std::shared_ptr<Tracer> tracer) : tracer_(std::move(tracer)) {}
-  void on_train_begin(nn::Training& training) override { tracer_->set_step(training.step() + 1); }
-  void on_batch_end(nn::Training& training, nn::Logs) override {
-    tracer_->set_step(training.step() + 1);
-  }
-
- private:
-  std::shared_ptr<Tracer> tracer_;
-};
 
 constexpr char kGroupIsGone[] = "the other workers are lost";
 
