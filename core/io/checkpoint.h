@@ -36,8 +36,8 @@ std::vector<CheckpointInfo> list_checkpoints(const std::string& directory);
 // Error{kNotFound} saying what was looked for.
 std::string resolve_checkpoint(const std::string& path);
 
-// From now on `prefix` counts as the newest of its directory, and what is saved there later as newer:
-// a training goes on from it though others were saved after it.
+// From now on `prefix` counts as the newest of its directory, and what is saved there later as
+// newer: a training goes on from it though others were saved after it.
 void make_newest(const std::string& prefix);
 
 // All tensors of the checkpoint at `path` (see resolve_checkpoint), each checked against its

@@ -9,8 +9,7 @@ namespace trireme::nn {
 namespace {
 
 [[noreturn]] void refuse_name(const std::string& name) {
-  throw invalid_argument("residual: the name \"", name,
-                         "\" is taken; names of layers must differ");
+  throw invalid_argument("residual: the name \"", name, "\" is taken; names of layers must differ");
 }
 
 // Names that are given come first, wherever they stand: one that is made must differ from them.
