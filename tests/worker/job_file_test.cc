@@ -182,8 +182,8 @@ TEST(JobFileTest, ALayerThatNoMemoryHoldsIsNamedWithItsLine) {
                              INT64_MAX, INT64_MAX / 16, INT64_MAX / 64 + 1}) {
     for (const char* kind : {"dlrm", "wide_deep"}) {
       EXPECT_THAT(build_error(str_cat(kind, " { keys: ", keys, " dimension: 16 }")),
-                  testing::AllOf(StartsWith("job.textproto:3:"), HasSubstr("layer 1"),
-                                 HasSubstr("more elements than any memory")))
+                  ::testing::AllOf(StartsWith("job.textproto:3:"), HasSubstr("layer 1"),
+                                   HasSubstr("more elements than any memory")))
           << keys;
     }
   }
