@@ -332,10 +332,9 @@ class TrainRun {
     if (servers_) {
       const Membership& membership = runtime_->membership();
       const bool restores = rank() == (membership.progress > 0 ? membership.state_source : 0);
-      // All have looked before one changes what they look at.
-      static const std::string kLook = "the step of the rows", kWhat = "the rows of the checkpoint";
-      if (meet(kLook, servers_->is_ahead_of(membership.progress))) {
-        if (restores) servers_->take_back(membership.progress, resumed_);
+      if (servers_->take_back(membership.progress,
+                              restores ? std::optional(resumed_) : std::nullopt)) {
+        static const std::string kWhat = "the rows of the checkpoint";
         meet(kWhat);
       }
       servers_->catch_up(membership.progress);
