@@ -227,15 +227,17 @@ void ServerTraining::catch_up(int64_t done) {
 }
 
 // A worker that died in a step that others did not finish may have pushed that one.
-bool ServerTraining::take_back(int64_t done, const std::optional<std::string>& checkpoint) {
+bool ServerTraining::is_ahead_of(int64_t done) {
   const int64_t reached = client_->newest_step(parts_);
   if (reached <= done + 1) return false;
   log_warning(str_cat("the rows on the parameter servers are of step ", reached,
                       ", and no worker is left that has more than step ", done,
                       ": they are taken back to it"));
-  if (!checkpoint) return true;
-  done > 0 ? restore(*checkpoint) : client_->clear();
   return true;
+}
+
+void ServerTraining::take_back(int64_t done, const std::string& checkpoint) {
+  done > 0 ? restore(checkpoint) : client_->clear();
 }
 
 // The names first: workers of different jobs may have different ones.

@@ -58,12 +58,13 @@ class ServerTraining {
   // The group goes on behind `done` steps. Steps that this worker did not push itself are pushed
   // without gradients: the servers wait for them.
   void catch_up(int64_t done);
-  // Strategy hybrid, when a group of tasks that all have begun goes on behind `done` steps: takes
-  // the rows back to them when the servers have more, since all workers were lost and have only
-  // what a checkpoint has. `checkpoint`: it, on the one worker that restores it, empty there when
-  // none was saved yet; nothing on the others. Returns on all whether rows were taken back; nobody
-  // may pull before all have come.
-  bool take_back(int64_t done, const std::optional<std::string>& checkpoint);
+  // Strategy hybrid, when a group of tasks that all have begun goes on behind `done` steps: whether
+  // the servers have more, since all workers were lost and have only what a checkpoint has. Nobody
+  // may take rows back before all have asked.
+  bool is_ahead_of(int64_t done);
+  // Takes the rows back to the checkpoint of that step; empty: none was saved yet. One worker calls
+  // it; nobody may pull before it has returned.
+  void take_back(int64_t done, const std::string& checkpoint);
   // When all tasks have begun again, behind `step`: says how many steps that has cost, to the
   // coordinator and in the log. One worker calls it, when all have come.
   void tell_lost_steps(int64_t step);
