@@ -308,7 +308,7 @@ class TrainRun {
   void join_cluster(nn::FitOptions& fit) {
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
     join_generation(
-        progress, [&] { return *fit.resume; },
+        progress, true, [&] { return *fit.resume; },
         [&](nn::StateMap state) {
           task_.take_preprocessing(state, "the state of another worker");
           fit.resume = std::move(state);
@@ -318,13 +318,6 @@ class TrainRun {
     }
     if (servers_) {
       const Membership& membership = runtime_->membership();
-      const bool restores = rank() == (membership.progress > 0 ? membership.state_source : 0);
-      // All have looked before one changes what they look at.
-      static const std::string kLook = "the step of the rows", kWhat = "the rows of the checkpoint";
-      if (meet(kLook, servers_->is_ahead_of(membership.progress))) {
-        if (restores) servers_->take_back(membership.progress, resumed_);
-        meet(kWhat);
-      }
       servers_->catch_up(membership.progress);
       if (speaks()) servers_->tell_lost_steps(membership.progress);
       fit.leave_epoch = [this](int64_t, bool stopping, nn::RunningMeans&) {
@@ -357,7 +350,7 @@ class TrainRun {
     runtime_->report(error);
     try {
       join_generation(
-          progress,
+          progress, false,
           [&] {
             nn::StateMap state = training.state();
             Farewell::mark_stopped(training, state);
@@ -411,23 +404,35 @@ class TrainRun {
   // Becomes a member and has the state of the most advanced one; tries again when a peer is lost
   // meanwhile.
   template <typename Give, typename Take>
-  void join_generation(int64_t progress, Give give, Take take) {
+  void join_generation(int64_t progress, bool begins, Give give, Take take) {
     while (true) {
       const Membership& membership = runtime_->join(handshake_, progress);
-      if (membership.progress == 0) return;  // all start from the same seed
+      const bool shares = membership.progress > 0;  // else all start from the same seed
+      const bool gives = shares && membership.state_source == rank();
       nn::StateMap state;
-      const bool gives = membership.state_source == rank();
       if (gives) state = give();
+      const bool ahead = begins && servers_ && servers_->is_ahead_of(membership.progress);
       try {
-        share_state(runtime_->communicator(), membership.state_source, state);
+        if (shares) share_state(runtime_->communicator(), membership.state_source, state);
+        if (servers_) settle_rows(membership, ahead);
       } catch (const Error& error) {
         if (!nn::is_lost_peer(error)) throw;
         runtime_->report(error);
         continue;
       }
-      if (!gives) take(std::move(state));
+      if (shares && !gives) take(std::move(state));
       return;
     }
+  }
+
+  // All have looked before one changes what they look at. Whoever has survived has not: where there
+  // is one, nothing is ahead.
+  void settle_rows(const Membership& membership, bool ahead) {
+    static const std::string kLook = "the step of the rows", kWhat = "the rows of the checkpoint";
+    if (!meet(kLook, ahead)) return;
+    const int restores = membership.progress > 0 ? membership.state_source : 0;
+    if (rank() == restores) servers_->take_back(membership.progress, resumed_);
+    meet(kWhat);
   }
 
   void add_share(nn::FitOptions& fit) {
