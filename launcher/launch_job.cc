@@ -161,9 +161,9 @@ std::vector<std::string> values_of(const std::vector<std::string>& arguments,
 }
 
 // Reads the job as each task will, so that what is wrong with it is said once, before anything
-// starts. Empty: a program runs, which has none.
-std::string output_directory(const LaunchOptions& options) {
-  if (options.job.empty()) return "";
+// starts. Nothing: a program runs, which has none.
+std::optional<JobFile> read_job(const LaunchOptions& options) {
+  if (options.job.empty()) return std::nullopt;
   if (kind_of_file(options.job) == "a pipe") {
     throw invalid_argument(options.job,
                            ": expected a job file, found a pipe: each task reads it "
@@ -172,9 +172,7 @@ std::string output_directory(const LaunchOptions& options) {
   std::vector<JobOption> folders;
   for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
     folders.push_back({"--output-dir", "output_dir", folder});
-  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders)
-      .job()
-      .output_dir();
+  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders);
 }
 
 // Holds the folder for the job, also while a worker is started again. Nothing: nobody writes here.
@@ -364,12 +362,7 @@ Launcher make_launcher(const LaunchOptions& options, Supervisor& supervisor) {
 }
 
 // What the command line does not say, the job does: one program's waits have one length.
-LaunchOptions with_times_of_job(LaunchOptions options) {
-  job::Distributed times;
-  if (!options.job.empty()) {
-    times =
-        JobFile::read(options.job, values_of(options.train_arguments, "--set")).job().distributed();
-  }
+LaunchOptions with_times_of_job(LaunchOptions options, const job::Distributed& times) {
   const auto fill = [](std::optional<double>& option, double of_job, double otherwise) {
     if (!option) option = of_job > 0 ? of_job : otherwise;
   };
@@ -411,7 +404,9 @@ void check(const LaunchOptions& options) {
 
 int launch(const LaunchOptions& given) {
   check(given);
-  const LaunchOptions options = with_times_of_job(given);
+  const std::optional<JobFile> file = read_job(given);
+  const LaunchOptions options =
+      with_times_of_job(given, file ? file->job().distributed() : job::Distributed());
   if (!options.coordinator.empty()) {
     wait_for_name(options.coordinator, to_ms(*options.join_timeout_s));
   }
@@ -431,7 +426,7 @@ int launch(const LaunchOptions& given) {
        .restart_after_success = !steps_together,
        .grace = to_ms(options.grace_s),
        .say = {}});
-  const std::string output = output_directory(options);
+  const std::string output = file ? file->job().output_dir() : "";
   const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output);
   job.run = run_of(options, output, environment);
   const std::string logs = log_directory(options, output, job);

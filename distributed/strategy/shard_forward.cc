@@ -89,14 +89,16 @@ ShardForward ShardBuilder::build() {
 }
 
 // The rows of this shard at their places in the global batch. A shard without an example computes
-// on a row of another shard, which must not count twice.
+// on a row of another shard, which must not count twice: it adds zeros at place 0, which is
+// nobody's.
 Value ShardBuilder::place_rows(Value rows) const {
   const Value all = train_.row_places;
   const Value places =
       options_.count == 1 ? all : ops::batch_part(all, options_.index, options_.count);
   const Value none = ops::scalar(graph_, DType::kFloat32, 0);
-  const Value counts = ops::cast(ops::greater(shard_.weight, none), DType::kInt64);
-  return ops::scatter_add(places * counts, rows, train_.row_shape);
+  const Value counts = ops::greater(shard_.weight, none);
+  return ops::scatter_add(places * ops::cast(counts, DType::kInt64),
+                          rows * ops::cast(counts, DType::kFloat32), train_.row_shape);
 }
 
 void ShardBuilder::feed() {

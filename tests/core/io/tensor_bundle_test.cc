@@ -178,7 +178,7 @@ TEST(TensorBundle, ReadsSeveralShards) {
   overwrite(dir / "m.index", build_table(table));
   overwrite(dir / "m.data-00000-of-00002", kTensorFlowData.substr(0, 24));
   EXPECT_THAT(error_of([&] { BundleReader(dir / "m"); }).what(),
-              HasSubstr("m.data-00001-of-00002: cannot open"));
+              HasSubstr("m.data-00001-of-00002: cannot be opened"));
   overwrite(dir / "m.data-00001-of-00002", kTensorFlowData.substr(24));
   BundleReader reader(dir / "m");
   EXPECT_EQ(reader.read("step").item<int64_t>(), 7);

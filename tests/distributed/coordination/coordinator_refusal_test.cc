@@ -101,7 +101,7 @@ TEST_F(CoordinatorRefusalTest, AnotherGraph) {
   EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
   EXPECT_STREQ(error.what(),
                "rank 1 (host thread, pid 1001) has graph 9f8e, the job has 1a2b: all tasks must "
-               "run the same program and job file");
+               "run the same program and job file on the same data");
   EXPECT_EQ(lines_.wait_for("9f8e"), str_cat("refused: ", error.what()));
 }
 

@@ -55,7 +55,7 @@ TEST(RosterTest, RefusesAnotherHandshakeNamingTheRankAndTheField) {
   other.handshake["graph"] = "9f8e";
   const std::string expected =
       "rank 1 (host n1, pid 401) has graph 9f8e, the job has 1a2b: all tasks must run the same "
-      "program and job file";
+      "program and job file on the same data";
   job.clear();
   EXPECT_EQ(job.error(job.join(other, 2)), expected);
   EXPECT_THAT(job.roster.take_log(), ElementsAre("refused: " + expected));
