@@ -145,13 +145,16 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
 
 void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   const int rank = task_.cluster.rank;
+  const bool first_start = options_.incarnation == 0;
+  // Before the servers are set up: they would refuse another job too, but know less of it.
+  if (first_start) compare_jobs();
   const int64_t last = client_->last_step(parts_);
   nn::TrainPlace place;
   // One that comes back into the middle of it has met the others before.
   const bool trained = client_->is_trained();
-  const bool begins = options_.incarnation == 0 || !trained;
+  const bool begins = first_start || !trained;
   if (begins) {
-    compare_jobs();
+    if (!first_start) compare_jobs();
     place = agree_on_start(fit, resumed);
     if (rank == 0) {
       if (place.step > last || (place.step > 0 && !trained)) {
