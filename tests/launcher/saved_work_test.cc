@@ -178,12 +178,13 @@ TEST_F(SavedWorkTest, ASignalEndsThePreparationAtOnce) {
   // As many digits as there are take seconds to draw.
   const std::string job = folder_.write("job.textproto", kSmallJob);
   Process process(train(job, "run", {"--set", "data.take=60000"}));
+  // SIGUSR1 is caught from when signals mean a wish to end.
   const std::string status = "/proc/" + std::to_string(process.pid()) + "/status";
   ASSERT_TRUE(await([&] {
     const std::string text = read_text(status);
     const size_t at = text.find("SigCgt:");
     return at != std::string::npos &&
-           (std::stoull(text.substr(at + 7), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+           (std::stoull(text.substr(at + 7), nullptr, 16) >> (SIGUSR1 - 1) & 1) != 0;
   }));
   process.signal(SIGTERM);
   const ProcessResult stopped = process.wait(60s);
@@ -271,7 +272,7 @@ TEST_F(SavedWorkTest, WhatIsWrongWithTheEndIsSaidBeforeTheFirstStep) {
   refuses("file", {}, 2, "file/checkpoints");
 
   fs::create_directories(out("log") + "/log.csv");
-  refuses("log", {}, 1, "log/log.csv");
+  refuses("log", {}, 2, "log/log.csv");
 
   fs::create_directories(out("disk"));
   if (mount("tmpfs", out("disk").c_str(), "tmpfs", 0, "size=200k") != 0) {
