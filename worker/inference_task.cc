@@ -77,7 +77,8 @@ class Output {
       return;
     }
     stream_ << text << std::flush;
-    if (!stream_) throw failed("standard output: predictions cannot be written");
+    if (!stream_)
+      throw failed("standard output cannot be written: the predictions are not complete");
   }
   void commit() {
     if (file_) file_->commit();

@@ -208,6 +208,7 @@ void Slot::open_staged(int shard, std::string state,
     std::vector<std::unique_ptr<TableShard::Snapshot>> snapshots;
   };
   const auto cut = std::make_shared<Staged>();
+  cut->session = options_.session;  // else no restore would take it up
   cut->shards = only(shard);
   cut->state = std::move(state);
   cut->tables.resize(kVirtualShards);

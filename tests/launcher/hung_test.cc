@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -64,7 +65,7 @@ class HungTest : public ::testing::Test {
     Words words = {kProgram,  "launch", "--stall-warning", "1", "--collective-timeout", "2",
                    "--grace", "5"};
     words.insert(words.end(), options.begin(), options.end());
-    words.insert(words.end(), {job_, "--threads", "1", "--output-dir", out(name)});
+    words.insert(words.end(), {job_, "--threads", "1", "--overwrite", "--output-dir", out(name)});
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -163,9 +164,9 @@ TEST_F(HungTest, WithoutALauncherTheHungRankIsNamedAndTheJobEnds) {
   const std::string port = std::to_string(testing::free_ports());
   const auto start = [&](const std::string& rank) {
     return std::make_unique<Process>(
-        Words{kProgram, "train", job_, "--threads", "1", "--output-dir", out("torchrun"), "--set",
-              "epochs=4000", "--set", "distributed.collective_timeout_s=2", "--set",
-              "distributed.join_timeout_s=3"},
+        Words{kProgram, "train", job_, "--threads", "1", "--overwrite", "--output-dir",
+              out("torchrun"), "--set", "epochs=4000", "--set",
+              "distributed.collective_timeout_s=2", "--set", "distributed.join_timeout_s=3"},
         Words{"RANK=" + rank, "WORLD_SIZE=2", "LOCAL_RANK=" + rank, "LOCAL_WORLD_SIZE=2",
               "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + port});
   };
@@ -195,14 +196,26 @@ TEST_F(HungTest, UnderMpirunTheHungRankIsNamedAndTheJobEnds) {
   EXPECT_THAT(result.err, AllOf(HasSubstr("rank 1 (host"), HasSubstr("has been missing for")));
 }
 
+bool has_snapshot(const std::string& output) {
+  std::error_code gone;  // files come and go meanwhile
+  for (std::filesystem::recursive_directory_iterator it(output, gone), end; !gone && it != end;
+       it.increment(gone)) {
+    const std::string name = it->path().filename();
+    if (name.starts_with("slot-1-") && name.ends_with(".index")) return true;
+  }
+  return false;
+}
+
 // A server that hangs keeps all workers waiting, and is no worker's fault.
 TEST_F(HungTest, AStoppedServerIsReplacedAndNoWorker) {
   for (const std::string replicas : {"1", "2"}) {
     Process job(launch("ps" + replicas,
                        {"--workers", "2", "--ps", "2", "--ps-replicas", replicas, "--max-restarts",
                         "1", "--ps-snapshot-interval", "1"},
-                       {"--strategy", "parameter_server", "--set", "epochs=60"}));
+                       {"--strategy", "parameter_server", "--set", "epochs=400"}));
     ASSERT_TRUE(job.wait_for_error_output("Epoch 6/", 60s));
+    // Without a replica it goes on from its snapshot; before there is one, all would begin again.
+    while (replicas == "1" && !has_snapshot(out("ps1"))) ASSERT_TRUE(job.runs_for(20ms));
     kill(tasks_of(job.pid(), "ps").at(1), SIGSTOP);
     ASSERT_TRUE(job.wait_for_error_output("because it hung", 30s)) << replicas;
     const ProcessResult result = job.wait(120s);

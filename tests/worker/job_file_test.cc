@@ -231,8 +231,9 @@ TEST(BuildDataTest, MissingDataSaysWhereItLooked) {
 
 TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
   for (const char* source : {"data.csv=", "data.reviews=vocabulary: 500"}) {
-    const JobFile file =
-        JobFile::parse(kJob, "job", {source, "data.take=100", "data.validation_take=10"});
+    const JobFile file = JobFile::parse(
+        kJob, "job",
+        {source, "data.take=100", "data.validation_take=10", "loss=MEAN_SQUARED_ERROR"});
     const JobData data = build_data(file.job(), "");
     EXPECT_EQ(data.train.cardinality(), 100);
     EXPECT_EQ(data.validation.cardinality(), 10);

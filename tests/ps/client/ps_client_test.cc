@@ -143,19 +143,21 @@ TEST_F(PsClientTest, SendsAgainWhatGotNoAnswerAndIsCountedOnce) {
   EXPECT_EQ(client.last_step(1), 5);
 }
 
-// A server that dies comes back elsewhere: the call that waits is sent there.
-TEST_F(PsClientTest, FindsAServerAgainThatWasStartedAgain) {
+// Without a replica or a snapshot nobody may be answered by a server that has come back empty: the
+// call that waits ends, and says why.
+TEST_F(PsClientTest, EndsWhenAServerHasComeBackWithoutItsRows) {
   PsClient client(options());
   push(client, 1, many_keys());
   server(1).behave({.is_hanging = true});
   auto pushing = std::async(std::launch::async, [&] { push(client, 2, many_keys()); });
-  auto before = server(1).stop();
+  server(1).stop();
   servers_[1] = std::make_unique<FakeServer>(coordinator_.address(), 1, 2, 2);
-  pushing.get();
-  EXPECT_EQ(server(1).rows().size(), before.size());
-  EXPECT_EQ(server(0).pushes(), 2);
-  EXPECT_EQ(server(1).pushes(), 1);
-  EXPECT_THAT(pull(client, 3, {many_keys()[0]}), Each(2 * std::ranges::count(many_keys(), 0)));
+  const Error error = error_of([&] { pushing.get(); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("parameter server 1"),
+                                  HasSubstr("has come back without the rows of slot 1"),
+                                  HasSubstr("all tasks begin again")));
+  EXPECT_EQ(server(1).pushes(), 0);
 }
 
 TEST_F(PsClientTest, NamesWhoDoesNotAnswer) {

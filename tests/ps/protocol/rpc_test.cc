@@ -440,7 +440,7 @@ TEST(RpcServerTest, NamesThePortThatItCannotHave) {
     make_rpc_server({.port = port, .secret = "s", .job_id = "j"}, echo);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     EXPECT_THAT(error.what(), HasSubstr(address));
   }
 }
