@@ -176,7 +176,7 @@ void RunningMeans::merge_workers(int rank, int workers,
                                  const std::function<void(std::span<double>)>& add_up,
                                  std::span<double> also) {
   constexpr size_t kMostBins = size_t{1} << 19;  // of all workers: 16 MiB to add up
-  constexpr size_t kAtOnce = size_t{1} << 17;    // a message has its limits
+  constexpr size_t kAtOnce = size_t{1} << 16;    // the coordinator takes up to 100,000
   const auto mine = static_cast<size_t>(rank), all = static_cast<size_t>(workers);
   // How many numbers each worker has of its scores, each in its own place: so sums give to all what
   // each has.
