@@ -73,7 +73,7 @@ void JobSetup::require_same(std::string_view serialized_setup) const {
   const std::string found = difference(parse(bytes), parse(serialized_setup));
   if (found.empty()) return;
   throw invalid_argument("the parameter servers were set up for this job otherwise: ", found,
-                         "; start all workers with the same job");
+                         "; start all workers with the same job on the same data");
 }
 
 }  // namespace trireme::ps
