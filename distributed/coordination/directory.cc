@@ -46,6 +46,24 @@ void Directory::replace(int server, const std::string& why) {
   }
 }
 
+// One that hangs before it comes, at its first start or at a later one: nobody has heard of it, so
+// only how long its process has been running tells.
+void Directory::watch_absent(int server, Time now) {
+  std::optional<Time>& since = vigils_[at(server)].absent_since;
+  if (!since) since = now;
+  if (!options_.replace || now - *since <= options_.hung_after) return;
+  since = now;
+  const std::string why =
+      str_cat("parameter server ", server, " has not come for ", seconds_text(options_.hung_after));
+  if (options_.replace({.type = TaskType::kParameterServer,
+                        .index = server,
+                        .running_for = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            options_.hung_after),
+                        .why = why})) {
+    log_.push_back(str_cat(why, ": its launcher is asked to replace it"));
+  }
+}
+
 std::string Directory::name(int index) const {
   const ServerEntry& server = view_.servers[at(index)];
   return str_cat("parameter server ", index, " (", server.host, ", ", server.address, ")");
@@ -351,12 +369,18 @@ void Directory::tick(Time now) {
   if (view_.number > 0) start_move();
   if (last_tick_ && now - *last_tick_ > kPause) {
     // What the servers said meanwhile waits to be read: they were not silent.
-    for (Vigil& vigil : vigils_) vigil.heard = std::max(vigil.heard, now);
+    for (Vigil& vigil : vigils_) {
+      vigil.heard = std::max(vigil.heard, now);
+      vigil.absent_since.reset();
+    }
   }
   last_tick_ = now;
   for (const ServerEntry& server : std::vector<ServerEntry>(view_.servers)) {
     const Vigil& vigil = vigils_[at(server.index)];
-    if (!server.alive) continue;
+    if (!server.alive) {
+      watch_absent(server.index, now);
+      continue;
+    }
     const auto silent = now - vigil.heard;
     const std::string why = str_cat("has said nothing for ", seconds_text(silent));
     if (!has_another_replica(server.index)) {

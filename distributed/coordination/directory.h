@@ -122,6 +122,7 @@ class Directory {
     Time heard{};
     std::optional<Time> suspected;
     bool replaced = false;  // its launcher was asked to start it again
+    std::optional<Time> absent_since;
   };
 
   void begin();
@@ -131,6 +132,7 @@ class Directory {
   void give_backups(int server);
   bool has_another_replica(int server) const;
   void replace(int server, const std::string& why);
+  void watch_absent(int server, Time now);
   bool is_whole(int slot) const;
   void start_move();
   void stop_move(const std::string& error);

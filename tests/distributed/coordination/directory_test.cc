@@ -395,5 +395,40 @@ TEST(SumsTest, RefusesWhatDoesNotFit) {
             ErrorCode::kResourceExhausted);
 }
 
+// It has never said anything, and the workers wait for it alone.
+TEST(DirectoryTest, AsksForAServerThatHangsBeforeItComes) {
+  std::vector<HungTask> asked;
+  Directory directory({.hung_after = 5s, .replace = [&](const HungTask& task) {
+                         asked.push_back(task);
+                         return true;
+                       }});
+  directory.check({.servers = 2, .replicas = 1});
+  auto now = std::chrono::steady_clock::time_point(1h);
+  ServerEntry here{.index = 1, .incarnation = 1};
+  directory.attend(here, now);
+  const auto advance = [&](std::chrono::milliseconds time) {
+    for (const auto end = now + time; now < end;) {
+      now += 50ms;
+      directory.beat(1, 1, now);
+      directory.tick(now);
+    }
+  };
+  advance(4900ms);
+  EXPECT_TRUE(asked.empty());
+  advance(300ms);
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].type, TaskType::kParameterServer);
+  EXPECT_EQ(asked[0].index, 0);
+  EXPECT_EQ(asked[0].start, -1);  // whichever start runs, if it has run for so long
+  EXPECT_EQ(asked[0].running_for, 5s);
+  EXPECT_THAT(asked[0].why, HasSubstr("parameter server 0 has not come for 5"));
+  advance(4900ms);
+  EXPECT_EQ(asked.size(), 1u);  // the next start gets as long
+  here = {.index = 0, .incarnation = 1};
+  directory.attend(here, now);
+  directory.tick(now);
+  EXPECT_EQ(asked.size(), 1u);
+}
+
 }  // namespace
 }  // namespace trireme::testing
