@@ -46,6 +46,13 @@ void Directory::replace(int server, const std::string& why) {
   }
 }
 
+bool Directory::all_are_heard(Time now) const {
+  return std::ranges::all_of(view_.servers, [&](const ServerEntry& server) {
+    const Vigil& vigil = vigils_[at(server.index)];
+    return server.alive && !vigil.replaced && now - vigil.heard < options_.hung_after / 2;
+  });
+}
+
 // One that hangs before it comes, at its first start or at a later one: nobody has heard of it, so
 // only how long its process has been running tells.
 void Directory::watch_absent(int server, Time now) {

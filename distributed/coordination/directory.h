@@ -108,6 +108,10 @@ class Directory {
   // that.
   void set_patience_of_workers(std::chrono::milliseconds timeout);
 
+  // All servers are there, and none has been silent for half as long as it takes to be replaced.
+  // Else whoever waits may be waiting for one of them.
+  bool all_are_heard(Time now) const;
+
   // This incarnation is the one that counts.
   bool is_alive(int index, uint64_t incarnation) const;
   // The newest. Number 0: not all servers have come yet; `servers` says which.

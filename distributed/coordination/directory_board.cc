@@ -214,7 +214,10 @@ std::string DirectoryBoard::begin_again(const Watcher& watcher) const {
 
 void DirectoryBoard::watch_workers() {
   const auto now = Clock::now();
-  if (last_tick_ && now - *last_tick_ > kPause) vigil_.excuse(now);
+  // While a server is away, workers wait for it, and for those who wait for it: it is to blame.
+  if ((last_tick_ && now - *last_tick_ > kPause) || !directory_.all_are_heard(now)) {
+    vigil_.excuse(now);
+  }
   last_tick_ = now;
   const WorkerVigil::Limits limits = {.silent = hung_after_, .stuck = hung_after_};
   vigil_.tick(now, limits);

@@ -209,10 +209,11 @@ bool has_snapshot(const std::string& output) {
 // A server that hangs keeps all workers waiting, and is no worker's fault.
 TEST_F(HungTest, AStoppedServerIsReplacedAndNoWorker) {
   for (const std::string replicas : {"1", "2"}) {
-    Process job(launch("ps" + replicas,
-                       {"--workers", "2", "--ps", "2", "--ps-replicas", replicas, "--max-restarts",
-                        "1", "--ps-snapshot-interval", "1"},
-                       {"--strategy", "parameter_server", "--set", "epochs=400"}));
+    Process job(launch(
+        "ps" + replicas,
+        {"--workers", "2", "--ps", "2", "--ps-replicas", replicas, "--max-restarts", "1",
+         "--ps-snapshot-interval", "1"},
+        {"--strategy", "parameter_server", "--set", "epochs=400", "--set", "checkpoint.off=true"}));
     ASSERT_TRUE(job.wait_for_error_output("Epoch 6/", 60s));
     // Without a replica it goes on from its snapshot; before there is one, all would begin again.
     while (replicas == "1" && !has_snapshot(out("ps1"))) ASSERT_TRUE(job.runs_for(20ms));
