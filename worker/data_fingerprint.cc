@@ -4,13 +4,13 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/data/cifar10.h"
+#include "core/io/crc32c.h"
 #include "proto/job.pb.h"
 
 namespace trireme {
@@ -21,39 +21,16 @@ namespace fs = std::filesystem;
 constexpr uint64_t kWhole = 64 << 20;
 constexpr uint64_t kPieces = 64, kPiece = 64 << 10;
 
-// Eight bytes at a time: data sets are read at gigabytes a second.
-class Hash {
- public:
-  void add(const char* data, size_t size) {
-    for (; size >= 8; data += 8, size -= 8) {
-      uint64_t word;
-      std::memcpy(&word, data, 8);
-      mix(word);
-    }
-    uint64_t rest = size;
-    std::memcpy(&rest, data, size);
-    mix(rest ^ (static_cast<uint64_t>(size) << 56));
-  }
-  uint64_t value() const { return value_; }
-
- private:
-  void mix(uint64_t word) {
-    value_ = (value_ ^ word) * 0x9e3779b97f4a7c15U;
-    value_ ^= value_ >> 29;
-  }
-  uint64_t value_ = 0x243f6a8885a308d3U;
-};
-
-uint64_t hash_of(const std::string& path, uint64_t size) {
+uint32_t checksum_of(const std::string& path, uint64_t size) {
   std::ifstream in(path, std::ios::binary);
   std::vector<char> buffer(1 << 20);
-  Hash hash;
+  uint32_t checksum = 0;
   const auto read = [&](uint64_t from, uint64_t count) {
     in.seekg(static_cast<std::streamoff>(from));
     while (count > 0) {
       const auto part = static_cast<std::streamsize>(std::min<uint64_t>(count, buffer.size()));
       if (!in.read(buffer.data(), part)) throw failed(path, " changed while it was read");
-      hash.add(buffer.data(), static_cast<size_t>(part));
+      checksum = io::crc32c_extend(checksum, buffer.data(), static_cast<size_t>(part));
       count -= static_cast<uint64_t>(part);
     }
   };
@@ -62,7 +39,7 @@ uint64_t hash_of(const std::string& path, uint64_t size) {
   } else {
     for (uint64_t i = 0; i < kPieces; ++i) read((size - kPiece) / (kPieces - 1) * i, kPiece);
   }
-  return hash.value();
+  return checksum;
 }
 
 class Fingerprint {
@@ -76,10 +53,9 @@ class Fingerprint {
     std::error_code error;
     if (names_only_ || !fs::is_regular_file(path, error)) return;
     const uint64_t size = fs::file_size(path);
-    std::array<char, 17> digits{};
-    std::snprintf(digits.data(), digits.size(), "%016llx",
-                  static_cast<unsigned long long>(hash_of(path, size)));
-    text += str_cat(" of ", size, " bytes, contents ", digits.data());
+    std::array<char, 9> digits{};
+    std::snprintf(digits.data(), digits.size(), "%08x", checksum_of(path, size));
+    text += str_cat(" of ", size, " bytes, CRC-32C ", digits.data());
   }
   void add(const std::string& field, const data::Dataset& examples) {
     const int64_t count = examples.cardinality();

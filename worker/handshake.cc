@@ -29,16 +29,18 @@ std::map<std::string, std::string> handshake_of(const Task& task) {
   }
   std::map<std::string, std::string> fields =
       data_fingerprint(job, task.data, task.options.data_dir);
-  fields.insert(
-      {{"version", "1"},
-       {"job", hex(hash_name(job.SerializeAsString()))},
-       {"graph", hex(graph_hash(task.model->graph()))},
-       {"collectives", hex(hash_name(collectives))},
-       // A group shares the preprocessing of a checkpoint with the state; servers do not.
-       {"preprocessing",
-        hex(hash_name(task.communicates() ? task.own_preprocessing
-                                          : preprocessing_text(*task.data.preprocessing)))}});
+  fields.insert({{"version", "1"},
+                 {"job", hex(hash_name(job.SerializeAsString()))},
+                 {"graph", hex(graph_hash(task.model->graph()))},
+                 {"collectives", hex(hash_name(collectives))}});
+  update_preprocessing(task, fields);
   return fields;
+}
+
+// A group shares the preprocessing of a checkpoint with the state; workers of servers do not.
+void update_preprocessing(const Task& task, std::map<std::string, std::string>& handshake) {
+  handshake["preprocessing"] = hex(hash_name(
+      task.communicates() ? task.own_preprocessing : preprocessing_text(*task.data.preprocessing)));
 }
 
 }  // namespace trireme

@@ -12,4 +12,8 @@ namespace trireme {
 // REQUIRES: the training graph is built.
 std::map<std::string, std::string> handshake_of(const Task& task);
 
+// The same once the task has taken the preprocessing of a checkpoint; what is read is not read
+// again.
+void update_preprocessing(const Task& task, std::map<std::string, std::string>& handshake);
+
 }  // namespace trireme

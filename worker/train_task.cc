@@ -114,8 +114,7 @@ class TrainRun {
     fit.resume = std::move(begin.state);
     if (fit.resume) {
       task_.take_preprocessing(*fit.resume, resumed_.empty() ? "the newest checkpoint" : resumed_);
-      // A group shares the preprocessing with the state; workers of servers compare what they have.
-      if (distributed()) handshake_ = handshake_of(task_);
+      if (distributed()) update_preprocessing(task_, handshake_);
     }
     if (task_.uses_servers()) meet_servers(fit, resumed_);
     preparation_.finish();
