@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct Group {
   std::vector<Peer> peers;  // by rank; mine too
   std::string job_id;
   std::string secret;
+  // Fills in `pid` and `address` of these members where `peers` has none, as in large groups, where
+  // nobody is told everything. Null: all are known. Throws Error{kUnavailable} when the coordinator
+  // is gone or the generation is over.
+  std::function<std::vector<Peer>(const std::vector<int>& members)> look_up = nullptr;
 
   int size() const { return static_cast<int>(peers.size()); }
 };
