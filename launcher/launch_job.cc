@@ -439,8 +439,10 @@ int launch(const LaunchOptions& given) {
   }
   std::unique_ptr<LauncherLink> link;
   if (options.node_rank > 0) {
-    link = std::make_unique<LauncherLink>(job.coordinator, job.secret, job.id,
-                                          make_launcher(options, supervisor));
+    link = std::make_unique<LauncherLink>(
+        CoordinatorTarget{
+            .address = job.coordinator, .security = {.secret = job.secret}, .job_id = job.id},
+        make_launcher(options, supervisor));
   }
   const auto snapshots = make_snapshot_folder(options, job, logs);
   const TaskMaker make(options, job, logs, snapshots ? snapshots->path() : "");

@@ -18,6 +18,8 @@
 #include "distributed/collective/grpc_streams.h"
 #include "distributed/collective/grpc_transport.h"
 #include "distributed/collective/transport_communicator.h"
+#include "distributed/connection/acceptor.h"
+#include "distributed/connection/dial.h"
 
 namespace trireme {
 namespace {
@@ -29,16 +31,6 @@ constexpr size_t kMostWaiting = 4096;  // streams whose generation has not begun
 // How long streams that were cancelled may take to end.
 constexpr std::chrono::seconds kEndPatience{5};
 
-// Takes the same time wherever they differ.
-bool same_secret(const std::string& a, const std::string& b) {
-  unsigned char difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned char>(a[i]) ^
-                  static_cast<unsigned char>(b.empty() ? '\0' : b[i % b.size()]);
-  }
-  return difference == 0;
-}
-
 // Part of a group has the job's id with a suffix.
 bool same_job(const std::string& a, const std::string& b) {
   return a.starts_with(b) || b.starts_with(a);
@@ -47,8 +39,8 @@ bool same_job(const std::string& a, const std::string& b) {
 // The server and what has dialled it.
 class GrpcPort {
  public:
-  GrpcPort(const std::string& host, std::string secret)
-      : secret_(std::move(secret)),
+  explicit GrpcPort(const EndpointOptions& options)
+      : security_{.secret = options.secret, .encryption = options.encryption},
         queue_([&] {
           configure(builder_);
           builder_.RegisterAsyncGenericService(&service_);
@@ -56,8 +48,12 @@ class GrpcPort {
         }()),
         server_(builder_.BuildAndStart()),
         progress_(queue_.get()),
-        listener_(host, [this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); }) {
+        acceptor_({.host = options.listen,
+                   .security = security_,
+                   .what = "a port for collectives",
+                   .keeps_connections = true}) {
     request();
+    acceptor_.start([this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); });
   }
 
   ~GrpcPort() {
@@ -66,7 +62,7 @@ class GrpcPort {
       closing_ = true;
       waiting_.clear();
     }
-    listener_.stop();
+    acceptor_.stop();
     server_->Shutdown(std::chrono::system_clock::now());
     // A stream that has been cancelled still reports its end, and for that may use the queue.
     const auto until = steady_clock::now() + kEndPatience;
@@ -78,8 +74,8 @@ class GrpcPort {
   }
   GrpcPort(const GrpcPort&) = delete;
 
-  const std::string& address() const { return listener_.address(); }
-  const std::string& secret() const { return secret_; }
+  const std::string& address() const { return acceptor_.address(); }
+  const Security& security() const { return security_; }
   GrpcProgress& progress() { return progress_; }
   grpc::CompletionQueue* queue() { return queue_.get(); }
   // Held by each stream.
@@ -109,7 +105,7 @@ class GrpcPort {
   using Key = std::tuple<std::string, int64_t, uint32_t, int>;  // job, generation, member, channel
 
   void request() {
-    request_call(service_, *queue_, listener_, [this](auto stream) {
+    request_call(service_, *queue_, acceptor_, [this](auto stream) {
       if (stream != nullptr) {
         stream->hold(streams_alive_);
         admit(std::move(stream));
@@ -130,12 +126,7 @@ class GrpcPort {
     {
       MutexLock lock(mutex_);
       if (closing_) return;
-      if (!same_secret(hello.secret, secret_)) {
-        why = invalid_argument(address(), " refused the connection: ",
-                               hello.secret.empty() ? "it carries no secret" : "its secret is not",
-                               hello.secret.empty() ? "" : " that of this job",
-                               "; start all tasks with the same secret");
-      } else if (hello.version != SegmentHeader::kVersion) {
+      if (hello.version != SegmentHeader::kVersion) {
         why = failed("the peer speaks version ", hello.version, " of the wire format, this rank ",
                      SegmentHeader::kVersion);
       } else if (!job_id_.empty() && !same_job(job_id_, hello.job_id)) {
@@ -156,7 +147,7 @@ class GrpcPort {
     stream->refuse(*why);
   }
 
-  const std::string secret_;
+  const Security security_;
   const std::shared_ptr<void> streams_alive_ = std::make_shared<char>();
   grpc::AsyncGenericService service_;
   grpc::ServerBuilder builder_;
@@ -168,7 +159,7 @@ class GrpcPort {
   std::string job_id_ GUARDED_BY(mutex_);
   std::map<Key, std::shared_ptr<GrpcAcceptedStream>> waiting_ GUARDED_BY(mutex_);
   GrpcProgress progress_;
-  GrpcListener listener_;
+  Acceptor acceptor_;
 };
 
 // The streams of a group while they are being made.
@@ -227,21 +218,20 @@ class Meeting {
                       problem_);
         }
       }
-      int socket = -1;
-      try {
-        socket =
-            connect_to(peer(member).address, deadline_, [&] { options_.throw_if_interrupted(); });
-      } catch (const Error& error) {
-        throw Error(error.code(), str_cat(peer(member).to_string(), ": ", error.what()));
-      }
-      stream =
-          GrpcDialledStream::dial(socket,
-                                  {.secret = group_.secret.empty() ? port_.secret() : group_.secret,
-                                   .job_id = group_.job_id,
-                                   .generation = group_.generation,
-                                   .member = static_cast<uint32_t>(group_.rank),
-                                   .channel = channel},
-                                  peer(member).address, port_.queue());
+      Security security = port_.security();
+      if (!group_.secret.empty()) security.secret = group_.secret;
+      const int socket =
+          trireme::dial({.address = peer(member).address,
+                         .security = security,
+                         .name = str_cat(peer(member).to_string(), " at ", peer(member).address),
+                         .deadline = deadline_,
+                         .check = [&] { options_.throw_if_interrupted(); }});
+      stream = GrpcDialledStream::dial(socket,
+                                       {.job_id = group_.job_id,
+                                        .generation = group_.generation,
+                                        .member = static_cast<uint32_t>(group_.rank),
+                                        .channel = channel},
+                                       peer(member).address, port_.queue());
       stream->hold(port_.streams_alive());
       streams_[static_cast<size_t>(member)][static_cast<size_t>(channel)] = stream;
     }
@@ -303,7 +293,7 @@ class Meeting {
 class GrpcEndpoint final : public CollectiveEndpoint {
  public:
   explicit GrpcEndpoint(const EndpointOptions& options)
-      : port_(std::make_shared<GrpcPort>(options.listen, options.secret)) {}
+      : port_(std::make_shared<GrpcPort>(options)) {}
 
   std::string address() const override { return port_->address(); }
   std::string host_id() const override { return shared_memory_host_id(); }

@@ -82,7 +82,7 @@ struct GrpcStream::Frame {
   }
 };
 
-GrpcStream::GrpcStream(std::shared_ptr<GrpcConnection> connection)
+GrpcStream::GrpcStream(std::shared_ptr<Connection> connection)
     : connection_(std::move(connection)), buffer_(std::make_unique<grpc::ByteBuffer>()) {
   read_.stream = this;
   write_.stream = this;

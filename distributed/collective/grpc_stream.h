@@ -18,8 +18,8 @@
 #include "core/base/error.h"
 #include "core/base/thread_annotations.h"
 #include "distributed/collective/grpc_progress.h"
-#include "distributed/collective/grpc_socket.h"
 #include "distributed/collective/grpc_wire.h"
+#include "distributed/connection/connection.h"
 
 namespace grpc {
 class ByteBuffer;
@@ -78,7 +78,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   void break_connection() { connection_->break_off(); }
 
  protected:
-  explicit GrpcStream(std::shared_ptr<GrpcConnection> connection);
+  explicit GrpcStream(std::shared_ptr<Connection> connection);
 
   // gRPC's calls; the event is done when they are.
   virtual void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) = 0;
@@ -112,7 +112,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   void fail(const Error& cause) EXCLUDES(mutex_);
 
   std::shared_ptr<void> token_;
-  const std::shared_ptr<GrpcConnection> connection_;
+  const std::shared_ptr<Connection> connection_;
   Member member_;
   Read read_;
   Write write_;

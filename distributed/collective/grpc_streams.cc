@@ -32,12 +32,11 @@ void for_each_argument(Set set) {
 class Dialled final : public GrpcDialledStream {
  public:
   Dialled(int socket, const GrpcHello& hello, const std::string& target)
-      : GrpcDialledStream(std::make_shared<GrpcConnection>(socket)) {
+      : GrpcDialledStream(std::make_shared<Connection>(socket)) {
     grpc::ChannelArguments arguments;
     for_each_argument([&](const char* name, int value) { arguments.SetInt(name, value); });
     channel_ = grpc::CreateCustomInsecureChannelFromFd(target, socket, arguments);
     stub_ = std::make_unique<grpc::GenericStub>(channel_);
-    context_.AddMetadata(kSecretKey, hello.secret);
     context_.AddMetadata(kJobKey, hello.job_id);
     context_.AddMetadata(kGenerationKey, str_cat(hello.generation));
     context_.AddMetadata(kRankKey, str_cat(hello.member));
@@ -127,11 +126,10 @@ class Dialled final : public GrpcDialledStream {
 
 // The call before anybody knows whose it is.
 struct PendingCall final : GrpcEvent {
-  PendingCall(const GrpcListener& where, OnGrpcCall then)
-      : listener(where), on_call(std::move(then)) {}
+  PendingCall(const Acceptor& where, OnGrpcCall then) : acceptor(where), on_call(std::move(then)) {}
   void done(bool ok) override;
 
-  const GrpcListener& listener;
+  const Acceptor& acceptor;
   OnGrpcCall on_call;
   std::unique_ptr<grpc::GenericServerContext> context =
       std::make_unique<grpc::GenericServerContext>();
@@ -141,12 +139,11 @@ struct PendingCall final : GrpcEvent {
 
 class Accepted final : public GrpcAcceptedStream {
  public:
-  Accepted(std::shared_ptr<GrpcConnection> connection, PendingCall& call)
+  Accepted(std::shared_ptr<Connection> connection, PendingCall& call)
       : GrpcAcceptedStream(std::move(connection)),
         context_(std::move(call.context)),
         call_(std::move(call.call)) {
     hello_.version = number<int>(kVersionKey);
-    hello_.secret = text(kSecretKey);
     hello_.job_id = text(kJobKey);
     hello_.generation = number<int64_t>(kGenerationKey);
     hello_.member = number<uint32_t>(kRankKey);
@@ -223,7 +220,7 @@ void PendingCall::done(bool ok) {
   const std::unique_ptr<PendingCall> self(this);
   if (!ok) return;  // the server shuts down
   std::shared_ptr<GrpcAcceptedStream> stream;
-  if (auto connection = listener.find(context->peer())) {
+  if (auto connection = acceptor.find(context->peer())) {
     const std::string method = context->method();
     stream = std::make_shared<Accepted>(std::move(connection), *this);
     if (method != kMethod) {
@@ -249,8 +246,8 @@ std::shared_ptr<GrpcDialledStream> GrpcDialledStream::dial(int socket, const Grp
 }
 
 void request_call(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue,
-                  const GrpcListener& listener, OnGrpcCall on_call) {
-  auto* pending = new PendingCall(listener, std::move(on_call));
+                  const Acceptor& acceptor, OnGrpcCall on_call) {
+  auto* pending = new PendingCall(acceptor, std::move(on_call));
   hand_over(static_cast<GrpcEvent*>(pending));
   service.RequestCall(pending->context.get(), pending->call.get(), &queue, &queue,
                       static_cast<GrpcEvent*>(pending));

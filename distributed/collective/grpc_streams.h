@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "distributed/cluster/peer.h"
 #include "distributed/collective/grpc_stream.h"
+#include "distributed/connection/acceptor.h"
 
 namespace grpc {
 class AsyncGenericService;
@@ -28,7 +29,7 @@ void configure(grpc::ServerBuilder& builder);
 // What a stream that dials says of itself.
 struct GrpcHello {
   int version = SegmentHeader::kVersion;
-  std::string secret, job_id;
+  std::string job_id;
   int64_t generation = 0;
   uint32_t member = 0;  // who dials
   int channel = 0;
@@ -66,6 +67,6 @@ class GrpcAcceptedStream : public GrpcStream {
 // when the server shuts down first. The stream is null when it was over at once.
 using OnGrpcCall = std::function<void(std::shared_ptr<GrpcAcceptedStream>)>;
 void request_call(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue,
-                  const GrpcListener& listener, OnGrpcCall on_call);
+                  const Acceptor& acceptor, OnGrpcCall on_call);
 
 }  // namespace trireme

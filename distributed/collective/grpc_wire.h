@@ -56,7 +56,6 @@ std::string problem_with(const SegmentHeader& header, uint32_t from, int64_t gen
 
 // The call and its metadata.
 inline constexpr char kMethod[] = "/trireme.Collective/Exchange";
-inline constexpr char kSecretKey[] = "x-trireme-secret";
 inline constexpr char kJobKey[] = "x-trireme-job";
 inline constexpr char kGenerationKey[] = "x-trireme-generation";
 inline constexpr char kRankKey[] = "x-trireme-rank";

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "distributed/collective/communicator.h"
+#include "distributed/connection/pending_stream.h"
 
 namespace trireme {
 
@@ -32,6 +33,7 @@ struct EndpointOptions {
   std::string backend = "auto";
   std::string listen = "127.0.0.1";  // bound by grpc, and what peers connect to
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;  // of connections between hosts
 };
 
 // Names for --backend.

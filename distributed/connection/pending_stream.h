@@ -41,15 +41,14 @@ class Encryption {
   // so, and the end that accepted a connection of `peer` (for messages). They take the descriptor.
   virtual std::unique_ptr<PendingStream> client(int socket, const std::string& host) const = 0;
   virtual std::unique_ptr<PendingStream> server(int socket, const std::string& peer) const = 0;
+  // Connections between two loopback addresses go in the clear unless this says otherwise.
+  virtual bool covers_loopback() const { return false; }
 };
 
 // How a task proves that it belongs to a job, to every server of the job and they to it.
 struct Security {
-  std::string secret;  // empty: only on loopback
-  // Null: bytes go in the clear. Connections between two loopback addresses always do, unless
-  // `encrypt_loopback`.
-  std::shared_ptr<const Encryption> encryption = nullptr;
-  bool encrypt_loopback = false;
+  std::string secret;                                      // empty: only on loopback
+  std::shared_ptr<const Encryption> encryption = nullptr;  // null: bytes go in the clear
 };
 
 }  // namespace trireme

@@ -8,7 +8,6 @@
 
 #include "core/base/logging.h"
 #include "distributed/collective/communicator.h"
-#include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
@@ -26,9 +25,8 @@ constexpr size_t kMessageLimit = 4096;
 
 class Attendance::Stream {
  public:
-  Stream(const std::shared_ptr<grpc::Channel>& channel, const AttendanceOptions& options)
+  explicit Stream(const std::shared_ptr<grpc::Channel>& channel)
       : stub_(coordination::Coordination::NewStub(channel)) {
-    add_credentials(context_, options.secret, options.job_id);
     stream_ = stub_->Attend(&context_);
   }
   bool write(const coordination::Beat& beat) { return stream_->Write(beat); }
@@ -44,7 +42,7 @@ class Attendance::Stream {
 };
 
 Attendance::Attendance(const std::shared_ptr<grpc::Channel>& channel, AttendanceOptions options)
-    : options_(std::move(options)), stream_(std::make_unique<Stream>(channel, options_)) {
+    : options_(std::move(options)), stream_(std::make_unique<Stream>(channel)) {
   beating_ = std::thread([this] { beat(); });
   reading_ = std::thread([this] { read_orders(); });
 }

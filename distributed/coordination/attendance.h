@@ -26,7 +26,6 @@ class CollectiveWatch;
 
 struct AttendanceOptions {
   std::string address;  // of the coordinator
-  std::string secret, job_id;
   int64_t generation = 0;
   int rank = 0;
   std::chrono::milliseconds heartbeat_interval{200};

@@ -7,17 +7,14 @@
 // clang-format on
 
 #include <grpcpp/grpcpp.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_posix.h>
 
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/base/system_error.h"
+#include "distributed/connection/acceptor.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_service.h"
 #include "distributed/coordination/draw_id.h"
@@ -39,7 +36,13 @@ constexpr size_t kWhatLimit = 1024;
 constexpr size_t kTextLimit = 4096;
 // After the last order of a stream it is closed with this.
 constexpr milliseconds kShutdown{100};
-constexpr milliseconds kPortIsFreed{3'000}, kPortIsAsked{50};
+constexpr milliseconds kPortIsFreed{3'000};
+// A host that is cut off acknowledges nothing, and closes no connection.
+constexpr milliseconds kUnacknowledged{20'000};
+// What a task has open at a time is a handful of calls, each with a few short metadata.
+constexpr int kStreamsOfATask = 64, kMetadataBytes = 8 << 10;
+// Of all calls under way: 100 KiB for each of 4,096 tasks, and room for the longest messages.
+constexpr size_t kMemoryOfCalls = size_t{512} << 20;
 
 JoinRequest to_request(const coordination::JoinMessage& message) {
   return {.rank = message.rank(),
@@ -89,9 +92,9 @@ class Service final : public coordination::Coordination::Service {
 
   int told_of_failure() const { return told_of_failure_; }
 
-  Status Hello(ServerContext* context, const coordination::Done*,
+  Status Hello(ServerContext*, const coordination::Done*,
                coordination::Greeting* greeting) override {
-    return answer(context, [&] {
+    return answer_rpc([&] {
       greeting->set_join_timeout_ms(switchboard_.options().join_timeout.count());
       greeting->set_run(switchboard_.options().run);
       greeting->set_session(board_.session());
@@ -102,7 +105,7 @@ class Service final : public coordination::Coordination::Service {
 
   Status Join(ServerContext* context, const coordination::JoinMessage* request,
               grpc::ServerWriter<coordination::MembershipMessage>* writer) override {
-    const Status status = answer(context, [&] {
+    const Status status = answer_rpc([&] {
       const auto membership =
           switchboard_.join(to_request(*request), request->task(), gone(context));
       coordination::MembershipMessage message;
@@ -119,14 +122,14 @@ class Service final : public coordination::Coordination::Service {
   }
 
   Status Attend(
-      ServerContext* context,
+      ServerContext*,
       grpc::ServerReaderWriter<coordination::Order, coordination::Beat>* stream) override {
-    return answer(context, [&] { attend(stream); });
+    return answer_rpc([&] { attend(stream); });
   }
 
-  Status Fail(ServerContext* context, const coordination::FailMessage* request,
+  Status Fail(ServerContext*, const coordination::FailMessage* request,
               coordination::Done*) override {
-    return answer(context, [&] {
+    return answer_rpc([&] {
       ++told_of_failure_;  // it knows
       fail_job_({to_code(request->code()), clean(request->message(), kTextLimit)});
     });
@@ -134,12 +137,12 @@ class Service final : public coordination::Coordination::Service {
 
   Status Launch(ServerContext* context, const coordination::LauncherMessage* request,
                 grpc::ServerWriter<coordination::LauncherOrder>* writer) override {
-    return answer(context, [&] { serve_launcher(*context, *request, *writer, launchers_); });
+    return answer_rpc([&] { serve_launcher(*context, *request, *writer, launchers_); });
   }
 
-  Status Stop(ServerContext* context, const coordination::StopMessage* request,
+  Status Stop(ServerContext*, const coordination::StopMessage* request,
               coordination::Done*) override {
-    return answer(context, [&] {
+    return answer_rpc([&] {
       switchboard_.options().stop(
           {.who = clean(request->who(), kWhatLimit), .signal = request->signal()});
     });
@@ -147,20 +150,19 @@ class Service final : public coordination::Coordination::Service {
 
   Status Barrier(ServerContext* context, const coordination::BarrierMessage* request,
                  coordination::Done*) override {
-    return answer(context, [&] {
+    return answer_rpc([&] {
       switchboard_.barrier(request->generation(), request->rank(), request->name(),
                            milliseconds(request->timeout_ms()), gone(context));
     });
   }
 
-  Status Put(ServerContext* context, const coordination::KeyValue* request,
-             coordination::Done*) override {
-    return answer(context, [&] { switchboard_.put(request->key(), request->value()); });
+  Status Put(ServerContext*, const coordination::KeyValue* request, coordination::Done*) override {
+    return answer_rpc([&] { switchboard_.put(request->key(), request->value()); });
   }
 
   Status Get(ServerContext* context, const coordination::KeyRequest* request,
              coordination::KeyValue* result) override {
-    return answer(context, [&] {
+    return answer_rpc([&] {
       result->set_value(
           switchboard_.get(request->key(), milliseconds(request->timeout_ms()), gone(context)));
     });
@@ -169,10 +171,6 @@ class Service final : public coordination::Coordination::Service {
  private:
   static Switchboard::CallerGone gone(ServerContext* context) {
     return [context] { return context->IsCancelled(); };
-  }
-
-  Status answer(ServerContext* context, const std::function<void()>& call) {
-    return answer_rpc(context, switchboard_, call);
   }
 
   // Reads on this thread and writes on another, so that a member that does not read its orders is
@@ -231,48 +229,19 @@ CoordinatorOptions with_run(CoordinatorOptions options) {
   return options;
 }
 
-// gRPC says only that it could not; this says why. A port that is taken may be that of a task which
-// is still ending.
-void check_address(const std::string& host, int port) {
-  const auto fail = [&](const std::string& why, ErrorCode code) {
-    throw Error(code, str_cat("the coordinator cannot listen on ", host, ":", port, ": ", why));
-  };
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (code != 0) fail(gai_strerror(code), ErrorCode::kInvalidArgument);
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
-  const auto deadline = std::chrono::steady_clock::now() + kPortIsFreed;
-  for (;;) {
-    const int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
-    if (fd < 0) fail(std::strerror(errno), code_of_errno(errno));
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
-    const int error = bound ? 0 : errno;
-    close(fd);
-    if (bound) return;
-    if (error != EADDRINUSE || std::chrono::steady_clock::now() >= deadline) {
-      fail(str_cat(std::strerror(error),
-                   error == EADDRINUSE ? "; choose another port, or end what has it" : ""),
-           code_of_errno(error));
-    }
-    std::this_thread::sleep_for(kPortIsAsked);
-  }
-}
-
-std::string join_address(const std::string& host, int port) {
-  const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
-  return str_cat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
-}
-
 }  // namespace
 
 class Coordinator::Impl {
  public:
   explicit Impl(CoordinatorOptions options)
-      : host_(options.listen),
+      : acceptor_({.host = options.listen,
+                   .port = options.port,
+                   .security = {.secret = options.secret, .encryption = options.encryption},
+                   .job_id = options.job_id,
+                   .what = "the coordinator",
+                   .port_is_freed = kPortIsFreed,
+                   .user_timeout = kUnacknowledged,
+                   .log = options.log}),
         switchboard_(with_launchers(with_run(std::move(options)))),
         board_({.silence = switchboard_.options().heartbeat_timeout,
                 .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2,
@@ -284,31 +253,28 @@ class Coordinator::Impl {
                }),
         service_(switchboard_, board_, launchers_, [this](const Error& error) { fail(error); }),
         directory_service_(make_directory_service(board_, switchboard_)) {
-    check_address(host_, switchboard_.options().port);
     grpc::ServerBuilder builder;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(kMessageBytesLimit);
     builder.SetMaxSendMessageSize(kMessageBytesLimit);
-    builder.AddListeningPort(join_address(host_, switchboard_.options().port),
-                             grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfATask);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
+    builder.SetResourceQuota(grpc::ResourceQuota("coordinator").Resize(kMemoryOfCalls));
     builder.RegisterService(&service_);
     builder.RegisterService(directory_service_.get());
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  str_cat("the coordinator cannot listen on ",
-                          join_address(host_, switchboard_.options().port)));
-    }
+    TRIREME_CHECK(server_ != nullptr, "gRPC made no server");
+    acceptor_.start([this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); });
   }
 
   ~Impl() {
+    acceptor_.stop();
     switchboard_.stop();
     board_.stop();
     server_->Shutdown(std::chrono::system_clock::now() + kShutdown);
     server_->Wait();
   }
 
-  std::string address() const { return join_address(host_, port_); }
+  std::string address() const { return acceptor_.address(); }
   const Switchboard& switchboard() const { return switchboard_; }
   Launchers& launchers() { return launchers_; }
 
@@ -330,8 +296,7 @@ class Coordinator::Impl {
   }
 
   Launchers launchers_;
-  const std::string host_;
-  int port_ = 0;
+  Acceptor acceptor_;
   Switchboard switchboard_;
   DirectoryBoard board_;
   Service service_;

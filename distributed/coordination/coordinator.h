@@ -15,6 +15,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/launchers.h"
 
 namespace trireme {
@@ -23,6 +24,7 @@ struct CoordinatorOptions {
   std::string listen = "127.0.0.1";
   int port = 0;  // 0: any that is free
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
   std::string job_id;
   std::string run;  // the id of this launch of the job; empty: it draws one
   int world_size = 1;

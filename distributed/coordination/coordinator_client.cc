@@ -12,6 +12,7 @@
 #include <random>
 #include <thread>
 
+#include "distributed/connection/connection.h"
 #include "distributed/coordination/attendance.h"
 #include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
@@ -79,14 +80,12 @@ class GiveUpWatch {
 class CoordinatorClient::Impl {
  public:
   explicit Impl(ClientOptions options) : options_(std::move(options)), task_(random_number()) {
-    check_credential("secret", options_.secret);
-    check_credential("name", options_.job_id);
-    channel_ = make_channel(options_.address);
-    if (!wait_for_connection(*channel_, options_.address, options_.connect_timeout,
-                             options_.give_up)) {
+    line_ = connect_to_coordinator(target(), options_.connect_timeout, options_.give_up);
+    if (line_.channel == nullptr) {
       throw_if_given_up();
+      throw no_coordinator(options_.address, options_.connect_timeout);  // it thought better of it
     }
-    stub_ = coordination::Coordination::NewStub(channel_);
+    stub_ = coordination::Coordination::NewStub(line_.channel);
   }
 
   ~Impl() {
@@ -127,7 +126,6 @@ class CoordinatorClient::Impl {
     message.set_signal(signal);
     coordination::Done done;
     grpc::ClientContext context;
-    add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + kGoodbye);
     stub_->Stop(&context, message, &done);  // a coordinator that is gone need not know
   }
@@ -201,22 +199,30 @@ class CoordinatorClient::Impl {
     // this task lives.
     attendance_.reset();
     attendance_ = std::make_unique<Attendance>(
-        channel_, AttendanceOptions{.address = options_.address,
-                                    .secret = options_.secret,
-                                    .job_id = options_.job_id,
-                                    .generation = message.generation(),
-                                    .rank = message.rank(),
-                                    .heartbeat_interval = options_.heartbeat_interval,
-                                    .silence_timeout = milliseconds(std::clamp<int64_t>(
-                                        message.silence_timeout_ms(), 1000, kLongestWait.count())),
-                                    .stop_signal = options_.stop_signal});
+        line_.channel,
+        AttendanceOptions{.address = options_.address,
+                          .generation = message.generation(),
+                          .rank = message.rank(),
+                          .heartbeat_interval = options_.heartbeat_interval,
+                          .silence_timeout = milliseconds(std::clamp<int64_t>(
+                              message.silence_timeout_ms(), 1000, kLongestWait.count())),
+                          .stop_signal = options_.stop_signal});
     attendance_->wait_for_answer(kMargin);
+  }
+
+  CoordinatorTarget target() const {
+    return {.address = options_.address,
+            .security = {.secret = options_.secret, .encryption = options_.encryption},
+            .job_id = options_.job_id};
   }
 
   template <typename Rpc>
   void call(milliseconds timeout, Rpc rpc) {
+    if (line_.connection->is_over()) {
+      line_ = connect_again(target());
+      stub_ = coordination::Coordination::NewStub(line_.channel);
+    }
     grpc::ClientContext context;
-    add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + std::min(timeout, kLongestWait) + kMargin);
     const grpc::Status status = rpc(&context);
     if (!status.ok()) throw to_error(status, options_.address);
@@ -251,7 +257,7 @@ class CoordinatorClient::Impl {
   const ClientOptions options_;
   const uint64_t task_;
   std::string session_;  // that this client heard of first
-  std::shared_ptr<grpc::Channel> channel_;
+  CoordinatorLine line_;
   std::unique_ptr<coordination::Coordination::Stub> stub_;
   std::unique_ptr<Attendance> attendance_;
 };

@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "distributed/cluster/peer.h"
+#include "distributed/connection/pending_stream.h"
 
 namespace trireme {
 
@@ -57,6 +58,7 @@ struct Membership {
 struct ClientOptions {
   std::string address;  // of the coordinator
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
   std::string job_id;
   // Tries to connect for so long: tasks start in any order.
   std::chrono::milliseconds connect_timeout{60'000};

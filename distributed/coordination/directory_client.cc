@@ -36,12 +36,13 @@ constexpr milliseconds kMargin{5000};
 class DirectoryClient::Impl {
  public:
   explicit Impl(DirectoryClientOptions options) : options_(std::move(options)) {
-    check_credential("secret", options_.secret);
-    check_credential("name", options_.job_id);
-    channel_ = make_channel(options_.address);
-    wait_for_connection(*channel_, options_.address, options_.connect_timeout);
+    channel_ = connect_to_coordinator(
+                   {.address = options_.address,
+                    .security = {.secret = options_.secret, .encryption = options_.encryption},
+                    .job_id = options_.job_id},
+                   options_.connect_timeout)
+                   .channel;
     stub_ = directory::Directory::NewStub(channel_);
-    add_credentials(context_, options_.secret, options_.job_id);
     stream_ = stub_->Attend(&context_);
     reading_ = std::thread([this] { read(); });
     beating_ = std::thread([this] { beat(); });
@@ -129,7 +130,6 @@ class DirectoryClient::Impl {
     request.set_to(to);
     request.set_timeout_ms(timeout.count());
     grpc::ClientContext context;
-    add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + timeout + kMargin);
     directory::MoveAnswer answer;
     const grpc::Status status = stub_->Move(&context, request, &answer);
@@ -145,7 +145,6 @@ class DirectoryClient::Impl {
     request.set_timeout_ms(timeout.count());
     request.set_session(view().session);
     grpc::ClientContext context;
-    add_credentials(context, options_.secret, options_.job_id);
     context.set_deadline(SystemClock::now() + timeout + kMargin);
     directory::SumAnswer answer;
     const grpc::Status status = stub_->Sum(&context, request, &answer);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/server_view.h"
 #include "distributed/coordination/worker_vigil.h"
@@ -21,6 +22,7 @@ namespace trireme {
 struct DirectoryClientOptions {
   std::string address;  // of the coordinator
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
   std::string job_id;
   // Who this is. A server says where it can be reached; a worker only watches.
   bool is_server = false;

@@ -33,13 +33,13 @@ class Service final : public directory::Directory::Service {
   Service(DirectoryBoard& board, Switchboard& switchboard)
       : board_(board), switchboard_(switchboard) {}
 
-  Status Attend(ServerContext* context, Stream* stream) override {
-    return answer_rpc(context, switchboard_, [&] { attend(*stream); });
+  Status Attend(ServerContext*, Stream* stream) override {
+    return answer_rpc([&] { attend(*stream); });
   }
 
   Status Sum(ServerContext* context, const directory::SumRequest* request,
              directory::SumAnswer* answer) override {
-    return answer_rpc(context, switchboard_, [&] {
+    return answer_rpc([&] {
       const auto sum = board_.sum(
           request->name(), request->worker(), request->workers(),
           {request->values().data(), request->values().size() + size_t{0}},
@@ -51,7 +51,7 @@ class Service final : public directory::Directory::Service {
 
   Status Move(ServerContext* context, const directory::MoveRequest* request,
               directory::MoveAnswer*) override {
-    return answer_rpc(context, switchboard_, [&] {
+    return answer_rpc([&] {
       board_.move_shard(request->shard(), request->to(), milliseconds(request->timeout_ms()),
                         [&] { return context->IsCancelled(); });
     });

@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include "distributed/coordination/rpc_channel.h"
+#include "core/base/logging.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
 
@@ -27,12 +27,8 @@ constexpr size_t kTextLimit = 4096;
 
 class LauncherLink::Impl {
  public:
-  Impl(const std::string& address, std::string secret, std::string job_id, Launcher launcher)
-      : secret_(std::move(secret)),
-        job_id_(std::move(job_id)),
-        launcher_(std::move(launcher)),
-        channel_(make_channel(address)),
-        thread_([this] { run(); }) {}
+  Impl(CoordinatorTarget target, Launcher launcher)
+      : target_(std::move(target)), launcher_(std::move(launcher)), thread_([this] { run(); }) {}
 
   ~Impl() {
     {
@@ -47,7 +43,7 @@ class LauncherLink::Impl {
  private:
   void run() {
     pthread_setname_np(pthread_self(), "launcher link");
-    const auto stub = coordination::Coordination::NewStub(channel_);
+    bool told = false;
     for (;;) {
       grpc::ClientContext context;
       {
@@ -55,8 +51,16 @@ class LauncherLink::Impl {
         if (closing_) return;
         context_ = &context;
       }
-      if (channel_->WaitForConnected(std::chrono::system_clock::now() + kOneTry)) {
-        follow(*stub, context);
+      try {
+        const auto line = connect_to_coordinator(target_, kOneTry, [this] { return closing(); });
+        if (line.channel != nullptr) {
+          follow(*coordination::Coordination::NewStub(line.channel), context);
+        }
+      } catch (const Error& error) {
+        // Not to be mended by waiting: it is said once, and the tasks will say it too.
+        if (error.code() != ErrorCode::kUnavailable && !std::exchange(told, true)) {
+          log_warning(error.what());
+        }
       }
       MutexLock lock(mutex_);
       context_ = nullptr;
@@ -69,7 +73,6 @@ class LauncherLink::Impl {
 
   // Until the line breaks.
   void follow(coordination::Coordination::Stub& stub, grpc::ClientContext& context) {
-    add_credentials(context, secret_, job_id_);
     coordination::LauncherMessage message;
     message.set_first_worker(launcher_.first_worker);
     message.set_workers(launcher_.workers);
@@ -95,9 +98,13 @@ class LauncherLink::Impl {
     orders->Finish();
   }
 
-  const std::string secret_, job_id_;
+  bool closing() {
+    MutexLock lock(mutex_);
+    return closing_;
+  }
+
+  const CoordinatorTarget target_;
   const Launcher launcher_;
-  const std::shared_ptr<grpc::Channel> channel_;
   Mutex mutex_;
   ConditionVariable changed_;
   bool closing_ GUARDED_BY(mutex_) = false;
@@ -105,9 +112,8 @@ class LauncherLink::Impl {
   std::thread thread_;
 };
 
-LauncherLink::LauncherLink(const std::string& address, const std::string& secret,
-                           const std::string& job_id, Launcher launcher)
-    : impl_(std::make_unique<Impl>(address, secret, job_id, std::move(launcher))) {}
+LauncherLink::LauncherLink(CoordinatorTarget target, Launcher launcher)
+    : impl_(std::make_unique<Impl>(std::move(target), std::move(launcher))) {}
 LauncherLink::~LauncherLink() = default;
 
 }  // namespace trireme

@@ -6,16 +6,15 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "distributed/coordination/launchers.h"
+#include "distributed/coordination/rpc_channel.h"
 
 namespace trireme {
 
 class LauncherLink {
  public:
-  LauncherLink(const std::string& address, const std::string& secret, const std::string& job_id,
-               Launcher launcher);
+  LauncherLink(CoordinatorTarget target, Launcher launcher);
   ~LauncherLink();
   LauncherLink(const LauncherLink&) = delete;
 

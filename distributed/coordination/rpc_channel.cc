@@ -1,5 +1,6 @@
 #include "distributed/coordination/rpc_channel.h"
 
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -9,6 +10,9 @@
 #include <thread>
 #include <utility>
 
+#include "distributed/connection/connection.h"
+#include "distributed/connection/dial.h"
+#include "distributed/connection/secret.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 
@@ -17,9 +21,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kCredentialLimit = 1024;
 constexpr milliseconds kAsk{50};  // whether to give up
 constexpr milliseconds kLookUpAgain{200};
+constexpr milliseconds kAgain{5'000};
 constexpr milliseconds kFirstWord{2'000}, kNextWord{5'000};
 
 std::string host_of(const std::string& address) {
@@ -87,54 +91,64 @@ bool wait_for_name(const std::string& address, Wait& wait) {
   return true;
 }
 
-}  // namespace
+// Ends a dial().
+struct GivenUp {};
 
-void check_credential(const char* what, const std::string& text) {
-  const bool good =
-      std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-  if (good && text.size() <= kCredentialLimit) return;
-  throw invalid_argument("the job's ", what, " must have at most ", kCredentialLimit,
-                         " printable ASCII characters, without spaces");
-}
-
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
+CoordinatorLine make_line(const CoordinatorTarget& target, int socket) {
+  CoordinatorLine line;
+  line.connection = std::make_shared<Connection>(socket);
   grpc::ChannelArguments arguments;
-  // A connection of its own, which ends with the client.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // The coordinator may come later than its tasks.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
   arguments.SetMaxReceiveMessageSize(kMessageBytesLimit);
   arguments.SetMaxSendMessageSize(kMessageBytesLimit);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  line.channel = grpc::CreateCustomInsecureChannelFromFd(target.address, socket, arguments);
+  return line;
 }
 
-void add_credentials(grpc::ClientContext& context, const std::string& secret,
-                     const std::string& job_id) {
-  context.AddMetadata(kSecretMetadata, secret);
-  context.AddMetadata(kJobMetadata, job_id);
+DialOptions dial_options(const CoordinatorTarget& target, milliseconds timeout) {
+  return {.address = target.address,
+          .security = target.security,
+          .job_id = target.job_id,
+          .name = "the coordinator at " + target.address,
+          .deadline = std::chrono::steady_clock::now() + timeout};
 }
+
+}  // namespace
 
 void wait_for_name(const std::string& address, milliseconds timeout) {
   Wait wait(timeout, nullptr);
   wait_for_name(address, wait);
 }
 
-bool wait_for_connection(grpc::Channel& channel, const std::string& address, milliseconds timeout,
-                         const std::function<bool()>& give_up) {
+CoordinatorLine connect_to_coordinator(const CoordinatorTarget& target, milliseconds timeout,
+                                       const std::function<bool()>& give_up) {
+  check_job_name(target.job_id);
   Wait wait(timeout, give_up);
-  if (!wait_for_name(address, wait)) return false;
-  do {
-    if (channel.WaitForConnected(std::chrono::system_clock::now() + wait.slice())) return true;
-    wait.say(str_cat("nobody answers yet at the coordinator's address ", address));
-    if (wait.is_given_up()) return false;
-  } while (!wait.is_over());
-  throw no_coordinator(address, timeout);
+  if (!wait_for_name(target.address, wait)) return {};
+  DialOptions options = dial_options(target, timeout);
+  options.check = [&] {
+    if (wait.is_given_up()) throw GivenUp();
+    wait.say(str_cat("nobody answers yet at the coordinator's address ", target.address));
+  };
+  try {
+    return make_line(target, dial(options));
+  } catch (const GivenUp&) {
+    return {};
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kUnavailable) throw no_coordinator(target.address, timeout);
+    throw;
+  }
+}
+
+CoordinatorLine connect_again(const CoordinatorTarget& target) {
+  DialOptions options = dial_options(target, kAgain);
+  options.once = true;
+  try {
+    return make_line(target, dial(options));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnavailable) throw;
+    throw Error(error.code(),
+                str_cat("the coordinator at ", target.address, " is gone: ", error.what()));
+  }
 }
 
 Error no_coordinator(const std::string& address, std::chrono::milliseconds waited) {

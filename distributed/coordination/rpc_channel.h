@@ -1,4 +1,4 @@
-// A task's way to the coordinator: the channel, and who it says it is.
+// A task's way to the coordinator.
 #pragma once
 
 #include <chrono>
@@ -7,32 +7,41 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "distributed/connection/pending_stream.h"
 
 namespace grpc {
 class Channel;
-class ClientContext;
 }  // namespace grpc
 
 namespace trireme {
 
-// gRPC ends the program over a byte that metadata cannot have: this throws
-// Error{kInvalidArgument} first. `what`: "secret".
-void check_credential(const char* what, const std::string& text);
+class Connection;
 
-// With a connection of its own, which ends with the channel. The coordinator may come later.
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address);
-void add_credentials(grpc::ClientContext& context, const std::string& secret,
-                     const std::string& job_id);
+// Where the coordinator is, and what proves that a task is one of its job's.
+struct CoordinatorTarget {
+  std::string address;
+  Security security;
+  std::string job_id;
+};
 
-// Waits until the coordinator answers at `address`, whose host name may not be known yet, and says
-// every few seconds on standard error what it waits for. `give_up` (null: never) is asked some
-// times a second; false when it says so. Throws Error{kInvalidArgument} when the name does not
-// resolve in time, kUnavailable when nobody answers.
-bool wait_for_connection(grpc::Channel& channel, const std::string& address,
-                         std::chrono::milliseconds timeout,
-                         const std::function<bool()>& give_up = nullptr);
+// A channel with a connection of its own, which ends with the channel. It never connects again:
+// when `connection` is over, a new line is needed.
+struct CoordinatorLine {
+  std::shared_ptr<grpc::Channel> channel;
+  std::shared_ptr<Connection> connection;
+};
 
-// The first half of it: until the host name of `address` resolves.
+// Waits until the coordinator answers, whose host name may not be known yet, and says every few
+// seconds on standard error what it waits for. `give_up` (null: never) is asked some times a
+// second; no channel when it says so. Throws Error{kInvalidArgument} when the name does not resolve
+// in time or the coordinator refuses this task, kUnavailable when nobody answers.
+CoordinatorLine connect_to_coordinator(const CoordinatorTarget& target,
+                                       std::chrono::milliseconds timeout,
+                                       const std::function<bool()>& give_up = nullptr);
+// One try, after a line has broken. Throws as above.
+CoordinatorLine connect_again(const CoordinatorTarget& target);
+
+// Until the host name of `address` resolves.
 void wait_for_name(const std::string& address, std::chrono::milliseconds timeout);
 
 // What to say when nobody was there for so long.

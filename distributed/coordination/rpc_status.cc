@@ -48,10 +48,6 @@ grpc::Status to_status(const Error& error) {
 Error to_error(const grpc::Status& status, const std::string& address) {
   const std::string message = clean(status.error_message(), kMessageLimit);
   const std::string details = status.error_details();
-  // A refusal by the secret; the coordinator says which of the two it is.
-  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
-    return invalid_argument("the coordinator at ", address, " refused this task: ", message);
-  }
   if (details.starts_with(kMark)) {
     int number = -1;
     std::from_chars(details.data() + sizeof(kMark) - 1, details.data() + details.size(), number);

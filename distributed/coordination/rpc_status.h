@@ -12,8 +12,6 @@ class Status;
 
 namespace trireme {
 
-inline constexpr char kSecretMetadata[] = "x-trireme-secret";
-inline constexpr char kJobMetadata[] = "x-trireme-job";
 // Longer messages are refused on both sides.
 inline constexpr int kMessageBytesLimit = 4 << 20;
 

@@ -15,18 +15,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{50};
 constexpr size_t kLetters = 64;  // of a member that does not read
 constexpr size_t kCallerLimit = 128;
-constexpr size_t kLines = 1000;  // that wait to be written; refusals beyond are not told
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
-
-// Takes as long for a secret that differs in its first byte as for one that differs in its last.
-bool equal_in_constant_time(const std::string& a, const std::string& b) {
-  unsigned difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const char other = b.empty() ? '\0' : b[i % b.size()];
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(other);
-  }
-  return difference == 0;
-}
 
 milliseconds bounded(milliseconds timeout) {
   return std::clamp(timeout, milliseconds(0), kLongestWait);
@@ -130,26 +119,6 @@ void Switchboard::throw_if_stopping() const {
 void Switchboard::wait_a_moment(Clock::time_point deadline) {
   // Not longer than a tick: whether the caller is gone has to be asked.
   changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
-}
-
-std::optional<std::string> Switchboard::refusal(const std::string* secret, const std::string* job,
-                                                const std::string& caller) {
-  std::string why;
-  const std::string hint = " (set TRIREME_SECRET to the job's)";
-  if (!equal_in_constant_time(options_.secret, secret == nullptr ? "" : *secret)) {
-    const bool missing = secret == nullptr || secret->empty();
-    why = str_cat("its secret ", missing ? "is missing" : "differs", hint);
-  } else if (options_.job_id != (job == nullptr ? "" : *job)) {
-    why = str_cat("it belongs to the job ", job == nullptr ? "\"\"" : clean(*job, kCallerLimit),
-                  ", this is the job ", options_.job_id, " (set TRIREME_JOB_ID to the job's)");
-  }
-  if (why.empty()) return std::nullopt;
-  MutexLock lock(mutex_);
-  if (log_.size() < kLines) {
-    log_.push_back(str_cat("refused a call from ", clean(caller, kCallerLimit), ": ", why));
-    ticker_.notify_all();
-  }
-  return why;
 }
 
 void Switchboard::begin_again(const std::string& session, const Error& why) {

@@ -51,10 +51,6 @@ class Switchboard {
   // Ends all waits with kUnavailable.
   void stop() EXCLUDES(mutex_);
 
-  // Why a call with these credentials (null: missing) is refused; one line for people then.
-  std::optional<std::string> refusal(const std::string* secret, const std::string* job,
-                                     const std::string& caller) EXCLUDES(mutex_);
-
   // Ends the generation that runs, and the waits of those who want to be in the next one. Tasks of
   // another session than this are refused with `why` from now on.
   void begin_again(const std::string& session, const Error& why) EXCLUDES(mutex_);

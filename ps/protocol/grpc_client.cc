@@ -2,11 +2,11 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +18,7 @@
 #include "core/base/hand_over.h"
 #include "core/base/heap.h"
 #include "core/base/logging.h"
+#include "distributed/connection/dial.h"
 
 namespace trireme::ps {
 namespace {
@@ -36,25 +37,9 @@ std::string random_name() {
 
 class DialledStream final : public GrpcStream {
  public:
-  DialledStream(const ConnectOptions& options, const std::string& session, int index)
-      : peer_(str_cat(options.name, " (", options.address, ")")) {
-    grpc::ChannelArguments arguments;
-    for_each_channel_argument([&](const char* name, int value) { arguments.SetInt(name, value); });
-    // A channel with arguments or a pool of its own has a TCP connection of its own.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt("trireme.connection", index);
-    // A server that is just starting is tried again soon.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    channel_ =
-        grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
-    stub_ = std::make_unique<grpc::GenericStub>(channel_);
+  DialledStream(const ConnectOptions& options, const std::string& session)
+      : address_(options.address), peer_(str_cat(options.name, " (", options.address, ")")) {
     context_ = std::make_unique<grpc::ClientContext>();
-    context_->set_wait_for_ready(true);
-    context_->AddMetadata(kSecretKey, options.secret);
-    context_->AddMetadata(kJobKey, options.job_id);
     context_->AddMetadata(kVersionKey, kFrameVersion);
     context_->AddMetadata(kSessionKey, session);
   }
@@ -62,7 +47,13 @@ class DialledStream final : public GrpcStream {
   // Called with the server's host for shared memory; empty: it offers none.
   using OnWelcome = std::function<void(const std::string& shared_memory_host)>;
 
-  void dial(grpc::CompletionQueue& queue, OnWelcome on_welcome, OnBytes on_bytes, OnOver on_over) {
+  // On a connection whose peer has proved the job's secret; takes it over.
+  void start(int socket, grpc::CompletionQueue& queue, OnWelcome on_welcome, OnBytes on_bytes,
+             OnOver on_over) {
+    grpc::ChannelArguments arguments;
+    for_each_channel_argument([&](const char* name, int value) { arguments.SetInt(name, value); });
+    channel_ = grpc::CreateCustomInsecureChannelFromFd(address_, socket, arguments);
+    stub_ = std::make_unique<grpc::GenericStub>(channel_);
     on_welcome_ = std::move(on_welcome);
     set_events(std::move(on_bytes), std::move(on_over));
     call_ = stub_->PrepareCall(context_.get(), kMethod, &queue);
@@ -130,7 +121,7 @@ class DialledStream final : public GrpcStream {
     std::function<void(bool)> then;
   };
 
-  const std::string peer_;
+  const std::string address_, peer_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::GenericStub> stub_;
   std::unique_ptr<grpc::ClientContext> context_;
@@ -139,6 +130,8 @@ class DialledStream final : public GrpcStream {
   Started started_;
   grpc::Status status_;
 };
+
+void close_socket(int socket) { ::close(socket); }
 
 // What the connection and its thread share: the last of the two that goes takes it along, so that
 // a callback on the thread may drop the connection.
@@ -155,16 +148,17 @@ class Core : public std::enable_shared_from_this<Core> {
     const std::string session = random_name();
     const int count = std::max(1, options_.connections);
     for (int i = 0; i < count; ++i) {
-      streams_.push_back(std::make_shared<DialledStream>(options_, session, i));
+      streams_.push_back(std::make_shared<DialledStream>(options_, session));
     }
+    const int first = dial(deadline);
     thread_ = std::thread([self = shared_from_this()] { self->run(); });
     pthread_setname_np(thread_.native_handle(), "ps client");
     try {
-      dial(*streams_[0]);
+      start(*streams_[0], first);
       wait_for([this]() REQUIRES(mutex_) { return welcome_ == 1; }, deadline);
       if (options_.shared_memory && server_host() == host_for_rings()) share_memory(deadline);
       if (ring_ != nullptr) return;
-      for (int i = 1; i < count; ++i) dial(*streams_[static_cast<size_t>(i)]);
+      for (int i = 1; i < count; ++i) start(*streams_[static_cast<size_t>(i)], dial(deadline));
       wait_for([this, count]() REQUIRES(mutex_) { return welcome_ == count; }, deadline);
     } catch (const Error& error) {
       close(error);
@@ -225,9 +219,36 @@ class Core : public std::enable_shared_from_this<Core> {
     }
     if (over_) throw Error(*over_);
     if (done()) return;
+    throw nobody();
+  }
+
+  Error nobody() const {
     const double seconds = std::chrono::duration<double>(options_.connect_timeout).count();
-    throw Error(ErrorCode::kUnavailable, str_cat("nobody answers as ", peer_, " within ", seconds,
-                                                 " s: it has not started, or cannot be reached"));
+    return {ErrorCode::kUnavailable, str_cat("nobody answers as ", peer_, " within ", seconds,
+                                             " s: it has not started, or cannot be reached")};
+  }
+
+  // A TCP connection to the server, which has proved the job's secret.
+  int dial(steady_clock::time_point deadline) EXCLUDES(mutex_) {
+    try {
+      return trireme::dial(
+          {.address = options_.address,
+           .security = {.secret = options_.secret, .encryption = options_.encryption},
+           .job_id = options_.job_id,
+           .name = peer_,
+           .deadline = deadline,
+           .user_timeout = kUnacknowledged,
+           .check = [this] { throw_if_over(); }});
+    } catch (const Error& error) {
+      throw_if_over();
+      if (error.code() == ErrorCode::kUnavailable) throw nobody();
+      throw;
+    }
+  }
+
+  void throw_if_over() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    if (over_) throw Error(*over_);
   }
 
   std::string server_host() EXCLUDES(mutex_) {
@@ -283,10 +304,13 @@ class Core : public std::enable_shared_from_this<Core> {
     });
   }
 
-  void dial(DialledStream& stream) EXCLUDES(mutex_) {
+  void start(DialledStream& stream, int socket) EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
-      if (over_) throw Error(*over_);
+      if (over_) {
+        close_socket(socket);
+        throw Error(*over_);
+      }
       ++live_;
     }
     const auto on_welcome = [this](const std::string& shared_memory_host) {
@@ -295,8 +319,8 @@ class Core : public std::enable_shared_from_this<Core> {
       server_host_ = shared_memory_host;
       changed_.notify_all();
     };
-    stream.dial(
-        queue_, on_welcome,
+    stream.start(
+        socket, queue_, on_welcome,
         [reader = make_reader()](std::span<const std::byte> bytes) { reader->feed(bytes); },
         [this](const Error& why) { lose(why); });
   }

@@ -1,9 +1,10 @@
 #include "ps/protocol/grpc_server.h"
 
 #include <grpcpp/generic/async_generic_service.h>
-#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -16,21 +17,12 @@
 #include "core/base/hand_over.h"
 #include "core/base/heap.h"
 #include "core/base/logging.h"
+#include "distributed/connection/acceptor.h"
 
 namespace trireme::ps {
 namespace {
 
 constexpr int kMostThreads = 4;
-
-// Takes as long for a secret that differs in its first byte as for one that differs in its last.
-bool equal_in_constant_time(const std::string& a, const std::string& b) {
-  unsigned char difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < b.size(); ++i) {
-    const char other = a.empty() ? '\0' : a[i % a.size()];
-    difference = static_cast<unsigned char>(difference | (other ^ b[i]));
-  }
-  return difference == 0;
-}
 
 class AcceptedStream final : public GrpcStream {
  public:
@@ -59,8 +51,9 @@ class AcceptedStream final : public GrpcStream {
     open();
   }
 
-  void refuse_with(grpc::StatusCode code, const std::string& why, OnOver on_over) {
-    log_error(str_cat("refused a connection of ", context_->peer(), ": ", why));
+  void refuse_with(grpc::StatusCode code, const std::string& peer, const std::string& why,
+                   OnOver on_over) {
+    log_error(str_cat("refused a connection of ", peer, ": ", why));
     status_ = {code, why};
     set_events([](auto) {}, std::move(on_over));
     refuse();
@@ -105,42 +98,33 @@ class GrpcServer final : public RpcServer {
   GrpcServer(const RpcServerOptions& options, RequestHandler handler)
       : options_(options),
         handler_(std::make_shared<const RequestHandler>(std::move(handler))),
-        buffers_(std::make_shared<BufferPool>(kKeptBytes)) {
-    const bool bare_v6 =
-        options_.listen.find(':') != std::string::npos && options_.listen.front() != '[';
-    const std::string host = bare_v6 ? "[" + options_.listen + "]" : options_.listen;
+        buffers_(std::make_shared<BufferPool>(kKeptBytes)),
+        acceptor_({.host = options.listen,
+                   .port = options.port,
+                   .security = {.secret = options.secret, .encryption = options.encryption},
+                   .job_id = options.job_id,
+                   .what = "a parameter server",
+                   .user_timeout = kUnacknowledged}) {
     grpc::ServerBuilder builder;
     for_each_channel_argument(
         [&](const char* name, int value) { builder.AddChannelArgument(name, value); });
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
     builder.RegisterAsyncGenericService(&service_);
-    int port = 0;
-    builder.AddListeningPort(str_cat(host, ":", options_.port), grpc::InsecureServerCredentials(),
-                             &port);
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
     const int threads = std::clamp(cores / 2, 1, kMostThreads);
     for (int i = 0; i < threads; ++i) queues_.push_back(builder.AddCompletionQueue());
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
-      if (server_ != nullptr) server_->Shutdown();
-      for (const auto& queue : queues_) {
-        queue->Shutdown();
-        run_events(*queue);
-      }
-      throw Error(ErrorCode::kInvalidArgument,
-                  str_cat("a parameter server cannot listen on ", host, ":", options_.port,
-                          ": the port is taken, or the address is not of this host"));
-    }
-    address_ = str_cat(host, ":", port);
+    TRIREME_CHECK(server_ != nullptr, "gRPC made no server");
     for (const auto& queue : queues_) {
       accept(*queue);
       threads_.emplace_back([&queue = *queue] { run_events(queue); });
       pthread_setname_np(threads_.back().native_handle(), "ps tcp");
     }
+    acceptor_.start([this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); });
   }
 
   ~GrpcServer() override {
+    acceptor_.stop();
     std::set<std::shared_ptr<AcceptedStream>> streams;
     {
       MutexLock lock(mutex_);
@@ -160,7 +144,7 @@ class GrpcServer final : public RpcServer {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  std::string address() const override { return address_; }
+  std::string address() const override { return acceptor_.address(); }
   std::string shared_memory_host() const override {
     return options_.shared_memory ? host_for_rings() : "";
   }
@@ -207,20 +191,13 @@ class GrpcServer final : public RpcServer {
 
   void greet(const std::shared_ptr<AcceptedStream>& stream) {
     const auto gone = [this, raw = stream.get()](const Error& /*why*/) { forget(raw); };
-    const std::string job = stream->metadata(kJobKey);
+    const std::string peer = acceptor_.peer_of(stream->peer());
     const std::string session = stream->metadata(kSessionKey);
     if (stream->method() != kMethod) {
-      stream->refuse_with(grpc::StatusCode::UNIMPLEMENTED,
+      stream->refuse_with(grpc::StatusCode::UNIMPLEMENTED, peer,
                           str_cat("this port of a parameter server serves only ", kMethod), gone);
-    } else if (!equal_in_constant_time(stream->metadata(kSecretKey), options_.secret)) {
-      stream->refuse_with(grpc::StatusCode::UNAUTHENTICATED,
-                          "its secret is not the job's; start all tasks with the same secret",
-                          gone);
-    } else if (job != options_.job_id) {
-      stream->refuse_with(grpc::StatusCode::FAILED_PRECONDITION,
-                          "it is of another job than this server", gone);
     } else if (stream->metadata(kVersionKey) != kFrameVersion || session.empty()) {
-      stream->refuse_with(grpc::StatusCode::FAILED_PRECONDITION,
+      stream->refuse_with(grpc::StatusCode::FAILED_PRECONDITION, peer,
                           str_cat("expected version ", kFrameVersion,
                                   " of the frames; use the same version of Trireme everywhere"),
                           gone);
@@ -233,7 +210,7 @@ class GrpcServer final : public RpcServer {
                const std::shared_ptr<Session>& session, const GrpcStream::OnOver& gone) {
     AcceptedStream* const raw = stream.get();  // outlives what it calls
     auto peer = std::make_shared<ServerPeer>(
-        ServerPeer::Options{.name = stream->peer(),
+        ServerPeer::Options{.name = acceptor_.peer_of(stream->peer()),
                             .max_message_bytes = options_.max_message_bytes,
                             .shared_memory = options_.shared_memory},
         session, buffers_, stream, [raw](const Error& why) { raw->end(why); });
@@ -267,10 +244,10 @@ class GrpcServer final : public RpcServer {
   const RpcServerOptions options_;
   const std::shared_ptr<const RequestHandler> handler_;
   const std::shared_ptr<BufferPool> buffers_;
+  Acceptor acceptor_;
   grpc::AsyncGenericService service_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::unique_ptr<grpc::Server> server_;
-  std::string address_;
   std::vector<std::thread> threads_;
 
   Mutex mutex_;

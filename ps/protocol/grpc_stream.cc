@@ -66,9 +66,10 @@ void for_each_channel_argument(const std::function<void(const char* name, int va
   set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
   set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   set(GRPC_ARG_MAX_CONCURRENT_STREAMS, 8);
+  set(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
   // A host that is cut off closes no connection.
   set(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(kUnacknowledged.count()));
   set(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1'000);
 }

@@ -116,13 +116,14 @@ void wake(grpc::CompletionQueue& queue);
 
 // The call and its metadata.
 inline constexpr char kMethod[] = "/trireme.ps.ParameterServer/Exchange";
-inline constexpr char kSecretKey[] = "x-trireme-secret";
-inline constexpr char kJobKey[] = "x-trireme-job";
 inline constexpr char kVersionKey[] = "x-trireme-version";
 inline constexpr char kSessionKey[] = "x-trireme-session";  // equal for the streams of a connection
 inline constexpr char kWelcomeKey[] = "x-trireme-welcome";  // the answer of a server that accepts
 inline constexpr char kHostKey[] = "x-trireme-shared-memory-host";  // where it offers it
 inline constexpr char kFrameVersion[] = "1";
+
+// What was sent and is not acknowledged for so long breaks a connection.
+inline constexpr std::chrono::milliseconds kUnacknowledged{20'000};
 
 // Bytes of the stream that travel as one gRPC message, at most.
 inline constexpr size_t kChunkBytes = size_t{1} << 20;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "distributed/connection/pending_stream.h"
 
 namespace trireme::ps {
 
@@ -48,6 +49,7 @@ struct RpcServerOptions {
   std::string listen = "127.0.0.1";
   int port = 0;  // 0: any
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;  // of connections between hosts
   std::string job_id;
   size_t max_message_bytes = kMaxMessageBytes;  // a longer request is refused, the server lives
   bool shared_memory = true;                    // answer connections of this host there too
@@ -84,6 +86,7 @@ class RpcConnection {
 struct ConnectOptions {
   std::string address;
   std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
   std::string job_id;
   std::string name = "ps";  // for messages
   bool shared_memory = false;

@@ -1,16 +1,25 @@
 #include "tests/distributed/collective_grpc/intruder.h"
 
-#include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/generic/generic_stub.h>
 
 #include "distributed/collective/grpc_wire.h"
+#include "distributed/connection/dial.h"
 
 namespace trireme::testing {
+namespace {
+
+constexpr std::chrono::seconds kPatience{10};
+
+}  // namespace
 
 class Intruder::Impl {
  public:
-  Impl(const std::string& address, const Metadata& metadata)
-      : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {
+  Impl(const std::string& address, const std::string& secret, const Metadata& metadata)
+      : stub_(grpc::CreateInsecureChannelFromFd(
+            address, dial({.address = address,
+                           .security = {.secret = secret},
+                           .deadline = std::chrono::steady_clock::now() + kPatience}))) {
     for (const auto& [key, value] : metadata) context_.AddMetadata(key, value);
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     call_ = stub_.PrepareCall(&context_, kMethod, &queue_);
@@ -61,8 +70,8 @@ class Intruder::Impl {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
 };
 
-Intruder::Intruder(const std::string& address, const Metadata& metadata)
-    : impl_(std::make_unique<Impl>(address, metadata)) {}
+Intruder::Intruder(const std::string& address, const std::string& secret, const Metadata& metadata)
+    : impl_(std::make_unique<Impl>(address, secret, metadata)) {}
 Intruder::~Intruder() = default;
 bool Intruder::is_welcome() { return impl_->is_welcome(); }
 void Intruder::send(const std::string& message) { impl_->send(message); }

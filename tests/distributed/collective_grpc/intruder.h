@@ -1,4 +1,5 @@
-// A well-formed gRPC client of the data port, with whatever it says of itself.
+// A well-formed gRPC client of the data port that knows the secret, with whatever it says of
+// itself.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,8 @@ class Intruder {
  public:
   using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-  Intruder(const std::string& address, const Metadata& metadata);
+  // Throws what dial() throws.
+  Intruder(const std::string& address, const std::string& secret, const Metadata& metadata);
   ~Intruder();
 
   bool is_welcome();  // waits for the answer

@@ -20,9 +20,8 @@ using std::chrono::milliseconds;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-Intruder::Metadata credentials(const std::string& secret, int64_t generation, int rank) {
-  return {{kSecretKey, secret},
-          {kJobKey, "grpc-test"},
+Intruder::Metadata hello(int64_t generation, int rank) {
+  return {{kJobKey, "grpc-test"},
           {kGenerationKey, std::to_string(generation)},
           {kRankKey, std::to_string(rank)},
           {kChannelKey, "0"},
@@ -45,8 +44,13 @@ TEST(GrpcIntruderTest, WrongSecretIsRefusedWhileTheGroupWorks) {
     check_sum(communicator);
     if (communicator.rank() == 0) {
       for (const char* secret : {"wrong", "", "open sesam", "open sesame!"}) {
-        Intruder intruder(endpoints.all[0]->address(), credentials(secret, 1, 1));
-        EXPECT_THAT(intruder.finish(), AllOf(HasSubstr("UNAUTHENTICATED"), HasSubstr("secret")));
+        try {
+          Intruder intruder(endpoints.all[0]->address(), secret, hello(1, 1));
+          throw failed("the secret \"", secret, "\" was accepted");
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+          EXPECT_THAT(error.what(), HasSubstr("refused this task: its secret is "));
+        }
       }
     }
     check_sum(communicator);
@@ -71,13 +75,13 @@ TEST(GrpcIntruderTest, StaleGenerationAndOtherJobAreRefused) {
   Endpoints endpoints(2);
   const auto errors = run(endpoints, 5, {}, [&](Communicator& communicator) {
     if (communicator.rank() == 0) {
-      Intruder stale(endpoints.all[0]->address(), credentials(endpoints.secret, 4, 1));
+      Intruder stale(endpoints.all[0]->address(), endpoints.secret, hello(4, 1));
       EXPECT_THAT(stale.finish(),
                   AllOf(HasSubstr("FAILED_PRECONDITION"), HasSubstr("generation 4 is over")));
 
-      auto other = credentials(endpoints.secret, 5, 1);
-      other[1].second = "another";
-      EXPECT_THAT(Intruder(endpoints.all[0]->address(), other).finish(),
+      auto other = hello(5, 1);
+      other[0].second = "another";
+      EXPECT_THAT(Intruder(endpoints.all[0]->address(), endpoints.secret, other).finish(),
                   HasSubstr("job \"grpc-test\""));
     }
     check_sum(communicator);
@@ -123,7 +127,7 @@ TEST_P(GrpcGarbageTest, NamesThePeer) {
     }
   });
   // In the place of rank 1, which never comes.
-  Intruder intruder(endpoints.all[0]->address(), credentials(endpoints.secret, 1, 1));
+  Intruder intruder(endpoints.all[0]->address(), endpoints.secret, hello(1, 1));
   ASSERT_TRUE(intruder.is_welcome());
   const auto start = std::chrono::steady_clock::now();
   intruder.send(GetParam());

@@ -163,8 +163,8 @@ TEST(CoordinatorProcessTest, EndsARefusedProgramWithOneLine) {
   const auto result = start_member(coordinator.address(), 0, 1, 0, false, "wrong")->wait(10s);
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(result.err, str_cat("error: the coordinator at ", coordinator.address(),
-                                " refused this task: its secret differs (set TRIREME_SECRET to "
-                                "the job's)\n"));
+                                " refused this task: its secret is not the job's (set "
+                                "TRIREME_SECRET to the job's)\n"));
 }
 
 }  // namespace

@@ -176,7 +176,7 @@ TEST(DirectoryClientTest, RefusesWhoDoesNotFitAndSaysWhy) {
   options.secret = "other";
   const Error error = refusal(options);
   EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
-  EXPECT_THAT(error.what(), HasSubstr("secret differs"));
+  EXPECT_THAT(error.what(), HasSubstr("secret is not the job"));
   EXPECT_THAT(error_of([&] { Task::server(coordinator, 5, 2, 1); }).what(),
               HasSubstr("no parameter server 5 among 2"));
 }
