@@ -5,6 +5,7 @@
 
 #include "launcher/commands.h"
 #include "launcher/launch_job.h"
+#include "launcher/metrics_option.h"
 #include "launcher/printable_path.h"
 
 namespace trireme {
@@ -88,10 +89,12 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
                    "after a restart; 0: none")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
-  command
-      ->add_option("--ps-metrics-port", options->ps_metrics_port,
-                   "Port of the first server's /metrics, the next ones count on; 0: any")
-      ->check(CLI::Range(0, 65535));
+  add_metrics_option(*command, "--metrics",
+                     "Serve Prometheus' /metrics: worker I of this machine on PORT + I, the "
+                     "servers behind them; 0: each on any that is free. Without HOST on loopback",
+                     options->metrics);
+  add_metrics_option(*command, "--ps-metrics-port",
+                     "The same for the servers alone, from this port on", options->ps_metrics);
   command
       ->add_option("--max-restarts", options->max_restarts,
                    "How often a task is started again that a signal ended or that exits with 75")

@@ -22,6 +22,7 @@
 #include "distributed/coordination/launcher_link.h"
 #include "distributed/coordination/rpc_channel.h"
 #include "launcher/job_address.h"
+#include "launcher/metrics_targets.h"
 #include "launcher/snapshot_folder.h"
 #include "launcher/standard_output.h"
 #include "launcher/supervisor/supervisor.h"
@@ -263,6 +264,10 @@ class TaskMaker {
     if (options_.program.empty()) {
       task.command.arguments = {"trireme", "train", options_.job, "--threads",
                                 std::to_string(threads_)};
+      if (options_.metrics) {
+        task.command.arguments.insert(task.command.arguments.end(),
+                                      {"--metrics", option_text(*options_.metrics)});
+      }
       task.command.arguments.insert(task.command.arguments.end(), options_.train_arguments.begin(),
                                     options_.train_arguments.end());
     } else {
@@ -292,10 +297,7 @@ class TaskMaker {
       option("--snapshot-dir", snapshots_);
       option("--snapshot-interval", options_.ps_snapshot_interval_s);
     }
-    if (options_.ps_metrics_port >= 0) {
-      option("--metrics-port",
-             options_.ps_metrics_port == 0 ? 0 : options_.ps_metrics_port + index);
-    }
+    if (const auto first = server_metrics(options_)) option("--metrics", option_text(*first));
     return task;
   }
 
@@ -394,6 +396,7 @@ void check(const LaunchOptions& options) {
     throw invalid_argument("--ps-replicas ", options.ps_replicas, " needs at least ",
                            options.ps_replicas, " parameter servers: give --ps");
   }
+  check_metrics(options);
   if (options.min_workers > options.nodes * options.workers) {
     throw invalid_argument("--min-workers ", options.min_workers, ": the job has only ",
                            options.nodes * options.workers, " workers");
@@ -451,6 +454,7 @@ int launch(const LaunchOptions& given) {
   if (options.parameter_servers > 0 && options.node_rank == 0) {
     address.emplace(logs, JobAddress{job.coordinator, job.id, job.secret});
   }
+  const auto targets = MetricsTargetsFile::make(logs, options);
   std::vector<SupervisedTask> tasks;
   for (int i = 0; i < options.parameter_servers; ++i) tasks.push_back(make.parameter_server(i));
   for (int i = 0; i < options.workers; ++i) tasks.push_back(make.worker(i));
@@ -460,7 +464,7 @@ int launch(const LaunchOptions& given) {
                   ? str_cat(" and ", options.parameter_servers, " parameter servers")
                   : "",
               " here", job.coordinator.empty() ? "" : ", coordinator " + job.coordinator,
-              ", logs in ", logs));
+              ", logs in ", logs, describe_metrics(options)));
   const JobEnd end = supervisor.run(tasks);
   // The last workers of other nodes may still be saying goodbye.
   const auto deadline = std::chrono::steady_clock::now() + to_ms(options.grace_s);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "distributed/metrics/metrics_address.h"
+
 namespace trireme {
 
 struct LaunchOptions {
@@ -20,7 +22,9 @@ struct LaunchOptions {
   int ps_replicas = 1;
   double ps_memory_gib = 0;            // of each; 0: its share of 80% of the machine's
   double ps_snapshot_interval_s = 60;  // where a server may have to go on from one; 0: none
-  int ps_metrics_port = -1;
+  // The first ones of this machine; nothing: none. `metrics` is of workers and, behind them, of
+  // servers, for which `ps_metrics` comes first.
+  std::optional<MetricsAddress> metrics, ps_metrics;
   int max_restarts = 0;
   int min_workers = 0;
   std::string log_directory;  // empty: chosen

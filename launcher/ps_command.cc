@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/metrics_option.h"
 #include "launcher/printable_path.h"
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
@@ -59,10 +60,7 @@ void add_ps_command(CLI::App& app) {
       ->add_option("--snapshot-interval", options->snapshot_interval_s,
                    "Seconds from one snapshot to the next")
       ->check(CLI::Range(1.0, 1e6));
-  command
-      ->add_option("--metrics-port", options->metrics_port,
-                   "Port of Prometheus' /metrics; 0: any that is free")
-      ->check(CLI::Range(0, 65535));
+  add_metrics_option(*command, "--metrics,--metrics-port", kMetricsHelp, options->metrics);
   command->add_flag_callback(
       "--no-shared-memory", [options] { options->shared_memory = false; },
       "Only the network, also for workers of this host");

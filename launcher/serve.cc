@@ -53,7 +53,7 @@ void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atom
   server.snapshot_directory = options.snapshot_directory;
   server.snapshot_interval = std::max(
       std::chrono::seconds(1), std::chrono::seconds(std::llround(options.snapshot_interval_s)));
-  server.metrics_port = options.metrics_port;
+  if (options.metrics) server.metrics = metrics_address(*options.metrics, spec);
   if (options.join_timeout_s > 0) {
     server.join_timeout =
         std::chrono::milliseconds(static_cast<int64_t>(options.join_timeout_s * 1000));

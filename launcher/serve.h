@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <string>
 
 #include "distributed/cluster/cluster_spec.h"
+#include "distributed/metrics/metrics_address.h"
 
 namespace trireme {
 
@@ -14,8 +16,8 @@ struct ServeOptions {
   bool shared_memory = true;
   std::string snapshot_directory;  // empty: none
   double snapshot_interval_s = 60;
-  int metrics_port = -1;
-  double join_timeout_s = 0;  // until the coordinator is there; 0: a minute
+  std::optional<MetricsAddress> metrics;  // the first of this host's tasks; nothing: none
+  double join_timeout_s = 0;              // until the coordinator is there; 0: a minute
 };
 
 // Serves until the job is over or `stop` is set. REQUIRES: spec.task_type is kParameterServer.

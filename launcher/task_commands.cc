@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "launcher/metrics_option.h"
 #include "launcher/printable_path.h"
 #include "launcher/serve.h"
 #include "launcher/standard_output.h"
@@ -184,6 +185,7 @@ void add_train_command(CLI::App& app) {
       ->add_option("--listen", options->task.cluster.listen,
                    "Address of this host that its servers bind and peers connect to")
       ->type_name("ADDRESS");
+  add_metrics_option(*command, "--metrics", kMetricsHelp, options->task.metrics);
   command
       ->add_option("--save-graph", options->task.save_graph,
                    "Write the training graph to this file (*.graph)")
@@ -201,6 +203,7 @@ void add_train_command(CLI::App& app) {
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec,
             {.threads = options->task.threads,
+             .metrics = options->task.metrics,
              .join_timeout_s = options->read().job().distributed().join_timeout_s()},
             *options->task.stop);
       if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));

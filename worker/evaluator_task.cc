@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
+#include "worker/evaluator_metrics.h"
 #include "worker/job_file.h"
 #include "worker/result_line.h"
 
@@ -38,7 +40,11 @@ class Evaluator {
  public:
   Evaluator(const JobFile& file, const TaskOptions& options,
             const std::function<void(const TaskResult&)>& tell)
-      : file_(file), options_(options), tell_(tell) {}
+      : file_(file), options_(options), tell_(tell) {
+    if (!options.metrics) return;
+    const ClusterSpec spec = resolve_cluster(options.cluster, process_environment());
+    metrics_.emplace(metrics_address(*options.metrics, spec), file.job().name());
+  }
 
   TaskResult run() {
     const std::string folder = (fs::path(file_.job().output_dir()) / "checkpoints").string();
@@ -98,6 +104,7 @@ class Evaluator {
     ResultLine line = ResultLine::parse(result.json);
     line["step"] = checkpoint.step;
     line["checkpoint"] = checkpoint.prefix;
+    if (metrics_) metrics_->set(checkpoint.step, result.figures);
     result.json = line.dump();
     tell_(result);
   }
@@ -107,6 +114,7 @@ class Evaluator {
   const std::function<void(const TaskResult&)>& tell_;
   std::map<std::string, fs::file_time_type> seen_;
   bool finished_ = false;
+  std::optional<EvaluatorMetrics> metrics_;
 };
 
 }  // namespace

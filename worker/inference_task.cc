@@ -133,16 +133,19 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   if (!options.quiet) std::cerr << task.data.description << "\n";
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
+  TaskResult result;
   for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
     if (!std::isfinite(value) && !file.job().allow_nan()) {
       throw failed("evaluate: ", name, " is ", value,
                    ": the data or the weights of the checkpoint hold numbers that are not finite");
     }
     line["val_" + name] = rounded(value);
+    result.figures["val_" + name] = value;
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   line["seconds"] = rounded(elapsed.count());
-  return {.json = line.dump()};
+  result.json = line.dump();
+  return result;
 }
 
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,

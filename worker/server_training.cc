@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "core/base/activity.h"
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/base/philox.h"
@@ -412,6 +413,7 @@ bool ServerTraining::finish(bool yes) {
 
 // The slowest worker may be far behind where workers do not wait for each other's steps.
 void ServerTraining::sum(const std::string& name, std::span<double> values) {
+  const ActivityScope calling(Activity::kServers);
   for (const auto begin = std::chrono::steady_clock::now();;) {
     try {
       return client_->sum(name, values);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "core/base/batch_share.h"
 #include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
@@ -281,6 +282,10 @@ int64_t Task::global_rows(int64_t batch) const {
   const int64_t examples = train_examples(), size = file.job().batch_size();
   const int64_t batches = (examples + size - 1) / size;
   return std::min(size, examples - batch % batches * size);
+}
+
+int64_t Task::own_rows(int64_t batch, int rank, int workers) const {
+  return batch_share(global_rows(batch), rank, workers).size();
 }
 
 }  // namespace trireme

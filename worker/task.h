@@ -62,6 +62,8 @@ struct Task {
   int64_t train_examples() const { return data.train.cardinality() * data.parts; }
   // Examples of the global batch at this position of train_batches().
   int64_t global_rows(int64_t batch) const;
+  // Those of them that worker `rank` of `workers` has.
+  int64_t own_rows(int64_t batch, int rank, int workers) const;
   // With other workers, by collectives.
   bool communicates() const {
     return strategy && strategy->communicates() && !cluster.is_single_process();

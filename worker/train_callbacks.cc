@@ -10,6 +10,7 @@
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/worker_metrics.h"
 
 namespace trireme {
 
@@ -33,7 +34,7 @@ std::optional<nn::EarlyStoppingOptions> early_stopping_options(const job::Job& j
 }
 
 TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
-                              std::function<int()> rank) {
+                              std::function<int()> rank, WorkerMetrics* metrics) {
   const job::Job& job = task.file.job();
   const bool distributed = task.communicates() || task.uses_servers();
   TrainCallbacks result;
@@ -68,8 +69,11 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
       folder.check();
       if (servers != nullptr) servers->save(step);
     };
+    checkpoint.after = [servers, metrics](auto kept) {
+      if (servers != nullptr) servers->forget(kept);
+      if (metrics != nullptr) metrics->note_checkpoint(kept.back().step);
+    };
     if (servers != nullptr) {
-      checkpoint.after = [servers](auto kept) { servers->forget(kept); };
       callbacks.push_back(std::make_shared<RowsMark>([servers] { return servers->saved(); }));
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));

@@ -14,6 +14,8 @@
 
 namespace trireme {
 
+class WorkerMetrics;
+
 // The folder of the job's checkpoints.
 std::string checkpoint_directory(const job::Job& job);
 
@@ -27,8 +29,9 @@ struct TrainCallbacks {
   std::shared_ptr<nn::CheckpointCallback> checkpoint;
 };
 // `servers`: null where the job has none. `rank`: of this process among the workers; it changes
-// when a worker is lost. `task`, `folder` and `servers` must outlive the callbacks.
+// when a worker is lost. `metrics`, which may be null, hears of each checkpoint. `task`, `folder`,
+// `servers` and `metrics` must outlive the callbacks.
 TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTraining* servers,
-                              std::function<int()> rank);
+                              std::function<int()> rank, WorkerMetrics* metrics);
 
 }  // namespace trireme

@@ -37,6 +37,20 @@ void add_outcome(const nn::History& history, const nn::EarlyStopping* early_stop
   line["restored_best"] = early_stopping->restored();
 }
 
+ResultLine training_line(const job::Job& job, StrategyKind strategy, int workers,
+                         const nn::History& history, const nn::EarlyStopping* early_stopping,
+                         int64_t lost_steps, std::chrono::duration<double> took) {
+  ResultLine line = {{"job", job.name()},
+                     {"strategy", name(strategy)},
+                     {"workers", workers},
+                     {"epochs", history.epochs},
+                     {"steps", history.steps}};
+  add_outcome(history, early_stopping, line);
+  if (lost_steps > 0) line["lost_steps"] = lost_steps;
+  line["seconds"] = rounded(took.count());
+  return line;
+}
+
 std::string end_sentence(const nn::History& history, const nn::EarlyStopping* early_stopping,
                          const job::Job& job) {
   const bool early = !history.stop_reason.empty();

@@ -2,10 +2,12 @@
 // which epoch's model is saved. Private to worker/, included by .cc files only.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "core/nn/callbacks.h"
 #include "core/nn/model.h"
+#include "distributed/strategy/strategy.h"
 #include "proto/job.pb.h"
 #include "worker/result_line.h"
 
@@ -16,6 +18,12 @@ namespace trireme {
 // does. `early_stopping`: null where the job has none.
 void add_outcome(const nn::History& history, const nn::EarlyStopping* early_stopping,
                  ResultLine& line);
+
+// The line of results of a training of `workers`, which took so long. `lost_steps`: with the rows
+// of parameter servers.
+ResultLine training_line(const job::Job& job, StrategyKind strategy, int workers,
+                         const nn::History& history, const nn::EarlyStopping* early_stopping,
+                         int64_t lost_steps, std::chrono::duration<double> took);
 
 // A line for people: "stopped after epoch 7: … ; the model of epoch 4 was restored and saved".
 // Empty when all epochs were done and nothing was monitored.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "core/base/activity.h"
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/graph/serialize.h"
@@ -21,6 +22,7 @@
 #include "worker/farewell.h"
 #include "worker/handshake.h"
 #include "worker/job_failure.h"
+#include "worker/join_generation.h"
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
@@ -28,7 +30,6 @@
 #include "worker/run_folder.h"
 #include "worker/run_id.h"
 #include "worker/server_training.h"
-#include "worker/share_state.h"
 #include "worker/survivor.h"
 #include "worker/task.h"
 #include "worker/timeline.h"
@@ -37,6 +38,7 @@
 #include "worker/train_checks.h"
 #include "worker/train_outcome.h"
 #include "worker/validation_votes.h"
+#include "worker/worker_metrics.h"
 
 namespace trireme {
 namespace {
@@ -48,8 +50,10 @@ constexpr char kGroupIsGone[] = "the other workers are lost";
 // One training: the callbacks, the hooks of a strategy, and what happens when a peer is lost.
 class TrainRun {
  public:
-  TrainRun(const JobFile& file, const TaskOptions& options)
+  // `metrics`: null, or it outlives the object.
+  TrainRun(const JobFile& file, const TaskOptions& options, WorkerMetrics* metrics)
       : file_(file),
+        metrics_(metrics),
         job_(file.job()),
         options_(options),
         preparation_(options.stop, options.end_early),
@@ -126,8 +130,10 @@ class TrainRun {
     if (options_.quiet || !speaks()) fit.progress = {};
     take_folder(fit);
     if (speaks()) keep_launch_id(job_.output_dir(), task_.run, environment);
-    callbacks_ = make_callbacks(task_, folder_, servers_.get(), [this] { return rank(); });
+    callbacks_ = make_callbacks(
+        task_, folder_, servers_.get(), [this] { return rank(); }, metrics_);
     fit.callbacks = callbacks_.all;
+    if (metrics_ != nullptr) fit.callbacks.insert(fit.callbacks.begin(), count_for_metrics());
     fit.validation = validation();
     if (!distributed() && options_.stop != nullptr) {
       fit.evaluation.interrupt = [stop = options_.stop](int64_t) { return stop->load(); };
@@ -294,24 +300,20 @@ class TrainRun {
                                   "saved: go on from the last checkpoint with --resume")};
   }
 
-  // Returns when all members of the group call it: whether any of them says `yes`. `what` lives on:
-  // it is in messages about who is late.
   bool meet(const std::string& what, bool yes = false) {
-    float said = yes ? 1 : 0;
-    runtime_->communicator().set_label(what, task_.slots->step());
-    runtime_->communicator().all_reduce({&said, 1, DType::kFloat32}, ReduceOp::kSum);
-    return said > 0;
+    return vote(*runtime_, task_.slots->step(), what, yes);
   }
 
   // The first generation: whoever has finished the most steps gives its state to the others.
   void join_cluster(nn::FitOptions& fit) {
     const int64_t progress = fit.resume ? nn::load_progress(*fit.resume).step : 0;
-    join_generation(
-        progress, true, [&] { return *fit.resume; },
-        [&](nn::StateMap state) {
-          task_.take_preprocessing(state, "the state of another worker");
-          fit.resume = std::move(state);
-        });
+    GenerationJoin join = next_generation(progress, /*begins=*/true);
+    join.give = [&] { return *fit.resume; };
+    join.take = [&](nn::StateMap state) {
+      task_.take_preprocessing(state, "the state of another worker");
+      fit.resume = std::move(state);
+    };
+    join_generation(join);
     if (options_.resume && *options_.resume != kResumeAuto && !fit.resume) {
       throw no_checkpoint(task_);
     }
@@ -348,18 +350,18 @@ class TrainRun {
     log_warning(error.what());
     runtime_->report(error);
     try {
-      join_generation(
-          progress, false,
-          [&] {
-            nn::StateMap state = training.state();
-            Farewell::mark_stopped(training, state);
-            return state;
-          },
-          [&](const nn::StateMap& state) {
-            task_.take_preprocessing(state, "the state of another worker");
-            training.restore(state);
-            Farewell::stop_as(state, training);
-          });
+      GenerationJoin join = next_generation(progress, /*begins=*/false);
+      join.give = [&] {
+        nn::StateMap state = training.state();
+        Farewell::mark_stopped(training, state);
+        return state;
+      };
+      join.take = [&](const nn::StateMap& state) {
+        task_.take_preprocessing(state, "the state of another worker");
+        training.restore(state);
+        Farewell::stop_as(state, training);
+      };
+      join_generation(join);
     } catch (const Error& failure) {
       const bool told = failure.code() == ErrorCode::kCancelled && stopping();
       if (!told && !nn::is_lost_peer(failure)) throw;
@@ -391,8 +393,18 @@ class TrainRun {
         });
   }
 
+  std::shared_ptr<nn::Callback> count_for_metrics() {
+    return metrics_->counter(
+        {.rows = [this](int64_t step) { return task_.own_rows(step - 1, rank(), workers()); },
+         .lost_steps = [this]() -> std::optional<int64_t> {
+           if (!servers_ || !speaks()) return std::nullopt;
+           return greeting().lost_steps;
+         }});
+  }
+
   void tell_generation() const {
     const Membership& membership = runtime_->membership();
+    if (metrics_ != nullptr) metrics_->set_generation(membership.group.generation, workers());
     const std::string line = str_cat(
         "generation ", membership.group.generation, ": ", workers(), " workers, this is rank ",
         rank(), "; after step ", membership.progress, "; collectives: ", runtime_->collectives());
@@ -400,38 +412,16 @@ class TrainRun {
     say(line + "\n");
   }
 
-  // Becomes a member and has the state of the most advanced one; tries again when a peer is lost
-  // meanwhile.
-  template <typename Give, typename Take>
-  void join_generation(int64_t progress, bool begins, Give give, Take take) {
-    while (true) {
-      const Membership& membership = runtime_->join(handshake_, progress);
-      const bool shares = membership.progress > 0;  // else all start from the same seed
-      const bool gives = shares && membership.state_source == rank();
-      nn::StateMap state;
-      if (gives) state = give();
-      const bool ahead = begins && servers_ && servers_->is_ahead_of(membership.progress);
-      try {
-        if (shares) share_state(runtime_->communicator(), membership.state_source, state);
-        if (servers_) settle_rows(membership, ahead);
-      } catch (const Error& error) {
-        if (!nn::is_lost_peer(error)) throw;
-        runtime_->report(error);
-        continue;
-      }
-      if (shares && !gives) take(std::move(state));
-      return;
-    }
-  }
-
-  // All have looked before one changes what they look at. Whoever has survived has not: where there
-  // is one, nothing is ahead.
-  void settle_rows(const Membership& membership, bool ahead) {
-    static const std::string kLook = "the step of the rows", kWhat = "the rows of the checkpoint";
-    if (!meet(kLook, ahead)) return;
-    const int restores = membership.progress > 0 ? membership.state_source : 0;
-    if (rank() == restores) servers_->take_back(membership.progress, resumed_);
-    meet(kWhat);
+  GenerationJoin next_generation(int64_t progress, bool begins) {
+    return {.runtime = *runtime_,
+            .servers = servers_.get(),
+            .handshake = handshake_,
+            .resumed = resumed_,
+            .step = task_.slots->step(),
+            .progress = progress,
+            .begins = begins,
+            .give = {},
+            .take = {}};
   }
 
   void add_share(nn::FitOptions& fit) {
@@ -444,17 +434,13 @@ class TrainRun {
 
   TaskResult describe(const nn::History& history, std::chrono::steady_clock::time_point start,
                       int64_t lost_steps) const {
-    ResultLine line = {{"job", job_.name()},
-                       {"strategy", name(task_.strategy_kind)},
-                       {"workers", workers()},
-                       {"epochs", history.epochs},
-                       {"steps", history.steps}};
-    add_outcome(history, callbacks_.early_stopping.get(), line);
-    if (lost_steps > 0) line["lost_steps"] = lost_steps;
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    line["seconds"] = rounded(elapsed.count());
     TaskResult result;
-    if (speaks()) result.json = line.dump();
+    if (speaks()) {
+      result.json = training_line(job_, task_.strategy_kind, workers(), history,
+                                  callbacks_.early_stopping.get(), lost_steps,
+                                  std::chrono::steady_clock::now() - start)
+                        .dump();
+    }
     const bool asked = history.stop_reason == nn::kStoppedBySignal;
     if (asked && history.epochs < job_.epochs()) {
       result.stopped = true;
@@ -465,6 +451,7 @@ class TrainRun {
   }
 
   const JobFile& file_;
+  WorkerMetrics* const metrics_;
   const job::Job& job_;
   const TaskOptions& options_;
   Preparation preparation_;
@@ -485,15 +472,23 @@ class TrainRun {
 }  // namespace
 
 TaskResult train(const JobFile& file, const TaskOptions& options) {
+  std::unique_ptr<WorkerMetrics> metrics;
+  std::optional<ObservedThread> observed;
   std::optional<TrainRun> run;
   try {
+    if (options.metrics) {
+      metrics = std::make_unique<WorkerMetrics>(
+          *options.metrics, file.job().name(),
+          resolve_cluster(options.cluster, process_environment()), incarnation());
+      observed.emplace(metrics->times());
+    }
     // Before anything is read: of several workers the one that will write says so when they have
     // met.
     const bool begins = !options.resume && !options.overwrite && incarnation() == 0;
     if (begins && resolve_cluster(options.cluster, process_environment()).is_single_process()) {
       refuse_earlier_run(file.job().output_dir());
     }
-    run.emplace(file, options);
+    run.emplace(file, options, metrics.get());
   } catch (const Error& error) {
     tell_failed_start(options.cluster, cluster_options_of(file.job().distributed()), error);
     throw;

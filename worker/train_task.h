@@ -5,11 +5,13 @@
 #include <atomic>
 #include <functional>
 #include <iosfwd>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "distributed/cluster/cluster_spec.h"
+#include "distributed/metrics/metrics_address.h"
 
 namespace trireme {
 
@@ -29,6 +31,7 @@ struct TaskOptions {
   std::optional<bool> progress_bar;         // redraw in place; nothing: when it is a terminal
   std::string timeline;                     // folder for Chrome traces; empty: none
   ClusterFlags cluster;                     // what the command line says of the cluster
+  std::optional<MetricsAddress> metrics;    // the first of this host's tasks; nothing: none
   std::string save_graph;                   // write the training graph here (*.graph)
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, save, return
   // Ends the program when `stop` is set while there is nothing to save; called on another thread.
@@ -44,6 +47,7 @@ struct TaskResult {
   bool stopped = false;  // by TaskOptions::stop, here or in another task of the job
   int stop_signal = 0;   // the one by which the job was stopped: the same in all tasks
   std::string where;     // what to tell a user who stopped it
+  std::map<std::string, double> figures = {};  // of an evaluation: loss and metrics
 };
 
 // Trains; checkpoints and log.csv go to the job's output folder. Throws Error.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/base/activity.h"
 #include "core/base/error.h"
 
 namespace trireme {
@@ -29,14 +30,18 @@ uint64_t HostEvent::last_recorded() {
 
 void HostEvent::wait_for(uint64_t ticket) {
   MutexLock lock(mutex_);
-  while (completed_ < ticket) changed_.wait(mutex_);
+  if (completed_ < ticket) {
+    const ActivityScope waiting(Activity::kWaiting);
+    while (completed_ < ticket) changed_.wait(mutex_);
+  }
   if (error_) std::rethrow_exception(error_);
 }
 
 void HostEvent::wait_on_host() { wait_for(last_recorded()); }
 
 TaskStream::TaskStream(const std::string& thread_name) {
-  thread_ = std::thread([this, thread_name] {
+  thread_ = std::thread([this, thread_name, observer = ObservedThread::observer()] {
+    const ObservedThread observed(observer, /*helps=*/true);
     pthread_setname_np(pthread_self(), thread_name.substr(0, 15).c_str());
     work();
   });
@@ -83,7 +88,10 @@ void TaskStream::synchronize() {
   std::exception_ptr error;
   {
     MutexLock lock(mutex_);
-    while (size_ > 0) changed_.wait(mutex_);
+    if (size_ > 0) {
+      const ActivityScope waiting(Activity::kWaiting);
+      while (size_ > 0) changed_.wait(mutex_);
+    }
     std::swap(error, error_);
   }
   if (error) std::rethrow_exception(error);

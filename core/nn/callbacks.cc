@@ -8,6 +8,7 @@
 #include <fstream>
 #include <utility>
 
+#include "core/base/activity.h"
 #include "core/base/error.h"
 #include "core/base/log_file.h"
 #include "core/base/logging.h"
@@ -75,6 +76,7 @@ bool CheckpointCallback::holds(const io::CheckpointInfo& checkpoint,
 
 void CheckpointCallback::save_now(Training& training) {
   if (saved_revision_ == training.revision()) return;
+  const ActivityScope writing(Activity::kCheckpoint);
   const Uninterrupted saving;
   // A step is saved again when its epoch was validated; what lies beside it is the same.
   if (options_.before && saved_step_ != training.step()) options_.before(training.step());

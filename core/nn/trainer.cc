@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/activity.h"
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/diagnose.h"
@@ -210,6 +211,7 @@ void Trainer::recover(const Error& error) {
 
 // Where an epoch ends by the end of its data there is no batch after the last.
 bool Trainer::read_batch() {
+  const ActivityScope reading(Activity::kData);
   was_ahead_ = has_ahead_;
   if (has_ahead_) {
     std::swap(batch_, ahead_);
@@ -243,7 +245,10 @@ void Trainer::run_step() {
       .shards = share_.shards,
       .global_rows = share_.global_rows,
       .vote = share_.vote};
-  step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
+  {
+    const ActivityScope computing(Activity::kStep);
+    step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
+  }
   in_step_ = false;  // variables have changed, the progress has not
   const auto values = step_function_->values();
   if (!std::isfinite(values[0]) && !options_.allow_nan) {
@@ -279,7 +284,10 @@ void Trainer::end_epoch() {
   std::optional<RunningMeans> validation;
   if (options_.validation) {
     notify(&Callback::on_validation_begin);
-    validation = model_.evaluate_means(*options_.validation, options_.evaluation);
+    {
+      const ActivityScope validating(Activity::kValidation);
+      validation = model_.evaluate_means(*options_.validation, options_.evaluation);
+    }
     // The epoch stays open: whoever goes on from here validates first.
     if (!validation) return stop_in_validation();
     const auto loss = validation->value(0);

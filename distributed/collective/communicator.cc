@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/base/activity.h"
+
 namespace trireme {
 
 std::string_view name(ReduceOp op) {
@@ -49,6 +51,7 @@ void Communicator::run(Call call) {
   throw_if_aborted();
   ++sequence_;
   if (size() > 1) {
+    const ActivityScope communicating(Activity::kCollective);
     deadline_ = Clock::now() + options_.timeout;
     if (watch_) watch_->enter(label_ != nullptr ? *label_ : "", step_);
     try {

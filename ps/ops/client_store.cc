@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/activity.h"
 #include "core/base/thread_annotations.h"
 
 namespace trireme::ps {
@@ -115,6 +116,7 @@ int64_t ClientStore::reading_step(std::span<const TableRows<float>> rows) const 
 }
 
 void ClientStore::pull(int64_t step, std::span<const TableRows<float>> rows) {
+  const ActivityScope calling(Activity::kServers);
   // Lists of what is only read do not come again in a push.
   if (step == 0 || step != step_) prepared_.clear();
   step_ = step;
@@ -152,6 +154,7 @@ void ClientStore::pull(int64_t step, std::span<const TableRows<float>> rows) {
 
 void ClientStore::push(int64_t step, int part, int parts, double learning_rate,
                        std::span<const TableRows<const float>> gradients) {
+  const ActivityScope calling(Activity::kServers);
   guarded([&] {
     pushed_rows_.clear();
     for (const TableRows<const float>& given : gradients) {

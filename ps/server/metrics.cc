@@ -1,18 +1,17 @@
 #include "ps/server/metrics.h"
 
-#include <prometheus/collectable.h>
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 
-#include "distributed/cluster/address.h"
+#include "distributed/metrics/metric_text.h"
+#include "distributed/metrics/metrics_server.h"
+#include "distributed/metrics/process_metrics.h"
 #include "ps/protocol/wire.h"
 
 namespace trireme::ps {
@@ -30,71 +29,72 @@ prometheus::Histogram::BucketBoundaries buckets() {
   return bounds;
 }
 
-// Values that are looked up when they are asked for.
-class LoadCollector final : public prometheus::Collectable {
- public:
-  LoadCollector(std::string server, std::function<ServerLoad()> load)
-      : server_(std::move(server)), load_(std::move(load)) {}
-
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    const ServerLoad load = load_();
-    std::vector<prometheus::MetricFamily> all;
-    const auto add = [&](const char* name, const char* help, double value, Labels labels) {
-      auto it = std::ranges::find(all, name, &prometheus::MetricFamily::name);
-      if (it == all.end()) {
-        all.push_back({name, help, prometheus::MetricType::Gauge, {}});
-        it = std::prev(all.end());
-      }
-      prometheus::ClientMetric metric;
-      labels.emplace_back("server", server_);
-      for (auto& [key, text] : labels) metric.label.push_back({key, text});
-      metric.gauge.value = value;
-      it->metric.push_back(std::move(metric));
-    };
-    const auto number = [](int64_t value) { return static_cast<double>(value); };
-    add("trireme_ps_queue", "pieces of work that wait for the shards' threads", number(load.queue),
-        {});
-    add("trireme_ps_table_bytes", "memory of all tables", number(load.table_bytes), {});
-    add("trireme_ps_reserved_bytes", "memory of pushes that are not applied yet",
-        number(load.reserved_bytes), {});
-    add("trireme_ps_limit_bytes", "that the tables may take", number(load.limit_bytes), {});
-    for (const SlotLoad& slot : load.slots) {
-      const std::string name = std::to_string(slot.slot);
-      add("trireme_ps_primary", "1: this server is the slot's primary, 0: its backup",
-          slot.is_primary ? 1 : 0, {{"slot", name}});
-      add("trireme_ps_step", "finished by all workers that count", number(slot.step),
-          {{"slot", name}});
-      add("trireme_ps_staleness", "steps from the slowest worker to the fastest",
-          number(slot.staleness), {{"slot", name}});
-      add("trireme_ps_waiting_pulls", "pulls that wait for other workers",
-          number(slot.waiting_pulls), {{"slot", name}});
-      add("trireme_ps_backup_lag", "log entries that the backup has not taken",
-          number(slot.backup_lag), {{"slot", name}});
+// What is looked up when somebody asks.
+std::string text_of(const ServerLoad& load, const std::string& server) {
+  MetricText text(MetricLabels{{"server", server}});
+  const auto number = [](int64_t value) { return static_cast<double>(value); };
+  text.gauge("trireme_ps_queue", "Pieces of work that wait for the shards' threads.",
+             number(load.queue));
+  text.gauge("trireme_ps_table_bytes", "Memory of all tables, in bytes.", number(load.table_bytes));
+  text.gauge("trireme_ps_reserved_bytes", "Memory of pushes that are not applied yet, in bytes.",
+             number(load.reserved_bytes));
+  text.gauge("trireme_ps_limit_bytes", "Memory that the tables may take, in bytes.",
+             number(load.limit_bytes));
+  // Samples of one family stand side by side.
+  const auto each_slot = [&](auto add) {
+    for (const SlotLoad& slot : load.slots) add(slot, std::to_string(slot.slot));
+  };
+  const auto slot_gauge = [&](const char* name, const char* help, auto value) {
+    each_slot([&](const SlotLoad& slot, const std::string& index) {
+      text.gauge(name, help, number(value(slot)), {{"slot", index}});
+    });
+  };
+  slot_gauge("trireme_ps_primary", "1: this server is the slot's primary, 0: its backup.",
+             [](const SlotLoad& slot) { return slot.is_primary ? 1 : 0; });
+  slot_gauge("trireme_ps_step", "The step that all workers that count have finished.",
+             [](const SlotLoad& slot) { return slot.step; });
+  slot_gauge("trireme_ps_staleness", "Steps from the slowest worker to the fastest.",
+             [](const SlotLoad& slot) { return slot.staleness; });
+  slot_gauge("trireme_ps_waiting_pulls", "Pulls that wait for other workers.",
+             [](const SlotLoad& slot) { return slot.waiting_pulls; });
+  slot_gauge("trireme_ps_backup_lag", "Log entries that the backup has not taken.",
+             [](const SlotLoad& slot) { return slot.backup_lag; });
+  const auto shard_counter = [&](const char* name, const char* help, auto value) {
+    each_slot([&](const SlotLoad& slot, const std::string& index) {
       for (const SlotLoad::ShardRows& shard : slot.shards) {
-        const std::string of = std::to_string(shard.shard);
-        add("trireme_ps_shard_rows_pulled", "rows pulled from a virtual shard",
-            number(shard.pulled), {{"slot", name}, {"shard", of}});
-        add("trireme_ps_shard_rows_pushed", "rows pushed to a virtual shard", number(shard.pushed),
-            {{"slot", name}, {"shard", of}});
+        text.counter(name, help, number(value(shard)),
+                     {{"slot", index}, {"shard", std::to_string(shard.shard)}});
       }
+    });
+  };
+  shard_counter("trireme_ps_shard_rows_pulled_total", "Rows pulled from a virtual shard.",
+                [](const SlotLoad::ShardRows& shard) { return shard.pulled; });
+  shard_counter("trireme_ps_shard_rows_pushed_total", "Rows pushed to a virtual shard.",
+                [](const SlotLoad::ShardRows& shard) { return shard.pushed; });
+  const auto each_table = [&](auto add) {
+    each_slot([&](const SlotLoad& slot, const std::string& index) {
       for (const TableLoad& table : slot.tables) {
-        const Labels labels = {{"slot", name}, {"table", table.name}};
-        add("trireme_ps_table_rows", "rows of a table", number(table.rows), labels);
-        add("trireme_ps_table_memory_bytes", "memory of a table", number(table.bytes), labels);
-        add("trireme_ps_table_waiting_keys", "keys that were seen and not admitted yet",
-            number(table.waiting), labels);
-        add("trireme_ps_table_evicted_rows", "rows that were evicted", number(table.evicted),
-            labels);
+        add(table, MetricLabels{{"slot", index}, {"table", table.name}});
       }
-    }
-    return all;
-  }
-
- private:
-  using Labels = std::vector<std::pair<std::string, std::string>>;
-  const std::string server_;
-  const std::function<ServerLoad()> load_;
-};
+    });
+  };
+  const auto table_gauge = [&](const char* name, const char* help, auto value) {
+    each_table([&](const TableLoad& table, const MetricLabels& labels) {
+      text.gauge(name, help, number(value(table)), labels);
+    });
+  };
+  table_gauge("trireme_ps_table_rows", "Rows of a table.",
+              [](const TableLoad& table) { return table.rows; });
+  table_gauge("trireme_ps_table_memory_bytes", "Memory of a table, in bytes.",
+              [](const TableLoad& table) { return table.bytes; });
+  table_gauge("trireme_ps_table_waiting_keys", "Keys that were seen and not admitted yet.",
+              [](const TableLoad& table) { return table.waiting; });
+  each_table([&](const TableLoad& table, const MetricLabels& labels) {
+    text.counter("trireme_ps_table_evicted_rows_total", "Rows that were evicted.",
+                 number(table.evicted), labels);
+  });
+  return text.str();
+}
 
 }  // namespace
 
@@ -133,28 +133,28 @@ struct Metrics::Impl {
   };
 
   Impl(int server, std::function<ServerLoad()> load)
-      : name(std::to_string(server)),
-        collector(std::make_shared<LoadCollector>(name, std::move(load))) {
+      : name(std::to_string(server)), look_up(std::move(load)) {
     auto& requests = prometheus::BuildCounter()
                          .Name("trireme_ps_requests_total")
-                         .Help("that came")
+                         .Help("Requests that came.")
                          .Register(*registry);
     auto& in = prometheus::BuildCounter()
                    .Name("trireme_ps_received_bytes_total")
-                   .Help("of requests")
+                   .Help("Bytes of requests.")
                    .Register(*registry);
     auto& out = prometheus::BuildCounter()
                     .Name("trireme_ps_sent_bytes_total")
-                    .Help("of answers")
+                    .Help("Bytes of answers.")
                     .Register(*registry);
     auto& errors = prometheus::BuildCounter()
                        .Name("trireme_ps_errors_total")
-                       .Help("answers that are errors")
+                       .Help("Answers that are errors.")
                        .Register(*registry);
-    auto& seconds = prometheus::BuildHistogram()
-                        .Name("trireme_ps_latency_seconds")
-                        .Help("from a request to its answer, waits for other workers included")
-                        .Register(*registry);
+    auto& seconds =
+        prometheus::BuildHistogram()
+            .Name("trireme_ps_latency_seconds")
+            .Help("Seconds from a request to its answer, waits for other workers included.")
+            .Register(*registry);
     for (const char* kind : kKinds) {
       const prometheus::Labels labels = {{"server", name}, {"kind", kind}};
       kinds.push_back({requests.Add(labels), in.Add(labels), out.Add(labels), errors.Add(labels),
@@ -163,37 +163,28 @@ struct Metrics::Impl {
   }
 
   const std::string name;
+  const std::function<ServerLoad()> look_up;
   const std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
-  const std::shared_ptr<LoadCollector> collector;
   std::vector<Kind> kinds;
-  std::unique_ptr<prometheus::Exposer> exposer;
-  std::string address;
+  ProcessMetrics process;
+  std::unique_ptr<MetricsServer> server;
 };
 
-Metrics::Metrics(int server, const std::string& listen, int port, std::function<ServerLoad()> load)
+Metrics::Metrics(int server, const std::optional<MetricsAddress>& address,
+                 std::function<ServerLoad()> load)
     : impl_(std::make_shared<Impl>(server, std::move(load))) {
-  if (port < 0) return;
-  try {
-    impl_->exposer = std::make_unique<prometheus::Exposer>(cluster::to_string({listen, port}), 1);
-  } catch (const std::exception& error) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        str_cat("/metrics of parameter server ", server, " cannot be served on ",
-                cluster::to_string({listen, port}), ": ", error.what(), "; choose another port"));
-  }
-  impl_->exposer->RegisterCollectable(impl_->registry);
-  impl_->exposer->RegisterCollectable(impl_->collector);
-  impl_->address = cluster::to_string({listen, impl_->exposer->GetListeningPorts().front()});
+  if (!address) return;
+  impl_->server =
+      std::make_unique<MetricsServer>(*address, [this] { return text() + impl_->process.text(); });
 }
 
-Metrics::~Metrics() { impl_->exposer.reset(); }
+Metrics::~Metrics() { impl_->server.reset(); }
 
-std::string Metrics::address() const { return impl_->address; }
+std::string Metrics::address() const { return impl_->server ? impl_->server->address() : ""; }
 
 std::string Metrics::text() const {
-  std::vector<prometheus::MetricFamily> all = impl_->registry->Collect();
-  for (auto& family : impl_->collector->Collect()) all.push_back(std::move(family));
-  return prometheus::TextSerializer().Serialize(all);
+  return prometheus::TextSerializer().Serialize(impl_->registry->Collect()) +
+         text_of(impl_->look_up(), impl_->name);
 }
 
 std::unique_ptr<Responder> Metrics::count(Kind kind, size_t bytes,

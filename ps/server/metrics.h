@@ -1,4 +1,5 @@
-// What a server counts, as Prometheus text, and on /metrics for whoever asks.
+// What a server counts, as Prometheus text, and on /metrics for whoever asks. docs/metrics.md lists
+// it.
 //
 // Any thread.
 #pragma once
@@ -7,9 +8,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "distributed/metrics/metrics_address.h"
 #include "ps/protocol/rpc.h"
 
 namespace trireme::ps {
@@ -43,9 +46,10 @@ std::string describe_uneven(const ServerLoad& load);
 
 class Metrics {
  public:
-  // `port` of /metrics on `listen`; 0: any; −1: none. Throws Error{kUnavailable} when it cannot be
-  // bound.
-  Metrics(int server, const std::string& listen, int port, std::function<ServerLoad()> load);
+  // `address` of /metrics; nothing: it is not served. Throws Error{kInvalidArgument} when it cannot
+  // be bound.
+  Metrics(int server, const std::optional<MetricsAddress>& address,
+          std::function<ServerLoad()> load);
   ~Metrics();
   Metrics(const Metrics&) = delete;
 

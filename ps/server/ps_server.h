@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "distributed/metrics/metrics_address.h"
 #include "ps/protocol/rpc.h"
 
 namespace trireme::ps {
@@ -30,7 +32,7 @@ struct PsServerOptions {
   // after its death. Empty: never.
   std::string snapshot_directory;
   std::chrono::seconds snapshot_interval{60};
-  int metrics_port = -1;                       // of /metrics; 0: any; −1: none
+  std::optional<MetricsAddress> metrics = {};  // nothing: none
   std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
 };
 

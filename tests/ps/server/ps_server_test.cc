@@ -456,7 +456,7 @@ TEST_F(PsServerTest, RestoresAnIncrementalSnapshotUponAFullOne) {
 
 TEST_F(PsServerTest, ServesMetrics) {
   auto options = server_options(0, 1);
-  options.metrics_port = 0;
+  options.metrics = MetricsAddress{};
   servers_.push_back(std::make_unique<Server>(options));
   PsClient client(client_options());
   push(client, 1, {1, 2, 3});
