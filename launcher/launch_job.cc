@@ -17,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/base/text_file.h"
 #include "distributed/cluster/address.h"
+#include "distributed/cluster/server_limit.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/draw_id.h"
 #include "distributed/coordination/launcher_link.h"
@@ -397,6 +398,7 @@ void check(const LaunchOptions& options) {
                            options.ps_replicas, " parameter servers: give --ps");
   }
   check_metrics(options);
+  check_server_count(options.nodes * options.parameter_servers);
   if (options.min_workers > options.nodes * options.workers) {
     throw invalid_argument("--min-workers ", options.min_workers, ": the job has only ",
                            options.nodes * options.workers, " workers");

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "distributed/cluster/server_limit.h"
 #include "distributed/cluster/address.h"
 #include "distributed/cluster/agreement.h"
 #include "distributed/cluster/sources.h"
@@ -324,7 +325,9 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
 namespace trireme {
 
 ClusterSpec resolve_cluster(const ClusterFlags& flags, const Environment& environment) {
-  return cluster::resolve(flags, environment, cluster::this_machine());
+  ClusterSpec spec = cluster::resolve(flags, environment, cluster::this_machine());
+  check_server_count(spec.parameter_servers);
+  return spec;
 }
 
 }  // namespace trireme

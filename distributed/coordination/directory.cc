@@ -10,19 +10,14 @@ namespace {
 
 // Ticks that are further apart mean that the directory itself stood still.
 constexpr std::chrono::milliseconds kPause{500};
-constexpr size_t kMostOutcomes = 1024;
+// And these, that its machine is busy.
+constexpr std::chrono::milliseconds kLateTick{150};
+constexpr int kNamedOneByOne = 64;  // of the servers that come at the beginning
 
 // Of the time that a worker waits for a server: what remains is for the new one to begin.
 constexpr int kHungPart = 3;
 
 size_t at(int index) { return static_cast<size_t>(index); }
-
-// "slots 0 and 2"
-std::string slots_text(const std::vector<int>& slots) {
-  std::vector<std::string> words;
-  for (const int slot : slots) words.push_back(std::to_string(slot));
-  return (slots.size() == 1 ? "slot " : "slots ") + join_words(words);
-}
 
 }  // namespace
 
@@ -127,7 +122,7 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
   server.alive = true;
   known = std::move(server);
   vigil = {.known = true, .heard = now, .suspected = {}};
-  log_.push_back(name(known.index) + " is here");
+  note_arrival(known.index);
   if (view_.number == 0) {
     begin();
     return;
@@ -136,9 +131,29 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
   take_waiting_slots(known.index, snapshots);
   give_backups(known.index);
   // One that took over slots may still need a backup, which has been there all the time.
-  for (const ServerEntry& other : view_.servers) {
-    if (other.alive && other.index != known.index) give_backups(other.index);
+  if (needs_backup()) {
+    for (const ServerEntry& other : view_.servers) {
+      if (other.alive && other.index != known.index) give_backups(other.index);
+    }
   }
+}
+
+// Of many, not each is told: a line a server is much to read, and to write.
+void Directory::note_arrival(int index) {
+  if (view_.number > 0 || job_->servers <= kNamedOneByOne) {
+    log_.push_back(name(index) + " is here");
+    return;
+  }
+  const auto here = std::ranges::count_if(view_.servers, &ServerEntry::alive);
+  if (here % kNamedOneByOne == 0) {
+    log_.push_back(str_cat(here, " of ", job_->servers, " parameter servers are here"));
+  }
+}
+
+bool Directory::needs_backup() const {
+  return job_->replicas == 2 && std::ranges::any_of(view_.slots, [](const SlotEntry& slot) {
+           return slot.primary >= 0 && slot.backup < 0;
+         });
 }
 
 // The first view: server i is the primary of slot i, its neighbour the backup. All are empty, yet a
@@ -159,9 +174,10 @@ void Directory::begin() {
                           .restore = false};
     awaited_[at(i)] = i;
   }
-  view_.slot_of_shard.resize(kDirectoryShards);
-  for (int shard = 0; shard < kDirectoryShards; ++shard) {
-    view_.slot_of_shard[at(shard)] = shard * servers / kDirectoryShards;
+  const int shards = directory_shards(servers);
+  view_.slot_of_shard.resize(at(shards));
+  for (int shard = 0; shard < shards; ++shard) {
+    view_.slot_of_shard[at(shard)] = shard * servers / shards;
   }
   view_.number = 1;
   log_.push_back(str_cat("all ", servers, " parameter servers are here"));
@@ -199,10 +215,15 @@ void Directory::backup_is_in_sync(int index, uint64_t incarnation, int slot, int
   if (all) log_.push_back("every slot is on two parameter servers");
 }
 
-bool Directory::has_another_replica(int server) const {
-  return std::ranges::all_of(view_.slots, [&](const SlotEntry& slot) {
-    return slot.primary != server || (slot.backup >= 0 && slot.backup_in_sync);
-  });
+// By server: all its slots have.
+std::vector<bool> Directory::have_another_replica() const {
+  std::vector<bool> have(view_.servers.size(), true);
+  for (const SlotEntry& slot : view_.slots) {
+    if (slot.primary >= 0 && !(slot.backup >= 0 && slot.backup_in_sync)) {
+      have[at(slot.primary)] = false;
+    }
+  }
+  return have;
 }
 
 void Directory::lose(int index, const std::string& why, Time now, bool goodbye) {
@@ -219,12 +240,12 @@ void Directory::lose(int index, const std::string& why, Time now, bool goodbye) 
   }
   std::string line = str_cat(who, " ", why);
   if (!moved.empty()) {
-    line += str_cat("; ", slots_text(moved), moved.size() == 1 ? " goes" : " go",
+    line += str_cat("; ", name_numbered("slot", moved), moved.size() == 1 ? " goes" : " go",
                     " on with the backup");
   }
   // All servers leave at the end of a job.
   if (!waiting.empty() && !goodbye) {
-    line += str_cat("; ", slots_text(waiting), waiting.size() == 1 ? " waits" : " wait",
+    line += str_cat("; ", name_numbered("slot", waiting), waiting.size() == 1 ? " waits" : " wait",
                     " until it is started again");
   }
   log_.push_back(line);
@@ -285,142 +306,78 @@ void Directory::give_backups(int server) {
   }
 }
 
-// ---- moves
-
-bool Directory::is_whole(int slot) const {
-  const SlotEntry& entry = view_.slots[at(slot)];
-  return entry.primary >= 0 && (job_->replicas < 2 || (entry.backup >= 0 && entry.backup_in_sync));
-}
-
-int64_t Directory::move_shard(int shard, int to) {
-  if (view_.number == 0) {
-    throw Error(ErrorCode::kUnavailable,
-                "not all parameter servers of the job have come: nothing can move yet");
-  }
-  if (shard < 0 || shard >= kDirectoryShards) {
-    throw invalid_argument("there is no virtual shard ", shard, ": expected 0 to ",
-                           kDirectoryShards - 1);
-  }
-  if (to < 0 || at(to) >= view_.slots.size()) {
-    throw invalid_argument("there is no slot ", to, ": expected 0 to ", view_.slots.size() - 1);
-  }
-  wanted_.push_back({.ticket = ++tickets_, .shard = shard, .to = to});
-  start_move();
-  return tickets_;
-}
-
-std::optional<std::string> Directory::outcome(int64_t ticket) const {
-  const auto it = outcomes_.find(ticket);
-  if (it == outcomes_.end()) return std::nullopt;
-  return it->second;
-}
-
-void Directory::forget_move(int64_t ticket) {
-  const auto it = std::ranges::find(wanted_, ticket, &WantedMove::ticket);
-  if (it == wanted_.end()) return;
-  if (it == wanted_.begin() && view_.move) {
-    stop_move("it was given up");
-  } else {
-    wanted_.erase(it);
-  }
-  start_move();
-}
-
-void Directory::start_move() {
-  while (!view_.move && !wanted_.empty()) {
-    const WantedMove& next = wanted_.front();
-    const int from = view_.slot_of_shard[at(next.shard)];
-    if (from == next.to) {
-      outcomes_[next.ticket] = "";
-      wanted_.pop_front();
-      continue;
-    }
-    if (!is_whole(from) || !is_whole(next.to)) return;
-    view_.move = {.shard = next.shard, .from = from, .to = next.to, .id = ++moves_};
-    changed();
-  }
-  while (outcomes_.size() > kMostOutcomes) outcomes_.erase(outcomes_.begin());
-}
-
-void Directory::stop_move(const std::string& error) {
-  outcomes_[wanted_.front().ticket] = error;
-  wanted_.pop_front();
-  view_.move.reset();
-  changed();
-}
-
-void Directory::shard_moved(int index, uint64_t incarnation, int64_t id, const std::string& error) {
-  if (!is_alive(index, incarnation) || !view_.move || view_.move->id != id ||
-      view_.slots[at(view_.move->from)].primary != index) {
-    return;
-  }
-  const ShardMove move = *view_.move;
-  if (!error.empty()) {
-    log_.push_back(
-        str_cat("virtual shard ", move.shard, " stays in slot ", move.from, ": ", error));
-    stop_move(error);
-  } else if (!is_whole(move.to)) {
-    // It would be there on one server only.
-    view_.move.reset();
-    changed();
-  } else {
-    view_.slot_of_shard[at(move.shard)] = move.to;
-    log_.push_back(str_cat("virtual shard ", move.shard, " has gone from slot ", move.from,
-                           " to slot ", move.to));
-    stop_move("");
-  }
-  start_move();
-}
-
 void Directory::tick(Time now) {
   if (view_.number > 0) start_move();
-  if (last_tick_ && now - *last_tick_ > kPause) {
-    // What the servers said meanwhile waits to be read: they were not silent.
-    for (Vigil& vigil : vigils_) {
-      vigil.heard = std::max(vigil.heard, now);
-      vigil.absent_since.reset();
-    }
-  }
+  if (last_tick_) excuse(now - *last_tick_, now);
   last_tick_ = now;
-  for (const ServerEntry& server : std::vector<ServerEntry>(view_.servers)) {
-    const Vigil& vigil = vigils_[at(server.index)];
-    if (!server.alive) {
-      watch_absent(server.index, now);
+  watch(now);
+  find_backups(now);
+}
+
+// Silence is counted in the time in which this machine runs the directory: what the servers said
+// while it did not waits to be read.
+void Directory::excuse(Time::duration since_last_tick, Time now) {
+  if (since_last_tick <= kLateTick) return;
+  const bool stood_still = since_last_tick > kPause;
+  for (Vigil& vigil : vigils_) {
+    vigil.heard = stood_still ? std::max(vigil.heard, now)
+                              : std::min(std::max(vigil.heard, now), vigil.heard + since_last_tick);
+    if (stood_still) vigil.absent_since.reset();
+  }
+}
+
+void Directory::watch(Time now) {
+  std::vector<bool> replicated = have_another_replica();
+  for (int index = 0; at(index) < view_.servers.size(); ++index) {
+    const Vigil& vigil = vigils_[at(index)];
+    if (!view_.servers[at(index)].alive) {
+      watch_absent(index, now);
       continue;
     }
     const auto silent = now - vigil.heard;
-    const std::string why = str_cat("has said nothing for ", seconds_text(silent));
-    if (!has_another_replica(server.index)) {
-      if (silent > options_.hung_after)
-        replace(server.index, str_cat(name(server.index), " ", why));
+    const auto why = [&] { return str_cat("has said nothing for ", seconds_text(silent)); };
+    if (!replicated[at(index)]) {
+      if (silent > options_.hung_after) replace(index, str_cat(name(index), " ", why()));
       continue;
     }
     const bool suspected = vigil.suspected && *vigil.suspected >= vigil.heard &&
                            now - *vigil.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
-    lose(server.index, why + " and does not count any more", now);
-    replace(server.index, str_cat(name(server.index), " ", why));
+    lose(index, why() + " and does not count any more", now);
+    replace(index, str_cat(name(index), " ", why()));
+    replicated = have_another_replica();  // it was the backup of others
   }
+}
+
+void Directory::find_backups(Time now) {
   if (!job_ || job_->replicas < 2) return;
+  std::vector<int64_t> has;  // by server: slots; made when it is needed
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
     SlotEntry& entry = view_.slots[at(slot)];
     if (entry.primary < 0 || entry.backup >= 0) continue;
     if (now - without_backup_[at(slot)] < options_.patience) continue;
+    if (has.empty()) has = slots_by_server();
     // The one that has the fewest slots.
     int best = -1;
-    int64_t fewest = 0;
     for (const ServerEntry& server : view_.servers) {
       if (!server.alive || server.index == entry.primary) continue;
-      const int64_t has = std::ranges::count_if(view_.slots, [&](const SlotEntry& other) {
-        return other.primary == server.index || other.backup == server.index;
-      });
-      if (best < 0 || has < fewest) best = server.index, fewest = has;
+      if (best < 0 || has[at(server.index)] < has[at(best)]) best = server.index;
     }
     if (best < 0) continue;
     entry.backup = best;
+    ++has[at(best)];
     changed();
     log_.push_back(str_cat("slot ", slot, " gets its backup on ", name(best)));
   }
+}
+
+std::vector<int64_t> Directory::slots_by_server() const {
+  std::vector<int64_t> count(view_.servers.size());
+  for (const SlotEntry& slot : view_.slots) {
+    if (slot.primary >= 0) ++count[at(slot.primary)];
+    if (slot.backup >= 0) ++count[at(slot.backup)];
+  }
+  return count;
 }
 
 }  // namespace trireme

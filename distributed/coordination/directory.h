@@ -19,9 +19,11 @@
 // and both have been what they were since the first view; else it stays, and is tried again.
 #pragma once
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,9 +35,12 @@
 
 namespace trireme {
 
-// Equals ps::kVirtualShards, which this folder may not include; ps/client checks it.
-inline constexpr int kDirectoryShards = 64;
-inline constexpr int kMaxServers = 64;  // each holds a virtual shard at least
+inline constexpr int kMaxServers = 1024;
+// How many virtual shards a job has; each server holds one at least. ps/table/shard_map.h, which
+// this folder may not include, says the same; ps/client checks it.
+constexpr int directory_shards(int servers) {
+  return servers <= 64 ? 64 : static_cast<int>(std::bit_ceil(static_cast<unsigned>(servers)));
+}
 
 struct DirectoryOptions {
   // A server that has not been heard of for so long is given up; when a task has said that it does
@@ -134,7 +139,13 @@ class Directory {
   void lose_slot(int slot, int server, Time now);
   void take_waiting_slots(int server, const std::vector<Snapshot>& snapshots);
   void give_backups(int server);
-  bool has_another_replica(int server) const;
+  bool needs_backup() const;
+  void note_arrival(int index);
+  void excuse(Time::duration since_last_tick, Time now);
+  void watch(Time now);
+  void find_backups(Time now);
+  std::vector<bool> have_another_replica() const;
+  std::vector<int64_t> slots_by_server() const;
   void replace(int server, const std::string& why);
   void watch_absent(int server, Time now);
   bool is_whole(int slot) const;

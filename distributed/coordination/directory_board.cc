@@ -7,7 +7,9 @@
 
 #include "core/base/logging.h"
 #include "distributed/coordination/draw_id.h"
+#include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
+#include "proto/directory_service.pb.h"
 
 namespace trireme {
 namespace {
@@ -17,8 +19,11 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{50};
 // Ticks that are further apart mean that the coordinator itself stood still.
 constexpr milliseconds kPause{500};
-constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 constexpr size_t kNameShown = 128;
+// What a message to one task costs a core, about: telling all of them takes at most half of it.
+constexpr std::chrono::microseconds kMessageTime{50};
+// Who has come while not all have, and how many workers there are, may be told so much later.
+constexpr int kLessUrgent = 4;
 
 }  // namespace
 
@@ -32,7 +37,7 @@ DirectoryBoard::DirectoryBoard(DirectoryOptions options,
       hung_after_(options.hung_after),
       directory_(options),
       vigil_(options.replace),
-      thread_([this] { tick(); }) {}
+      thread_([this] { run(); }) {}
 
 DirectoryBoard::~DirectoryBoard() {
   stop();
@@ -42,7 +47,6 @@ DirectoryBoard::~DirectoryBoard() {
 void DirectoryBoard::stop() {
   MutexLock lock(mutex_);
   stopping_ = true;
-  changed_.notify_all();
   ticker_.notify_all();
 }
 
@@ -62,21 +66,33 @@ int DirectoryBoard::told_of_failure() const {
   return told_of_failure_;
 }
 
-void DirectoryBoard::tick() {
+void DirectoryBoard::run() {
   pthread_setname_np(pthread_self(), "directory");
-  bool stopping = false;
-  while (!stopping) {
+  auto next_tick = Clock::now();
+  for (bool stopping = false; !stopping;) {
     std::vector<std::string> lines;
+    std::vector<std::shared_ptr<Watcher>> told;
+    std::vector<std::function<void()>> answers;
     {
       MutexLock lock(mutex_);
-      if (lines_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
-      const int64_t number = directory_.view().number;
-      directory_.tick(Clock::now());
-      watch_workers();
-      if (directory_.view().number != number) publish();
+      auto now = Clock::now();
+      while (!stopping_ && lines_.empty() && !may_answer_ && now < next_tick &&
+             now < next_telling()) {
+        ticker_.wait_until(mutex_, std::min(next_tick, next_telling()));
+        now = Clock::now();
+      }
+      if (now >= next_tick) {
+        let_time_pass(now);
+        next_tick = now + kTick;
+      }
+      if (stopping_ || may_answer_) answer_waiting(now);
+      if (stopping_ || now >= next_telling()) told = tell(now);
       lines.swap(lines_);
+      answers.swap(answers_);
       stopping = stopping_;
     }
+    for (const auto& watcher : told) watcher->wake();
+    for (const auto& answer : answers) answer();
     for (const std::string& line : lines) {
       if (log_) {
         log_(line);
@@ -87,18 +103,90 @@ void DirectoryBoard::tick() {
   }
 }
 
+void DirectoryBoard::let_time_pass(Clock::time_point now) {
+  const int64_t number = directory_.view().number;
+  directory_.tick(now);
+  watch_workers();
+  if (directory_.view().number != number) publish();
+  take_log();
+  may_answer_ = true;  // that it is too late
+}
+
 void DirectoryBoard::publish() {
-  ++revision_;
-  changed_.notify_all();
-  const auto lines = directory_.take_log();
-  if (lines.empty()) return;
-  lines_.insert(lines_.end(), lines.begin(), lines.end());
+  is_news_ = may_answer_ = true;
+  take_log();
   ticker_.notify_all();
 }
 
+void DirectoryBoard::take_log() {
+  const auto lines = directory_.take_log();
+  lines_.insert(lines_.end(), lines.begin(), lines.end());
+}
+
+// ---- who is told what
+
+DirectoryBoard::Clock::time_point DirectoryBoard::next_telling() const {
+  if (!is_news_) return Clock::time_point::max();
+  const bool urgent = failure_ || told_view_ != std::pair(session_, directory_.view().number);
+  return told_ + kMessageTime * (urgent ? 1 : kLessUrgent) * watchers_.size();
+}
+
+void DirectoryBoard::update_history() {
+  history_.update(directory_.view(), session_name(session_), workers_);
+}
+
+std::vector<std::shared_ptr<DirectoryBoard::Watcher>> DirectoryBoard::tell(Clock::time_point now) {
+  update_history();
+  is_news_ = false;
+  told_ = now;
+  told_view_ = {session_, directory_.view().number};
+  std::vector<std::shared_ptr<Watcher>> told;
+  for (const auto& watcher : watchers_) {
+    if (watcher->ended || (!is_last(*watcher) && watcher->seen == history_.revision())) continue;
+    told.push_back(watcher);
+  }
+  return told;
+}
+
+bool DirectoryBoard::is_last(const Watcher& watcher) const {
+  return stopping_ || failure_ || given_up_now(watcher) || !is_current(watcher);
+}
+
+ViewHistory::Bytes DirectoryBoard::last_message(const Watcher& watcher) const {
+  directory::View last;
+  last.set_given_up(!stopping_ && given_up_now(watcher));
+  last.set_over(stopping_);
+  if (!stopping_ && !is_current(watcher)) last.set_begin_again(why_);
+  if (failure_) {
+    last.set_failure(failure_->what());
+    last.set_failure_code(to_number(failure_->code()));
+  }
+  return std::make_shared<const std::string>(last.SerializeAsString());
+}
+
+ViewHistory::Bytes DirectoryBoard::next(Watcher& watcher) {
+  MutexLock lock(mutex_);
+  if (watcher.ended) return nullptr;
+  if (is_last(watcher)) {
+    watcher.ended = true;
+    if (failure_) ++told_of_failure_;
+    return last_message(watcher);
+  }
+  if (watcher.seen == history_.revision()) return nullptr;
+  return history_.message_since(std::exchange(watcher.seen, history_.revision()));
+}
+
+void DirectoryBoard::forget_what_was_told(Watcher& watcher) {
+  MutexLock lock(mutex_);
+  watcher.seen = 0;
+}
+
+// ---- who comes and goes
+
 std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
     const Directory::Job& job, std::optional<ServerEntry> server,
-    const std::vector<Directory::Snapshot>& snapshots, const std::string& of) {
+    const std::vector<Directory::Snapshot>& snapshots, const std::string& of,
+    std::function<void()> wake) {
   MutexLock lock(mutex_);
   if (failure_) {
     ++told_of_failure_;
@@ -107,6 +195,7 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
   if (server || job.servers != 0) directory_.check(job);
   auto watcher = std::make_shared<Watcher>();
+  watcher->wake = std::move(wake);
   if (server) {
     watcher->is_server = true;
     watcher->index = server->index;
@@ -126,6 +215,8 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
     publish();
   }
   watcher->session = session_;
+  watchers_.insert(watcher);
+  update_history();  // the first view that it is told has it
   return watcher;
 }
 
@@ -139,7 +230,9 @@ void DirectoryBoard::begin_session() {
   ++session_;
   reached_ = std::max(reached_, std::exchange(step_, 0));
   directory_ = Directory(options_);
+  history_ = ViewHistory();
   sums_ = Sums();
+  awaited_sums_.clear();
   if (begins_again_) begins_again_(session_name(session_), session_over());
 }
 
@@ -207,11 +300,6 @@ void DirectoryBoard::state_is_lost(const Watcher& watcher, int slot, int64_t epo
   publish();
 }
 
-std::string DirectoryBoard::begin_again(const Watcher& watcher) const {
-  MutexLock lock(mutex_);
-  return is_current(watcher) || stopping_ ? "" : why_;
-}
-
 void DirectoryBoard::watch_workers() {
   const auto now = Clock::now();
   // While a server is away, workers wait for it, and for those who wait for it: it is to blame.
@@ -269,45 +357,10 @@ void DirectoryBoard::shard_moved(const Watcher& watcher, int64_t id, const std::
   publish();
 }
 
-void DirectoryBoard::move_shard(int shard, int to, milliseconds timeout,
-                                const std::function<bool()>& caller_gone) {
-  const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
-  MutexLock lock(mutex_);
-  const int64_t ticket = directory_.move_shard(shard, to), session = session_;
-  publish();
-  for (;;) {
-    if (session != session_) throw session_over();
-    if (const auto outcome = directory_.outcome(ticket)) {
-      if (outcome->empty()) return;
-      throw Error(ErrorCode::kFailed,
-                  str_cat("virtual shard ", shard, " stays where it is: ", *outcome));
-    }
-    if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-    if (Clock::now() >= deadline || caller_gone()) {
-      directory_.forget_move(ticket);
-      publish();
-      throw Error(
-          ErrorCode::kDeadlineExceeded,
-          str_cat("virtual shard ", shard, " has not come to slot ", to, " within ",
-                  seconds_text(timeout), ": it stays where it is; ", describe(directory_.view())));
-    }
-    changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
-  }
-}
-
-int DirectoryBoard::workers() const {
-  MutexLock lock(mutex_);
-  return workers_;
-}
-
-bool DirectoryBoard::is_over() const {
-  MutexLock lock(mutex_);
-  return stopping_;
-}
-
 void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
   MutexLock lock(mutex_);
-  watcher.closed = true;
+  watcher.ended = true;
+  std::erase_if(watchers_, [&](const auto& one) { return one.get() == &watcher; });
   if (watcher.is_worker) {
     --workers_;
     vigil_.detach(watcher.index, watcher.incarnation);
@@ -321,58 +374,6 @@ void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
 bool DirectoryBoard::given_up_now(const Watcher& watcher) const {
   return watcher.is_server && is_current(watcher) &&
          !directory_.is_alive(watcher.index, watcher.incarnation);
-}
-
-bool DirectoryBoard::given_up(const Watcher& watcher) const {
-  MutexLock lock(mutex_);
-  return !stopping_ && given_up_now(watcher);
-}
-
-std::optional<ServerView> DirectoryBoard::next(Watcher& watcher) {
-  MutexLock lock(mutex_);
-  for (;;) {
-    if (failure_) ++told_of_failure_;
-    if (stopping_ || watcher.closed || failure_ || given_up_now(watcher) || !is_current(watcher)) {
-      return std::nullopt;
-    }
-    if (watcher.seen != revision_) break;
-    changed_.wait(mutex_);
-  }
-  watcher.seen = revision_;
-  ServerView view = directory_.view();
-  view.session = session_name(session_);
-  return view;
-}
-
-std::vector<double> DirectoryBoard::sum(const std::string& name, int worker, int workers,
-                                        std::span<const double> values, milliseconds timeout,
-                                        const std::function<bool()>& caller_gone,
-                                        const std::string& session) {
-  const auto deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
-  MutexLock lock(mutex_);
-  if (!session.empty() && session != session_name(session_)) throw session_over();
-  const int64_t of = session_;
-  sums_.add(name, worker, workers, values);
-  awaited_sums_.emplace(name, Clock::now());
-  changed_.notify_all();
-  for (;;) {
-    if (of != session_) throw session_over();
-    if (failure_) throw Error(*failure_);
-    if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-    if (const auto* sum = sums_.find(name)) {
-      awaited_sums_.erase(name);
-      return *sum;
-    }
-    if (Clock::now() >= deadline || caller_gone()) {
-      const auto missing = sums_.missing(name);
-      throw Error(ErrorCode::kDeadlineExceeded,
-                  str_cat(name_ranks(missing), missing.size() == 1 ? " has" : " have",
-                          " not come to the sum \"", clean(name, kNameShown), "\" within ",
-                          seconds_text(timeout)));
-    }
-    // Not longer than a tick: whether the caller is gone has to be asked.
-    changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
-  }
 }
 
 }  // namespace trireme

@@ -12,9 +12,11 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/logging.h"
 #include "distributed/coordination/directory_messages.h"
 #include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
+#include "distributed/coordination/view_history.h"
 #include "distributed/coordination/wording.h"
 #include "proto/directory_service.grpc.pb.h"
 
@@ -27,6 +29,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kHeartbeat{200};
 constexpr milliseconds kGoodbye{1000};
+// Between two looks whether a wait is given up.
+constexpr milliseconds kLook{50};
 constexpr size_t kTextLimit = 4096;
 // What an answer may take besides the wait that was asked for.
 constexpr milliseconds kMargin{5000};
@@ -136,7 +140,8 @@ class DirectoryClient::Impl {
     if (!status.ok()) throw to_error(status, options_.address);
   }
 
-  void sum(const std::string& name, int workers, std::span<double> values, milliseconds timeout) {
+  void sum(const std::string& name, int workers, std::span<double> values, milliseconds timeout,
+           const std::function<std::optional<Error>()>& give_up) {
     directory::SumRequest request;
     request.set_name(name);
     request.set_worker(options_.index);
@@ -147,7 +152,17 @@ class DirectoryClient::Impl {
     grpc::ClientContext context;
     context.set_deadline(SystemClock::now() + timeout + kMargin);
     directory::SumAnswer answer;
-    const grpc::Status status = stub_->Sum(&context, request, &answer);
+    grpc::Status status;
+    grpc::CompletionQueue queue;
+    const auto call = stub_->AsyncSum(&context, request, &queue);
+    call->Finish(&answer, &status, nullptr);
+    std::optional<Error> ended;
+    void* tag = nullptr;
+    for (bool good = false; queue.AsyncNext(&tag, &good, SystemClock::now() + kLook) ==
+                            grpc::CompletionQueue::TIMEOUT;) {
+      if (!ended && (ended = why_to_end(give_up))) context.TryCancel();
+    }
+    if (ended) throw Error(*ended);
     if (!status.ok()) throw to_error(status, options_.address);
     if (static_cast<size_t>(answer.values_size()) != values.size()) {
       throw data_loss("the sum \"", name, "\" came back with ", answer.values_size(),
@@ -160,6 +175,14 @@ class DirectoryClient::Impl {
   void speak_now() REQUIRES(mutex_) {
     urgent_ = true;
     changed_.notify_all();
+  }
+
+  std::optional<Error> why_to_end(const std::function<std::optional<Error>()>& give_up) const {
+    {
+      MutexLock lock(mutex_);
+      if (lost_) return lost_;
+    }
+    return give_up ? give_up() : std::nullopt;
   }
 
   // Says goodbye, and waits a moment only until it was heard.
@@ -186,19 +209,20 @@ class DirectoryClient::Impl {
   }
 
   std::string missing(int64_t at_least, milliseconds timeout) const REQUIRES(mutex_) {
-    std::vector<std::string> words;
+    std::vector<int> missing;
     for (const ServerEntry& server : view_.servers) {
-      if (!server.alive) words.push_back(str_cat("parameter server ", server.index));
+      if (!server.alive) missing.push_back(server.index);
     }
-    if (words.empty() && view_.servers.empty()) {
+    if (missing.empty() && view_.servers.empty()) {
       return str_cat("no parameter server has come within ", seconds_text(timeout), "; ",
                      options_.servers, " are expected: start each with `trireme ps`");
     }
-    if (words.empty()) {
+    if (missing.empty()) {
       return str_cat("the servers' view ", at_least, " has not come within ", seconds_text(timeout),
                      "; the newest is ", view_.number);
     }
-    return str_cat(join_words(words), words.size() == 1 ? " has" : " have", " not come ",
+    return str_cat(name_numbered("parameter server", missing),
+                   missing.size() == 1 ? " has" : " have", " not come ",
                    view_.number > 0 ? "back " : "", "within ", seconds_text(timeout));
   }
 
@@ -279,6 +303,7 @@ class DirectoryClient::Impl {
     pthread_setname_np(pthread_self(), "views");
     std::optional<Error> lost;
     bool is_over = false;
+    ViewReplica replica;
     directory::View message;
     while (!lost && stream_->Read(&message)) {
       if (message.given_up()) {
@@ -307,7 +332,15 @@ class DirectoryClient::Impl {
         break;
       }
       try {
-        deliver(to_view(message), message.workers());
+        if (replica.apply(message)) {
+          deliver(replica.view(), message.workers());
+        } else {
+          log_warning(str_cat("a change of the servers' view, to ", message.number(),
+                              ", does not fit the view that is here: the whole one is asked for"));
+          MutexLock lock(mutex_);
+          report_.set_want_whole(true);
+          speak_now();
+        }
       } catch (const Error& error) {
         lost = error;
         context_.TryCancel();
@@ -391,8 +424,9 @@ void DirectoryClient::move_shard(int shard, int to, std::chrono::milliseconds ti
   impl_->move_shard(shard, to, timeout);
 }
 void DirectoryClient::sum(const std::string& name, int workers, std::span<double> values,
-                          milliseconds timeout) {
-  impl_->sum(name, workers, values, timeout);
+                          milliseconds timeout,
+                          const std::function<std::optional<Error>()>& give_up) {
+  impl_->sum(name, workers, values, timeout, give_up);
 }
 
 }  // namespace trireme

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -91,9 +92,11 @@ class DirectoryClient {
 
   // Adds `values` over all workers of the job, in the order of their ranks; returns when all have
   // called it with this name. A worker that calls again with the same name gets the same sums.
-  // Throws kDeadlineExceeded naming the ranks that are missing.
+  // Throws kDeadlineExceeded naming the ranks that are missing. `give_up`: asked some times a
+  // second; the error that the wait ends with.
   void sum(const std::string& name, int workers, std::span<double> values,
-           std::chrono::milliseconds timeout);
+           std::chrono::milliseconds timeout,
+           const std::function<std::optional<Error>()>& give_up = nullptr);
 
  private:
   class Impl;

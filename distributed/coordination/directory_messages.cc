@@ -29,60 +29,62 @@ ServerEntry to_server(const directory::Server& message) {
           .shared_memory_host = clean(message.shared_memory_host(), kTextLimit)};
 }
 
+void to_message(const SlotEntry& slot, int index, directory::Slot* message) {
+  message->set_primary(slot.primary);
+  message->set_backup(slot.backup);
+  message->set_backup_in_sync(slot.backup_in_sync);
+  message->set_epoch(slot.epoch);
+  message->set_restore(slot.restore);
+  message->set_index(index);
+}
+
+SlotEntry to_slot(const directory::Slot& message) {
+  return {.primary = message.primary(),
+          .backup = message.backup(),
+          .backup_in_sync = message.backup_in_sync(),
+          .epoch = message.epoch(),
+          .restore = message.restore()};
+}
+
+void to_message(const ShardMove& move, directory::ShardMove* message) {
+  message->set_shard(move.shard);
+  message->set_from(move.from);
+  message->set_to(move.to);
+  message->set_id(move.id);
+}
+
+ShardMove to_move(const directory::ShardMove& message) {
+  return {message.shard(), message.from(), message.to(), message.id()};
+}
+
 void to_message(const ServerView& view, directory::View* message) {
   message->set_number(view.number);
   message->set_session(view.session);
   for (const ServerEntry& server : view.servers) to_message(server, message->add_servers());
-  for (const SlotEntry& slot : view.slots) {
-    directory::Slot* entry = message->add_slots();
-    entry->set_primary(slot.primary);
-    entry->set_backup(slot.backup);
-    entry->set_backup_in_sync(slot.backup_in_sync);
-    entry->set_epoch(slot.epoch);
-    entry->set_restore(slot.restore);
+  for (size_t i = 0; i < view.slots.size(); ++i) {
+    to_message(view.slots[i], static_cast<int>(i), message->add_slots());
   }
   message->mutable_slot_of_shard()->Add(view.slot_of_shard.begin(), view.slot_of_shard.end());
-  if (view.move) {
-    directory::ShardMove* move = message->mutable_move();
-    move->set_shard(view.move->shard);
-    move->set_from(view.move->from);
-    move->set_to(view.move->to);
-    move->set_id(view.move->id);
-  }
+  if (view.move) to_message(*view.move, message->mutable_move());
 }
 
 ServerView to_view(const directory::View& message) {
   ServerView view;
   view.number = message.number();
   view.session = clean(message.session(), kTextLimit);
-  const int servers = message.servers_size();
-  bool good = view.number >= 0;
   for (const directory::Server& server : message.servers()) {
-    good = good && server.index() == static_cast<int>(view.servers.size());
     view.servers.push_back(to_server(server));
   }
-  const auto is_server_or_none = [&](int index) { return index >= -1 && index < servers; };
+  bool in_order = true;
   for (const directory::Slot& slot : message.slots()) {
-    good = good && is_server_or_none(slot.primary()) && is_server_or_none(slot.backup());
-    view.slots.push_back({.primary = slot.primary(),
-                          .backup = slot.backup(),
-                          .backup_in_sync = slot.backup_in_sync(),
-                          .epoch = slot.epoch(),
-                          .restore = slot.restore()});
+    in_order = in_order && slot.index() == static_cast<int>(view.slots.size());
+    view.slots.push_back(to_slot(slot));
   }
-  for (const int slot : message.slot_of_shard()) {
-    good = good && slot >= 0 && slot < message.slots_size();
-    view.slot_of_shard.push_back(slot);
+  view.slot_of_shard = {message.slot_of_shard().begin(), message.slot_of_shard().end()};
+  if (message.has_move()) view.move = to_move(message.move());
+  if (!in_order || !makes_sense(view)) {
+    throw data_loss("the coordinator has sent a view of the servers that makes no sense");
   }
-  if (message.has_move()) {
-    const directory::ShardMove& move = message.move();
-    good = good && move.shard() >= 0 && move.shard() < message.slot_of_shard_size() &&
-           move.from() >= 0 && move.from() < message.slots_size() && move.to() >= 0 &&
-           move.to() < message.slots_size();
-    view.move = {move.shard(), move.from(), move.to(), move.id()};
-  }
-  good = good && (view.number == 0 || (servers > 0 && !view.slots.empty()));
-  if (!good) throw data_loss("the coordinator has sent a view of the servers that makes no sense");
   return view;
 }
 

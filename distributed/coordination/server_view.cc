@@ -1,8 +1,27 @@
 #include "distributed/coordination/server_view.h"
 
+#include <algorithm>
 #include <sstream>
 
 namespace trireme {
+
+bool makes_sense(const ServerView& view) {
+  const auto servers = static_cast<int>(view.servers.size());
+  const auto slots = static_cast<int>(view.slots.size());
+  const auto shards = static_cast<int>(view.slot_of_shard.size());
+  const auto is_server_or_none = [&](int index) { return index >= -1 && index < servers; };
+  const auto is_slot = [&](int slot) { return slot >= 0 && slot < slots; };
+  for (int i = 0; i < servers; ++i) {
+    if (view.servers[static_cast<size_t>(i)].index != i) return false;
+  }
+  const bool good_move = !view.move || (view.move->shard >= 0 && view.move->shard < shards &&
+                                        is_slot(view.move->from) && is_slot(view.move->to));
+  return view.number >= 0 && (view.number == 0 || (servers > 0 && slots > 0)) && good_move &&
+         std::ranges::all_of(view.slot_of_shard, is_slot) &&
+         std::ranges::all_of(view.slots, [&](const SlotEntry& slot) {
+           return is_server_or_none(slot.primary) && is_server_or_none(slot.backup);
+         });
+}
 
 std::string describe(const ServerView& view) {
   std::ostringstream out;

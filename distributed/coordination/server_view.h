@@ -19,6 +19,7 @@ struct ServerEntry {
   std::string address;             // of its data server
   std::string host;                // for messages
   std::string shared_memory_host;  // equal on tasks that can share memory; empty: none
+  bool operator==(const ServerEntry&) const = default;
 };
 
 struct SlotEntry {
@@ -27,6 +28,7 @@ struct SlotEntry {
   bool backup_in_sync = false;  // may become the primary
   int64_t epoch = 0;            // grows when the primary changes: an older one is obeyed no more
   bool restore = false;         // the primary begins from the last snapshot: there was no backup
+  bool operator==(const SlotEntry&) const = default;
 };
 
 // A virtual shard on its way to another slot. Until `slot_of_shard` says otherwise it is where it
@@ -34,6 +36,7 @@ struct SlotEntry {
 struct ShardMove {
   int shard = -1, from = -1, to = -1;
   int64_t id = 0;  // another one for each attempt
+  bool operator==(const ShardMove&) const = default;
 };
 
 struct ServerView {
@@ -44,7 +47,11 @@ struct ServerView {
   std::vector<SlotEntry> slots;
   std::vector<int> slot_of_shard;  // of each virtual shard
   std::optional<ShardMove> move;   // one at a time
+  bool operator==(const ServerView&) const = default;
 };
+
+// Its numbers fit together: nothing in it is out of range.
+bool makes_sense(const ServerView& view);
 
 std::string describe(const ServerView& view);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/base/error.h"
+
 namespace trireme {
 namespace {
 
@@ -66,6 +68,18 @@ std::pair<std::string, std::string> show_difference(const std::string& a, const 
     }
   }
   return {from(a, begin), from(b, begin)};
+}
+
+std::string name_numbered(const std::string& noun, const std::vector<int>& numbers) {
+  constexpr size_t kMost = 9, kOfMany = 8;  // "and 1 other" is as long as its number
+  const size_t shown = numbers.size() <= kMost ? numbers.size() : kOfMany;
+  std::string text = str_cat(noun, numbers.size() == 1 ? " " : "s ");
+  for (size_t i = 0; i < shown; ++i) {
+    if (i > 0) text += i + 1 == numbers.size() ? " and " : ", ";
+    text += std::to_string(numbers[i]);
+  }
+  if (shown < numbers.size()) text += str_cat(" and ", numbers.size() - shown, " others");
+  return text;
 }
 
 }  // namespace trireme

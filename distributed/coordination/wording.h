@@ -21,5 +21,8 @@ std::string seconds_text(std::chrono::steady_clock::duration duration);
 std::string clean(std::string_view text, size_t limit);
 // Two values that differ, each short enough for a message; long ones from where they differ.
 std::pair<std::string, std::string> show_difference(const std::string& a, const std::string& b);
+// "slot 3", "slots 3, 7 and 9"; of many the first: "slots 3, 7, 9, 12, 13, 20, 21, 22 and 180
+// others"
+std::string name_numbered(const std::string& noun, const std::vector<int>& numbers);
 
 }  // namespace trireme

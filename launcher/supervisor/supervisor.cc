@@ -299,6 +299,8 @@ class Run {
       if (task->state != State::kRunning || (spare_servers && task->plan.serves)) continue;
       task->process->signal(number);
     }
+    // One that is stopped heeds no signal but this, and others may need it to end well.
+    if (!stopping_) signal_all(SIGCONT);
     servers_wait_ = spare_servers;
     if (!stopping_) kill_at_ = Clock::now() + options_.grace;
     stopping_ = true;

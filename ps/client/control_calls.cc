@@ -55,7 +55,12 @@ std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& o
     const ControlCall& call = calls[i];
     // A copy of the request: an attempt may outlast this call.
     auto request = std::make_shared<proto::ControlRequest>(*call.request);
-    Parcel parcel{.slot = call.slot, .shards = call.shards, .what = what, .is_control = true};
+    Parcel parcel{.slot = call.slot,
+                  .shards = call.shards,
+                  .what = what,
+                  .is_control = true,
+                  .waits_for_workers = call.request->has_open_snapshot() &&
+                                       call.request->open_snapshot().step() > 0};
     parcel.make = [&options, slot = call.slot, request](const Destination& destination) {
       return control_message(options, slot, destination, *request);
     };

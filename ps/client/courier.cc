@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/logging.h"
+#include "ps/client/courier_state.h"
 
 namespace trireme::ps {
 namespace {
@@ -18,8 +19,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{50};
 // Before a slot is asked again that has just moved, or is not ready.
 constexpr milliseconds kPause{5};
-// Longer each time, so that one that has died meanwhile is not waited for.
-constexpr milliseconds kFirstConnectTimeout{300}, kLongestConnectTimeout{5'000};
+// See kFirstConnectTimeout.
+constexpr milliseconds kLongestConnectTimeout{5'000};
 // So often a slot may say that it knows nothing of what is asked for.
 constexpr int kMostNotFound = 3;
 
@@ -45,37 +46,6 @@ Error error_of(const Message& answer) {
 }
 
 }  // namespace
-
-struct Courier::Sending {
-  explicit Sending(Parcel parcel) : parcel(std::move(parcel)) {}
-
-  const Parcel parcel;
-  const Clock::time_point begun = Clock::now();
-  // Under the courier's lock.
-  bool finished = false;
-  bool under_way = false;
-  bool needs_keys = false;
-  int64_t epoch = 0;  // that it was sent to last
-  int attempts = 0;
-  Clock::time_point next{};  // not to be sent again before
-  std::string refusal;       // what a server said last
-  int not_found = 0;
-};
-
-struct Courier::Link {
-  int server = 0;
-  // Under the courier's lock.
-  uint64_t incarnation = 0;
-  uint64_t connection = 0;  // counts them
-  std::shared_ptr<RpcConnection> data, control;
-  bool broken = false;
-  milliseconds connect_timeout = kFirstConnectTimeout;
-  Clock::time_point pause{};            // not to be tried before
-  std::map<int, int64_t> asked, ready;  // the epoch for which a slot was set up, or is being
-  std::thread thread;
-
-  bool is_connected() const { return data != nullptr && !broken; }
-};
 
 Courier::Courier(CourierOptions options, const ServerView& view)
     : options_(std::move(options)), view_(view) {
@@ -206,6 +176,7 @@ void Courier::connect(Link& link, const ServerEntry& server) {
   link.data = std::move(data);
   link.control = std::move(control);
   link.broken = false;
+  link.probed.reset();
   link.connect_timeout = kFirstConnectTimeout;
   ++link.connection;
 }
@@ -492,6 +463,7 @@ void Courier::keep_time() {
       }
     }
     for (const auto& sending : due) attempt(sending);
+    stop_waiting();
   }
 }
 

@@ -2,6 +2,9 @@
 // that dies, a connection that breaks, a slot that moves and a message that gets lost are not the
 // sender's concern.
 //
+// A worker that was told to stop still finishes its step, with its servers and the other workers.
+// What it would wait for in vain, because they are gone or silent, ends with Error{kCancelled}.
+//
 // Threads: one for each server, which connects and says what the job wants of a slot before
 // anything else is asked of it; one that sends again what is due and ends what is late. send() and
 // set_view() may be called from any thread; `done` is called on any of these, or on the
@@ -20,6 +23,7 @@
 #include "core/base/error.h"
 #include "core/base/thread_annotations.h"
 #include "distributed/coordination/server_view.h"
+#include "ps/client/stop_watch.h"
 #include "ps/protocol/rpc.h"
 #include "ps/protocol/wire.h"
 #include "ps/table/shard_set.h"
@@ -34,9 +38,10 @@ struct Destination {
 
 struct Parcel {
   int slot = 0;
-  ShardSet shards;          // that must be in the slot
-  std::string what;         // for messages: "push of step 12, part 0"
-  bool is_control = false;  // goes over the connection for control
+  ShardSet shards;                 // that must be in the slot
+  std::string what;                // for messages: "push of step 12, part 0"
+  bool is_control = false;         // goes over the connection for control
+  bool waits_for_workers = false;  // its answer comes when other workers have done their part
   // Called each time that it is sent, on the thread that does. Nothing: it is not wanted any more.
   std::function<OutMessage(const Destination&)> make;
   std::chrono::steady_clock::time_point deadline;
@@ -59,6 +64,10 @@ struct CourierOptions {
   std::function<OutMessage(int slot, const Destination&)> make_setup;
   std::function<void(int slot, const SlotEntry& entry, const Message& answer)> on_setup;
   std::function<void(int server)> suspect;
+  // Whether this worker was told to stop; asked some times a second. Null: it never is.
+  std::function<StopState()> stop;
+  // What any server that holds this slot answers at once.
+  std::function<OutMessage(int slot, const Destination&)> make_probe;
 };
 
 class Courier {
@@ -84,6 +93,12 @@ class Courier {
 
   void keep_link(Link& link);  // thread
   void keep_time();            // thread
+  // Of a worker that was told to stop.
+  void stop_waiting() EXCLUDES(mutex_);
+  void probe(Link& link, Clock::time_point now, std::vector<std::function<void()>>& calls)
+      REQUIRES(mutex_);
+  std::string why_in_vain(const Sending& sending, const StopState& stop,
+                          Clock::time_point now) const REQUIRES(mutex_);
   bool needs_connection(const Link& link) const REQUIRES(mutex_);
   int slot_to_set_up(const Link& link) const REQUIRES(mutex_);
   void connect(Link& link, const ServerEntry& server) EXCLUDES(mutex_);

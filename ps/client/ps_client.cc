@@ -18,6 +18,7 @@
 #include "ps/client/control_calls.h"
 #include "ps/client/courier.h"
 #include "ps/client/key_set.h"
+#include "ps/client/stop_watch.h"
 #include "ps/client/transfers.h"
 #include "ps/protocol/setup.h"
 
@@ -26,7 +27,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-static_assert(kDirectoryShards == kVirtualShards, "the directory deals out all virtual shards");
+static_assert(directory_shards(64) == kVirtualShards, "the directory deals out all virtual shards");
 
 // A slot that begins from a snapshot may take a while.
 constexpr int kSetupPatience = 2;
@@ -287,7 +288,17 @@ class PsClient::Impl {
 
   void sum(const std::string& name, std::span<double> values) {
     const Activity::Call call(activity_);
-    directory_.sum(name, options_.workers, values, options_.timeout);
+    directory_.sum(name, options_.workers, values, options_.timeout, [&]() -> std::optional<Error> {
+      const StopState state = stop_.state();
+      const std::string why = StopWatch::why_in_vain(state);
+      if (why.empty()) return std::nullopt;
+      return StopWatch::error(state, str_cat("the sum \"", name, "\" of all workers"), why);
+    });
+  }
+
+  // Nobody wants what is still under way.
+  void end_calls() {
+    courier_->fail({ErrorCode::kCancelled, "the training with these servers has ended"});
   }
 
   void tell_lost_steps(int64_t steps) { directory_.lost_steps(-1, 0, steps); }
@@ -390,6 +401,12 @@ class PsClient::Impl {
       note_setup(slot, entry, answer);
     };
     options.suspect = [this](int server) { directory_.suspect(server); };
+    options.stop = [this] { return stop_.state(); };
+    options.make_probe = [this](int slot, const Destination& destination) {
+      proto::ControlRequest request;
+      request.mutable_load();
+      return control_message(options_, slot, destination, request);
+    };
     MutexLock lock(view_mutex_);
     courier_ = std::make_unique<Courier>(std::move(options), view_);
     courier_->set_view(directory_.view());  // what came since
@@ -443,6 +460,7 @@ class PsClient::Impl {
 
   const PsClientOptions options_;
   Activity activity_;
+  StopWatch stop_{options_.stop_signal, [this] { return directory_.workers() < options_.workers; }};
   const ShardMap shards_;
   const proto::ControlRequest setup_;
   Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
@@ -606,6 +624,7 @@ void PsClient::clear() { impl_->clear(); }
 void PsClient::evict() { impl_->evict(); }
 
 void PsClient::sum(const std::string& name, std::span<double> values) { impl_->sum(name, values); }
+void PsClient::end_calls() { impl_->end_calls(); }
 void PsClient::tell_lost_steps(int64_t steps) { impl_->tell_lost_steps(steps); }
 void PsClient::note_progress() { impl_->activity().note(); }
 std::string PsClient::status() const { return impl_->status(); }

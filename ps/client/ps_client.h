@@ -43,8 +43,10 @@ struct PsClientOptions {
   int connections = 2;                        // to each server
   std::chrono::milliseconds timeout{60'000};  // of any one call, failovers included
   std::chrono::milliseconds join_timeout{
-      60'000};                                 // until the coordinator and all servers are there
-  std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
+      60'000};  // until the coordinator and all servers are there
+  // See DirectoryClientOptions. From the moment that it is not 0 on, calls wait only for servers
+  // that show signs of life and for workers that are there; otherwise they end with kCancelled.
+  std::function<int()> stop_signal = nullptr;
   // The worker has a group besides, whose coordinator knows better who hangs in it.
   bool has_group = false;
   // A push without an answer for so long is sent once more; a pull, which may wait for other
@@ -150,6 +152,9 @@ class PsClient {
   // Adds over all workers; see DirectoryClient::sum.
   void sum(const std::string& name, std::span<double> values);
 
+  // All calls that are under way, and those that come later, end with Error{kCancelled}. Before its
+  // destructor, by whoever must not wait for them.
+  void end_calls();
   // So many steps of the whole job were lost before this client came.
   void tell_lost_steps(int64_t steps);
   // The worker does something without servers: it does not hang. Any thread.

@@ -41,15 +41,16 @@ Transfers::Transfers(const PsClientOptions& options, const ShardMap& shards, Cou
 }
 
 Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
-  Parcel parcel{.slot = bundle->header.slot,
-                .what = bundle->what,
-                .make = [this, bundle](const Destination& to) { return make(*bundle, to); },
-                .deadline = bundle->deadline,
-                .resend_after = options_.resend_after,
-                .done =
-                    [this, bundle](const Message& answer, std::unique_ptr<Error> error) {
-                      finish(bundle, answer, std::move(error));
-                    }};
+  Parcel parcel{
+      .slot = bundle->header.slot,
+      .what = bundle->what,
+      .waits_for_workers = bundle->header.kind == RequestKind::kPull && bundle->header.step > 0,
+      .make = [this, bundle](const Destination& to) { return make(*bundle, to); },
+      .deadline = bundle->deadline,
+      .resend_after = options_.resend_after,
+      .done = [this, bundle](
+                  const Message& answer,
+                  std::unique_ptr<Error> error) { finish(bundle, answer, std::move(error)); }};
   // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
   if (bundle->header.kind == RequestKind::kPull) parcel.resend_after *= 2;
   if (bundle->header.snapshot != 0) return parcel;

@@ -51,7 +51,10 @@ ClientStore::ClientStore(std::shared_ptr<PsClient> client, int64_t pushed)
     : client_(std::move(client)), pushed_(pushed), dense_(client_->tables().size()) {}
 
 ClientStore::~ClientStore() {
-  if (ahead_) ahead_->wait();
+  if (!ahead_) return;
+  // Its rows may be those of a step that never comes.
+  client_->end_calls();
+  ahead_->wait();
 }
 
 void ClientStore::prefetch(int64_t step, std::span<const KeyList> lists) {

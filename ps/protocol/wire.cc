@@ -276,6 +276,23 @@ std::shared_ptr<const KeyList> make_key_list(int table, std::vector<int64_t> key
   return list;
 }
 
+RequestHeader parse_header(const Message& message) {
+  Cursor cursor("a request", message.bytes, ErrorCode::kInvalidArgument);
+  const auto header = cursor.read<RequestHeader>("a request's header");
+  check_header(cursor, header);
+  return header;
+}
+
+void check_key_list(int table, uint64_t list_id, std::span<const int64_t> keys,
+                    const TableSpec& spec, const ShardMap& shards) {
+  const Cursor cursor("a list of keys", std::as_bytes(keys), ErrorCode::kInvalidArgument);
+  check_keys(cursor, 0, keys, table, spec, shards);
+  if (const uint64_t id = key_list_id(table, keys); id != list_id) {
+    cursor.fail(0, "table \"", spec.name, "\": expected the id of these keys, 0x", std::hex, id,
+                ", found 0x", list_id);
+  }
+}
+
 Request parse_request(const Message& message, std::span<const TableSpec> tables,
                       const ShardMap& shards) {
   Cursor cursor("a request", message.bytes, ErrorCode::kInvalidArgument);

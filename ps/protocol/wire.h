@@ -124,6 +124,14 @@ struct Request {
   std::span<const std::byte> body;  // kControl, kEntry, kMove
 };
 
+// The header alone, its fields checked. Throws as parse_request().
+RequestHeader parse_header(const Message& message);
+
+// Throws Error{kInvalidArgument} unless these are a list of keys of this table: in wire order, none
+// that the table cannot have, with this id. For keys that travel outside of a section.
+void check_key_list(int table, uint64_t list_id, std::span<const int64_t> keys,
+                    const TableSpec& spec, const ShardMap& shards);
+
 // Throws Error{kInvalidArgument} that says what was expected and found where: magic, version,
 // lengths, counts, tables (against `tables`), dim, keys out of order or negative.
 Request parse_request(const Message& message, std::span<const TableSpec> tables,

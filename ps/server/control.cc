@@ -1,5 +1,6 @@
 #include "ps/server/control.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/logging.h"
@@ -120,7 +121,9 @@ void status(const ControlContext& context, const std::shared_ptr<Reply>& reply) 
                             background = context.background](const SlotStatistics& statistics) {
     proto::ControlAnswer answer;
     answer.set_step(slot.finished_step());
-    for (size_t i = 0; i < statistics.tables.size(); ++i) {
+    // A setup that came in between is not in `setup`.
+    const size_t tables = setup == nullptr ? 0 : setup->tables.size();
+    for (size_t i = 0; i < std::min(tables, statistics.tables.size()); ++i) {
       const ShardStatistics& from = statistics.tables[i];
       proto::TableStatus& table = *answer.add_tables();
       table.set_name(setup->tables[i].name);

@@ -54,6 +54,10 @@ ReceivedEntry parse_entry(const Message& message, std::span<const std::byte> req
   }
   entry.body = {message.owner, rest.first(size)};
   const auto keys = rest.subspan(size + padding(size));
+  if (keys.size() % sizeof(int64_t) != 0) {
+    throw invalid_argument("an entry of a log: expected whole keys behind it, found ", keys.size(),
+                           " bytes");
+  }
   entry.keys = {reinterpret_cast<const int64_t*>(keys.data()), keys.size() / sizeof(int64_t)};
   return entry;
 }

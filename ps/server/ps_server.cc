@@ -321,7 +321,7 @@ void PsServer::Impl::handle_entry(const Message& message, const Request& request
     case Slot::Receipt::kMissing:
       return responder->answer(plain_answer(AnswerCode::kNeedKeys, view));
     case Slot::Receipt::kOutdated:
-      return responder->answer(plain_answer(AnswerCode::kWrongView, view));
+      return responder->answer(plain_answer(AnswerCode::kWrongView, view, slot->attempt()));
   }
 }
 

@@ -17,6 +17,8 @@ constexpr size_t kSlowBytesPerMs = 10'000;  // what any network carries
 // Before the backup is asked again, that has not heard of its slot yet or has missed something.
 constexpr milliseconds kPause{10};
 constexpr int kManyRefusals = 50;
+// Before a backup that refuses an entry gets all of the slot anew.
+constexpr std::chrono::seconds kAfterRefusal{1};
 // On the way at a time.
 constexpr size_t kWindowBytes = size_t{32} << 20;
 constexpr size_t kWindowEntries = 256;
@@ -26,6 +28,15 @@ constexpr size_t kCatchUpBytes = size_t{16} << 20;
 // part of the memory that is left, long before pushes are refused for want of it.
 constexpr int64_t kMostQueuedBytes = int64_t{512} << 20;
 constexpr int64_t kShareOfRoom = 4;
+
+std::string error_text(const RpcResult& result) {
+  try {
+    parse_answer(result.answer, RowType::kFloat32, {});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no reason was given";
+}
 
 }  // namespace
 
@@ -70,10 +81,16 @@ void Replicator::send(LogEntry entry) {
 void Replicator::run() {
   for (;;) {
     bool broken = false;
+    std::string refused;
     {
       MutexLock lock(mutex_);
       if (closing_) break;
       broken = std::exchange(broken_, false);
+      refused = refused_;
+    }
+    if (!refused.empty()) {
+      give_up(refused);
+      break;
     }
     if (broken) connection_.reset();
     if (connection_ == nullptr) {
@@ -91,6 +108,23 @@ void Replicator::run() {
     while (exporting_) changed_.wait(mutex_);
   }
   ended_ = true;
+}
+
+// An entry that the backup cannot apply ends this attempt, neither the server nor the job: the next
+// one begins with the whole state.
+void Replicator::give_up(const std::string& why) {
+  log_error(str_cat("slot ", slot_.index(), ": its backup, ", options_.connect.name, " at ",
+                    options_.connect.address, ", refuses what it was sent in epoch ",
+                    options_.epoch, ": ", why, "; it gets all of the slot anew"));
+  const auto until = Clock::now() + kAfterRefusal;
+  int64_t obeyed = 0;
+  {
+    MutexLock lock(mutex_);
+    while (!closing_ && Clock::now() < until) changed_.wait_until(mutex_, until);
+    if (closing_) return;
+    obeyed = obeyed_;
+  }
+  options_.forgotten(obeyed);
 }
 
 void Replicator::connect_to_backup() {
@@ -123,6 +157,7 @@ void Replicator::send_some() {
   uint64_t connection = 0;
   milliseconds timeout = kCallTimeout;
   bool forgotten = false;
+  int64_t obeyed = 0;
   {
     MutexLock lock(mutex_);
     const auto has_work = [&]() REQUIRES(mutex_) {
@@ -145,12 +180,15 @@ void Replicator::send_some() {
       sent_bytes_ += next.bytes;
     }
     timeout += milliseconds(static_cast<int64_t>(sent_bytes_ / kSlowBytesPerMs));
-    if (refusals_ > kManyRefusals && taken_position_ > 0) {
+    const bool is_outdated =
+        obeyed_ > options_.attempt && obeyed_ >> kAttemptBits == options_.epoch;
+    if (refusals_ > kManyRefusals && (taken_position_ > 0 || is_outdated)) {
       refusals_ = 0;
       forgotten = true;
+      obeyed = obeyed_;
     }
   }
-  if (forgotten) options_.forgotten();
+  if (forgotten) options_.forgotten(obeyed);
   for (auto& [position, message] : messages) {
     connection_->call(std::move(message), timeout,
                       [this, position = position, connection](const RpcResult& result) {
@@ -187,6 +225,8 @@ void Replicator::take(int64_t position, uint64_t connection, const RpcResult& re
       broken_ = true;
     } else {
       // It does not know its slot yet, has missed something, or is busy being somebody else.
+      if (header.code == AnswerCode::kWrongView) obeyed_ = std::max(obeyed_, header.step);
+      if (header.code == AnswerCode::kError && refused_.empty()) refused_ = error_text(result);
       if (Clock::now() >= pause_) ++refusals_;
       pause_ = Clock::now() + kPause;
       begin_again();

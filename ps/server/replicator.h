@@ -32,8 +32,10 @@ struct ReplicatorOptions {
   // The slot waits for its backup already: nothing is acknowledged before it is in sync.
   bool hold = false;
   // On the replicator's thread. The first once; the others again and again: the backup does not
-  // answer, or it has forgotten what it was sent.
-  std::function<void()> in_sync, suspect, forgotten;
+  // answer, or it has forgotten what it was sent or refuses it, and must get all of it anew.
+  std::function<void()> in_sync, suspect;
+  // `attempt`: that the backup obeys; the next one must be greater.
+  std::function<void(int64_t attempt)> forgotten;
 };
 
 class Replicator final : public LogSink {
@@ -63,6 +65,7 @@ class Replicator final : public LogSink {
   void send_some() EXCLUDES(mutex_);
   void take(int64_t position, uint64_t connection, const RpcResult& result) EXCLUDES(mutex_);
   void report_taken() EXCLUDES(mutex_);
+  void give_up(const std::string& why) EXCLUDES(mutex_);
   void catch_up() EXCLUDES(mutex_);
   void begin_again() REQUIRES(mutex_);  // with what the backup has not taken
   size_t most_queued() const;
@@ -87,7 +90,9 @@ class Replicator final : public LogSink {
   bool broken_ GUARDED_BY(mutex_) = false;
   Clock::time_point pause_ GUARDED_BY(mutex_){};  // nothing is sent before
   bool exporting_ GUARDED_BY(mutex_) = false;
-  int refusals_ GUARDED_BY(mutex_) = 0;  // since the backup took something
+  int refusals_ GUARDED_BY(mutex_) = 0;     // since the backup took something
+  std::string refused_ GUARDED_BY(mutex_);  // why it will not take this: nothing more is sent
+  int64_t obeyed_ GUARDED_BY(mutex_) = 0;   // the attempt that outdates this one
 
   // The thread's.
   std::vector<int> shards_left_;

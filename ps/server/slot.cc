@@ -20,6 +20,7 @@ Slot::Slot(SlotOptions options)
               options_.failed),
       lists_(kKeyCacheBytes),
       epoch_(options_.epoch),
+      known_epoch_(options_.epoch),
       owned_(options_.shards),
       ledger_(0, options_.shards),
       gate_(0, options_.shards),
@@ -98,8 +99,9 @@ void Slot::acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) {
 }
 
 void Slot::enter(LogEntry entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  entry.header.index = ++index_;
+  entry.header.index = index_ + 1;
   do_entry(entry, ack, dispatch);
+  ++index_;
   replicate(std::move(entry));
   acknowledge_after(index_, ack);
 }
@@ -119,9 +121,7 @@ void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
 }
 
 void Slot::set_up(std::string_view serialized_setup, Done done) {
-  const JobSetup wanted(serialized_setup);
-  // What a table cannot be is found here, not on a shard's thread.
-  for (const TableSpec& spec : wanted.tables) TableShard(spec, 0, kVirtualShards);
+  checked_setup(serialized_setup);
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
@@ -152,8 +152,18 @@ void Slot::clear(int64_t step, bool keep_rows, Done done) {
 }
 
 void Slot::load_rows(EntryKind kind, int shard, int table, Message batch, Done done) {
-  append({.header = {.kind = kind, .shard = shard, .table = table}, .body = std::move(batch)},
-         std::move(done));
+  append_from_file(
+      {.header = {.kind = kind, .shard = shard, .table = table}, .body = std::move(batch)},
+      std::move(done));
+}
+
+void Slot::load_arrival(LogEntry entry, Done done) {
+  append_from_file(std::move(entry), std::move(done));
+}
+
+void Slot::append_from_file(LogEntry entry, Done done) {
+  check_entry(entry.header, entry.body, setup().get(), EntrySource::kFile);
+  append(std::move(entry), std::move(done));
 }
 
 void Slot::last_push(int worker, std::function<void(bool, const LastPush&)> done) {

@@ -29,6 +29,7 @@
 #include "core/base/thread_annotations.h"
 #include "ps/protocol/buffer_pool.h"
 #include "ps/server/ack.h"
+#include "ps/server/entry_check.h"
 #include "ps/server/gate.h"
 #include "ps/server/job_setup.h"
 #include "ps/server/key_cache.h"
@@ -192,16 +193,20 @@ class Slot {
     kMissing,  // something that was sent before it did not come
     kOutdated  // its sender is not the primary any more, or has begun anew
   };
-  // `applied` is called when the shards have done it, also when that was before.
+  // `applied` is called when the shards have done it, also when that was before. Throws
+  // Error{kInvalidArgument} for an entry that cannot be: nothing has changed then.
   Receipt apply(const ReceivedEntry& entry, std::function<void()> applied) EXCLUDES(mutex_);
   bool is_complete() const EXCLUDES(mutex_);  // all shards are loaded
+  int64_t attempt() const EXCLUDES(mutex_);   // that it obeys
+  // What the directory says: whoever says that he is the primary of a later one is not believed.
+  void follow_epoch(int64_t epoch) EXCLUDES(mutex_);
   // The same of a primary, for the pieces of a shard that another slot's primary sends.
-  // Throws Error{kResourceExhausted} when there is no room for it.
+  // Throws Error{kResourceExhausted} when there is no room for it, kInvalidArgument as apply().
   Receipt receive_move(const ReceivedEntry& entry, Done done) EXCLUDES(mutex_);
+  // What receive_move() checks first. REQUIRES: it has a setup.
+  void check_move(const ReceivedEntry& entry) const EXCLUDES(mutex_);
   // A piece from a file, of a slot that is being restored.
-  void load_arrival(LogEntry entry, Done done) EXCLUDES(mutex_) {
-    append(std::move(entry), std::move(done));
-  }
+  void load_arrival(LogEntry entry, Done done) EXCLUDES(mutex_);
 
   // A snapshot's state, before promote(); then load_rows(). `found`: false when there was none.
   void restore_state(std::string_view serialized_state, bool found) EXCLUDES(mutex_);
@@ -251,7 +256,7 @@ class Slot {
                   Dispatch& dispatch) REQUIRES(mutex_);
   void do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
       REQUIRES(mutex_);
-  void do_setup(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
+  void do_setup(std::shared_ptr<const JobSetup> setup, Dispatch& dispatch) REQUIRES(mutex_);
   void do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
       REQUIRES(mutex_);
   void add(std::shared_ptr<ShardJob> job, const std::shared_ptr<Ack>& ack, Dispatch& dispatch);
@@ -263,15 +268,21 @@ class Slot {
       REQUIRES(mutex_);
   void do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch)
       REQUIRES(mutex_);
-  void hold_again(const std::string& request, const ShardSet& shards) REQUIRES(mutex_);
+  // Of requests that were checked. REQUIRES: nothing has changed yet, since it may throw.
+  std::vector<std::shared_ptr<Push>> held_again(const std::vector<std::string>& requests,
+                                                const JobSetup& setup);
+  void hold(std::vector<std::shared_ptr<Push>> pushes, const ShardSet& shards) REQUIRES(mutex_);
+  void check_order(const EntryHeader& header, bool begins) const REQUIRES(mutex_);
   // `touched`: shards that must be here, and free to change.
   void append(LogEntry entry, Done done, const ShardSet& touched = {}) EXCLUDES(mutex_);
+  // The same of what is in a file: checked first.
+  void append_from_file(LogEntry entry, Done done) EXCLUDES(mutex_);
   void replicate(LogEntry entry) REQUIRES(mutex_);
   void acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) REQUIRES(mutex_);
   LogEntry entry_of(EntryKind kind, const Push& push, int64_t index) const;
   // `shards`: that it is of. With what the gate holds, when nobody sends that otherwise.
   std::string save_state(const ShardSet& shards, bool with_held) const REQUIRES(mutex_);
-  void load_state(std::string_view bytes, Dispatch& dispatch) REQUIRES(mutex_);
+  void load_state(const CheckedState& checked, Dispatch& dispatch) REQUIRES(mutex_);
   void note_lost_steps(int64_t step) REQUIRES(mutex_);
 
   struct WantedCut {
@@ -297,6 +308,7 @@ class Slot {
   bool primary_ GUARDED_BY(mutex_) = false;
   bool restoring_ GUARDED_BY(mutex_) = false;  // on the way to be
   int64_t epoch_ GUARDED_BY(mutex_) = 0;
+  int64_t known_epoch_ GUARDED_BY(mutex_) = 0;  // by the directory's word
   std::shared_ptr<const JobSetup> setup_ GUARDED_BY(mutex_);
 
   // The replicated state.

@@ -31,31 +31,52 @@ std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
   return state.SerializeAsString();
 }
 
-void Slot::load_state(std::string_view bytes, Dispatch& dispatch) {
-  proto::SlotState state;
-  if (!state.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    throw data_loss("the state of slot ", options_.index, ": ", bytes.size(),
-                    " bytes that are no such message");
-  }
+void Slot::load_state(const CheckedState& checked, Dispatch& dispatch) {
+  const proto::SlotState& state = *checked.state;
+  lists_.clear();
+  auto held = checked.setup == nullptr
+                  ? std::vector<std::shared_ptr<Push>>()
+                  : held_again({state.held().begin(), state.held().end()}, *checked.setup);
+  // From here on nothing throws: a state is taken whole or not at all.
   setup_.reset();
   owned_ = state.has_shards() ? ShardSet(state.shards()) : options_.shards;
+  ledger_ = WorkerLedger(0, owned_);
+  gate_ = Gate(0, owned_);
   frozen_ = ShardSet(state.frozen()) & owned_;
-  if (state.has_setup()) {
-    do_setup(state.setup().SerializeAsString(), dispatch);
+  if (checked.setup != nullptr) {
+    do_setup(checked.setup, dispatch);
     ledger_.load(state);
     gate_.load(state);
-    for (const std::string& request : state.held()) hold_again(request, owned_);
+    hold(std::move(held), owned_);
   }
   index_ = state.index();
   newest_step_ = state.newest_step();
   trained_ = state.trained();
 }
 
+std::vector<std::shared_ptr<Push>> Slot::held_again(const std::vector<std::string>& requests,
+                                                    const JobSetup& setup) {
+  std::vector<std::shared_ptr<Push>> pushes;
+  for (const std::string& request : requests) {
+    const Message message = bytes_of(std::string_view(request));
+    pushes.push_back(make_push(message, parse_request(message, setup.tables, setup.shards), setup));
+  }
+  return pushes;
+}
+
+void Slot::hold(std::vector<std::shared_ptr<Push>> pushes, const ShardSet& shards) {
+  for (auto& push : pushes) {
+    const ShardSet its = ShardSet(push->header.shards) & shards;
+    if (its.any()) gate_.hold(std::move(push), its);
+  }
+}
+
 void Slot::restore_state(std::string_view serialized_state, bool found) {
+  const auto checked = found ? checked_state(serialized_state, EntrySource::kFile) : CheckedState{};
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   if (found) {
-    load_state(serialized_state, dispatch);
+    load_state(checked, dispatch);
     frozen_.reset();
   }
   restored_step_ = finished();
@@ -153,29 +174,46 @@ void Slot::export_shard(int shard, std::function<void(std::vector<LogEntry>)> do
 
 // ---- the backup's side
 
+int64_t Slot::attempt() const {
+  MutexLock lock(mutex_);
+  return attempt_;
+}
+
+void Slot::follow_epoch(int64_t epoch) {
+  MutexLock lock(mutex_);
+  known_epoch_ = epoch;
+}
+
 Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> applied) {
   const EntryHeader& header = received.header;
   const auto ack = std::make_shared<Ack>([applied = std::move(applied)](bool) { applied(); });
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   if (primary_ || header.epoch < epoch_ || header.attempt < attempt_) return Receipt::kOutdated;
+  // The view that says so may be on its way.
+  if (header.epoch > known_epoch_) return Receipt::kMissing;
   const bool begins = header.kind == EntryKind::kState && header.attempt > attempt_;
   if (header.attempt != attempt_ && !begins) return Receipt::kMissing;
   if (!begins && header.position > position_ + 1) return Receipt::kMissing;
   if (begins || header.position == position_ + 1) {
     const LogEntry entry{.header = header, .body = received.body};
+    const Request request = check_entry(received, setup_.get(), EntrySource::kPrimary);
+    check_order(header, begins);
     switch (header.kind) {
       case EntryKind::kPush:
       case EntryKind::kHeld: {
-        TRIREME_CHECK(setup_ != nullptr, "a push before the setup");
-        const Request request = parse_request(received.body, setup_->tables, setup_->shards);
         auto push = make_push(received.body, request, *setup_, received.keys);
-        TRIREME_CHECK(push != nullptr, "an entry without its keys");
-        if (header.kind == EntryKind::kHeld) {
-          gate_.hold(std::move(push), ShardSet(static_cast<uint64_t>(header.index)));
+        if (push == nullptr) {
+          throw invalid_argument("slot ", options_.index, ": expected the keys of all lists of ",
+                                 "the push in entry ", header.position, ", found only an id");
+        }
+        const bool held = header.kind == EntryKind::kHeld;
+        if (!held) ledger_.check(push->header);
+        if (setup_->any_sync) gate_.check(push->header);
+        if (held) {
+          gate_.hold(std::move(push), ShardSet(static_cast<uint64_t>(header.index)) & owned_);
           break;
         }
-        TRIREME_CHECK(header.index == index_ + 1, "entry ", header.index, " after ", index_);
         index_ = header.index;
         enter_push(std::move(push), header.index, ack, dispatch);
         break;
@@ -187,9 +225,8 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
         do_catch_up(entry, ack, dispatch);
         break;
       default:
-        TRIREME_CHECK(header.index == index_ + 1, "entry ", header.index, " after ", index_);
-        index_ = header.index;
         do_entry(entry, ack, dispatch);
+        index_ = header.index;
     }
     position_ = header.position;
     epoch_ = header.epoch;
@@ -200,24 +237,41 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
   return Receipt::kTaken;
 }
 
+// That it is the next entry, of the log and of its attempt.
+void Slot::check_order(const EntryHeader& header, bool begins) const {
+  const auto refuse = [&](const char* name, int64_t expected, int64_t found) {
+    throw invalid_argument("slot ", options_.index, ": expected ", name, " ", expected,
+                           " in an entry from the primary of epoch ", header.epoch, ", found ",
+                           found);
+  };
+  const int64_t last = ((header.epoch + 1) << kAttemptBits) - 1;
+  if (header.attempt > last) refuse("an attempt up to", last, header.attempt);
+  if (begins && header.position != 1) refuse("position", 1, header.position);
+  if (!begins && header.kind == EntryKind::kState) refuse("attempt", attempt_ + 1, attempt_);
+  const bool is_of_log = header.kind < EntryKind::kState;
+  if (is_of_log && header.index != index_ + 1) refuse("index", index_ + 1, header.index);
+  if (header.kind == EntryKind::kShardLoaded && header.index > index_) {
+    refuse("an index up to", index_, header.index);
+  }
+}
+
 void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
   const EntryHeader& header = entry.header;
   const auto job = [&](ShardSet shards, std::function<void(Shard&, int)> apply) {
     add(make_job(shards_, shards, 0, std::move(apply), arrival(ack)), ack, dispatch);
   };
   if (header.kind == EntryKind::kState) {
-    unloaded_.set();
-    lists_.clear();
-    job(unloaded_, [](Shard& shard, int) {
+    const CheckedState checked = checked_state(body_text(entry.body), EntrySource::kPrimary);
+    // Before the tables that a state brings; an error that comes now drops it.
+    job(ShardSet().set(), [](Shard& shard, int) {
       shard.tables.clear();
       shard.deferred.clear();
       shard.loaded = false;
       shard.cut = 0;
     });
-    return load_state(body_text(entry.body), dispatch);
-  }
-  if (header.shard < 0 || header.shard >= kVirtualShards) {
-    throw invalid_argument("an entry of a log: there is no virtual shard ", header.shard);
+    load_state(checked, dispatch);
+    unloaded_.set();
+    return;
   }
   ShardSet set;
   set.set(static_cast<size_t>(header.shard));

@@ -54,8 +54,8 @@ void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shar
   }
 }
 
-void Slot::do_setup(std::string_view bytes, Dispatch& dispatch) {
-  setup_ = std::make_shared<const JobSetup>(bytes);
+void Slot::do_setup(std::shared_ptr<const JobSetup> setup, Dispatch& dispatch) {
+  setup_ = std::move(setup);
   ledger_ = WorkerLedger(setup_->workers, owned_);
   // Without backup workers every step waits for worker 0.
   std::function<bool(int64_t)> is_saved;
@@ -77,7 +77,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
   };
   switch (header.kind) {
     case EntryKind::kSetup:
-      return do_setup(body_text(entry.body), dispatch);
+      return do_setup(std::make_shared<const JobSetup>(body_text(entry.body)), dispatch);
     case EntryKind::kEvict:
       return job(owned_ & ~frozen_, [evict = step_of(entry.body)](Shard& shard, int) {
         for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
@@ -130,32 +130,15 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
 
 void Slot::assign(std::string_view serialized_assign, Done done) {
   const auto setup = require_setup();
+  LogEntry entry{.header = {.kind = EntryKind::kAssign}, .body = bytes_of(serialized_assign)};
+  check_entry(entry.header, entry.body, setup.get(), EntrySource::kPrimary);
   proto::Assign assign;
-  if (!assign.ParseFromArray(serialized_assign.data(),
-                             static_cast<int>(serialized_assign.size()))) {
-    throw invalid_argument("an assignment of ", serialized_assign.size(), " bytes: cut short");
-  }
-  if (assign.table() < 0 || assign.table() >= static_cast<int>(setup->tables.size())) {
-    throw invalid_argument("an assignment to table ", assign.table(), ": the job has ",
-                           setup->tables.size(), " tables, counted from 0");
-  }
-  const TableSpec& spec = setup->tables[static_cast<size_t>(assign.table())];
-  const size_t expected =
-      static_cast<size_t>(assign.keys_size()) * static_cast<size_t>(spec.dim) * sizeof(float);
-  if (assign.rows().size() != expected) {
-    throw invalid_argument("table \"", spec.name, "\": expected ", expected, " bytes for ",
-                           assign.keys_size(), " rows of dimension ", spec.dim, ", found ",
-                           assign.rows().size());
-  }
+  assign.ParseFromArray(serialized_assign.data(), static_cast<int>(serialized_assign.size()));
   ShardSet touched;
   for (const int64_t key : assign.keys()) {
-    if (key < 0 || (spec.is_dense() && key >= spec.rows)) {
-      throw invalid_argument("table \"", spec.name, "\": there is no key ", key);
-    }
     touched.set(static_cast<size_t>(setup->shards.shard_of(assign.table(), key)));
   }
-  append({.header = {.kind = EntryKind::kAssign}, .body = bytes_of(serialized_assign)},
-         std::move(done), touched);
+  append(std::move(entry), std::move(done), touched);
 }
 
 void Slot::do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {

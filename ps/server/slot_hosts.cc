@@ -36,7 +36,11 @@ void SlotHosts::follow_slot(int index) {
   const auto it = hosts_.find(index);
   // Who was the primary may have entries that the next one never got.
   if (it != hosts_.end() && (it->second.primary || entry.backup != options_.server)) drop(index);
-  if (entry.backup == options_.server) host(index, entry.epoch).epoch = entry.epoch;
+  if (entry.backup == options_.server) {
+    Host& backup = host(index, entry.epoch);
+    backup.epoch = entry.epoch;
+    backup.slot->follow_epoch(entry.epoch);
+  }
 }
 
 SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
@@ -174,6 +178,8 @@ void SlotHosts::receive_move(const std::shared_ptr<Slot>& slot, const ReceivedEn
   if (entry.header.kind != EntryKind::kArrive || options_.snapshot_directory.empty()) {
     return take(*slot);
   }
+  if (slot->setup() == nullptr) return answer(false);
+  slot->check_move(entry);
   // Weak: a slot must not end on one of its threads.
   const auto write = [take, answer, responder, &view, weak = std::weak_ptr<Slot>(slot),
                       directory = options_.snapshot_directory](const Cut& cut) {
@@ -237,6 +243,10 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
   // A primary that is still being restored gets its backup when it is through: see tick().
   if (entry.backup < 0 || !host.slot->is_primary()) return;
   const ServerEntry& server = view_.servers[static_cast<size_t>(entry.backup)];
+  const int64_t obeyed = host.obeyed->exchange(0);
+  if (obeyed >> kAttemptBits == entry.epoch) {
+    attempts_ = std::max(attempts_, obeyed - (entry.epoch << kAttemptBits));
+  }
   ReplicatorOptions options{
       .connect = {.address = server.address,
                   .secret = options_.secret,
@@ -244,7 +254,7 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
                   .name = str_cat("ps ", server.index)},
       .epoch = entry.epoch,
       // Greater than that of any primary before, on whatever server.
-      .attempt = (entry.epoch << 20) + ++attempts_,
+      .attempt = (entry.epoch << kAttemptBits) + ++attempts_,
       .view = view_number_,
       .hold = again,
       .in_sync =
@@ -253,7 +263,11 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
             in_sync(index, epoch, incarnation);
           },
       .suspect = [suspect = options_.suspect, server = server.index] { suspect(server); },
-      .forgotten = [forgotten = host.forgotten] { forgotten->store(true); },
+      .forgotten =
+          [forgotten = host.forgotten, obeyed = host.obeyed](int64_t attempt) {
+            obeyed->store(attempt);
+            forgotten->store(true);
+          },
   };
   host.replicator = std::make_unique<Replicator>(*host.slot, std::move(options));
 }

@@ -78,6 +78,8 @@ class SlotHosts {
     int backup = -1;
     uint64_t backup_incarnation = 0;
     Flag forgotten = std::make_shared<std::atomic<bool>>(false);  // the backup has, its state
+    // The attempt that it obeys instead, if any.
+    std::shared_ptr<std::atomic<int64_t>> obeyed = std::make_shared<std::atomic<int64_t>>(0);
     std::unique_ptr<ShardMover> mover;
     int64_t move = 0;  // its id
     Clock::time_point snapshot_due;

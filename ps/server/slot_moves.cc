@@ -6,13 +6,6 @@
 #include "ps/server/slot.h"
 
 namespace trireme::ps {
-namespace {
-
-// Above it is the id of the move.
-constexpr int kAttemptBits = 20;
-
-}  // namespace
-
 int64_t move_attempt(int64_t move, int64_t attempt) { return (move << kAttemptBits) + attempt; }
 
 // ---- what the entries do
@@ -31,6 +24,10 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
   proto::ShardArrival arrival;
   const std::string_view bytes = body_text(entry.body);
   arrival.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  auto held = setup_ == nullptr
+                  ? std::vector<std::shared_ptr<Push>>()
+                  : held_again({arrival.held().begin(), arrival.held().end()}, *setup_);
+  for (const auto& push : held) gate_.check(push->header);
   owned_ |= only(shard);
   frozen_ &= ~only(shard);
   WorkerLedger ledger;
@@ -42,16 +39,8 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
   }
   ledger_.arrive(shard, arrival.has_state() ? &ledger : nullptr);
   gate_.arrive(shard, arrival.has_state() ? &gate : nullptr, ledger_);
-  for (const std::string& request : arrival.held()) hold_again(request, only(shard));
+  hold(std::move(held), only(shard));
   advance_gate(entry.header.index, ack, dispatch);
-}
-
-void Slot::hold_again(const std::string& request, const ShardSet& shards) {
-  const Message message = bytes_of(request);
-  auto push = make_push(message, parse_request(message, setup_->tables, setup_->shards), *setup_);
-  TRIREME_CHECK(push != nullptr, "a held push without its keys");
-  const ShardSet its = ShardSet(push->header.shards) & shards;
-  if (its.any()) gate_.hold(std::move(push), its);
 }
 
 // ---- what the directory says
@@ -146,27 +135,16 @@ void Slot::export_move(int shard, std::function<void(std::vector<LogEntry>)> don
 
 // ---- the side that it comes to
 
+void Slot::check_move(const ReceivedEntry& received) const {
+  check_entry(received, setup().get(), EntrySource::kMove);
+}
+
 Slot::Receipt Slot::receive_move(const ReceivedEntry& received, Done done) {
   const EntryHeader& header = received.header;
   const auto setup = this->setup();
-  const bool has_rows = header.kind == EntryKind::kRows || header.kind == EntryKind::kWaiting;
   const bool begins = header.kind == EntryKind::kStage;
-  if (!has_rows && !begins && header.kind != EntryKind::kArrive) {
-    throw invalid_argument("a piece of a shard: kind ", static_cast<uint32_t>(header.kind),
-                           " is not known; use the same version of Trireme everywhere");
-  }
   if (setup == nullptr) return Receipt::kMissing;
-  if (has_rows) {
-    if (header.table < 0 || header.table >= static_cast<int64_t>(setup->tables.size())) {
-      throw invalid_argument("a piece of a shard: there is no table ", header.table);
-    }
-    const TableSpec& spec = setup->tables[static_cast<size_t>(header.table)];
-    if (header.kind == EntryKind::kRows) {
-      for_each_row(received.body, spec, [](const RowView&) {});
-    } else {
-      waiting_keys_of(received.body);
-    }
-  }
+  check_move(received);
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);

@@ -171,12 +171,24 @@ std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& req
         throw invalid_argument("an entry of a log: expected ", count, " keys, found ",
                                more_keys.size());
       }
-      lists_.add(section.header, more_keys.first(count), setup.shards);
+      const auto keys = more_keys.first(count);
+      check_key_list(static_cast<int>(section.header.table), section.header.list_id, keys,
+                     setup.tables[section.header.table], setup.shards);
+      lists_.add(section.header, keys, setup.shards);
       more_keys = more_keys.subspan(count);
     }
     auto list = list_of(section, setup);
     if (list == nullptr) return nullptr;
+    if (const ShardSet more = list->shards & ~ShardSet(request.header.shards); more.any()) {
+      throw invalid_argument("table \"", setup.tables[section.header.table].name,
+                             "\": found rows of virtual shard ", more._Find_first(),
+                             ", which the push does not say that it has");
+    }
     push->sections.push_back({std::move(list), section.rows.data(), section.header.has_keys == 1});
+  }
+  if (!more_keys.empty()) {
+    throw invalid_argument("an entry of a log: found ", more_keys.size(),
+                           " keys more than its lists have");
   }
   return push;
 }
@@ -212,9 +224,8 @@ bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>&
 
 void Slot::push(const Message& message, std::unique_ptr<Responder>& responder) {
   const auto setup = require_setup();
-  RequestHeader header;
-  if (message.bytes.size() >= sizeof(header)) {
-    std::memcpy(&header, message.bytes.data(), sizeof(header));
+  const RequestHeader header = parse_header(message);
+  {
     Dispatch dispatch(shards_);
     MutexLock lock(mutex_);
     if (answer_known(header, responder, dispatch)) return;
@@ -223,13 +234,6 @@ void Slot::push(const Message& message, std::unique_ptr<Responder>& responder) {
   auto push = make_push(message, request, *setup);
   if (push == nullptr) {
     return responder->answer(plain_answer(AnswerCode::kNeedKeys, options_.view.load()));
-  }
-  for (const Push::Section& section : push->sections) {
-    const ShardSet more = section.list->shards & ~ShardSet(header.shards);
-    if (more.none()) continue;
-    throw invalid_argument("table \"", setup->tables[static_cast<size_t>(section.list->table)].name,
-                           "\": found rows of virtual shard ", more._Find_first(),
-                           ", which the push does not say that it has");
   }
   if (admit(push, responder)) order(std::move(push), responder);
 }

@@ -94,6 +94,9 @@ void ShardJob::run_shard(int number) {
     slot_.failed_(Error(ErrorCode::kResourceExhausted,
                         str_cat("virtual shard ", number, ": the system has no memory left, with ",
                                 slot_.budget_.used(), " bytes in tables; lower the memory limit")));
+  } catch (const std::exception& error) {
+    slot_.failed_(
+        Error(ErrorCode::kInternal, str_cat("virtual shard ", number, ": ", error.what())));
   }
 }
 

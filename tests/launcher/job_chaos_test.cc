@@ -6,7 +6,6 @@
 // TRIREME_CHAOS_FAULTS (6) is how many faults each kind of job gets, TRIREME_CHAOS_SEED (1) which.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 
 #include <chrono>
 #include <cmath>
@@ -18,6 +17,7 @@
 #include <random>
 
 #include "tests/launcher/program.h"
+#include "tests/launcher/small_disk.h"
 
 namespace trireme {
 namespace {
@@ -30,6 +30,7 @@ using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
 using testing::read_text;
+using testing::SmallDisk;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
 using Words = std::vector<std::string>;
@@ -97,32 +98,6 @@ int from_environment(const char* name, int otherwise) {
   const char* const text = std::getenv(name);
   return text == nullptr ? otherwise : std::atoi(text);
 }
-
-// A small disk of its own for the job's output, where one can be made.
-class SmallDisk {
- public:
-  explicit SmallDisk(std::string path) : path_(std::move(path)) {
-    fs::create_directories(path_);
-    mounted_ = mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=16m") == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) umount2(path_.c_str(), MNT_DETACH);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  bool mounted() const { return mounted_; }
-  void fill() const {
-    std::ofstream ballast(ballast_path(), std::ios::binary);
-    const std::string block(1 << 16, 'x');
-    while (ballast.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-    }
-  }
-  void empty() const { fs::remove(ballast_path()); }
-
- private:
-  std::string ballast_path() const { return path_ + "/ballast"; }
-  std::string path_;
-  bool mounted_ = false;
-};
 
 class JobChaosTest : public ::testing::TestWithParam<Kind> {
  protected:

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <map>
+#include <set>
 
 #include "core/base/error.h"
 #include "distributed/coordination/sums.h"
@@ -349,12 +350,54 @@ TEST(DirectoryTest, GivesASlotAnotherBackupWhenItsServerStaysAway) {
   EXPECT_THAT(job.slots(), ElementsAre("0~2", "2~0", "2+0"));
 }
 
+// On a busy machine the directory's own thread runs late, and so do those that read for it.
+TEST(DirectoryTest, SilenceIsCountedWhileTheDirectoryRuns) {
+  Job job(2);
+  job.start();
+  job.advance(50ms);
+  // All are silent, and the directory looks every 400 ms only: it is late itself.
+  for (int i = 0; i < 10; ++i) job.directory.tick(job.now += 400ms);
+  EXPECT_THAT(job.slots(), ElementsAre("0+1", "1+0"));
+  // It looks in time again: now the silence of one counts.
+  job.advance(1900ms, 1);
+  EXPECT_THAT(job.slots(), ElementsAre("0+1", "1+0"));
+  job.advance(300ms, 1);
+  EXPECT_THAT(job.slots(), ElementsAre("0", "0"));
+}
+
+// The text of a job grows with its servers, not with their square.
+TEST(DirectoryTest, NamesSomeOfManyServersInItsLines) {
+  Job job(1024);
+  job.start();
+  size_t bytes = 0;
+  for (const std::string& line : job.directory.take_log()) {
+    EXPECT_LT(line.size(), 300u) << line;
+    bytes += line.size();
+  }
+  EXPECT_LT(bytes, 10'000u);
+  EXPECT_EQ(job.directory.view().slot_of_shard.size(), 1024u);
+  for (int i = 1; i < 1024; ++i) job.die(i);
+  for (const std::string& line : job.directory.take_log()) EXPECT_LT(line.size(), 300u) << line;
+}
+
+// Each server holds a virtual shard at least, and jobs of today keep the shards that they have.
+TEST(DirectoryTest, ThereAreAsManyVirtualShardsAsServersNeed) {
+  for (const auto& [servers, shards] :
+       std::map<int, size_t>{{1, 64}, {64, 64}, {65, 128}, {128, 128}, {700, 1024}}) {
+    Job job(servers, 1);
+    job.start();
+    const auto& slots = job.directory.view().slot_of_shard;
+    EXPECT_EQ(slots.size(), shards);
+    EXPECT_EQ(std::set<int>(slots.begin(), slots.end()).size(), static_cast<size_t>(servers));
+  }
+}
+
 TEST(DirectoryTest, RefusesJobsThatCannotBeOrDiffer) {
   Directory directory;
   EXPECT_THAT(error_of([&] { directory.check({.servers = 1, .replicas = 2}); }).what(),
               HasSubstr("2 replicas on 1 parameter server"));
   EXPECT_THAT(error_of([&] { directory.check({.servers = 0, .replicas = 1}); }).what(),
-              HasSubstr("expected 1 to 64"));
+              HasSubstr("expected 1 to 1024"));
   directory.check({.servers = 2, .replicas = 2});
   EXPECT_THAT(error_of([&] { directory.check({.servers = 2, .replicas = 1}); }).what(),
               HasSubstr("give all tasks the same options"));

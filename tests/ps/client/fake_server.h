@@ -33,6 +33,7 @@ class FakeServer {
     bool drops = false;       // pushes come too late
     std::string error;        // to all pushes
     bool is_hanging = false;  // no answer to any
+    bool is_stopped = false;  // nor to any control request
   };
 
   FakeServer(const std::string& coordinator, int index, int servers, uint64_t incarnation = 1)
@@ -96,6 +97,10 @@ class FakeServer {
     try {
       const ShardMap shards(tables_);
       const Request request = parse_request(message, tables_, shards);
+      if (behaviour_.is_stopped) {
+        silenced_.push_back(std::move(responder));
+        return;
+      }
       if (request.header.kind == RequestKind::kControl) {
         responder->answer(control(request));
         return;

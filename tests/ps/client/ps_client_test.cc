@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <csignal>
 #include <future>
 #include <map>
 #include <numeric>
@@ -303,6 +305,62 @@ TEST_F(PsClientTest, EndsWhatIsUnderWayWithItself) {
   });
   client.reset();
   EXPECT_THAT(ended.get_future().get(), HasSubstr("has ended"));
+}
+
+// Such a server keeps its connections and says nothing: a worker that is to stop does not wait for
+// it until it is killed.
+TEST_F(PsClientTest, GivesASilentServerUpWhenItIsToldToStop) {
+  std::atomic<int> signal = 0;
+  auto with = options();
+  with.stop_signal = [&] { return signal.load(); };
+  PsClient client(with);
+  push(client, 1, {1, 2, 3});
+  for (int i = 0; i < 2; ++i) server(i).behave({.is_stopped = true});
+  auto pushed = std::async(std::launch::async, [&] {
+    return error_of([&] { push(client, 2, {1, 2, 3}); });
+  });
+  EXPECT_EQ(pushed.wait_for(300ms), std::future_status::timeout) << "nobody told it to stop";
+  signal = SIGTERM;
+  ASSERT_EQ(pushed.wait_for(8s), std::future_status::ready);
+  const Error error = pushed.get();
+  EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("push of step 2"), HasSubstr("told to stop by SIGTERM"),
+                                  HasSubstr("its server does not answer")));
+}
+
+// The other worker never came: with it the sum would be complete.
+TEST_F(PsClientTest, GivesAbsentWorkersUpWhenItIsToldToStop) {
+  std::atomic<int> signal = 0;
+  auto with = options();
+  with.workers = 2;
+  with.stop_signal = [&] { return signal.load(); };
+  PsClient client(with);
+  double value = 1;
+  auto added = std::async(std::launch::async, [&] {
+    return error_of([&] { client.sum("the end of an epoch", {&value, 1}); });
+  });
+  EXPECT_EQ(added.wait_for(300ms), std::future_status::timeout) << "nobody told it to stop";
+  signal = SIGINT;
+  ASSERT_EQ(added.wait_for(8s), std::future_status::ready);
+  const Error error = added.get();
+  EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("the end of an epoch"),
+                                  HasSubstr("told to stop by SIGINT"), HasSubstr("are gone")));
+}
+
+// A failed job's own error ends the wait for a sum, not the deadline of the wait.
+TEST_F(PsClientTest, EndsASumWithTheErrorOfTheJob) {
+  auto with = options();
+  with.workers = 2;
+  PsClient client(with);
+  double value = 1;
+  auto added = std::async(std::launch::async, [&] {
+    return error_of([&] { client.sum("the end of an epoch", {&value, 1}); });
+  });
+  EXPECT_EQ(added.wait_for(200ms), std::future_status::timeout);
+  coordinator_.fail(Error(ErrorCode::kResourceExhausted, "the disk of rank 1 is full"));
+  ASSERT_EQ(added.wait_for(8s), std::future_status::ready);
+  EXPECT_THAT(added.get().what(), HasSubstr("the disk of rank 1 is full"));
 }
 
 TEST_F(PsClientTest, NamesTheServersThatDoNotCome) {
