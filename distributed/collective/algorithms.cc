@@ -1,9 +1,11 @@
 #include "distributed/collective/algorithms.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/base/error.h"
+#include "distributed/collective/doubling.h"
 
 namespace trireme {
 namespace {
@@ -29,6 +31,20 @@ TensorSpan block(TensorSpan data, Blocks blocks, int rank) {
   return part(data, blocks.begin(rank), blocks.size(rank));
 }
 
+// The first `have` of the `ranks` ranks from `first` on have `data`; afterwards all of them. Both
+// sides of each message stand a power of two apart.
+void pass_on(const TransportCall& call, int first, int ranks, int have, void* data, size_t bytes) {
+  const int index = call.rank - first;
+  for (int width = static_cast<int>(std::bit_floor(static_cast<unsigned>(have))); width < ranks;
+       width *= 2) {
+    if (index < width && index + width >= have) {
+      call.transport.start_send(call.rank + width, data, bytes);
+    } else if (index >= std::max(width, have) && index < 2 * width) {
+      call.transport.receive(call.rank - width, data, bytes, call.deadline);
+    }
+  }
+}
+
 }  // namespace
 
 void recursive_doubling_all_reduce(const TransportCall& call, TensorSpan data, ReduceOp op) {
@@ -38,16 +54,21 @@ void recursive_doubling_all_reduce(const TransportCall& call, TensorSpan data, R
     const int right = left + distance;
     if (right >= call.size) continue;  // nobody to combine this block with
     const int right_size = std::min(distance, call.size - right);
+    // A short right block serves several ranks of the left one, but needs each value only once.
+    const bool fans_out = call.size <= kMeshRanks;
     if (call.rank < right) {
-      // A short right block serves several ranks of the left one, but needs each value only once.
       const int index = call.rank - left;
       if (index < right_size) call.transport.start_send(right + index, data.data, data.bytes());
-      call.transport.receive(right + index % right_size, other, data.bytes(), call.deadline);
+      if (index < right_size || fans_out) {
+        call.transport.receive(right + index % right_size, other, data.bytes(), call.deadline);
+      }
+      if (!fans_out) pass_on(call, left, distance, right_size, other, data.bytes());
       call.transport.finish_sends(call.deadline);
       combine(data.dtype, op, data.data, data.data, other, data.count);
     } else {
       const int index = call.rank - right;
-      for (int to = left + index; to < right; to += right_size) {
+      const int end = fans_out ? right : left + index + 1;
+      for (int to = left + index; to < end; to += right_size) {
         call.transport.start_send(to, data.data, data.bytes());
       }
       call.transport.receive(left + index, other, data.bytes(), call.deadline);
@@ -155,12 +176,14 @@ void binomial_broadcast(const TransportCall& call, TensorSpan data, int root) {
   // A position receives from the one without its highest bit, then serves those with a higher one.
   int bit = 1;
   while (bit <= position) bit *= 2;
-  if (position > 0) {
-    call.transport.receive(rank_at(position - bit / 2), data.data, data.bytes(), call.deadline);
-  }
-  for (; position + bit < n; bit *= 2) {
-    call.transport.start_send(rank_at(position + bit), data.data, data.bytes());
-  }
+  for_chunks(data, chunk_elements(call, data.dtype), [&](TensorSpan chunk) {
+    if (position > 0) {
+      call.transport.receive(rank_at(position - bit / 2), chunk.data, chunk.bytes(), call.deadline);
+    }
+    for (int next = bit; position + next < n; next *= 2) {
+      call.transport.start_send(rank_at(position + next), chunk.data, chunk.bytes());
+    }
+  });
   call.transport.finish_sends(call.deadline);
 }
 

@@ -24,7 +24,8 @@ struct TransportCall {
   size_t chunk_bytes = 512 << 10;   // of a message where transfers are pipelined
 };
 
-// For small tensors: ceil(log2 n) rounds with the whole tensor. Forms sums along the tree that
+// For small tensors: ceil(log2 n) rounds with the whole tensor; in large groups that are no power
+// of two up to as many again, since no rank may serve many. Forms sums along the tree that
 // combine_tree() defines, so it serves Summation::kTree as well.
 void recursive_doubling_all_reduce(const TransportCall& call, TensorSpan data, ReduceOp op);
 
@@ -32,19 +33,19 @@ void recursive_doubling_all_reduce(const TransportCall& call, TensorSpan data, R
 // chunks are reduced while the next ones are under way.
 void ring_reduce_scatter(const TransportCall& call, TensorSpan data, Blocks blocks, ReduceOp op);
 
-// Every rank sends each block to its owner, who combines along the tree into `out`; that may be the
-// own block of `in`, and the rest of `in` stays as it is.
+// For small groups: every rank sends each block to its owner, who combines along the tree into
+// `out`; that may be the own block of `in`, and the rest of `in` stays as it is.
 void direct_reduce_scatter(const TransportCall& call, TensorSpan in, Blocks blocks, TensorSpan out,
                            ReduceOp op);
 
 // The own block of `data` goes to all others, n-1 steps of a ring, in chunks.
 void ring_all_gather(const TransportCall& call, TensorSpan data, Blocks blocks);
-// The same in one round of n-1 messages, for small blocks.
+// The same in one round of n-1 messages, for small blocks and groups.
 void direct_all_gather(const TransportCall& call, TensorSpan data, Blocks blocks);
 
-// A binomial tree, ceil(log2 n) rounds, for small tensors.
+// A binomial tree, ceil(log2 n) rounds, in chunks.
 void binomial_broadcast(const TransportCall& call, TensorSpan data, int root);
-// From rank to rank in chunks, for large ones.
+// From rank to rank in chunks: n-1 hops, but no rank sends a chunk twice.
 void chain_broadcast(const TransportCall& call, TensorSpan data, int root);
 
 // ceil(log2 n) rounds. The messages carry `sequence`: throws Error{kDataLoss} when another rank is

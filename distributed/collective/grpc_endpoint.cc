@@ -6,8 +6,10 @@
 #include <grpcpp/server_posix.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -15,6 +17,8 @@
 #include "core/base/heap.h"
 #include "core/base/local_process.h"
 #include "core/base/logging.h"
+#include "distributed/collective/doubling.h"
+#include "distributed/collective/grpc_meeting.h"
 #include "distributed/collective/grpc_streams.h"
 #include "distributed/collective/grpc_transport.h"
 #include "distributed/collective/transport_communicator.h"
@@ -30,6 +34,10 @@ using std::chrono::steady_clock;
 constexpr size_t kMostWaiting = 4096;  // streams whose generation has not begun here
 // How long streams that were cancelled may take to end.
 constexpr std::chrono::seconds kEndPatience{5};
+// How long the connection for an invitation may take.
+constexpr milliseconds kInvitationPatience{250};
+// Whoever breaks off is dialled again after a moment.
+constexpr milliseconds kRedialPause{50};
 
 // Part of a group has the job's id with a suffix.
 bool same_job(const std::string& a, const std::string& b) {
@@ -86,6 +94,10 @@ class GrpcPort {
     MutexLock lock(mutex_);
     generation_ = std::max(generation_, group.generation);
     job_id_ = group.job_id;
+    ended_.erase({group.job_id, group.generation});
+    const auto is_old = [&](const auto& one) { return one.first.second < generation_; };
+    std::erase_if(ended_, is_old);
+    std::erase_if(invitations_, is_old);
     std::erase_if(waiting_, [&](const auto& one) {
       if (std::get<1>(one.first) >= generation_) return false;
       one.second->refuse(stale(std::get<1>(one.first)));
@@ -93,16 +105,65 @@ class GrpcPort {
     });
   }
 
-  // The stream of a member that has dialled; null: not yet.
-  std::shared_ptr<GrpcAcceptedStream> take(const Group& group, int member, int channel) {
+  // The streams of a member that has dialled; empty: not all yet.
+  std::vector<std::shared_ptr<GrpcAcceptedStream>> take_all(const Group& group, int member) {
+    std::vector<std::shared_ptr<GrpcAcceptedStream>> taken;
     MutexLock lock(mutex_);
-    const auto node = waiting_.extract(
-        Key{group.job_id, group.generation, static_cast<uint32_t>(member), channel});
-    return node.empty() ? nullptr : node.mapped();
+    if (!all_wait(group, member)) return taken;
+    for (int channel = 0; channel < kChannels; ++channel) {
+      taken.push_back(waiting_.extract(key(group, member, channel)).mapped());
+    }
+    return taken;
+  }
+  bool has_all(const Group& group, int member) {
+    MutexLock lock(mutex_);
+    return all_wait(group, member);
+  }
+
+  // Members that wait to be met.
+  std::vector<uint32_t> take_invitations(const Group& group) {
+    MutexLock lock(mutex_);
+    invitations_count_.store(0, std::memory_order_relaxed);
+    std::vector<uint32_t> members;
+    const auto node = invitations_.extract({group.job_id, group.generation});
+    if (!node.empty()) members.assign(node.mapped().begin(), node.mapped().end());
+    for (const auto& [key, all] : invitations_) {
+      invitations_count_.fetch_add(static_cast<int>(all.size()), std::memory_order_relaxed);
+    }
+    return members;
+  }
+  bool is_invited(const Group& group) {
+    if (invitations_count_.load(std::memory_order_relaxed) == 0) return false;
+    MutexLock lock(mutex_);
+    return invitations_.contains({group.job_id, group.generation});
+  }
+
+  // Who dials for this group from now on, or has and was not taken, is told why it is over.
+  void end(const Group& group, const Error& why) {
+    MutexLock lock(mutex_);
+    const auto [ended, added] = ended_.emplace(std::pair(group.job_id, group.generation), why);
+    if (!added) return;
+    std::erase_if(waiting_, [&](const auto& one) {
+      if (std::get<0>(one.first) != group.job_id || std::get<1>(one.first) != group.generation) {
+        return false;
+      }
+      one.second->refuse(failed(why.what()));
+      return true;
+    });
   }
 
  private:
   using Key = std::tuple<std::string, int64_t, uint32_t, int>;  // job, generation, member, channel
+
+  static Key key(const Group& group, int member, int channel) {
+    return {group.job_id, group.generation, static_cast<uint32_t>(member), channel};
+  }
+  bool all_wait(const Group& group, int member) const REQUIRES(mutex_) {
+    for (int channel = 0; channel < kChannels; ++channel) {
+      if (!waiting_.contains(key(group, member, channel))) return false;
+    }
+    return true;
+  }
 
   void request() {
     request_call(service_, *queue_, acceptor_, [this](auto stream) {
@@ -115,6 +176,14 @@ class GrpcPort {
     });
   }
 
+  // The member that dialled waits for this one.
+  void invite(const GrpcHello& hello) REQUIRES(mutex_) {
+    auto& members = invitations_[{hello.job_id, hello.generation}];
+    if (members.size() < kMostWaiting && members.insert(hello.member).second) {
+      invitations_count_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
   Error stale(int64_t generation) const REQUIRES(mutex_) {
     return failed("generation ", generation, " is over, this rank is in generation ", generation_);
   }
@@ -122,6 +191,7 @@ class GrpcPort {
   void admit(std::shared_ptr<GrpcAcceptedStream> stream) EXCLUDES(mutex_) {
     const GrpcHello& hello = stream->hello();
     std::optional<Error> why;
+    bool is_news = true;  // not the end of a group, which this rank has said already
     std::shared_ptr<GrpcAcceptedStream> replaced;
     {
       MutexLock lock(mutex_);
@@ -134,16 +204,27 @@ class GrpcPort {
                      printable(hello.job_id, 64), "\"");
       } else if (hello.generation < generation_) {
         why = stale(hello.generation);
+      } else if (const auto ended = ended_.find({hello.job_id, hello.generation});
+                 ended != ended_.end()) {
+        is_news = false;
+        why = failed(ended->second.what());
+      } else if (hello.channel == kInvitationChannel) {
+        is_news = false;
+        why = Error(ErrorCode::kResourceExhausted, "this member will dial");
+        invite(hello);
       } else if (waiting_.size() >= kMostWaiting) {
         why = Error(ErrorCode::kResourceExhausted, "too many peers wait for later generations");
       } else {
         auto& place = waiting_[{hello.job_id, hello.generation, hello.member, hello.channel}];
         replaced = std::exchange(place, stream);
+        invite(hello);
       }
     }
     if (replaced != nullptr) replaced->cancel();  // its process has started again
     if (!why) return;
-    log_warning(str_cat("refused a collective connection to ", address(), ": ", why->what()));
+    if (is_news) {
+      log_warning(str_cat("refused a collective connection to ", address(), ": ", why->what()));
+    }
     stream->refuse(*why);
   }
 
@@ -158,56 +239,95 @@ class GrpcPort {
   int64_t generation_ GUARDED_BY(mutex_) = INT64_MIN;
   std::string job_id_ GUARDED_BY(mutex_);
   std::map<Key, std::shared_ptr<GrpcAcceptedStream>> waiting_ GUARDED_BY(mutex_);
+  // Groups that are over here while others may still be in them, by job and generation; and why.
+  std::map<std::pair<std::string, int64_t>, Error> ended_ GUARDED_BY(mutex_);
+  // By job and generation, who has dialled, if only to be dialled. The count is of all.
+  std::map<std::pair<std::string, int64_t>, std::set<uint32_t>> invitations_ GUARDED_BY(mutex_);
+  std::atomic<int> invitations_count_{0};
   GrpcProgress progress_;
   Acceptor acceptor_;
 };
 
-// The streams of a group while they are being made.
-class Meeting {
+class Meeting final : public GrpcMeeting {
  public:
-  Meeting(GrpcPort& port, const Group& group, const CommunicatorOptions& options)
-      : port_(port),
-        group_(group),
-        options_(options),
-        deadline_(steady_clock::now() + options.timeout),
-        streams_(static_cast<size_t>(group.size())),
-        dialled_(static_cast<size_t>(group.size())) {
-    for (auto& one : streams_) one.resize(kChannels);
-    for (auto& one : dialled_) one.resize(kChannels);
-    streams_[static_cast<size_t>(group.rank)].clear();
+  Meeting(std::shared_ptr<GrpcPort> port, Group group)
+      : port_(std::move(port)), group_(std::move(group)) {}
+  ~Meeting() override {
+    for (auto& [member, one] : dialled_) {
+      for (const auto& stream : one.streams) {
+        if (stream != nullptr) stream->cancel();
+      }
+    }
+    for (const auto& stream : invitations_) stream->cancel();
   }
 
-  // Throws after it has ended all that was begun.
-  std::vector<std::vector<std::shared_ptr<GrpcStream>>> run() {
-    try {
-      while (!all_met()) {
-        options_.throw_if_interrupted();
-        for (int member = 0; member < group_.rank; ++member) dial(member);
-        // Whoever breaks off is dialled again after a moment.
-        const auto pause = std::min(deadline_, steady_clock::now() + milliseconds(50));
-        port_.progress().wait([&] { return all_met() || some_refused(); }, pause);
-        if (!all_met() && steady_clock::now() >= deadline_) throw late();
-        if (some_refused()) port_.progress().wait([] { return false; }, pause);
+  const Group& group() const override { return group_; }
+  const std::string& problem() const override { return problem_; }
+
+  std::vector<std::shared_ptr<GrpcStream>> meet(int member, TimePoint deadline,
+                                                const std::function<void()>& check) override {
+    std::vector<std::shared_ptr<GrpcStream>> met;
+    if (member > group_.rank) {
+      std::vector<std::shared_ptr<GrpcAcceptedStream>> accepted = port_->take_all(group_, member);
+      for (auto& stream : accepted) {
+        stream->welcome();
+        met.push_back(std::move(stream));
       }
-    } catch (...) {
-      for (auto& one : streams_) {
-        for (auto& stream : one) {
-          if (stream != nullptr) stream->cancel();
-        }
-      }
-      throw;
+      return met;
     }
-    return std::move(streams_);
+    Dialled& mine = dialled_[member];
+    if (!dial(member, mine, deadline, check)) return met;
+    met.assign(mine.streams.begin(), mine.streams.end());
+    dialled_.erase(member);
+    return met;
   }
+
+  bool is_ready(int member) override {
+    if (member > group_.rank) return port_->has_all(group_, member);
+    const auto found = dialled_.find(member);
+    if (found == dialled_.end() || steady_clock::now() < found->second.next_try) return false;
+    return std::ranges::any_of(found->second.streams, [](const auto& stream) {
+      return stream != nullptr && stream->state() != GrpcDialledStream::State::kWaiting;
+    });
+  }
+
+  void invite(int member) override {
+    const auto until = steady_clock::now() + kInvitationPatience;
+    try {
+      invitations_.push_back(dial_channel(member, kInvitationChannel, until, nullptr));
+    } catch (const Error& error) {
+      problem_ = error.what();
+    }
+  }
+  std::vector<int> take_invitations() override {
+    std::vector<int> members;
+    for (const uint32_t member : port_->take_invitations(group_)) {
+      if (member < group_.peers.size() && static_cast<int>(member) != group_.rank) {
+        members.push_back(static_cast<int>(member));
+      }
+    }
+    return members;
+  }
+  bool is_invited() const override { return port_->is_invited(group_); }
+
+  void end(const Error& why) override { port_->end(group_, why); }
 
  private:
+  struct Dialled {
+    std::vector<std::shared_ptr<GrpcDialledStream>> streams =
+        std::vector<std::shared_ptr<GrpcDialledStream>>(kChannels);
+    steady_clock::time_point next_try;
+  };
+
   const Peer& peer(int member) const { return group_.peers[static_cast<size_t>(member)]; }
 
-  void dial(int member) {
+  // Whether all streams to the member are welcome.
+  bool dial(int member, Dialled& mine, TimePoint deadline, const std::function<void()>& check) {
+    if (steady_clock::now() < mine.next_try) return false;
+    bool welcome = true;
     for (int channel = 0; channel < kChannels; ++channel) {
-      auto& stream = dialled_[static_cast<size_t>(member)][static_cast<size_t>(channel)];
-      if (stream != nullptr) {
-        if (stream->state() != GrpcDialledStream::State::kRefused) continue;
+      auto& stream = mine.streams[static_cast<size_t>(channel)];
+      if (stream != nullptr && stream->state() == GrpcDialledStream::State::kRefused) {
         const Error why = stream->refusal();
         problem_ = str_cat(peer(member).to_string(), " at ", peer(member).address,
                            " refused: ", why.what());
@@ -217,76 +337,63 @@ class Meeting {
           throw Error(why.code() == ErrorCode::kFailed ? ErrorCode::kUnavailable : why.code(),
                       problem_);
         }
+        mine.next_try = steady_clock::now() + kRedialPause;
+        return false;
       }
-      Security security = port_.security();
-      if (!group_.secret.empty()) security.secret = group_.secret;
-      const int socket =
-          trireme::dial({.address = peer(member).address,
-                         .security = security,
-                         .name = str_cat(peer(member).to_string(), " at ", peer(member).address),
-                         .deadline = deadline_,
-                         .check = [&] { options_.throw_if_interrupted(); }});
-      stream = GrpcDialledStream::dial(socket,
-                                       {.job_id = group_.job_id,
-                                        .generation = group_.generation,
-                                        .member = static_cast<uint32_t>(group_.rank),
-                                        .channel = channel},
-                                       peer(member).address, port_.queue());
-      stream->hold(port_.streams_alive());
-      streams_[static_cast<size_t>(member)][static_cast<size_t>(channel)] = stream;
+      if (stream == nullptr) {
+        stream = dial_channel(member, channel, deadline, check);
+      }
+      welcome = welcome && stream->state() == GrpcDialledStream::State::kWelcome;
     }
+    return welcome;
   }
 
-  bool some_refused() const {
-    for (const auto& one : dialled_) {
-      for (const auto& stream : one) {
-        if (stream && stream->state() == GrpcDialledStream::State::kRefused) return true;
+  std::shared_ptr<GrpcDialledStream> dial_channel(int member, int channel, TimePoint deadline,
+                                                  const std::function<void()>& check) {
+    look_up(member);
+    Security security = port_->security();
+    if (!group_.secret.empty()) security.secret = group_.secret;
+    const int socket =
+        trireme::dial({.address = peer(member).address,
+                       .security = security,
+                       .name = str_cat(peer(member).to_string(), " at ", peer(member).address),
+                       .deadline = deadline,
+                       .check = check});
+    auto stream = GrpcDialledStream::dial(socket,
+                                          {.job_id = group_.job_id,
+                                           .generation = group_.generation,
+                                           .member = static_cast<uint32_t>(group_.rank),
+                                           .channel = channel},
+                                          peer(member).address, port_->queue());
+    stream->hold(port_->streams_alive());
+    return stream;
+  }
+
+  // Learns the address of the member, and those of all that will be needed like it.
+  void look_up(int member) {
+    if (!peer(member).address.empty()) return;
+    if (group_.look_up != nullptr) {
+      std::vector<int> unknown{member};
+      for (const int other : partners_of(group_.rank, group_.size())) {
+        if (other != member && peer(other).address.empty()) unknown.push_back(other);
+      }
+      const std::vector<Peer> found = group_.look_up(unknown);
+      TRIREME_CHECK(found.size() == unknown.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        Peer& known = group_.peers[static_cast<size_t>(unknown[i])];
+        known.pid = found[i].pid;
+        known.address = found[i].address;
       }
     }
-    return false;
-  }
-
-  bool met(int member) {
-    for (int channel = 0; channel < kChannels; ++channel) {
-      if (member < group_.rank) {
-        const auto& stream = dialled_[static_cast<size_t>(member)][static_cast<size_t>(channel)];
-        if (stream == nullptr || stream->state() != GrpcDialledStream::State::kWelcome) {
-          return false;
-        }
-      } else if (member > group_.rank) {
-        auto& place = streams_[static_cast<size_t>(member)][static_cast<size_t>(channel)];
-        if (place == nullptr) {
-          auto stream = port_.take(group_, member, channel);
-          if (stream == nullptr) return false;
-          stream->welcome();
-          place = std::move(stream);
-        }
-      }
+    if (peer(member).address.empty()) {
+      throw invalid_argument(peer(member).to_string(), " has no address for the grpc backend");
     }
-    return true;
   }
 
-  bool all_met() {
-    bool all = true;
-    for (int member = 0; member < group_.size(); ++member) all = met(member) && all;
-    return all;
-  }
-
-  Error late() {
-    std::string who;
-    for (int member = 0; member < group_.size(); ++member) {
-      if (!met(member)) who += (who.empty() ? "" : ", ") + peer(member).to_string();
-    }
-    return {ErrorCode::kDeadlineExceeded, str_cat("no connection by the deadline with ", who,
-                                                  problem_.empty() ? "" : " (" + problem_ + ")")};
-  }
-
-  GrpcPort& port_;
-  const Group& group_;
-  const CommunicatorOptions& options_;
-  const steady_clock::time_point deadline_;
-  std::vector<std::vector<std::shared_ptr<GrpcStream>>> streams_;         // by member, by channel
-  std::vector<std::vector<std::shared_ptr<GrpcDialledStream>>> dialled_;  // those that I dialled
+  const std::shared_ptr<GrpcPort> port_;
+  Group group_;
+  std::map<int, Dialled> dialled_;  // not welcome yet
+  std::vector<std::shared_ptr<GrpcDialledStream>> invitations_;
   std::string problem_;
 };
 
@@ -301,15 +408,17 @@ class GrpcEndpoint final : public CollectiveEndpoint {
   std::unique_ptr<Communicator> connect(const Group& group,
                                         const CommunicatorOptions& options) override {
     for (const Peer& peer : group.peers) {
-      if (peer.address.empty() && group.size() > 1) {
+      if (peer.address.empty() && group.size() > 1 && group.look_up == nullptr) {
         throw invalid_argument(peer.to_string(), " has no address for the grpc backend");
       }
     }
     port_->begin(group);
-    auto streams = Meeting(*port_, group, options).run();
-    return std::make_unique<TransportCommunicator>(
-        group, options,
-        std::make_unique<GrpcTransport>(group, std::move(streams), &port_->progress(), port_));
+    auto transport = std::make_unique<GrpcTransport>(std::make_unique<Meeting>(port_, group),
+                                                     &port_->progress());
+    if (group.size() <= kMeshRanks) {
+      transport->meet_all(options, steady_clock::now() + options.timeout);
+    }
+    return std::make_unique<TransportCommunicator>(group, options, std::move(transport));
   }
 
  private:

@@ -246,20 +246,13 @@ std::string GrpcStream::accept(std::unique_ptr<Frame> frame) {
         received_ = true;
         break;
       }
-      case SegmentKind::kWaiting: {
-        {
-          MutexLock lock(mutex_);
-          waits_for_ = header.offset;
+      case SegmentKind::kWaiting:
+        if (header.extra != 0) {
+          member_.inquiry->on_asked(static_cast<int>(member_.peer));
+        } else {
+          member_.inquiry->on_told(header.sequence, header.offset);
         }
-        if (header.extra == 0) break;
-        const int mine = member_.waiting_for->load(std::memory_order_relaxed);
-        send({.kind = SegmentKind::kWaiting,
-              .from = member_.me,
-              .generation = member_.generation,
-              .offset = mine < 0 ? kNobody : static_cast<uint64_t>(mine)},
-             nullptr, nullptr);
         break;
-      }
     }
   }
   if (frame->segments > 0) {
@@ -297,9 +290,9 @@ bool GrpcStream::answered() const {
   return received_ || gone_;
 }
 
-std::optional<uint64_t> GrpcStream::waits_for() const {
+bool GrpcStream::unsent() const {
   MutexLock lock(mutex_);
-  return waits_for_;
+  return writing_ || !outgoing_.empty();
 }
 
 void GrpcStream::take(uint64_t sequence, uint64_t total, uint64_t offset, size_t bytes,

@@ -11,12 +11,12 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/base/thread_annotations.h"
+#include "distributed/collective/grpc_inquiry.h"
 #include "distributed/collective/grpc_progress.h"
 #include "distributed/collective/grpc_wire.h"
 #include "distributed/connection/connection.h"
@@ -37,8 +37,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
     std::string name;  // the peer's, for messages
     uint32_t peer = 0, me = 0;
     int64_t generation = 0;
-    // The member for which this process waits now, or -1: the answer to a peer that asks.
-    std::shared_ptr<std::atomic<int>> waiting_for;
+    std::shared_ptr<GrpcInquiry> inquiry;  // hears what kWaiting says
   };
   // Called at most once, by the thread that polls: the stream broke or the peer sent garbage; or it
   // reported a fault of its own.
@@ -62,8 +61,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   bool readable() const EXCLUDES(mutex_);  // take() will find a segment
   bool ended() const EXCLUDES(mutex_);     // nothing more will come
   bool answered() const EXCLUDES(mutex_);  // the peer has everything, or is gone
-  // For whom the peer waits, when it has said so.
-  std::optional<uint64_t> waits_for() const EXCLUDES(mutex_);
+  bool unsent() const EXCLUDES(mutex_);    // something has not left for the network
   // Copies the next segment to `data`. REQUIRES: readable(). Throws Error{kDataLoss} when it is
   // another than expected.
   void take(uint64_t sequence, uint64_t total, uint64_t offset, size_t bytes, void* data)
@@ -129,7 +127,6 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   bool received_ GUARDED_BY(mutex_) = false;  // the peer answered our goodbye or fault
   bool gone_ GUARDED_BY(mutex_) = false;      // no more reads
   bool draining_ GUARDED_BY(mutex_) = false;
-  std::optional<uint64_t> waits_for_ GUARDED_BY(mutex_);
 };
 
 }  // namespace trireme

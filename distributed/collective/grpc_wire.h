@@ -19,7 +19,8 @@ enum class SegmentKind : uint16_t {
   kGoodbye = 1,  // nothing more will come: an orderly end. Answered by kReceived.
   kFault = 2,    // the sender's communicator is dead; the bytes say why. Answered by kReceived.
   kReceived = 3,
-  kWaiting = 4,  // the sender waits for member `offset`; it asks for whom the receiver waits
+  // Asks for whom the receiver waits; or says that member `sequence` waits for member `offset`.
+  kWaiting = 4,
 };
 
 struct SegmentHeader {
@@ -35,7 +36,7 @@ struct SegmentHeader {
   uint64_t bytes = 0;     // of this segment
 
   static constexpr uint32_t kMagic = 0x456d5254;  // "TRmE"
-  static constexpr uint16_t kVersion = 1;
+  static constexpr uint16_t kVersion = 2;
 };
 static_assert(sizeof(SegmentHeader) == 56);
 
@@ -43,11 +44,13 @@ inline constexpr size_t kMaxSegmentBytes = 1 << 20;
 // Messages that wait for the stream are sent together up to here.
 inline constexpr size_t kMaxFrameBytes = kMaxSegmentBytes + (16 << 10);
 inline constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 40;
-inline constexpr uint64_t kNobody = ~uint64_t{0};  // kWaiting: the sender is in no call
+inline constexpr uint64_t kNobody = ~uint64_t{0};  // kWaiting: it is in no call
 inline constexpr size_t kMaxFaultText = 2048;
 
 // Connections between two ranks; the segments of a pair go round.
 inline constexpr int kChannels = 1;
+// Of a call that only asks its receiver to dial the caller.
+inline constexpr int kInvitationChannel = 1000;
 
 // Why the header cannot be one of `from` in `generation`, of which `left` bytes of the frame
 // follow; empty when it can.

@@ -48,6 +48,13 @@ Group subgroup(const Group& group, const std::vector<int>& ranks, int index,
   for (const int rank : ranks) part.peers.push_back(group.peers[static_cast<size_t>(rank)]);
   part.job_id = group.job_id + suffix;
   part.secret = group.secret;
+  if (group.look_up != nullptr) {
+    part.look_up = [ranks, look_up = group.look_up](const std::vector<int>& members) {
+      std::vector<int> whole;
+      for (const int member : members) whole.push_back(ranks[static_cast<size_t>(member)]);
+      return look_up(whole);
+    };
+  }
   return part;
 }
 

@@ -25,7 +25,7 @@ struct HostLayout {
 };
 
 // The group of these ranks of `group`, of which the caller is number `index`. Peers keep their rank
-// of the whole group, for messages.
+// of the whole group, for messages; look_up() takes numbers of the part.
 Group subgroup(const Group& group, const std::vector<int>& ranks, int index,
                const std::string& suffix);
 

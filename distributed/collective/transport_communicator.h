@@ -1,8 +1,10 @@
-// A communicator over any Transport: chooses the algorithm by size, and ends a fault's message with
-// the call that it interrupted.
+// A communicator over any Transport: chooses the algorithm by size and number of ranks, and ends a
+// fault's message with the call that it interrupted.
 //
 // Small tensors go by recursive doubling, large ones around a ring; Summation::kTree never by the
-// ring, whose order of adding depends on the block. Owns the transport; threads as Communicator.
+// ring, whose order of adding depends on the block. In groups of more than kMeshRanks no rank talks
+// to more than 2·ceil(log2 n) others (doubling.h), and a ring, which takes n-1 steps, is chosen
+// only where each step moves much. Owns the transport; threads as Communicator.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +20,6 @@ namespace trireme {
 
 class TransportCommunicator final : public Communicator {
  public:
-  // `transport` is connected to all peers of `group`.
   TransportCommunicator(Group group, CommunicatorOptions options,
                         std::unique_ptr<Transport> transport);
   ~TransportCommunicator() override;
@@ -36,8 +37,10 @@ class TransportCommunicator final : public Communicator {
  private:
   template <typename Body>
   void run_call(Body body);
+  void reduce_large(const TransportCall& call, TensorSpan data, ReduceOp op, Summation summation);
 
   std::vector<std::byte> scratch_;
+  std::vector<std::byte> copy_;  // of what may not be changed
   const std::unique_ptr<Transport> transport_;
 };
 

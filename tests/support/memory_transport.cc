@@ -13,8 +13,10 @@ namespace {
 
 struct Hub {
   using Message = std::vector<std::byte>;
+  explicit Hub(int n) : changed(static_cast<size_t>(n)) {}
+  ConditionVariable& changed_for(int rank) { return changed[static_cast<size_t>(rank)]; }
   Mutex mutex;
-  ConditionVariable changed;
+  std::vector<ConditionVariable> changed;                                       // by who waits
   std::map<std::pair<int, int>, std::deque<Message>> queues GUARDED_BY(mutex);  // (from, to)
   std::optional<Error> cause GUARDED_BY(mutex);                                 // the first
 };
@@ -30,7 +32,7 @@ class MemoryTransport final : public Transport {
     if (hub_->cause) throw *hub_->cause;
     const auto* begin = static_cast<const std::byte*>(data);
     hub_->queues[{rank_, to}].emplace_back(begin, begin + bytes);
-    hub_->changed.notify_all();
+    hub_->changed_for(to).notify_all();
   }
 
   void finish_sends(TimePoint /*deadline*/) override {}
@@ -40,7 +42,7 @@ class MemoryTransport final : public Transport {
     auto& queue = hub_->queues[{from, rank_}];
     while (queue.empty()) {
       if (hub_->cause) throw *hub_->cause;
-      if (!hub_->changed.wait_until(hub_->mutex, deadline) && queue.empty()) {
+      if (!hub_->changed_for(rank_).wait_until(hub_->mutex, deadline) && queue.empty()) {
         throw Error(ErrorCode::kDeadlineExceeded, str_cat("rank ", from, " is late"));
       }
     }
@@ -54,7 +56,7 @@ class MemoryTransport final : public Transport {
   void abort(const Error& cause) override {
     MutexLock lock(hub_->mutex);
     if (!hub_->cause) hub_->cause = cause;
-    hub_->changed.notify_all();
+    for (ConditionVariable& changed : hub_->changed) changed.notify_all();
   }
 
  private:
@@ -91,7 +93,7 @@ class FaultyTransport final : public Transport {
 }  // namespace
 
 std::vector<std::unique_ptr<Transport>> make_memory_transports(int n) {
-  auto hub = std::make_shared<Hub>();
+  auto hub = std::make_shared<Hub>(n);
   std::vector<std::unique_ptr<Transport>> transports;
   for (int rank = 0; rank < n; ++rank) {
     transports.push_back(std::make_unique<MemoryTransport>(hub, rank));

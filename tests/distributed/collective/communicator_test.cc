@@ -77,6 +77,11 @@ INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,
                          ::testing::Combine(::testing::Values("local", "memory", "shm", "grpc"),
                                             ::testing::Range(1, 6)),
                          test_name);
+// No rank is connected to every other.
+INSTANTIATE_TEST_SUITE_P(Large, CommunicatorTest,
+                         ::testing::Values(Case{"memory", 9}, Case{"memory", 13},
+                                           Case{"memory", 16}, Case{"grpc", 11}),
+                         test_name);
 INSTANTIATE_TEST_SUITE_P(Combined, CommunicatorTest,
                          ::testing::Combine(::testing::Values("shm+grpc", "shm+grpc/mixed"),
                                             ::testing::Values(3, 4, 5)),
