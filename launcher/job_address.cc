@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/text_file.h"
 #include "distributed/cluster/cluster_spec.h"
+#include "distributed/connection/secret.h"
 
 namespace trireme {
 namespace {
@@ -69,9 +70,11 @@ JobAddress find_job(const std::string& where) {
     for (const auto& [name, value] : process_environment()) variables[name] = value;
     variables["TRIREME_COORDINATOR"] = where;
   }
-  return {.coordinator = value_of(variables, "TRIREME_COORDINATOR", source),
-          .job_id = value_of(variables, "TRIREME_JOB_ID", source),
-          .secret = value_of(variables, "TRIREME_SECRET", source)};
+  JobAddress job{.coordinator = value_of(variables, "TRIREME_COORDINATOR", source),
+                 .job_id = value_of(variables, "TRIREME_JOB_ID", source),
+                 .secret = value_of(variables, "TRIREME_SECRET", source)};
+  check_secret(job.secret, "TRIREME_SECRET of " + source);
+  return job;
 }
 
 }  // namespace trireme

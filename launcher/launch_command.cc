@@ -129,8 +129,8 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
   command->add_option("--listen", options->listen,
                       "Address of this machine at which other nodes reach its tasks");
   command->add_option("--secret-file", options->secret_file,
-                      "File with the secret of the job, the same on all nodes (else "
-                      "TRIREME_SECRET); one machine makes its own");
+                      "File with the secret of the job, the same on all nodes, which only you may "
+                      "read (else TRIREME_SECRET); one machine makes its own");
   command
       ->add_option("--grace", options->grace_s, "Seconds from asking tasks to end to killing them")
       ->check(seconds)

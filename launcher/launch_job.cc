@@ -15,9 +15,10 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/base/text_file.h"
+#include "core/base/input_stream.h"
 #include "distributed/cluster/address.h"
 #include "distributed/cluster/server_limit.h"
+#include "distributed/connection/secret.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/draw_id.h"
 #include "distributed/coordination/launcher_link.h"
@@ -40,7 +41,6 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-constexpr size_t kMaxSecret = 4096;
 constexpr double kServersShareOfMemory = 0.8;
 constexpr double kJoinTimeout = 120, kStallWarning = 10, kCollectiveTimeout = 60;
 
@@ -49,7 +49,7 @@ milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(se
 std::string random_hex(size_t bytes) {
   std::vector<unsigned char> random(bytes);
   if (getrandom(random.data(), bytes, 0) != static_cast<ssize_t>(bytes))
-    throw failed("the system gave no random numbers for the job's secret");
+    throw failed("the system gave no random numbers for the job's name");
   std::string text;
   for (const unsigned char byte : random) {
     text += "0123456789abcdef"[byte >> 4];
@@ -66,31 +66,15 @@ struct Job {
   std::string listen;       // for the tasks' data servers
 };
 
-std::string read_secret(const std::string& path) {
-  std::string secret;
-  try {
-    // A line end may be behind it.
-    secret = read_text_file(path, kMaxSecret + 2, "a secret", {.pipes = true});
-  } catch (const Error& error) {
-    throw Error(error.code(), str_cat("--secret-file ", error.what()));
-  }
-  while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())))
-    secret.pop_back();
-  const bool printable =
-      std::ranges::all_of(secret, [](unsigned char c) { return std::isgraph(c) != 0; });
-  if (secret.empty() || secret.size() > kMaxSecret || !printable) {
-    throw invalid_argument("--secret-file ", path, ": expected one line of 1 to ", kMaxSecret,
-                           " letters, digits and signs; `openssl rand -hex 32` makes one");
-  }
-  return secret;
-}
-
 // Several launchers must be told one secret; one launcher makes its own.
 std::string job_secret(const LaunchOptions& options, const Environment& environment) {
-  if (!options.secret_file.empty()) return read_secret(options.secret_file);
+  if (!options.secret_file.empty()) return read_secret_file(options.secret_file, "--secret-file");
   const auto inherited = environment.find("TRIREME_SECRET");
-  if (options.nodes == 1) return random_hex(32);
-  if (inherited != environment.end() && !inherited->second.empty()) return inherited->second;
+  if (options.nodes == 1) return draw_secret();
+  if (inherited != environment.end() && !inherited->second.empty()) {
+    check_secret(inherited->second, "TRIREME_SECRET");
+    return inherited->second;
+  }
   throw invalid_argument(
       "--nodes ", options.nodes,
       " needs a secret that all nodes share: give each launcher the same --secret-file, or the "

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "distributed/collective/mpi_endpoint.h"
+#include "distributed/connection/file_limit.h"
 #include "launcher/commands.h"
 #include "launcher/interrupt_cleanup.h"
 #include "launcher/standard_output.h"
@@ -63,6 +64,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   trireme::keep_standard_descriptors();
+  trireme::raise_file_limit();
   trireme::remove_temporaries_when_interrupted();
   trireme::StandardOutput output;
   try {

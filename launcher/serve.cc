@@ -12,6 +12,7 @@
 #include "distributed/collective/mpi_endpoint.h"
 #include "launcher/stop_signals.h"
 #include "ps/server/ps_server.h"
+#include "worker/meeting.h"
 
 namespace trireme {
 namespace {
@@ -30,13 +31,15 @@ uint64_t this_incarnation(const Environment& environment) {
 
 }  // namespace
 
-void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atomic<bool>& stop) {
-  TRIREME_CHECK(spec.task_type == TaskType::kParameterServer);
-  if (spec.is_single_process()) {
+void serve(const ClusterSpec& given, const ServeOptions& options, const std::atomic<bool>& stop) {
+  TRIREME_CHECK(given.task_type == TaskType::kParameterServer);
+  if (given.is_single_process()) {
     throw invalid_argument(
         "a parameter server needs the coordinator of its job: give --coordinator HOST:PORT, or "
         "start the whole job with trireme launch --ps N");
   }
+  ClusterSpec spec = given;
+  settle_secret(spec);
   ps::PsServerOptions server;
   server.coordinator = spec.coordinator == "mpi" ? mpi_broadcast_from_rank0("") : spec.coordinator;
   server.secret = spec.secret;

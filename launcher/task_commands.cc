@@ -20,6 +20,7 @@
 #include "worker/evaluator_task.h"
 #include "worker/job_failure.h"
 #include "worker/job_file.h"
+#include "worker/meeting.h"
 #include "worker/resume.h"
 #include "worker/train_task.h"
 
@@ -200,6 +201,7 @@ void add_train_command(CLI::App& app) {
     options->task.stop_signal = stop_signal;
     options->task.ask_to_stop = ask_to_stop;
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
+    require_secret(spec);  // before data are read
     if (spec.task_type == TaskType::kParameterServer) {
       serve(spec,
             {.threads = options->task.threads,

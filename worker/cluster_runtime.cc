@@ -15,6 +15,7 @@
 #include "distributed/collective/nccl/device_collective.h"
 #include "distributed/coordination/coordinator.h"
 #include "worker/job_failure.h"
+#include "worker/meeting.h"
 
 namespace trireme {
 namespace {
@@ -88,6 +89,7 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
                            " is for GPUs: run with --device gpu, or use the backend ",
                            host_backend_of(options_.backend));
   }
+  settle_secret(spec_);
   try {
     endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
                                .listen = spec_.listen,

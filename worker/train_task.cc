@@ -14,7 +14,6 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
-#include "distributed/collective/mpi_endpoint.h"
 #include "distributed/coordination/coordinator.h"
 #include "proto/job.pb.h"
 #include "worker/cluster_options.h"
@@ -23,6 +22,7 @@
 #include "worker/handshake.h"
 #include "worker/job_failure.h"
 #include "worker/join_generation.h"
+#include "worker/meeting.h"
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
@@ -250,12 +250,9 @@ class TrainRun {
   void meet_coordinator(const ClusterOptions& options) {
     if (runtime_) {
       task_.cluster.coordinator = runtime_->spec().coordinator;
+      task_.cluster.secret = runtime_->spec().secret;
     } else {
-      if (task_.cluster.hosts_coordinator) coordinator_ = host_coordinator(task_.cluster, options);
-      if (task_.cluster.coordinator == "mpi") {
-        task_.cluster.coordinator =
-            mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
-      }
+      coordinator_ = open_meeting(task_.cluster, options);
     }
     task_.run = greeting().run;
   }

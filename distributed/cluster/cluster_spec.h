@@ -46,7 +46,9 @@ struct ClusterSpec {
   std::string host;  // this host's name, for messages and for finding who shares memory
 
   std::string job_id;  // keeps jobs on one host apart (shared memory names, ports)
-  std::string secret;  // every RPC carries it
+  // Every connection proves it. Empty where others could reach the tasks and nobody has given one,
+  // and under "mpi": see settle_secret().
+  std::string secret;
 
   bool is_single_process() const { return coordinator.empty(); }
 };

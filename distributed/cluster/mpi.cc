@@ -62,8 +62,6 @@ Reading read_open_mpi(const Variables& variables) {
   const std::string& daemon = variables.text("OMPI_MCA_orte_local_daemon_uri");
   claim.under_remote_daemon = !daemon.empty() && daemon != mpirun;
   claim.landmarks = hosts_in_uri(mpirun);
-  // 128 random bits that mpirun makes for each job.
-  claim.salt = variables.text("OMPI_MCA_orte_precondition_transports");
   return {claim, ""};
 }
 

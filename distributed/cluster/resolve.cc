@@ -259,7 +259,7 @@ class Placement {
 };
 
 // FNV-1a with a final mix (the finaliser of MurmurHash3). It keeps jobs that meet by accident
-// apart; whoever needs secrecy sets TRIREME_SECRET.
+// apart on loopback; it keeps nobody out who can guess what it is made of.
 uint64_t hash(std::string_view text, uint64_t seed) {
   uint64_t value = 0xcbf29ce484222325u ^ seed;
   for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
@@ -268,14 +268,31 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   return value ^ (value >> 33);
 }
 
-std::string derived_secret(const Claim& claim, const Machine& machine) {
-  const std::string text =
-      str_cat("trireme/", claim.spec.job_id, "/", machine.user_id, "/", claim.salt);
+std::string derived_secret(const ClusterSpec& spec, const Machine& machine) {
+  const std::string text = str_cat("trireme/", spec.job_id, "/", machine.user_id);
   char digits[33];
   std::snprintf(digits, sizeof digits, "%016llx%016llx",
                 static_cast<unsigned long long>(hash(text, 0)),
                 static_cast<unsigned long long>(hash(text, 0x9e3779b97f4a7c15u)));
   return digits;
+}
+
+// Says where it comes from. Empty: the task does not start without one, or hears it by MPI.
+std::string choose_secret(const Variables& variables, const Machine& machine, ClusterSpec& spec) {
+  spec.secret.clear();
+  if (variables.has("TRIREME_SECRET")) {
+    spec.secret = variables.text("TRIREME_SECRET");
+    return "secret: set by TRIREME_SECRET";
+  }
+  if (spec.coordinator == "mpi") return "secret: drawn by rank 0, which tells it by MPI";
+  const bool local = is_loopback(spec.listen) &&
+                     (spec.coordinator_listen.empty() || is_loopback(spec.coordinator_listen));
+  if (spec.is_single_process() || local) {
+    spec.secret = derived_secret(spec, machine);
+    return "secret: derived from the job id and the user id, since all is on loopback";
+  }
+  return "secret: none, so the task will not start: export "
+         "TRIREME_SECRET=$(openssl rand -hex 32) for all tasks";
 }
 
 }  // namespace
@@ -296,9 +313,6 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
     spec.job_id =
         spec.is_single_process() ? str_cat("process-", machine.process_id) : spec.coordinator;
   }
-  const bool secret = variables.has("TRIREME_SECRET");
-  spec.secret = secret ? variables.text("TRIREME_SECRET") : derived_secret(claim, machine);
-
   const bool flag = !flags.listen.empty();
   if (flag || variables.has("TRIREME_LISTEN")) {
     const std::string where = flag ? "--listen" : "TRIREME_LISTEN";
@@ -314,8 +328,7 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
     reasons.push_back(str_cat("listen: ", Placement(claim, machine).choose(placed, in_slurm)));
     spec = placed;
   }
-  reasons.push_back(secret ? "secret: set by TRIREME_SECRET"
-                           : "secret: derived from the job id and the user id");
+  reasons.push_back(choose_secret(variables, machine, spec));
   spec.reasons = std::move(reasons);
   return spec;
 }

@@ -54,7 +54,6 @@ struct Claim {
   bool under_remote_daemon = false;    // mpirun's daemon started it, and srun may have started that
   std::string own_name;                // this task's host as its peers call it; empty: not said
   std::vector<std::string> landmarks;  // hosts that every task can reach, when there is no address
-  std::string salt;                    // known to the job's tasks only; for the derived secret
 
   int tasks() const { return spec.world_size + spec.parameter_servers; }
 };

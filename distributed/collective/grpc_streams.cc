@@ -27,6 +27,7 @@ void for_each_argument(Set set) {
   set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
   set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   set(GRPC_ARG_MAX_CONCURRENT_STREAMS, 8);
+  set(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
 }
 
 class Dialled final : public GrpcDialledStream {

@@ -77,6 +77,10 @@ class Dialling {
   }
 
   int try_address(const addrinfo& to, const std::string& host) {
+    sockaddr_storage address{};
+    std::memcpy(&address, to.ai_addr, to.ai_addrlen);
+    const bool is_local = is_loopback(address);
+    if (options_.security.secret.empty() && !is_local) throw no_secret(name_);
     const int fd = socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
       keep(errno);
@@ -98,10 +102,6 @@ class Dialling {
       keep(error);
       return -1;
     }
-    sockaddr_storage address{};
-    std::memcpy(&address, to.ai_addr, to.ai_addrlen);
-    const bool is_local = is_loopback(address);
-    if (options_.security.secret.empty() && !is_local) throw no_secret(name_);
     const auto& encryption = options_.security.encryption;
     const bool encrypted = encryption != nullptr && (!is_local || encryption->covers_loopback());
     try {

@@ -1,6 +1,12 @@
 #include "distributed/connection/secret.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cctype>
+
+#include "core/base/text_file.h"
+#include "distributed/connection/greeting.h"
 
 namespace trireme {
 namespace {
@@ -21,6 +27,37 @@ void check_secret(const std::string& secret, const std::string& from) {
   throw invalid_argument(from, ": a job's secret is one line of ", kShortestSecret, " to ",
                          kLongestSecret, " printable ASCII characters without spaces, found ",
                          found, "; make one: ", kHowToMake);
+}
+
+std::string draw_secret() {
+  const Nonce random = draw_nonce();
+  std::string text;
+  for (const std::byte byte : random) {
+    text += "0123456789abcdef"[static_cast<unsigned>(byte) >> 4];
+    text += "0123456789abcdef"[static_cast<unsigned>(byte) & 15];
+  }
+  return text;
+}
+
+std::string read_secret_file(const std::string& path, const std::string& from) {
+  const std::string name = str_cat(from, " ", path);
+  struct stat about {};
+  if (stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & 077) != 0) {
+    throw invalid_argument(name, ": others may read or change it, so it is no secret: chmod 600 ",
+                           path, ", and make a new one if this machine has other users");
+  }
+  std::string secret;
+  try {
+    // A line end may be behind it.
+    secret = read_text_file(path, kLongestSecret + 2, "a secret", {.pipes = true});
+  } catch (const Error& error) {
+    throw Error(error.code(), str_cat(from, " ", error.what()));
+  }
+  while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back())) != 0) {
+    secret.pop_back();
+  }
+  check_secret(secret, name);
+  return secret;
 }
 
 void check_job_name(const std::string& name) {

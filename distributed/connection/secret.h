@@ -14,6 +14,12 @@ inline constexpr size_t kLongestSecret = 1024;
 // without spaces. `from`: where it comes from, for the message: "TRIREME_SECRET", a file.
 void check_secret(const std::string& secret, const std::string& from);
 
+// A new one, of 256 random bits. Throws Error{kFailed} when the system gives none.
+std::string draw_secret();
+// The secret in a file that only its owner may read, or in a pipe; white space may be behind it.
+// Throws Error naming the file, and `from` before it: "--secret-file".
+std::string read_secret_file(const std::string& path, const std::string& from);
+
 // Throws Error{kInvalidArgument} when a job's name has characters that cannot be sent, or too many.
 void check_job_name(const std::string& name);
 

@@ -41,8 +41,9 @@ constexpr milliseconds kPortIsFreed{3'000};
 constexpr milliseconds kUnacknowledged{20'000};
 // What a task has open at a time is a handful of calls, each with a few short metadata.
 constexpr int kStreamsOfATask = 64, kMetadataBytes = 8 << 10;
-// Of all calls under way: 100 KiB for each of 4,096 tasks, and room for the longest messages.
-constexpr size_t kMemoryOfCalls = size_t{512} << 20;
+// Of all calls under way, several times what 4,096 tasks need: what is beyond is a fault, and must
+// not take the machine along.
+constexpr size_t kMemoryOfCalls = size_t{2} << 30;
 
 JoinRequest to_request(const coordination::JoinMessage& message) {
   return {.rank = message.rank(),

@@ -20,7 +20,7 @@ TEST_F(ScriptsTest, OneMachine) {
 // Two launchers on one machine are two nodes to each other.
 TEST_F(ScriptsTest, NodesWithoutAScheduler) {
   const std::string coordinator = "127.0.0.1:" + std::to_string(free_ports());
-  const Words with_secret = environment({"TRIREME_SECRET=known-to-both"});
+  const Words with_secret = environment({"TRIREME_SECRET=known-to-both-nodes"});
   const auto node = [&](const std::string& rank) {
     return script("one_machine/run_node", {"2", rank, coordinator}, "out");
   };

@@ -68,6 +68,12 @@ class SlurmTest : public SmallJob {
     words.insert(words.end(), rest.begin(), rest.end());
     return words;
   }
+  // For what is not started by a batch script, which draws one.
+  static Words with_secret() {
+    Words words = with_slurm();
+    words.push_back("TRIREME_SECRET=known-to-both-nodes");
+    return words;
+  }
   std::string printed() const { return folder_ / "printed"; }  // by a batch job
   // The process of the task `rank` of a job; 0: there is none.
   static pid_t task_of(const std::string& job, const std::string& rank) {
@@ -93,10 +99,17 @@ class SlurmTest : public SmallJob {
 LocalSlurm* SlurmTest::slurm_ = nullptr;
 
 TEST_F(SlurmTest, SrunStartsFourWorkersOnTwoNodes) {
-  const auto result = Process(srun({"-N2", "-n4"}, "out"), with_slurm()).wait(60s);
+  const auto result = Process(srun({"-N2", "-n4"}, "out"), with_secret()).wait(60s);
   expect_trained(result, "out", 4);
   EXPECT_THAT(result.err, HasSubstr("host n1"));
   EXPECT_THAT(result.err, HasSubstr("host n2"));
+}
+
+// Two nodes reach each other over a network that others may reach, too.
+TEST_F(SlurmTest, BetweenNodesNoTaskStartsWithoutASecret) {
+  const auto result = Process(srun({"-N2", "-n2"}, "out"), with_slurm()).wait(60s);
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("export TRIREME_SECRET=$(openssl rand -hex 32)"));
 }
 
 TEST_F(SlurmTest, TheBatchScriptForCpuNodes) {
@@ -138,10 +151,10 @@ TEST_F(SlurmTest, SlurmTakesTheBatchScriptForGpuNodes) {
 // the queue.
 TEST_F(SlurmTest, WhoIsPreemptedGoesOnLater) {
   const Words one_each = {"-N2", "-n2", "--job-name=preempted"};
-  const auto calm = Process(srun(one_each, "calm", long_), with_slurm()).wait(60s);
+  const auto calm = Process(srun(one_each, "calm", long_), with_secret()).wait(60s);
   ASSERT_EQ(calm.exit_code, 0) << calm.err;
 
-  Process job(srun(one_each, "srun", long_), with_slurm());
+  Process job(srun(one_each, "srun", long_), with_secret());
   ASSERT_TRUE(job.wait_for_error_output("Epoch 3/", 60s));
   ask("scancel", {"--signal=TERM", "--name=preempted"});
   const ProcessResult stopped = job.wait(30s);
@@ -150,7 +163,7 @@ TEST_F(SlurmTest, WhoIsPreemptedGoesOnLater) {
 
   Words resume = long_;
   resume.push_back("--resume");
-  const auto resumed = Process(srun(one_each, "srun", resume), with_slurm()).wait(60s);
+  const auto resumed = Process(srun(one_each, "srun", resume), with_secret()).wait(60s);
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_EQ(log("srun"), log("calm"));
 
@@ -182,7 +195,7 @@ TEST_F(SlurmTest, TheBatchScriptsGoBackToTheQueueOnWhatSrunReturns) {
   Words set = long_;
   set.insert(set.end(), {"--set", "distributed.join_timeout_s=3"});
   const Words one_each = {"--ntasks-per-node=1", "--cpus-per-task=1"};
-  const auto calm = Process(srun({"-N2", "-n2"}, "calm", set), with_slurm()).wait(60s);
+  const auto calm = Process(srun({"-N2", "-n2"}, "calm", set), with_secret()).wait(60s);
   ASSERT_EQ(calm.exit_code, 0) << calm.err;
   for (const std::string file : {"cpu.sbatch", "gpu.sbatch"}) {
     std::filesystem::remove(printed());

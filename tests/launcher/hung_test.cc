@@ -121,6 +121,7 @@ TEST_F(HungTest, AWorkerThatHangsInUserCodeIsReplaced) {
 TEST_F(HungTest, TheLauncherOfAnotherNodeReplacesItsOwnWorker) {
   const std::string at = "127.0.0.1:" + std::to_string(testing::free_ports());
   const std::string key = folder_.write("key", "0123456789abcdef\n");
+  std::filesystem::permissions(key, std::filesystem::perms::owner_read);
   const auto node = [&](const char* rank) {
     return launch("nodes", {"--nodes", "2", "--node-rank", rank, "--coordinator", at, "--workers",
                             "1", "--secret-file", key, "--max-restarts", "1"});

@@ -370,6 +370,7 @@ TEST_F(LaunchTest, AReaderThatGoesAwayEndsNothing) {
 TEST_F(LaunchTest, LaunchersOfTwoNodesMakeOneJob) {
   const std::string at = "127.0.0.1:" + std::to_string(testing::free_ports());
   const std::string key = folder_.write("key", "0123456789abcdef\n");
+  std::filesystem::permissions(key, std::filesystem::perms::owner_read);
   const auto node = [&](const char* rank) {
     return launch(folder_,
                   {"--nodes", "2", "--node-rank", rank, "--coordinator", at, "--workers", "2",
@@ -402,7 +403,12 @@ TEST_F(LaunchTest, WhatIsWrongIsSaidBeforeAnythingStarts) {
     std::string message;
   };
   const std::string bad_job = folder_.write("bad.textproto", "name: \"x\"\nepochs: many\n");
-  const std::string bad_key = folder_.write("bad_key", "two words\n");
+  const std::string bad_key = folder_.write("bad_key", "two words that are long enough\n");
+  const std::string short_key = folder_.write("short_key", "0123456789abcde\n");
+  const std::string open_key = folder_.write("open_key", "0123456789abcdef\n");
+  for (const std::string& key : {bad_key, short_key}) {
+    std::filesystem::permissions(key, std::filesystem::perms::owner_read);
+  }
   for (const Case& c : std::vector<Case>{
            {{"--", "no-such-program"}, "program no-such-program is in no folder of PATH"},
            {{"--", "/no/such/program"}, "program /no/such/program does not exist"},
@@ -415,7 +421,9 @@ TEST_F(LaunchTest, WhatIsWrongIsSaidBeforeAnythingStarts) {
            {{"--nodes", "2", "--coordinator", "127.0.0.1:1", "--", "true"}, "needs a secret"},
            {{"--nodes", "2", "--coordinator", "127.0.0.1:1", "--node-rank", "2", "--", "true"},
             "--node-rank 2: expected 0 to 1"},
-           {{"--secret-file", bad_key, "--", "true"}, "expected one line"},
+           {{"--secret-file", bad_key, "--", "true"}, "a job's secret is one line of 16 to 1024"},
+           {{"--secret-file", short_key, "--", "true"}, "found 15"},
+           {{"--secret-file", open_key, "--", "true"}, "chmod 600 " + open_key},
            {{"--workers", "2", "--min-workers", "3", "--", "true"}, "has only 2 workers"},
            {{"--workers", "0", "--", "true"}, "--workers"}}) {
     Words words = {kProgram, "launch", "--log-dir", folder_ / "logs"};

@@ -156,7 +156,8 @@ TEST_F(PsCommandTest, TheLastTasksOfMpirunServe) {
 
 TEST_F(PsCommandTest, ServersAreStartedByHand) {
   const std::string at = "127.0.0.1:" + std::to_string(testing::free_ports());
-  const Words environment = {"TRIREME_SECRET=abc", "TRIREME_JOB_ID=by-hand", "OMP_NUM_THREADS=1"};
+  const Words environment = {"TRIREME_SECRET=known-to-all-of-us", "TRIREME_JOB_ID=by-hand",
+                             "OMP_NUM_THREADS=1"};
   const auto server = [&](const std::string& index) {
     return Words{kProgram,    "ps", "--index",       index, "--ps",           "2",
                  "--threads", "1",  "--coordinator", at,    "--metrics-port", "0"};
@@ -177,7 +178,8 @@ TEST_F(PsCommandTest, ServersAreStartedByHand) {
 // Whoever hosts the coordinator was killed: that is no end of a job.
 TEST_F(PsCommandTest, AServerThatLosesItsCoordinatorFails) {
   const std::string at = "127.0.0.1:" + std::to_string(testing::free_ports());
-  const Words environment = {"TRIREME_SECRET=abc", "TRIREME_JOB_ID=lost", "OMP_NUM_THREADS=1"};
+  const Words environment = {"TRIREME_SECRET=known-to-all-of-us", "TRIREME_JOB_ID=lost",
+                             "OMP_NUM_THREADS=1"};
   Process server(
       {kProgram, "ps", "--index", "0", "--ps", "1", "--threads", "1", "--coordinator", at},
       environment);

@@ -225,7 +225,7 @@ TEST_F(ServerLossTest, EndsWhereNothingRestartsTasks) {
   const Words train = Words{kProgram,    "train",  job_, "--threads",    "1", "--output-dir",
                             out("hand"), "--rank", "0",  "--world-size", "1"} +
                       where + Words{"--strategy", "parameter_server"};
-  const Words environment = {"TRIREME_SECRET=s", "TRIREME_JOB_ID=by-hand"};
+  const Words environment = {"TRIREME_SECRET=known-to-all-of-us", "TRIREME_JOB_ID=by-hand"};
   Process worker(train + Words{"--set", "epochs=4000"}, environment);
   auto server = std::make_unique<Process>(serve, environment);
   ASSERT_TRUE(worker.wait_for_error_output("Epoch 2/", 60s));

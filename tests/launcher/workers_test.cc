@@ -325,7 +325,7 @@ TEST_F(WorkersTest, ALaterLaunchTakesNothingOfAnEarlierOne) {
         more);
     return words;
   };
-  const Words environment = {"TRIREME_SECRET=shared"};
+  const Words environment = {"TRIREME_SECRET=shared-by-the-two"};
   const auto run = [&](const std::string& name, const Words& more, const char* kill_at) {
     Process other(node(name, 1, more), environment);
     Process first(node(name, 0, more), environment);
@@ -439,7 +439,7 @@ class RefusalTest : public WorkersTest {
 };
 
 TEST_F(RefusalTest, WhoDoesNotBelongIsTurnedAwayAndTheJobGoesOn) {
-  const Words secret = {"TRIREME_SECRET=right"};
+  const Words secret = {"TRIREME_SECRET=the-right-secret"};
   Process zero(train("job"), variables("0", secret));
   ASSERT_TRUE(zero.wait_for_error_output("has joined", 30s));
 
@@ -449,7 +449,7 @@ TEST_F(RefusalTest, WhoDoesNotBelongIsTurnedAwayAndTheJobGoesOn) {
     EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_THAT(result.err, HasSubstr(sentence));
   };
-  refused(train("wrong"), variables("1", {"TRIREME_SECRET=wrong"}), "secret");
+  refused(train("wrong"), variables("1", {"TRIREME_SECRET=the-wrong-secret"}), "secret");
   refused(train("missing"), variables("1"), "secret");
   refused(train("other", {"--set", "batch_size=32"}), variables("1", secret), "job");
   Words second_zero = variables("0", secret);

@@ -103,7 +103,7 @@ class NetlabTest : public ::testing::Test {
 
   static inline const std::string kNetwork =
       std::string(TRIREME_SOURCE_DIR) + "/tests/support/local_network";
-  static inline const Words kSecret = {"TRIREME_SECRET=of-four-hosts"};
+  static inline const Words kSecret = {"TRIREME_SECRET=known-to-four-hosts"};
   static inline const std::string kName = "test-" + std::to_string(getpid());
   TemporaryDirectory folder_;
   std::string job_;

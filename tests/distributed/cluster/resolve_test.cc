@@ -157,19 +157,26 @@ TEST(ResolveTest, AnOwnNameThatIsElsewhereIsNotBound) {
   EXPECT_EQ(spec.listen, "192.168.7.2");
 }
 
-TEST(ResolveTest, TheSecretIsTheSameForAllTasksOfAJobAndForThemOnly) {
-  const std::string secret = resolve(srun(0, 3, 0, "2,1")).secret;
+TEST(ResolveTest, OnLoopbackTheSecretIsTheSameForAllTasksOfAJobAndForThemOnly) {
+  const std::string secret = resolve(srun(0, 2, 0, "2", "n1")).secret;
   EXPECT_EQ(secret.size(), 32u);
-  EXPECT_EQ(resolve(srun(2, 3, 1, "2,1")).secret, secret);
-  EXPECT_NE(resolve(srun(0, 3, 0, "2,1") + Environment{{"SLURM_JOB_ID", "4"}}).secret, secret);
+  EXPECT_EQ(resolve(srun(1, 2, 0, "2", "n1")).secret, secret);
+  EXPECT_NE(resolve(srun(0, 2, 0, "2", "n1") + Environment{{"SLURM_JOB_ID", "4"}}).secret, secret);
   Machine other_user = machine_n2();
   other_user.user_id = 1001;
-  EXPECT_NE(resolve({}, srun(0, 3, 0, "2,1"), other_user).secret, secret);
-  EXPECT_NE(
-      resolve(open_mpi(0, 2, 0, 2)).secret,
-      resolve(open_mpi(0, 2, 0, 2) + Environment{{"OMPI_MCA_orte_precondition_transports", "1-2"}})
-          .secret);
+  EXPECT_NE(resolve({}, srun(0, 2, 0, "2", "n1"), other_user).secret, secret);
   EXPECT_EQ(resolve({{"TRIREME_SECRET", "mine"}}).secret, "mine");
+}
+
+// What others can guess would keep nobody out.
+TEST(ResolveTest, BetweenHostsNoSecretIsMadeUp) {
+  const ClusterSpec slurm = resolve(srun(0, 3, 0, "2,1"));
+  EXPECT_EQ(slurm.secret, "");
+  EXPECT_THAT(describe(slurm), HasSubstr("secret: none, so the task will not start: export "
+                                         "TRIREME_SECRET=$(openssl rand -hex 32)"));
+  const ClusterSpec mpi = resolve(open_mpi(0, 2, 0, 2));
+  EXPECT_EQ(mpi.secret, "");
+  EXPECT_THAT(describe(mpi), HasSubstr("secret: drawn by rank 0, which tells it by MPI"));
 }
 
 TEST(ResolveTest, TheDescriptionHasEverythingButTheSecret) {
@@ -182,7 +189,7 @@ TEST(ResolveTest, TheDescriptionHasEverythingButTheSecret) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(text, Not(HasSubstr("hush-hush")));
-  const ClusterSpec derived = resolve(srun(0, 3, 0, "2,1"));
+  const ClusterSpec derived = resolve(srun(0, 2, 0, "2", "n1"));
   EXPECT_THAT(describe(derived), HasSubstr("secret: derived"));
   EXPECT_THAT(describe(derived), Not(HasSubstr(derived.secret)));
 }
