@@ -18,6 +18,7 @@
 
 #include "core/base/error.h"
 #include "core/tensor/tensor.h"
+#include "distributed/cluster/security.h"
 #include "distributed/collective/folder_rendezvous.h"
 #include "distributed/collective/make_communicator.h"
 #include "worker/cluster_runtime.h"
@@ -106,7 +107,12 @@ void run_rank(const AllreduceBenchOptions& options, std::ostream& out) {
   }
   // Only where nothing but the ranks' own threads runs.
   if (options.backend == "shm") bind_to_core(rank, options.workers);
-  auto endpoint = make_endpoint({.backend = options.backend, .secret = options.folder});
+  ClusterSpec spec;
+  spec.secret = options.folder;
+  spec.tls = options.tls;
+  auto endpoint = make_endpoint({.backend = options.backend,
+                                 .secret = spec.secret,
+                                 .encryption = make_security(spec).encryption});
   const Group group =
       meet_in_folder(options.folder, rank, options.workers, *endpoint, kMeetTimeout);
   auto communicator = endpoint->connect(group, {});
@@ -214,6 +220,7 @@ void bench_allreduce(const AllreduceBenchOptions& options, std::ostream& out) {
   worker.insert(worker.end(), {"--workers", workers, "--backend", options.backend});
   worker.insert(worker.end(), {"--summation", options.tree ? "tree" : "any"});
   worker.insert(worker.end(), {"--bytes", std::to_string(options.bytes)});
+  if (!options.tls.mode.empty()) worker.insert(worker.end(), {"--tls", options.tls.mode});
   worker.insert(worker.end(), {"--meet", folder.path, "--rank"});
   if (options.backend == "mpi-native") {
     std::vector<std::string> command = mpirun;

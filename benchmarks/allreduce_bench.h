@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "distributed/connection/tls_settings.h"
+
 namespace trireme {
 
 struct AllreduceBenchOptions {
@@ -14,6 +16,7 @@ struct AllreduceBenchOptions {
   std::string backend = "auto";
   bool tree = false;        // Summation::kTree
   int64_t bytes = 0;        // only this size; 0: all
+  TlsSettings tls;          // of grpc, between the processes that the bench starts
   bool in_cluster = false;  // this process is one worker; it finds the others in its environment
   // Given to the processes that the bench starts.
   int rank = -1;       // -1: the parent; -2: mpirun's

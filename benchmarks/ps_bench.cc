@@ -14,6 +14,7 @@
 #include "core/base/error.h"
 #include "core/base/philox.h"
 #include "distributed/cluster/cluster_spec.h"
+#include "distributed/cluster/security.h"
 #include "ps/client/ps_client.h"
 
 namespace trireme {
@@ -204,6 +205,7 @@ void bench_ps(const PsBenchOptions& options, std::ostream& out) {
   ps::TableSpec table{.name = "rows", .dim = options.dim, .update = update_of(options.optimizer)};
   ps::PsClient client({.coordinator = cluster.coordinator,
                        .secret = cluster.secret,
+                       .encryption = make_security(cluster).encryption,
                        .job_id = cluster.job_id,
                        .worker = cluster.rank,
                        .workers = cluster.world_size,

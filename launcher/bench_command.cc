@@ -14,6 +14,7 @@
 #include "distributed/collective/make_communicator.h"
 #include "launcher/commands.h"
 #include "launcher/launch_job.h"
+#include "launcher/tls_options.h"
 
 namespace trireme {
 namespace {
@@ -30,7 +31,7 @@ void start(LaunchOptions options, const std::string& bench, std::vector<std::str
   std::filesystem::remove_all(folder);
 }
 
-void start_workers(const TrainBenchOptions& bench, bool pin) {
+void start_workers(const TrainBenchOptions& bench, bool pin, const TlsSettings& tls) {
   std::vector<std::string> arguments;
   const auto add = [&](const std::string& name, const auto& value) {
     arguments.push_back(str_cat("--", name, "=", value));
@@ -53,10 +54,11 @@ void start_workers(const TrainBenchOptions& bench, bool pin) {
   if (bench.noise) arguments.emplace_back("--noise");
   add("side", bench.side);
   if (bench.profile) arguments.emplace_back("--profile");
-  start({.workers = bench.workers, .threads = bench.threads, .pin = pin}, "train", arguments);
+  start({.workers = bench.workers, .threads = bench.threads, .pin = pin, .tls = tls}, "train",
+        arguments);
 }
 
-void start_workers(const PsBenchOptions& bench) {
+void start_workers(const PsBenchOptions& bench, const TlsSettings& tls) {
   std::vector<std::string> arguments;
   const auto add = [&](const std::string& name, const auto& value) {
     arguments.push_back(str_cat("--", name, "=", value));
@@ -78,13 +80,15 @@ void start_workers(const PsBenchOptions& bench) {
   start({.workers = bench.workers,
          .parameter_servers = bench.servers,
          .ps_replicas = bench.replicas,
-         .pin = false},
+         .pin = false,
+         .tls = tls},
         "ps", arguments);
 }
 
 void add_train(CLI::App& bench) {
   struct Options {
     TrainBenchOptions bench;
+    TlsSettings tls;
     bool pin = true;
   };
   auto options = std::make_shared<Options>();
@@ -112,6 +116,7 @@ void add_train(CLI::App& bench) {
   command->add_flag("!--no-overlap", options->bench.overlap,
                     "Send gradients when the backward pass is over");
   command->add_flag("!--no-affinity", options->pin, "Do not pin workers to cores");
+  add_tls_options(*command, options->tls, true);
   command->add_option("--steps", options->bench.steps, "Steps of a timed block")
       ->check(CLI::PositiveNumber);
   command->add_option("--blocks", options->bench.blocks, "Timed blocks; the median counts")
@@ -134,7 +139,7 @@ void add_train(CLI::App& bench) {
   command->callback([options] {
     const bool is_worker = process_environment().contains("TRIREME_RANK");
     if (options->bench.workers > 1 && !is_worker) {
-      start_workers(options->bench, options->pin);
+      start_workers(options->bench, options->pin, options->tls);
     } else {
       bench_train(options->bench, std::cout, std::cerr);
     }
@@ -172,6 +177,7 @@ void add_allreduce(CLI::App& bench) {
   command->add_option("--workers", options->bench.workers, "Processes")->check(CLI::Range(1, 1024));
   command->add_option("--backend", options->bench.backend, "How the processes are joined")
       ->check(CLI::IsMember(allreduce_bench_backends()));
+  add_tls_options(*command, options->bench.tls, true);
   command
       ->add_option("--bytes", options->bench.bytes,
                    "Only tensors of this size; 0: of 4 B to 64 MiB")
@@ -192,6 +198,7 @@ void add_allreduce(CLI::App& bench) {
 
 void add_ps(CLI::App& bench) {
   auto options = std::make_shared<PsBenchOptions>();
+  auto tls = std::make_shared<TlsSettings>();
   CLI::App* command = bench.add_subcommand(
       "ps", "Rows a second pushed to and pulled from parameter servers, one JSON line");
   command->footer(
@@ -225,11 +232,12 @@ void add_ps(CLI::App& bench) {
       ->check(CLI::PositiveNumber);
   command->add_option("--in-flight", options->in_flight, "Calls that are under way at a time")
       ->check(CLI::Range(1, 64));
-  command->callback([options] {
+  add_tls_options(*command, *tls, true);
+  command->callback([options, tls] {
     if (process_environment().contains("TRIREME_RANK")) {
       bench_ps(*options, std::cout);
     } else {
-      start_workers(*options);
+      start_workers(*options, *tls);
     }
   });
 }

@@ -4,6 +4,7 @@
 
 #include "distributed/cluster/cluster_spec.h"
 #include "launcher/commands.h"
+#include "launcher/tls_options.h"
 
 namespace trireme {
 
@@ -29,6 +30,7 @@ void add_cluster_command(CLI::App& app) {
       ->add_option("--listen", flags->listen,
                    "Address of this host that its servers bind and peers connect to")
       ->type_name("ADDRESS");
+  add_tls_options(*command, flags->tls);
   command->callback(
       [flags] { std::cout << describe(resolve_cluster(*flags, process_environment())); });
 }

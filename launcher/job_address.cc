@@ -34,9 +34,12 @@ JobAddressFile::JobAddressFile(const std::string& folder, const JobAddress& addr
     : path_(folder + "/" + kName) {
   ::unlink(path_.c_str());  // an earlier job's, or somebody's link
   const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  const std::string text =
+  std::string text =
       str_cat("TRIREME_COORDINATOR=", address.coordinator, "\nTRIREME_JOB_ID=", address.job_id,
               "\nTRIREME_SECRET=", address.secret, "\n");
+  for (const auto& [name, value] : to_environment(address.tls)) {
+    text += str_cat(name, "=", value, "\n");
+  }
   const bool written =
       file >= 0 && ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
   const std::string why = written ? "" : std::strerror(errno);
@@ -72,7 +75,8 @@ JobAddress find_job(const std::string& where) {
   }
   JobAddress job{.coordinator = value_of(variables, "TRIREME_COORDINATOR", source),
                  .job_id = value_of(variables, "TRIREME_JOB_ID", source),
-                 .secret = value_of(variables, "TRIREME_SECRET", source)};
+                 .secret = value_of(variables, "TRIREME_SECRET", source),
+                 .tls = resolve_tls({}, variables, {})};
   check_secret(job.secret, "TRIREME_SECRET of " + source);
   return job;
 }

@@ -4,14 +4,18 @@
 //   TRIREME_COORDINATOR=127.0.0.1:41234
 //   TRIREME_JOB_ID=job-1f3a
 //   TRIREME_SECRET=…
+//   and TRIREME_TLS…, where they are set
 #pragma once
 
 #include <string>
+
+#include "distributed/connection/tls_settings.h"
 
 namespace trireme {
 
 struct JobAddress {
   std::string coordinator, job_id, secret;
+  TlsSettings tls;
 };
 
 // Removes the file when it goes: with the job.

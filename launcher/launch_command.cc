@@ -7,6 +7,7 @@
 #include "launcher/launch_job.h"
 #include "launcher/metrics_option.h"
 #include "launcher/printable_path.h"
+#include "launcher/tls_options.h"
 
 namespace trireme {
 namespace {
@@ -131,6 +132,7 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
   command->add_option("--secret-file", options->secret_file,
                       "File with the secret of the job, the same on all nodes, which only you may "
                       "read (else TRIREME_SECRET); one machine makes its own");
+  add_tls_options(*command, options->tls);
   command
       ->add_option("--grace", options->grace_s, "Seconds from asking tasks to end to killing them")
       ->check(seconds)

@@ -17,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/base/input_stream.h"
 #include "distributed/cluster/address.h"
+#include "distributed/cluster/security.h"
 #include "distributed/cluster/server_limit.h"
 #include "distributed/connection/secret.h"
 #include "distributed/coordination/coordinator.h"
@@ -30,6 +31,7 @@
 #include "launcher/supervisor/supervisor.h"
 #include "launcher/supervisor/task_environment.h"
 #include "launcher/supervisor/task_log.h"
+#include "launcher/tls_options.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
 #include "worker/run_folder.h"
@@ -64,6 +66,7 @@ struct Job {
   std::string run;          // the id of this launch; empty: the launcher of node 0 knows it
   std::string coordinator;  // empty: a single process needs none
   std::string listen;       // for the tasks' data servers
+  TlsSettings tls;
 };
 
 // Several launchers must be told one secret; one launcher makes its own.
@@ -109,6 +112,16 @@ std::string listen_address(const LaunchOptions& options) {
   return address;
 }
 
+// Of the launcher's own connections.
+std::shared_ptr<const Encryption> encryption_of(const Job& job) {
+  ClusterSpec spec;
+  spec.coordinator = job.coordinator;
+  spec.listen = job.listen;
+  spec.secret = job.secret;
+  spec.tls = job.tls;
+  return make_security(spec).encryption;
+}
+
 CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& job) {
   CoordinatorOptions result;
   result.port = options.port;
@@ -123,6 +136,7 @@ CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& 
       result.listen = "0.0.0.0";
   }
   result.secret = job.secret;
+  result.encryption = encryption_of(job);
   result.job_id = job.id;
   result.run = job.run;
   result.world_size = options.nodes * options.workers;
@@ -295,6 +309,7 @@ class TaskMaker {
     spec.listen = job_.listen;
     spec.job_id = job_.id;
     spec.secret = job_.secret;
+    spec.tls = job_.tls;
     SupervisedTask task;
     task.name = task_name(spec.task_type, spec.rank);
     task.log_path = str_cat(logs_, "/", kind_of(spec.task_type), "-", spec.rank, ".log");
@@ -404,7 +419,9 @@ int launch(const LaunchOptions& given) {
           .secret = job_secret(options, environment),
           .run = {},
           .coordinator = options.coordinator,
-          .listen = listen_address(options)};
+          .listen = listen_address(options),
+          .tls = resolve_tls(options.tls, environment,
+                             tls_of(file ? file->job().distributed() : job::Distributed()))};
   const bool steps_together = options.program.empty() && options.parameter_servers == 0;
   Supervisor supervisor(
       {.max_restarts = options.max_restarts,
@@ -429,8 +446,9 @@ int launch(const LaunchOptions& given) {
   std::unique_ptr<LauncherLink> link;
   if (options.node_rank > 0) {
     link = std::make_unique<LauncherLink>(
-        CoordinatorTarget{
-            .address = job.coordinator, .security = {.secret = job.secret}, .job_id = job.id},
+        CoordinatorTarget{.address = job.coordinator,
+                          .security = {.secret = job.secret, .encryption = encryption_of(job)},
+                          .job_id = job.id},
         make_launcher(options, supervisor));
   }
   const auto snapshots = make_snapshot_folder(options, job, logs);
@@ -438,7 +456,7 @@ int launch(const LaunchOptions& given) {
   // For `trireme ps rebalance`.
   std::optional<JobAddressFile> address;
   if (options.parameter_servers > 0 && options.node_rank == 0) {
-    address.emplace(logs, JobAddress{job.coordinator, job.id, job.secret});
+    address.emplace(logs, JobAddress{job.coordinator, job.id, job.secret, job.tls});
   }
   const auto targets = MetricsTargetsFile::make(logs, options);
   std::vector<SupervisedTask> tasks;

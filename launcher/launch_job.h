@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "distributed/connection/tls_settings.h"
 #include "distributed/metrics/metrics_address.h"
 
 namespace trireme {
@@ -37,6 +38,7 @@ struct LaunchOptions {
   int port = 0;             // of the coordinator on one machine; 0: any that is free
   std::string listen;  // empty: loopback on one machine, else the address towards the coordinator
   std::string secret_file;
+  TlsSettings tls;  // what neither it nor TRIREME_TLS* say is as the job says
 
   double grace_s = 30;
   // Nothing: as the job says (distributed.join_timeout_s, …), else 120, 10 and 60.

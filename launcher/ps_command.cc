@@ -9,6 +9,7 @@
 #include "launcher/serve.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
+#include "launcher/tls_options.h"
 
 namespace trireme {
 
@@ -45,6 +46,7 @@ void add_ps_command(CLI::App& app) {
       ->add_option("--listen", flags->listen,
                    "Address of this host that the server binds and workers connect to")
       ->type_name("ADDRESS");
+  add_tls_options(*command, flags->tls);
   command->add_option("--threads", options->threads, "Threads that own rows; 0: all cores")
       ->check(CLI::Range(0, 1024));
   command

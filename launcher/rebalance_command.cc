@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "distributed/cluster/security.h"
 #include "launcher/commands.h"
 #include "launcher/job_address.h"
 #include "ps/client/shard_balance.h"
@@ -41,9 +42,13 @@ void rebalance(const Options& options) {
   std::vector<ps::PlannedMove> moves;
   for (const std::string& text : options.moves) moves.push_back(parse_move(text));
   const JobAddress job = find_job(options.where);
+  ClusterSpec spec;
+  spec.secret = job.secret;
+  spec.tls = job.tls;
   ps::ShardBalancer balancer(
       {.coordinator = job.coordinator,
        .secret = job.secret,
+       .encryption = make_security(spec).encryption,
        .job_id = job.job_id,
        .timeout = milliseconds(static_cast<int64_t>(options.timeout_s * 1000))});
   if (moves.empty()) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "distributed/cluster/security.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "launcher/stop_signals.h"
 #include "ps/server/ps_server.h"
@@ -43,6 +44,7 @@ void serve(const ClusterSpec& given, const ServeOptions& options, const std::ato
   ps::PsServerOptions server;
   server.coordinator = spec.coordinator == "mpi" ? mpi_broadcast_from_rank0("") : spec.coordinator;
   server.secret = spec.secret;
+  server.encryption = make_security(spec).encryption;
   server.job_id = spec.job_id;
   server.index = spec.rank;
   server.servers = spec.parameter_servers;

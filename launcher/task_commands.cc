@@ -15,6 +15,7 @@
 #include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
+#include "launcher/tls_options.h"
 #include "proto/job.pb.h"
 #include "worker/cluster_runtime.h"
 #include "worker/evaluator_task.h"
@@ -186,6 +187,7 @@ void add_train_command(CLI::App& app) {
       ->add_option("--listen", options->task.cluster.listen,
                    "Address of this host that its servers bind and peers connect to")
       ->type_name("ADDRESS");
+  add_tls_options(*command, options->task.cluster.tls);
   add_metrics_option(*command, "--metrics", kMetricsHelp, options->task.metrics);
   command
       ->add_option("--save-graph", options->task.save_graph,
@@ -203,10 +205,12 @@ void add_train_command(CLI::App& app) {
     const ClusterSpec spec = resolve_cluster(options->task.cluster, process_environment());
     require_secret(spec);  // before data are read
     if (spec.task_type == TaskType::kParameterServer) {
-      serve(spec,
+      const JobFile file = options->read();
+      options->task.cluster.job_tls = tls_of(file.job().distributed());
+      serve(resolve_cluster(options->task.cluster, process_environment()),
             {.threads = options->task.threads,
              .metrics = options->task.metrics,
-             .join_timeout_s = options->read().job().distributed().join_timeout_s()},
+             .join_timeout_s = file.job().distributed().join_timeout_s()},
             *options->task.stop);
       if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
       return;
@@ -218,6 +222,7 @@ void add_train_command(CLI::App& app) {
     std::optional<JobFile> file;
     try {
       file.emplace(options->read());
+      options->task.cluster.job_tls = tls_of(file->job().distributed());
     } catch (const Error& error) {
       tell_failed_start(options->task.cluster, {}, error);
       throw;

@@ -10,10 +10,12 @@
 #include "core/base/logging.h"
 #include "core/nn/model.h"
 #include "distributed/cluster/address.h"
+#include "distributed/cluster/security.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/collective/nccl/device_collective.h"
 #include "distributed/coordination/coordinator.h"
+#include "worker/client_options.h"
 #include "worker/job_failure.h"
 #include "worker/meeting.h"
 
@@ -63,6 +65,7 @@ std::unique_ptr<Coordinator> host_coordinator(const ClusterSpec& spec,
   CoordinatorOptions coordinator{
       .listen = spec.coordinator_listen.empty() ? spec.listen : spec.coordinator_listen,
       .secret = spec.secret,
+      .encryption = make_security(spec).encryption,
       .job_id = spec.job_id,
       .run = options.run,
       .world_size = spec.world_size,
@@ -93,7 +96,8 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
   try {
     endpoint_ = make_endpoint({.backend = host_backend_of(options_.backend),
                                .listen = spec_.listen,
-                               .secret = spec_.secret});
+                               .secret = spec_.secret,
+                               .encryption = make_security(spec_).encryption});
   } catch (const Error& error) {
     tell_job_failed(spec_, options_, nullptr, error);
     throw;
@@ -104,10 +108,8 @@ ClusterRuntime::ClusterRuntime(const ClusterSpec& spec, const ClusterOptions& op
     address = mpi_broadcast_from_rank0(coordinator_ ? coordinator_->address() : "");
   }
   spec_.coordinator = address;
-  ClientOptions client{.address = address,
-                       .secret = spec_.secret,
-                       .job_id = spec_.job_id,
-                       .connect_timeout = options_.join_timeout};
+  ClientOptions client = client_options_of(spec_);
+  client.connect_timeout = options_.join_timeout;
   if (options_.stop != nullptr) {
     client.give_up = [stop = options_.stop] { return stop->load(); };
   }

@@ -13,6 +13,7 @@
 #include "distributed/cluster/address.h"
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/coordinator_client.h"
+#include "worker/client_options.h"
 #include "worker/cluster_runtime.h"
 
 namespace trireme {
@@ -43,11 +44,9 @@ void tell(const ClusterSpec& spec, const ClusterOptions& options, Coordinator* c
                            ", pid ", getpid(), ") has failed: ", error.what()));
   const auto patience = std::min(kOthersCome, options.join_timeout);
   if (coordinator == nullptr && !spec.hosts_coordinator) {
-    CoordinatorClient({.address = spec.coordinator,
-                       .secret = spec.secret,
-                       .job_id = spec.job_id,
-                       .connect_timeout = patience})
-        .fail_job(told);
+    ClientOptions client = client_options_of(spec);
+    client.connect_timeout = patience;
+    CoordinatorClient(std::move(client)).fail_job(told);
     return;
   }
   std::unique_ptr<Coordinator> own;

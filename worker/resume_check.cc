@@ -102,6 +102,7 @@ class Check {
   static bool is_zero(const std::string& value) { return value == "0"; }
 
   static bool is_of_no_effect(std::string_view field) {
+    if (field.starts_with("distributed.tls")) return true;
     if (field == "allow_nan" || field == "device" || field == "soft_placement") return true;
     constexpr std::string_view kPlaces[] = {"distributed.backend",
                                             "distributed.bucket_mib",

@@ -9,6 +9,7 @@
 #include "core/base/logging.h"
 #include "core/base/philox.h"
 #include "core/ops/ops.h"
+#include "distributed/cluster/security.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/table_policies.h"
@@ -47,6 +48,7 @@ ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions
   const job::ParameterServers& job = task.file.job().parameter_servers();
   ps::PsClientOptions client{.coordinator = task.cluster.coordinator,
                              .secret = task.cluster.secret,
+                             .encryption = make_security(task.cluster).encryption,
                              .job_id = task.cluster.job_id,
                              .run = task.run,
                              .worker = task.cluster.rank,

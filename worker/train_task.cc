@@ -16,6 +16,7 @@
 #include "core/nn/callbacks.h"
 #include "distributed/coordination/coordinator.h"
 #include "proto/job.pb.h"
+#include "worker/client_options.h"
 #include "worker/cluster_options.h"
 #include "worker/cluster_runtime.h"
 #include "worker/farewell.h"
@@ -259,12 +260,9 @@ class TrainRun {
 
   Greeting greeting() const {
     if (runtime_) return runtime_->greeting();
-    const ClusterSpec& cluster = task_.cluster;
-    return CoordinatorClient({.address = cluster.coordinator,
-                              .secret = cluster.secret,
-                              .job_id = cluster.job_id,
-                              .give_up = [this] { return stopping(); }})
-        .hello();
+    ClientOptions client = client_options_of(task_.cluster);
+    client.give_up = [this] { return stopping(); };
+    return CoordinatorClient(std::move(client)).hello();
   }
 
   // Before the group forms: a worker that is lost here comes back and does the same again.

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "distributed/connection/tls_settings.h"
+
 namespace trireme {
 
 // An evaluator is no member of the group: it reads the checkpoints that the others write.
@@ -49,6 +51,7 @@ struct ClusterSpec {
   // Every connection proves it. Empty where others could reach the tasks and nobody has given one,
   // and under "mpi": see settle_secret().
   std::string secret;
+  TlsSettings tls;  // see security.h
 
   bool is_single_process() const { return coordinator.empty(); }
 };
@@ -63,10 +66,17 @@ struct ClusterFlags {
   int ps_replicas = -1;
   std::string coordinator;
   std::string listen;
+  TlsSettings tls;
+  TlsSettings job_tls;  // `tls { }` of the job: for what neither flags nor TRIREME_TLS* say
 };
 
 using Environment = std::map<std::string, std::string>;
 Environment process_environment();
+
+// `flags`, then the TRIREME_TLS* variables, then `job`. Throws Error{kInvalidArgument} for a mode
+// that there is not.
+TlsSettings resolve_tls(const TlsSettings& flags, const Environment& environment,
+                        const TlsSettings& job);
 
 // The first source that is there decides: flags, TRIREME_*, TF_CONFIG, torchrun's variables, Open
 // MPI, PMI or PMIx, Slurm, then what Kubernetes' controllers say of a pod (PET_*, JAX_*, VC_*, an
@@ -78,6 +88,7 @@ ClusterSpec resolve_cluster(const ClusterFlags& flags, const Environment& enviro
 
 // The TRIREME_* variables that make resolve_cluster() return `spec`: what a launcher gives a task.
 Environment to_environment(const ClusterSpec& spec);
+Environment to_environment(const TlsSettings& tls);  // those that resolve_tls() reads
 
 // What `trireme cluster` prints.
 std::string describe(const ClusterSpec& spec);

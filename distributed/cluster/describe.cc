@@ -8,6 +8,13 @@ namespace {
 
 std::string known(int value) { return value < 0 ? "unknown" : std::to_string(value); }
 
+std::string tls_text(const TlsSettings& tls) {
+  if (tls.mode == "off") return "off: everything goes in the clear";
+  return str_cat(tls.mode == "on" ? "on: all connections" : "between hosts", ", with ",
+                 tls.files.any() ? "the certificate " + tls.files.certificate
+                                 : "certificates that are made from the secret");
+}
+
 }  // namespace
 
 std::string describe(const ClusterSpec& spec) {
@@ -37,6 +44,7 @@ std::string describe(const ClusterSpec& spec) {
   line("listen", spec.listen);
   line("host", spec.host);
   line("job id", spec.job_id);
+  line("tls", tls_text(spec.tls));
   out << "why\n";
   for (const std::string& reason : spec.reasons) out << "  " << reason << "\n";
   return out.str();

@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "core/base/error.h"
-#include "distributed/cluster/server_limit.h"
 #include "distributed/cluster/address.h"
 #include "distributed/cluster/agreement.h"
+#include "distributed/cluster/server_limit.h"
 #include "distributed/cluster/sources.h"
 
 namespace trireme::cluster {
@@ -313,6 +313,7 @@ ClusterSpec resolve(const ClusterFlags& flags, const Environment& environment,
     spec.job_id =
         spec.is_single_process() ? str_cat("process-", machine.process_id) : spec.coordinator;
   }
+  spec.tls = resolve_tls(flags.tls, environment, flags.job_tls);
   const bool flag = !flags.listen.empty();
   if (flag || variables.has("TRIREME_LISTEN")) {
     const std::string where = flag ? "--listen" : "TRIREME_LISTEN";

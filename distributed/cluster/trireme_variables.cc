@@ -19,9 +19,41 @@ Environment to_environment(const ClusterSpec& spec) {
       {"TRIREME_JOB_ID", spec.job_id},
       {"TRIREME_SECRET", spec.secret},
   };
+  for (const auto& [name, value] : to_environment(spec.tls)) variables[name] = value;
   if (spec.local_rank >= 0) variables["TRIREME_LOCAL_RANK"] = std::to_string(spec.local_rank);
   if (spec.local_size >= 0) variables["TRIREME_LOCAL_SIZE"] = std::to_string(spec.local_size);
   return variables;
+}
+
+Environment to_environment(const TlsSettings& tls) {
+  Environment variables;
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) variables[name] = value;
+  };
+  add("TRIREME_TLS", tls.mode);
+  add("TRIREME_TLS_CA", tls.files.ca);
+  add("TRIREME_TLS_CERT", tls.files.certificate);
+  add("TRIREME_TLS_KEY", tls.files.key);
+  add("TRIREME_TLS_NAME", tls.files.name);
+  return variables;
+}
+
+TlsSettings resolve_tls(const TlsSettings& flags, const Environment& environment,
+                        const TlsSettings& job) {
+  const cluster::Variables variables(environment);
+  const TlsSettings said{.mode = variables.text("TRIREME_TLS"),
+                         .files = {.ca = variables.text("TRIREME_TLS_CA"),
+                                   .certificate = variables.text("TRIREME_TLS_CERT"),
+                                   .key = variables.text("TRIREME_TLS_KEY"),
+                                   .name = variables.text("TRIREME_TLS_NAME")}};
+  const auto check = [](const std::string& where, const std::string& mode) {
+    if (mode.empty() || mode == "auto" || mode == "on" || mode == "off") return;
+    throw invalid_argument(where, mode, ": expected auto, on or off");
+  };
+  check("--tls ", flags.mode);
+  check("TRIREME_TLS=", said.mode);
+  check("distributed.tls.mode: ", job.mode);
+  return merge(flags, merge(said, job));
 }
 
 std::string name(TaskType type) {

@@ -43,6 +43,11 @@ constexpr std::array kNames = {"RANK"sv,
                                "TRIREME_RUN_ID"sv,
                                "TRIREME_STARTED_BY"sv,
                                "TRIREME_SECRET"sv,
+                               "TRIREME_TLS"sv,
+                               "TRIREME_TLS_CA"sv,
+                               "TRIREME_TLS_CERT"sv,
+                               "TRIREME_TLS_KEY"sv,
+                               "TRIREME_TLS_NAME"sv,
                                "TRIREME_INCARNATION"sv};
 
 }  // namespace

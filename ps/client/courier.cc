@@ -147,6 +147,7 @@ void Courier::connect(Link& link, const ServerEntry& server) {
   ConnectOptions options;
   options.address = server.address;
   options.secret = options_.secret;
+  options.encryption = options_.encryption;
   options.job_id = options_.job_id;
   options.name = str_cat("parameter server ", server.index);
   {

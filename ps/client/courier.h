@@ -22,6 +22,7 @@
 
 #include "core/base/error.h"
 #include "core/base/thread_annotations.h"
+#include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/server_view.h"
 #include "ps/client/stop_watch.h"
 #include "ps/protocol/rpc.h"
@@ -55,7 +56,9 @@ struct Parcel {
 };
 
 struct CourierOptions {
-  std::string secret, job_id;
+  std::string secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
+  std::string job_id;
   bool shared_memory = true;
   int connections = 2;
   std::chrono::milliseconds setup_timeout{10'000};  // then it is sent again

@@ -358,6 +358,7 @@ class PsClient::Impl {
   DirectoryClientOptions directory_options() {
     return {.address = options_.coordinator,
             .secret = options_.secret,
+            .encryption = options_.encryption,
             .job_id = options_.job_id,
             .index = options_.worker,
             .incarnation = options_.incarnation,
@@ -386,6 +387,7 @@ class PsClient::Impl {
   void start_courier() {
     CourierOptions options;
     options.secret = options_.secret;
+    options.encryption = options_.encryption;
     options.job_id = options_.job_id;
     options.shared_memory = options_.shared_memory;
     options.connections = options_.connections;

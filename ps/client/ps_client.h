@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/io/checkpoint_parts.h"
+#include "distributed/connection/pending_stream.h"
 #include "ps/protocol/wire.h"
 #include "ps/table/table_spec.h"
 
@@ -27,7 +28,9 @@ namespace trireme::ps {
 enum class Consistency { kSync, kBounded, kAsync };
 
 struct PsClientOptions {
-  std::string coordinator, secret, job_id;
+  std::string coordinator, secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
+  std::string job_id;
   std::string run;  // the id of this launch of the job: checkpoints say it; empty: job_id
   int worker = 0, workers = 1;
   uint64_t incarnation = 1;  // from 1; grows with each start of this worker

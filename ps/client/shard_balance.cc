@@ -112,6 +112,7 @@ ShardBalancer::ShardBalancer(ShardBalancerOptions options)
     : options_(std::move(options)),
       directory_({.address = options_.coordinator,
                   .secret = options_.secret,
+                  .encryption = options_.encryption,
                   .job_id = options_.job_id,
                   .connect_timeout = options_.timeout}),
       slots_(static_cast<int>(directory_.wait_for_view(1, options_.timeout).slots.size())) {}
@@ -158,6 +159,7 @@ std::vector<ShardUse> ShardBalancer::ask(int slot) {
     try {
       const auto connection = connect_rpc({.address = server.address,
                                            .secret = options_.secret,
+                                           .encryption = options_.encryption,
                                            .job_id = options_.job_id,
                                            .name = str_cat("parameter server ", server.index),
                                            .connect_timeout = kCall});

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/directory_client.h"
 
 namespace trireme::ps {
@@ -39,7 +40,9 @@ BalancePlan plan_balance(std::span<const ShardUse> use, int slots);
 std::string describe(const BalancePlan& plan, std::span<const ShardUse> use);
 
 struct ShardBalancerOptions {
-  std::string coordinator, secret, job_id;
+  std::string coordinator, secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
+  std::string job_id;
   std::chrono::milliseconds timeout{60'000};  // of any one call
 };
 

@@ -51,8 +51,10 @@ std::string job_folder(const PsServerOptions& options) {
 }
 
 Greeting greet(const PsServerOptions& options) {
-  return CoordinatorClient(
-             {.address = options.coordinator, .secret = options.secret, .job_id = options.job_id})
+  return CoordinatorClient({.address = options.coordinator,
+                            .secret = options.secret,
+                            .encryption = options.encryption,
+                            .job_id = options.job_id})
       .hello();
 }
 
@@ -130,6 +132,7 @@ PsServer::Impl::Impl(PsServerOptions options)
       .server = options_.index,
       .incarnation = options_.incarnation,
       .secret = options_.secret,
+      .encryption = options_.encryption,
       .job_id = options_.job_id,
       .snapshot_directory = job_folder(options_),
       .snapshot_interval = options_.snapshot_interval,
@@ -154,6 +157,7 @@ PsServer::Impl::Impl(PsServerOptions options)
                                        [this] { return load(true); });
   RpcServerOptions rpc{.listen = options_.listen,
                        .secret = options_.secret,
+                       .encryption = options_.encryption,
                        .job_id = options_.job_id,
                        .shared_memory = options_.shared_memory};
   rpc_ = make_rpc_server(rpc, [this](Message message, std::unique_ptr<Responder> responder) {
@@ -161,6 +165,7 @@ PsServer::Impl::Impl(PsServerOptions options)
   });
   DirectoryClientOptions directory{.address = options_.coordinator,
                                    .secret = options_.secret,
+                                   .encryption = options_.encryption,
                                    .job_id = options_.job_id,
                                    .is_server = true,
                                    .index = options_.index,

@@ -14,13 +14,16 @@
 #include <optional>
 #include <string>
 
+#include "distributed/connection/pending_stream.h"
 #include "distributed/metrics/metrics_address.h"
 #include "ps/protocol/rpc.h"
 
 namespace trireme::ps {
 
 struct PsServerOptions {
-  std::string coordinator, secret, job_id;
+  std::string coordinator, secret;
+  std::shared_ptr<const Encryption> encryption = nullptr;
+  std::string job_id;
   int index = 0, servers = 1, replicas = 1;
   uint64_t incarnation = 0;
   std::string listen = "127.0.0.1", host;

@@ -149,6 +149,7 @@ void SlotHosts::follow_map(int index, Host& host) {
     host.mover = std::make_unique<ShardMover>(
         host.slot, ShardMoverOptions{.connect = {.address = server.address,
                                                  .secret = options_.secret,
+                                                 .encryption = options_.encryption,
                                                  .job_id = options_.job_id,
                                                  .name = str_cat("ps ", server.index)},
                                      .shard = move->shard,
@@ -250,6 +251,7 @@ void SlotHosts::set_backup(int index, Host& host, const SlotEntry& entry) {
   ReplicatorOptions options{
       .connect = {.address = server.address,
                   .secret = options_.secret,
+                  .encryption = options_.encryption,
                   .job_id = options_.job_id,
                   .name = str_cat("ps ", server.index)},
       .epoch = entry.epoch,

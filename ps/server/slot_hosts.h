@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/base/thread_annotations.h"
+#include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/server_view.h"
 #include "ps/server/background.h"
 #include "ps/server/replicator.h"
@@ -25,7 +26,9 @@ namespace trireme::ps {
 struct SlotHostsOptions {
   int server = 0;
   uint64_t incarnation = 0;
-  std::string secret, job_id;      // of the connections to backups
+  std::string secret;  // of the connections to backups
+  std::shared_ptr<const Encryption> encryption = nullptr;
+  std::string job_id;
   std::string snapshot_directory;  // empty: none
   std::chrono::seconds snapshot_interval{60};
   ShardThreads& threads;

@@ -32,7 +32,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/data", {"core/io"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/runtime", "core/data", "core/io"}},
-      {"distributed/cluster", {"core/base"}},
+      {"distributed/cluster", {"core/base", "distributed/connection"}},
       {"distributed/connection", {"core/base"}},
       {"distributed/metrics", {"distributed/cluster"}},
       {"distributed/collective", {"core/tensor", "distributed/cluster", "distributed/connection"}},
