@@ -6,6 +6,23 @@
 namespace trireme {
 namespace {
 
+// By their pids all ranks of the host find the same segment, and notice who has ended.
+Group with_pids(Group group) {
+  if (group.look_up == nullptr) return group;
+  std::vector<int> members;
+  for (int member = 0; member < group.size(); ++member) {
+    if (group.peers[static_cast<size_t>(member)].pid == 0) members.push_back(member);
+  }
+  const std::vector<Peer> found = group.look_up(members);
+  for (size_t i = 0; i < members.size(); ++i) {
+    Peer& peer = group.peers[static_cast<size_t>(members[i])];
+    peer.host = found[i].host;
+    peer.pid = found[i].pid;
+    peer.address = found[i].address;
+  }
+  return group;
+}
+
 class ShmEndpoint final : public CollectiveEndpoint {
  public:
   std::string address() const override { return ""; }
@@ -21,8 +38,9 @@ class ShmEndpoint final : public CollectiveEndpoint {
                              ", which are on different hosts or in different containers; use "
                              "shm+grpc, grpc or mpi");
     }
-    return std::make_unique<ShmCommunicator>(group, options,
-                                             std::make_unique<ShmSegment>(group, options));
+    const Group known = with_pids(group);
+    return std::make_unique<ShmCommunicator>(known, options,
+                                             std::make_unique<ShmSegment>(known, options));
   }
 
  private:

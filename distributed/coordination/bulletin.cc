@@ -36,16 +36,23 @@ int64_t Bulletin::arrive(const std::string& name, int rank) {
     throw Error(ErrorCode::kResourceExhausted,
                 str_cat("more than ", kBarriers, " barriers in one generation: use names again"));
   }
-  auto& counts = barriers_[name];
-  counts.resize(static_cast<size_t>(size_));
-  return ++counts[static_cast<size_t>(rank)];
+  Barrier& barrier = barriers_[name];
+  barrier.counts.resize(static_cast<size_t>(size_));
+  const int64_t round = ++barrier.counts[static_cast<size_t>(rank)];
+  ++barrier.arrived[round];
+  // Who has come to a round has come to all before it, so rounds are complete in their order.
+  while (!barrier.arrived.empty() && barrier.arrived.begin()->second == size_) {
+    barrier.complete = barrier.arrived.begin()->first;
+    barrier.arrived.erase(barrier.arrived.begin());
+  }
+  return round;
 }
 
 std::vector<int> Bulletin::missing(const std::string& name, int64_t round) const {
   std::vector<int> missing;
   const auto found = barriers_.find(name);
   for (int rank = 0; rank < size_; ++rank) {
-    if (found == barriers_.end() || found->second[static_cast<size_t>(rank)] < round) {
+    if (found == barriers_.end() || found->second.counts[static_cast<size_t>(rank)] < round) {
       missing.push_back(rank);
     }
   }
@@ -53,12 +60,18 @@ std::vector<int> Bulletin::missing(const std::string& name, int64_t round) const
 }
 
 bool Bulletin::complete(const std::string& name, int64_t round) const {
-  return missing(name, round).empty();
+  const auto found = barriers_.find(name);
+  return found != barriers_.end() && round <= found->second.complete;
 }
 
 void Bulletin::withdraw(const std::string& name, int rank) {
   const auto found = barriers_.find(name);
-  if (found != barriers_.end()) --found->second[static_cast<size_t>(rank)];
+  if (found == barriers_.end()) return;
+  Barrier& barrier = found->second;
+  int64_t& count = barrier.counts[static_cast<size_t>(rank)];
+  if (count <= barrier.complete) return;
+  if (--barrier.arrived[count] == 0) barrier.arrived.erase(count);
+  --count;
 }
 
 void Bulletin::put(const std::string& key, std::string value) {

@@ -21,7 +21,7 @@ class Bulletin {
   // round that it waits for. Throws Error{kInvalidArgument} for a bad name, kResourceExhausted when
   // there are too many.
   int64_t arrive(const std::string& name, int rank);
-  // All have come to the round.
+  // All have come to the round. Takes the same time for any number of ranks, as arrive() does.
   bool complete(const std::string& name, int64_t round) const;
   // The ranks that have not.
   std::vector<int> missing(const std::string& name, int64_t round) const;
@@ -34,8 +34,13 @@ class Bulletin {
   std::optional<std::string> get(const std::string& key) const;
 
  private:
+  struct Barrier {
+    std::vector<int64_t> counts;     // how often each rank has come
+    int64_t complete = 0;            // the last round to which all have come
+    std::map<int64_t, int> arrived;  // of the rounds after it: how many ranks have come
+  };
   int size_ = 0;
-  std::map<std::string, std::vector<int64_t>> barriers_;  // how often each rank has come
+  std::map<std::string, Barrier> barriers_;
   std::map<std::string, std::string> values_;
   size_t bytes_ = 0;  // of values_
 };

@@ -1,7 +1,8 @@
 // A task's connection to the coordinator: joins generations, beats, and hears of faults.
 //
-// Two threads of its own while connected: one beats with the state of the CollectiveWatch, one
-// reads what the coordinator says. The public methods belong to one thread.
+// From the first join on a MemberStream with two threads and a connection of its own: one beats
+// with the state of the CollectiveWatch, one reads what the coordinator says. The public methods
+// belong to one thread.
 #pragma once
 
 #include <chrono>
@@ -32,6 +33,8 @@ struct JoinRequest {
   std::string gave_up;       // why this member left a generation that runs; for people
   uint64_t incarnation = 0;  // differs for each start of a task; a stale one is refused
   std::string session;       // that the task belongs to; empty: any. The client fills it in.
+  // As when this task became a member; `handshake` does not count then. The client fills it in.
+  bool same_handshake = false;
 };
 
 // What the coordinator says to any task.
@@ -84,7 +87,8 @@ class CoordinatorClient {
   // Waits for the next generation. Throws Error{kUnavailable} when all tasks have to begin again
   // since this client said hello() or joined first. Throws Error{kInvalidArgument} when refused
   // (secret, version, another graph, a rank that is taken), with the coordinator's sentence, and
-  // kDeadlineExceeded naming who has not come.
+  // kDeadlineExceeded naming who has not come. Of a large group, names, pids and addresses of peers
+  // are not known before Group::look_up is asked; `host_id`s tell only who shares a host.
   Membership join(const JoinRequest& request);
 
   // From joining until the next join: `watch` is sent with each beat, and `on_fault` is called,

@@ -1,13 +1,10 @@
 // The coordinator's side of a LauncherLink: one call, which lasts as long as the launcher is there.
 #pragma once
 
-#include <functional>
-
 namespace grpc {
-class ServerContext;
-template <class Message>
-class ServerWriter;
-}  // namespace grpc
+template <class Response>
+class ServerWriteReactor;
+}
 
 namespace trireme {
 
@@ -18,8 +15,9 @@ class LauncherOrder;
 
 class Launchers;
 
-// Adds the launcher that `message` describes and writes its orders until it is gone.
-void serve_launcher(grpc::ServerContext& context, const coordination::LauncherMessage& message,
-                    grpc::ServerWriter<coordination::LauncherOrder>& writer, Launchers& launchers);
+// Adds the launcher that `message` describes and writes its orders until it
+// is gone. Lives until then.
+grpc::ServerWriteReactor<coordination::LauncherOrder>* serve_launcher(
+    const coordination::LauncherMessage& message, Launchers& launchers);
 
 }  // namespace trireme

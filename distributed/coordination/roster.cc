@@ -1,5 +1,4 @@
-// Membership while a generation runs: streams, beats, losses and its end. Joining is in
-// roster_join.cc.
+// Membership while a generation runs: beats, losses and its end. Joining is in roster_join.cc.
 #include "distributed/coordination/roster.h"
 
 #include <algorithm>
@@ -13,11 +12,16 @@ using std::chrono::milliseconds;
 
 // How long a report waits for the end of the connection that it is about.
 constexpr milliseconds kReportDelay{100};
-// How long a member may take from joining to its stream, besides the heartbeat timeout.
-constexpr milliseconds kAttendTimeout{2000};
+// How long a member may take from joining to its first beat, besides the heartbeat timeout, and
+// what each member adds to that: they all come at once.
+constexpr milliseconds kAttendTimeout{2000}, kAttendOfEach{20};
 // A silent member is lost this much later than a collective times out: when somebody waits for it,
 // the report of that tells more.
 constexpr milliseconds kSilenceMargin{500};
+// So many beats may be lost before a member counts as silent.
+constexpr int kBeats = 5;
+// How a deadline for signs of life grows with how late the machine runs its threads.
+constexpr int kSlownessFactor = 4;
 constexpr size_t kCauses = 16;
 constexpr size_t kMessageLimit = 4096;
 
@@ -25,18 +29,15 @@ constexpr size_t kMessageLimit = 4096;
 
 Roster::Roster(const CoordinatorOptions& options)
     : options_(options),
+      silence_(std::max(options.heartbeat_timeout,
+                        kBeats * beat_interval(milliseconds(0), options.world_size))),
       detector_({.warning = options.stall_warning,
                  .timeout = options.collective_timeout,
-                 .silence = options.heartbeat_timeout}) {}
-
-int Roster::members() const {
-  if (!running_) return 0;
-  return static_cast<int>(
-      std::count_if(members_.begin(), members_.end(), [](auto& m) { return m.alive(); }));
-}
+                 .silence = silence_}) {}
 
 std::vector<Peer> Roster::peers() const {
   std::vector<Peer> peers;
+  peers.reserve(members_.size());
   for (const auto& member : members_) peers.push_back(member.peer);
   return peers;
 }
@@ -49,75 +50,79 @@ std::optional<Error> Roster::ended(int64_t generation) const {
 }
 
 Roster::Member* Roster::find(int64_t generation, int rank) {
-  if (generation != generation_ || rank < 0 || rank >= static_cast<int>(members_.size())) {
-    return nullptr;
-  }
+  if (generation != generation_ || rank < 0 || rank >= size()) return nullptr;
   return &members_[static_cast<size_t>(rank)];
 }
 
-bool Roster::is_expected(int64_t generation, int rank) const {
-  return generation == generation_ && rank >= 0 && rank < static_cast<int>(members_.size()) &&
-         members_[static_cast<size_t>(rank)].state == State::kExpected;
+const Roster::Member* Roster::member_of(uint64_t task) const {
+  const auto found = ranks_.find(task);
+  return found == ranks_.end() ? nullptr : &members_[static_cast<size_t>(found->second)];
 }
 
-void Roster::attend(int64_t generation, int rank, Time now) {
+const Roster::Member* Roster::member_at(int home) const {
+  const auto found = std::lower_bound(members_.begin(), members_.end(), home,
+                                      [](const Member& m, int wanted) { return m.home < wanted; });
+  return found == members_.end() || found->home != home ? nullptr : &*found;
+}
+
+void Roster::set_state(Member& member, State state) {
+  const bool was_alive = member.alive();
+  member.state = state;
+  if (!was_alive || member.alive()) return;
+  --alive_;
+  alive_back_ -= member.back ? 1 : 0;
+}
+
+void Roster::beat(int64_t generation, int rank, const MemberBeat& beat, Time now,
+                  milliseconds late) {
   Member* member = find(generation, rank);
-  if (member == nullptr && (generation <= 0 || generation >= generation_)) {
-    throw invalid_argument("there is no rank ", rank, " in generation ", generation);
-  }
-  if (member != nullptr && member->state == State::kAttending) {
-    throw invalid_argument(member->peer.to_string(), " is connected already");
-  }
-  // One that was given up, but lives, is told so and joins again.
-  if (member != nullptr && member->state == State::kExpected) {
-    member->state = State::kAttending;
-    detector_.beat(rank, {}, now);
-  }
-  if (auto cause = ended(generation)) {
-    orders_.push_back({.generation = generation, .rank = rank, .fault = cause});
-  }
-}
-
-void Roster::beat(int64_t generation, int rank, const MemberBeat& beat, Time now) {
-  const Member* member = find(generation, rank);
-  if (member != nullptr && member->state == State::kAttending) detector_.beat(rank, beat, now);
+  if (member == nullptr || !member->alive()) return;
+  member->state = State::kAttending;
+  member->late = std::clamp(late, milliseconds(0), options_.collective_timeout);
+  detector_.beat(rank, beat, now);
 }
 
 void Roster::report(int64_t generation, int rank, const Error& error, Time now) {
   const Member* member = find(generation, rank);
-  if (member == nullptr || !running_ || reported_) return;
+  if (member == nullptr || !running_) return;
+  if (reported_) {
+    ++reported_->others;
+    return;
+  }
   const std::string message =
       str_cat(member->peer.to_string(), " reports: ", clean(error.what(), kMessageLimit));
-  reported_ = {Error(error.code(), message), now};
+  reported_ = {.error = Error(error.code(), message), .at = now};
 }
 
 void Roster::begin_again(const Error& why, Time now) {
   if (running_) end(why, now);
-  for (const auto& [ticket, claim] : claims_) answers_.insert_or_assign(ticket, why);
-  for (const auto& [ticket, waiting] : waiting_) answers_.insert_or_assign(ticket, why);
-  claims_.clear();
-  waiting_.clear();
-  note_waiting();
+  answer_all(why);
 }
 
 void Roster::leave(int64_t generation, int rank) {
   Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
-  member->state = State::kLeft;
+  set_state(*member, State::kLeft);
   detector_.leave(rank);
   log_.push_back(str_cat(member->peer.to_string(), " has left"));
 }
 
 void Roster::detach(int64_t generation, int rank, Time now) {
-  Member* member = find(generation, rank);
+  const Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
-  lose(*member, "its connection to the coordinator ended", now);
+  lose({rank}, "its connection to the coordinator ended", now);
 }
 
-void Roster::lose(Member& member, const std::string& why, Time now) {
-  member.state = State::kLost;
+// `why`: of one, "it has …"; of several, what is true of the first.
+void Roster::lose(const std::vector<int>& ranks, const std::string& why, Time now) {
+  for (const int rank : ranks) set_state(members_[static_cast<size_t>(rank)], State::kLost);
+  const Peer& first = peer(ranks.front());
   const std::string message =
-      str_cat(member.peer.to_string(), " was lost ", detector_.where(member.peer.rank), ": ", why);
+      ranks.size() == 1
+          ? str_cat(first.to_string(), " was lost ", detector_.where(first.rank), ": ", why)
+          : str_cat(name_some(ranks.size(), [&](size_t i) { return peer(ranks[i]).to_string(); }),
+                    " were lost, ", ranks.size(), " of ", size(), "; the first of them ",
+                    detector_.where(first.rank), ": ", why);
   if (running_) {
     end({ErrorCode::kUnavailable, message}, now, true);
   } else {
@@ -129,6 +134,7 @@ void Roster::end(const Error& cause, Time now, bool a_task_died) {
   if (!a_task_died && cause.code() != ErrorCode::kCancelled) ++fruitless_;
   running_ = false;
   ended_ = now;
+  const int others = reported_ ? reported_->others : 0;
   reported_.reset();
   causes_.insert_or_assign(generation_, cause);
   if (causes_.size() > kCauses) causes_.erase(causes_.begin());
@@ -136,11 +142,12 @@ void Roster::end(const Error& cause, Time now, bool a_task_died) {
     if (member.state == State::kLeft) continue;
     orders_.push_back({.generation = generation_, .rank = member.peer.rank, .fault = cause});
   }
-  log_.push_back(str_cat("generation ", generation_, " has ended: ", cause.what()));
+  log_.push_back(str_cat("generation ", generation_, " has ended: ", cause.what(),
+                         others == 0 ? "" : str_cat(" (", others, " more have reported faults)")));
 }
 
 void Roster::tick(Time now) {
-  excuse_pause(now);
+  note_tick(now);
   check_members(now);
   check_return(now);
   if (running_ && reported_ && now - reported_->at >= kReportDelay) {
@@ -153,29 +160,68 @@ void Roster::tick(Time now) {
   expire_joins(now);
 }
 
+// Either the coordinator's own thread ran late, or half of the members are heard of late: then it
+// is not they who are slow.
+milliseconds Roster::slowness(Time now) const {
+  std::vector<Time> heard;
+  for (const auto& member : members_) {
+    if (member.alive()) heard.push_back(detector_.heard(member.peer.rank));
+  }
+  milliseconds slow = lateness_.value(now);
+  if (heard.size() > 2) {
+    const auto middle = heard.begin() + static_cast<std::ptrdiff_t>(heard.size() / 2);
+    std::nth_element(heard.begin(), middle, heard.end());
+    slow = std::max(slow, std::chrono::floor<milliseconds>(now - *middle) - silence_ / kBeats);
+  }
+  return std::clamp(kSlownessFactor * slow, milliseconds(0), options_.collective_timeout);
+}
+
 void Roster::check_members(Time now) {
-  for (auto& member : members_) {
-    const auto silence = now - detector_.heard(member.peer.rank);
-    if (member.state == State::kExpected &&
-        now - formed_ > std::max(kAttendTimeout, options_.heartbeat_timeout)) {
-      lose(member, "it has not been heard of since it joined", now);
-    } else if (running_ && member.state == State::kAttending &&
-               silence > std::max(options_.collective_timeout, options_.heartbeat_timeout) +
-                             kSilenceMargin) {
-      const std::string why = str_cat("it has given no sign of life for ", seconds_text(silence));
-      lose(member, why, now);
-      replace(member, why, now);
+  const auto expected = std::max(kAttendTimeout, silence_) + kAttendOfEach * size();
+  const auto silent = std::max(options_.collective_timeout, silence_) + kSilenceMargin;
+  std::optional<milliseconds> slow;  // takes a time that grows with the group
+  const auto is_late = [&](const Member& member, milliseconds since, milliseconds limit) {
+    if (since <= limit) return false;
+    if (!slow) slow = slowness(now);
+    return since > limit + std::max(*slow, member.late);
+  };
+  std::vector<int> never, lost;
+  const auto formed = std::chrono::ceil<milliseconds>(now - formed_);
+  for (const auto& member : members_) {
+    const int rank = member.peer.rank;
+    const auto silence = std::chrono::ceil<milliseconds>(now - detector_.heard(rank));
+    if (member.state == State::kExpected && is_late(member, formed, expected)) {
+      never.push_back(rank);
+    } else if (running_ && member.state == State::kAttending && is_late(member, silence, silent)) {
+      lost.push_back(rank);
     }
   }
+  if (!never.empty()) {
+    lose(never, str_cat("it has not been heard of since it joined, ", seconds_text(formed), " ago"),
+         now);
+  }
+  if (lost.empty()) return;
+  const std::string why = str_cat("it has given no sign of life for ",
+                                  seconds_text(now - detector_.heard(lost.front())));
+  lose(lost, why, now);
+  for (const int rank : lost) replace(members_[static_cast<size_t>(rank)], why, now);
 }
 
 void Roster::check_stalls(Time now) {
-  const auto report = detector_.check(now);
+  auto report = detector_.check(now);
   if (!report) return;
+  if (report->expired && !report->silent.empty()) {
+    // Who beats late on a slow machine is not gone.
+    const auto slow = slowness(now);
+    std::erase_if(report->silent, [&](int rank) {
+      const auto limit = std::max(slow, members_[static_cast<size_t>(rank)].late);
+      return now - detector_.heard(rank) <= silence_ + limit;
+    });
+  }
   if (report->expired) {
     // Those that do not even beat are gone; the others may be stuck, and are asked to join again.
     for (int rank : report->missing) members_[static_cast<size_t>(rank)].named = true;
-    for (int rank : report->silent) members_[static_cast<size_t>(rank)].state = State::kLost;
+    for (int rank : report->silent) set_state(members_[static_cast<size_t>(rank)], State::kLost);
     end({ErrorCode::kDeadlineExceeded, str_cat(report->message, "; the collective timed out after ",
                                                seconds_text(options_.collective_timeout))},
         now);

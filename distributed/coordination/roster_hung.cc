@@ -13,18 +13,23 @@ namespace {
 constexpr std::chrono::milliseconds kReturnAfterReport{5000};
 // Ticks that are further apart mean that the coordinator itself stood still.
 constexpr std::chrono::milliseconds kPause{1000};
+// Ticks that are no further apart are in time.
+constexpr std::chrono::milliseconds kTickInTime{100};
 
 }  // namespace
 
 // A launcher that was stopped for a while (Ctrl-Z) must not take its own pause for that of the
-// tasks.
-void Roster::excuse_pause(Time now) {
-  if (last_tick_ && now - *last_tick_ > kPause) {
-    const auto pause = now - *last_tick_;
-    detector_.excuse(now);
-    formed_ += pause;
-    ended_ += pause;
-    if (waiting_since_) *waiting_since_ += pause;
+// tasks; one whose thread runs late runs on a machine whose tasks run late too.
+void Roster::note_tick(Time now) {
+  if (last_tick_) {
+    const auto apart = std::chrono::floor<std::chrono::milliseconds>(now - *last_tick_);
+    lateness_.note(apart - kTickInTime, now);
+    if (apart > kPause) {
+      detector_.excuse(now);
+      formed_ += apart;
+      ended_ += apart;
+      if (waiting_since_) *waiting_since_ += apart;
+    }
   }
   last_tick_ = now;
 }
@@ -33,10 +38,7 @@ void Roster::excuse_pause(Time now) {
 void Roster::check_return(Time now) {
   if (running_ || waiting_.empty()) return;
   for (Member& member : members_) {
-    if (!member.alive() || member.replaced) continue;
-    const bool is_back = std::ranges::any_of(
-        waiting_, [&](const auto& entry) { return entry.second.task == member.task; });
-    if (is_back) continue;
+    if (!member.alive() || member.replaced || member.back) continue;
     const auto limit = member.named ? std::min(kReturnAfterReport, options_.collective_timeout)
                                     : options_.collective_timeout;
     if (now - ended_ < limit) continue;

@@ -23,7 +23,9 @@ constexpr milliseconds kFirstPause{100}, kLongestPause{5000};
 constexpr size_t kNameLimit = 256;
 constexpr size_t kFieldLimit = 1 << 20;
 constexpr size_t kHandshakeFields = 64;
-constexpr size_t kRememberedTasks = 4096;
+constexpr int kRememberedTasks = 4096;  // besides those of the generation
+// Joins of larger groups are told in so many lines.
+constexpr int kJoinLines = 16;
 
 std::string describe(const JoinRequest& request, int rank) {
   if (rank < 0) return str_cat("a task (host ", request.host, ", pid ", request.pid, ")");
@@ -67,11 +69,26 @@ Roster::Ticket Roster::join(JoinRequest request, uint64_t task, Time now) {
     return ticket;
   }
   if (!handshake_) handshake_ = request.handshake;
-  claims_.emplace(ticket, Claim{{std::move(request), task, home}, now});
-  settle_claims(now);
+  request.handshake.clear();  // it is the job's
+  const auto entry = claims_.emplace(ticket, Claim{{std::move(request), task, home}, now}).first;
+  // Nobody has had the time to show that a place is taken: the next tick looks.
+  std::string why;
+  if (check_claim(entry->second, now, nullptr, &why) == Claimed::kFree) {
+    Waiting waiting = std::move(entry->second.waiting);
+    claims_.erase(entry);
+    accept(ticket, std::move(waiting), now);
+  }
   admit(now);
   form_if_complete(now);
   return ticket;
+}
+
+void Roster::answer_all(const Error& error) {
+  for (const auto& [ticket, claim] : claims_) answers_.insert_or_assign(ticket, error);
+  for (const auto& [ticket, waiting] : waiting_) answers_.insert_or_assign(ticket, error);
+  claims_.clear();
+  stop_all_waiting();
+  note_waiting();
 }
 
 void Roster::fail(const Error& error) {
@@ -79,24 +96,21 @@ void Roster::fail(const Error& error) {
   if (failed_ || running_) return;
   failed_ = error;
   log_.push_back(str_cat("the job has failed: ", error.what()));
-  for (const auto& [ticket, waiting] : waiting_) answers_.emplace(ticket, error);
-  for (const auto& [ticket, claim] : claims_) answers_.emplace(ticket, error);
-  waiting_.clear();
-  claims_.clear();
-  note_waiting();
+  answer_all(error);
 }
 
 void Roster::settle_claims(Time now) {
+  std::vector<Time> proofs;  // the same for all claims
   for (auto entry = claims_.begin(); entry != claims_.end();) {
-    const auto& [ticket, claim] = *entry;
+    auto& [ticket, claim] = *entry;
     std::string why;
-    const Claimed state = check_claim(claim, now, &why);
+    const Claimed state = check_claim(claim, now, &proofs, &why);
     if (state == Claimed::kUndecided) {
       ++entry;
       continue;
     }
     if (state == Claimed::kFree) {
-      accept(ticket, claim.waiting, now);
+      accept(ticket, std::move(claim.waiting), now);
     } else {
       log_.push_back("refused: " + why);
       answers_.emplace(ticket, Error(ErrorCode::kInvalidArgument, why));
@@ -107,57 +121,128 @@ void Roster::settle_claims(Time now) {
 
 // Whether the place that a task wants is free. A process may be started again before it is known
 // here that it died, so a place is taken only when its holder gives a sign of life after the claim.
-Roster::Claimed Roster::check_claim(const Claim& claim, Time now, std::string* why) const {
+// `proofs`: see check_any_claim().
+Roster::Claimed Roster::check_claim(const Claim& claim, Time now, std::vector<Time>* proofs,
+                                    std::string* why) const {
   const auto& [request, task, home] = claim.waiting;
-  const auto matches = [&, task = task, home = home](int holder, uint64_t holder_task) {
-    return holder_task != task && (home < 0 || holder == home);
-  };
-  int holders = 0, proven = 0;
+  if (home < 0) {
+    const Claimed state = check_any_claim(claim, now, proofs);
+    if (state == Claimed::kTaken) {
+      *why = str_cat(describe(request, home), " is one too many: all ", options_.world_size,
+                     " workers are there");
+    }
+    return state;
+  }
+  bool proven = false;
   std::string holder;
-  for (const auto& member : members_) {
-    if (!member.alive() || !matches(member.home, member.task)) continue;
-    ++holders;
-    proven += detector_.heard(member.peer.rank) > claim.at ? 1 : 0;
-    holder =
-        str_cat("rank ", member.home, " (host ", member.peer.host, ", pid ", member.peer.pid, ")");
+  if (const Member* member = member_at(home);
+      member != nullptr && member->alive() && member->task != task) {
+    proven = detector_.heard(member->peer.rank) > claim.at;
+    holder = str_cat("rank ", home, " (host ", member->peer.host, ", pid ", member->peer.pid, ")");
   }
-  for (const auto& [ticket, waiting] : waiting_) {
-    if (!matches(waiting.home, waiting.task) || is_member(waiting.task)) continue;
-    ++holders;
-    proven += now - claim.at >= kClaimDelay ? 1 : 0;
-    holder = describe(waiting.request, waiting.home);
+  if (const auto found = waiting_homes_.find(home); found != waiting_homes_.end()) {
+    const Waiting& waiting = waiting_.at(found->second);
+    const Member* member = member_of(waiting.task);
+    if (waiting.task != task && (member == nullptr || !member->alive())) {
+      proven = now - claim.at >= kClaimDelay;
+      holder = describe(waiting.request, home);
+    }
   }
-  const int places = home < 0 ? options_.world_size : 1;
-  if (holders < places) return Claimed::kFree;
-  if (proven < places && now - claim.at < options_.join_timeout) return Claimed::kUndecided;
-  const std::string who = describe(request, home);
-  *why = home < 0 ? str_cat(who, " is one too many: all ", places, " workers are there")
-                  : str_cat(who, " cannot join: rank ", home, " is taken by ", holder,
-                            ": two tasks were started as rank ", home);
+  if (holder.empty()) return Claimed::kFree;
+  if (!proven && now - claim.at < options_.join_timeout) return Claimed::kUndecided;
+  *why = str_cat(describe(request, home), " cannot join: rank ", home, " is taken by ", holder,
+                 ": two tasks were started as rank ", home);
   return Claimed::kTaken;
 }
 
-bool Roster::is_member(uint64_t task) const {
-  return std::any_of(members_.begin(), members_.end(),
-                     [&](const Member& member) { return member.alive() && member.task == task; });
+// The same for a task that takes any place. `proofs`: when each holder of a place was heard of, in
+// order; filled in when it is needed and empty. Null: do not look.
+Roster::Claimed Roster::check_any_claim(const Claim& claim, Time now,
+                                        std::vector<Time>* proofs) const {
+  const int places = options_.world_size;
+  int holders = alive_ + static_cast<int>(waiting_.size()) - alive_back_;
+  const auto mine = waiting_tasks_.find(claim.waiting.task);
+  const Member* member = member_of(claim.waiting.task);
+  const bool counted = mine != waiting_tasks_.end() || (member != nullptr && member->alive());
+  holders -= counted ? 1 : 0;
+  if (holders < places) return Claimed::kFree;
+  if (proofs == nullptr) return Claimed::kUndecided;
+  if (proofs->empty()) *proofs = proofs_of_life(now);
+  const auto proven = proofs->end() - std::upper_bound(proofs->begin(), proofs->end(), claim.at);
+  return proven < places && now - claim.at < options_.join_timeout ? Claimed::kUndecided
+                                                                   : Claimed::kTaken;
 }
 
-void Roster::accept(Ticket ticket, const Waiting& waiting, Time now) {
-  // A member that joins again has given up its generation, whatever the others still think of it.
+std::vector<Roster::Time> Roster::proofs_of_life(Time now) const {
+  std::vector<Time> proofs;
   for (const auto& member : members_) {
-    if (running_ && member.task == waiting.task && member.alive()) {
-      end({ErrorCode::kUnavailable,
-           str_cat(member.peer.to_string(), " has given up generation ", generation_, " ",
-                   detector_.where(member.peer.rank), " and joins again",
-                   waiting.request.gave_up.empty() ? "" : ": ", waiting.request.gave_up)},
-          now);
-    }
+    if (member.alive()) proofs.push_back(detector_.heard(member.peer.rank));
   }
-  std::erase_if(waiting_, [&](const auto& entry) { return entry.second.task == waiting.task; });
+  const auto others = waiting_.size() - static_cast<size_t>(alive_back_);
+  proofs.insert(proofs.end(), others, now - kClaimDelay + std::chrono::nanoseconds(1));
+  std::sort(proofs.begin(), proofs.end());
+  return proofs;
+}
+
+void Roster::start_waiting(Ticket ticket, Waiting waiting) {
+  waiting_tasks_[waiting.task] = ticket;
+  if (waiting.home >= 0) waiting_homes_[waiting.home] = ticket;
+  if (const auto found = ranks_.find(waiting.task); found != ranks_.end()) {
+    Member& member = members_[static_cast<size_t>(found->second)];
+    member.back = true;
+    ++back_;
+    alive_back_ += member.alive() ? 1 : 0;
+  }
+  waiting_.emplace(ticket, std::move(waiting));
+}
+
+void Roster::stop_waiting(Ticket ticket) {
+  const auto entry = waiting_.find(ticket);
+  if (entry == waiting_.end()) return;
+  const Waiting& waiting = entry->second;
+  waiting_tasks_.erase(waiting.task);
+  if (const auto home = waiting_homes_.find(waiting.home);
+      home != waiting_homes_.end() && home->second == ticket) {
+    waiting_homes_.erase(home);
+  }
+  if (const auto found = ranks_.find(waiting.task); found != ranks_.end()) {
+    Member& member = members_[static_cast<size_t>(found->second)];
+    member.back = false;
+    --back_;
+    alive_back_ -= member.alive() ? 1 : 0;
+  }
+  waiting_.erase(entry);
+}
+
+void Roster::stop_all_waiting() {
+  waiting_.clear();
+  waiting_tasks_.clear();
+  waiting_homes_.clear();
+  for (auto& member : members_) member.back = false;
+  back_ = alive_back_ = 0;
+}
+
+void Roster::accept(Ticket ticket, Waiting waiting, Time now) {
+  // A member that joins again has given up its generation, whatever the others still think of it.
+  if (const Member* member = member_of(waiting.task);
+      running_ && member != nullptr && member->alive()) {
+    end({ErrorCode::kUnavailable,
+         str_cat(member->peer.to_string(), " has given up generation ", generation_, " ",
+                 detector_.where(member->peer.rank), " and joins again",
+                 waiting.request.gave_up.empty() ? "" : ": ", waiting.request.gave_up)},
+        now);
+  }
+  if (const auto same = waiting_tasks_.find(waiting.task); same != waiting_tasks_.end()) {
+    stop_waiting(same->second);
+  }
   if (waiting_.empty()) waiting_since_ = now;
-  waiting_.emplace(ticket, waiting);
-  log_.push_back(str_cat(describe(waiting.request, waiting.home), " has joined: ", waiting_.size(),
-                         " of ", options_.world_size));
+  const std::string who = describe(waiting.request, waiting.home);
+  start_waiting(ticket, std::move(waiting));
+  const int count = static_cast<int>(waiting_.size()), all = options_.world_size;
+  const int each = std::max(1, all / kJoinLines);  // a group of thousands fills no log
+  if (count <= kJoinLines || count % each == 0 || count >= all) {
+    log_.push_back(str_cat(who, " has joined: ", count, " of ", all));
+  }
 }
 
 std::optional<Roster::Answer> Roster::take_answer(Ticket ticket) {
@@ -171,7 +256,7 @@ std::optional<Roster::Answer> Roster::take_answer(Ticket ticket) {
 void Roster::withdraw(Ticket ticket) {
   answers_.erase(ticket);
   claims_.erase(ticket);
-  waiting_.erase(ticket);
+  stop_waiting(ticket);
   note_waiting();
 }
 
@@ -195,18 +280,8 @@ std::optional<std::string> Roster::refusal(const JoinRequest& request, uint64_t 
     return str_cat(who, " is not a rank of this job: it has ", options_.world_size,
                    " workers, counted from 0");
   }
-  if (handshake_) {
-    // Fields that only the job has count as much as those that only the task has.
-    auto fields = *handshake_;
-    fields.insert(request.handshake.begin(), request.handshake.end());
-    for (const auto& [field, unused] : fields) {
-      const auto value = [&field = field](const std::map<std::string, std::string>& from) {
-        const auto found = from.find(field);
-        return found == from.end() ? std::string() : found->second;
-      };
-      const std::string theirs = value(request.handshake), ours = value(*handshake_);
-      if (theirs != ours) return field_difference(who, clean(field, kNameLimit), theirs, ours);
-    }
+  if (handshake_ && !request.same_handshake) {
+    if (std::string why = handshake_difference(who, request); !why.empty()) return why;
   }
   if (*home >= 0) {
     const auto latest = incarnations_.find(*home);
@@ -218,27 +293,36 @@ std::optional<std::string> Roster::refusal(const JoinRequest& request, uint64_t 
   return std::nullopt;
 }
 
+// Empty: there is none.
+std::string Roster::handshake_difference(const std::string& who, const JoinRequest& request) const {
+  // Fields that only the job has count as much as those that only the task has.
+  auto fields = *handshake_;
+  fields.insert(request.handshake.begin(), request.handshake.end());
+  for (const auto& [field, unused] : fields) {
+    const auto value = [&field = field](const std::map<std::string, std::string>& from) {
+      const auto found = from.find(field);
+      return found == from.end() ? std::string() : found->second;
+    };
+    const std::string theirs = value(request.handshake), ours = value(*handshake_);
+    if (theirs != ours) return field_difference(who, clean(field, kNameLimit), theirs, ours);
+  }
+  return "";
+}
+
 // Lets those in who wait beside a smaller generation, when with them it can go on.
 void Roster::admit(Time now) {
   if (!running_ || waiting_.empty() || now - formed_ < kAdmissionInterval) return;
   const int needed =
       options_.min_workers > 0 && members() > 0 ? options_.min_workers : options_.world_size;
   if (members() + static_cast<int>(waiting_.size()) < needed) return;
-  std::vector<std::string> names;
-  for (const auto& [ticket, waiting] : waiting_) {
-    names.push_back(describe(waiting.request, waiting.home));
-  }
-  end({ErrorCode::kCancelled,
-       str_cat(names.size() == 1 ? "a worker joins: " : "workers join: ", join_words(names))},
-      now);
-}
-
-bool Roster::everyone_is_back() const {
-  return std::all_of(members_.begin(), members_.end(), [&](const Member& member) {
-    return !member.alive() || std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
-      return entry.second.task == member.task;
-    });
+  auto next = waiting_.begin();
+  const std::string names = name_some(waiting_.size(), [&](size_t) {
+    const Waiting& waiting = (next++)->second;
+    return describe(waiting.request, waiting.home);
   });
+  end({ErrorCode::kCancelled,
+       str_cat(waiting_.size() == 1 ? "a worker joins: " : "workers join: ", names)},
+      now);
 }
 
 // Where generations end one after another without a step, the next ones come later, and then none.
@@ -253,7 +337,7 @@ bool Roster::may_form(Time now) {
                 last == causes_.end() ? "" : last->second.what()));
     for (const auto& [ticket, waiting] : waiting_) answers_.emplace(ticket, error);
     log_.push_back(error.what());
-    waiting_.clear();
+    stop_all_waiting();
     note_waiting();
     fruitless_ = 0;  // those that a launcher starts again try anew
     return false;
@@ -268,43 +352,39 @@ void Roster::form_if_complete(Time now) {
   if (count >= options_.world_size) {
     form(now);
   } else if (generation_ > 0 && options_.min_workers > 0 && count >= options_.min_workers) {
-    const bool survivor = std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
-      return std::any_of(waiting_.begin(), waiting_.end(),
-                         [&](const auto& entry) { return entry.second.task == member.task; });
-    });
-    if (survivor && (everyone_is_back() || now - ended_ >= kSurvivorGrace)) form(now);
+    // Somebody must have the state, and who lives is waited for.
+    const bool everyone_is_back = alive_back_ == alive_;
+    if (back_ > 0 && (everyone_is_back || now - ended_ >= kSurvivorGrace)) form(now);
   }
 }
 
 void Roster::give_homes() {
+  int free = 0;
   for (auto& [ticket, waiting] : waiting_) {
     if (waiting.home >= 0) continue;
-    int home = 0;
-    while (std::any_of(waiting_.begin(), waiting_.end(),
-                       [&](const auto& entry) { return entry.second.home == home; })) {
-      ++home;
-    }
-    waiting.home = home;
+    while (waiting_homes_.contains(free)) ++free;
+    waiting.home = free;
+    waiting_homes_[free] = ticket;
   }
 }
 
 void Roster::form(Time now) {
   give_homes();
-  std::vector<std::pair<Ticket, Waiting>> order(waiting_.begin(), waiting_.end());
+  std::vector<std::pair<Ticket, Waiting>> order;
+  order.reserve(waiting_.size());
+  for (auto& [ticket, waiting] : waiting_) order.emplace_back(ticket, std::move(waiting));
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.second.home < b.second.home; });
-  waiting_.clear();
+  stop_all_waiting();
   waiting_since_.reset();
   members_.clear();
+  ranks_.clear();
   ++generation_;
 
-  Membership membership;
-  membership.group.generation = generation_;
-  membership.group.job_id = options_.job_id;
-  std::vector<std::string> names;
+  Place place{.generation = generation_};
   for (const auto& [ticket, waiting] : order) {
     const auto& request = waiting.request;
-    const int rank = static_cast<int>(members_.size());
+    const int rank = size();
     members_.push_back({.peer = {.rank = rank,
                                  .host = request.host,
                                  .host_id = request.host_id,
@@ -313,27 +393,34 @@ void Roster::form(Time now) {
                         .home = waiting.home,
                         .task = waiting.task,
                         .incarnation = request.incarnation});
-    names.push_back(members_.back().peer.to_string());
-    if (rank == 0 || request.progress > membership.progress) {
-      membership.state_source = rank;
-      membership.progress = request.progress;
-    }
-    incarnations_[waiting.home] = std::max(incarnations_[waiting.home], request.incarnation);
-    if (homes_.size() >= kRememberedTasks) homes_.clear();
+    ranks_[waiting.task] = rank;
     homes_[waiting.task] = waiting.home;
+    incarnations_[waiting.home] = std::max(incarnations_[waiting.home], request.incarnation);
+    if (rank == 0 || request.progress > place.progress) {
+      place.state_source = rank;
+      place.progress = request.progress;
+    }
   }
-  if (membership.progress > progress_) fruitless_ = 0;
-  progress_ = membership.progress;
-  membership.group.peers = peers();
-  for (size_t i = 0; i < order.size(); ++i) {
-    membership.group.rank = static_cast<int>(i);
-    answers_.emplace(order[i].first, membership);
+  alive_ = size();
+  if (place.progress > progress_) fruitless_ = 0;
+  progress_ = place.progress;
+  for (const auto& [ticket, waiting] : order) {
+    answers_.emplace(ticket, place);
+    ++place.rank;
   }
+  forget_tasks();
   running_ = true;
   formed_ = now;
-  detector_.reset(membership.group.peers, now);
-  log_.push_back(str_cat("generation ", generation_, " begins at step ", membership.progress, ": ",
-                         join_words(names)));
+  detector_.reset(peers(), now);
+  log_.push_back(
+      str_cat("generation ", generation_, " begins at step ", progress_, ": ",
+              name_some(members_.size(), [&](size_t i) { return members_[i].peer.to_string(); })));
+}
+
+// Tasks that were members once, and will not come back.
+void Roster::forget_tasks() {
+  if (homes_.size() <= members_.size() + size_t{kRememberedTasks}) return;
+  std::erase_if(homes_, [&](const auto& entry) { return !ranks_.contains(entry.first); });
 }
 
 std::vector<int> Roster::missing_homes() const {
@@ -344,8 +431,9 @@ std::vector<int> Roster::missing_homes() const {
   for (const auto& member : members_) {
     if (running_ && member.alive()) there[static_cast<size_t>(member.home)] = true;
   }
+  auto free = there.begin();
   for (const auto& [ticket, waiting] : waiting_) {  // any rank: the lowest that is free
-    const auto free = std::find(there.begin(), there.end(), false);
+    free = std::find(free, there.end(), false);
     if (waiting.home < 0 && free != there.end()) *free = true;
   }
   std::vector<int> missing;
@@ -377,7 +465,7 @@ void Roster::expire_joins(Time now) {
   for (const auto& [ticket, waiting] : waiting_) {
     answers_.emplace(ticket, Error(ErrorCode::kDeadlineExceeded, message));
   }
-  waiting_.clear();
+  stop_all_waiting();
   note_waiting();
 }
 

@@ -13,6 +13,7 @@
 #include "distributed/connection/connection.h"
 #include "distributed/connection/dial.h"
 #include "distributed/connection/secret.h"
+#include "distributed/coordination/grpc_setup.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 
@@ -95,6 +96,7 @@ bool wait_for_name(const std::string& address, Wait& wait) {
 struct GivenUp {};
 
 CoordinatorLine make_line(const CoordinatorTarget& target, int socket) {
+  set_up_grpc();
   CoordinatorLine line;
   line.connection = std::make_shared<Connection>(socket);
   grpc::ChannelArguments arguments;

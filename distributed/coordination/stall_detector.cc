@@ -44,11 +44,14 @@ std::string StallDetector::where(int rank) const {
 }
 
 std::optional<StallDetector::Report> StallDetector::check(Time now) {
+  const auto is_silent = [&](const Rank& rank) {
+    return !rank.left && now - rank.heard > limits_.silence;
+  };
   // The collective that holds up the others is the first of those that somebody waits in. How long
   // is taken from the beats as they are: what has ended since the last beat must not be reported.
   const Rank* first = nullptr;
   for (const auto& rank : ranks_) {
-    if (!rank.beat.is_waiting() || is_silent(rank, now)) continue;
+    if (!rank.beat.is_waiting() || is_silent(rank)) continue;
     if (first == nullptr || rank.beat.entered < first->beat.entered ||
         (rank.beat.entered == first->beat.entered && rank.beat.waiting > first->beat.waiting)) {
       first = &rank;
@@ -70,51 +73,49 @@ std::optional<StallDetector::Report> StallDetector::check(Time now) {
 
   Report report;
   report.expired = expired;
-  std::vector<const Rank*> missing;
+  std::vector<const Rank*> waiting;
   for (const auto& rank : ranks_) {
-    const bool silent = is_silent(rank, now);
-    if (silent || rank.beat.entered < sequence) {
-      missing.push_back(&rank);
-      report.missing.push_back(rank.peer.rank);
-    }
+    const bool silent = is_silent(rank);
+    if (silent || rank.beat.entered < sequence) report.missing.push_back(rank.peer.rank);
     if (silent) report.silent.push_back(rank.peer.rank);
+    if (rank.beat.is_waiting() && !silent) waiting.push_back(&rank);
   }
-  report.message =
-      missing.empty() ? describe_deadlock(*first, late, now) : describe(*first, late, missing);
+  report.message = report.missing.empty() ? describe_deadlock(*first, late, waiting)
+                                          : describe(*first, late, report.missing);
   return report;
 }
 
+// `missing`: in the order of the ranks.
 std::string StallDetector::describe(const Rank& first, std::chrono::milliseconds late,
-                                    const std::vector<const Rank*>& missing) const {
+                                    const std::vector<int>& missing) const {
+  const auto rank_of = [&](int rank) -> const Rank& { return ranks_[static_cast<size_t>(rank)]; };
   const bool all_left =
-      std::all_of(missing.begin(), missing.end(), [](auto* r) { return r->left; });
-  std::vector<std::string> names;
-  for (const auto* rank : missing) {
-    names.push_back(rank->peer.to_string() + (rank->left && !all_left ? ", which has left," : ""));
-  }
+      std::all_of(missing.begin(), missing.end(), [&](int rank) { return rank_of(rank).left; });
+  const std::string names = name_some(missing.size(), [&](size_t i) {
+    const Rank& rank = rank_of(missing[i]);
+    return rank.peer.to_string() + (rank.left && !all_left ? ", which has left," : "");
+  });
   const char* has = missing.size() == 1 ? " has" : " have";
   std::vector<int> waiting;
   for (const auto& rank : ranks_) {
     if (rank.beat.is_waiting() &&
-        std::find(missing.begin(), missing.end(), &rank) == missing.end()) {
+        !std::binary_search(missing.begin(), missing.end(), rank.peer.rank)) {
       waiting.push_back(rank.peer.rank);
     }
   }
-  return str_cat(join_words(names), has, all_left ? str_cat(" left and", has) : "",
-                 " been missing for ", seconds_text(late), " at step ", first.beat.step, ", ",
+  return str_cat(names, has, all_left ? str_cat(" left and", has) : "", " been missing for ",
+                 seconds_text(late), " at step ", first.beat.step, ", ",
                  collective_text(first.beat), "; waiting: ", name_ranks(waiting));
 }
 
 std::string StallDetector::describe_deadlock(const Rank& first, std::chrono::milliseconds late,
-                                             Time now) const {
-  std::vector<std::string> waiting;
-  for (const auto& rank : ranks_) {
-    if (!rank.beat.is_waiting() || is_silent(rank, now)) continue;
-    waiting.push_back(str_cat(rank.peer.to_string(), " in collective ", rank.beat.entered));
-  }
+                                             const std::vector<const Rank*>& waiting) const {
+  const std::string names = name_some(waiting.size(), [&](size_t i) {
+    return str_cat(waiting[i]->peer.to_string(), " in collective ", waiting[i]->beat.entered);
+  });
   return str_cat("a transfer has been stuck for ", seconds_text(late), " at step ", first.beat.step,
                  ", ", collective_text(first.beat),
-                 ", though every rank has entered it; waiting: ", join_words(waiting));
+                 ", though every rank has entered it; waiting: ", names);
 }
 
 }  // namespace trireme

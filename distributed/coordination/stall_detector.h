@@ -66,12 +66,10 @@ class StallDetector {
     Time heard;
     bool left = false;
   };
-  bool is_silent(const Rank& rank, Time now) const {
-    return !rank.left && now - rank.heard > limits_.silence;
-  }
   std::string describe(const Rank& first, std::chrono::milliseconds late,
-                       const std::vector<const Rank*>& missing) const;
-  std::string describe_deadlock(const Rank& first, std::chrono::milliseconds late, Time now) const;
+                       const std::vector<int>& missing) const;
+  std::string describe_deadlock(const Rank& first, std::chrono::milliseconds late,
+                                const std::vector<const Rank*>& waiting) const;
 
   const Limits limits_;
   std::vector<Rank> ranks_;

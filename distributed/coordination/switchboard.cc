@@ -5,46 +5,33 @@
 #include <algorithm>
 
 #include "core/base/logging.h"
+#include "distributed/coordination/membership_message.h"
+#include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
+#include "proto/coordination_service.pb.h"
 
 namespace trireme {
 namespace {
 
+using coordination::Order;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{50};
-constexpr size_t kLetters = 64;  // of a member that does not read
 constexpr size_t kCallerLimit = 128;
-constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 
-milliseconds bounded(milliseconds timeout) {
-  return std::clamp(timeout, milliseconds(0), kLongestWait);
+Order to_order(Order::Kind kind, const Error& error) {
+  Order order;
+  order.set_kind(kind);
+  order.set_code(to_number(error.code()));
+  order.set_message(error.what());
+  return order;
 }
 
 }  // namespace
 
-void Outbox::push(Letter letter) {
-  MutexLock lock(mutex_);
-  const bool sign_of_life = !letter.fault && letter.stall.empty();
-  if (closed_ || (sign_of_life && !letters_.empty())) return;
-  if (letters_.size() >= kLetters && !letter.fault) return;
-  letters_.push_back(std::move(letter));
-  changed_.notify_all();
-}
-
-void Outbox::close() {
-  MutexLock lock(mutex_);
-  closed_ = true;
-  changed_.notify_all();
-}
-
-std::optional<Outbox::Letter> Outbox::next() {
-  MutexLock lock(mutex_);
-  while (letters_.empty() && !closed_) changed_.wait(mutex_);
-  if (letters_.empty()) return std::nullopt;
-  Letter letter = std::move(letters_.front());
-  letters_.pop_front();
-  return letter;
+Switchboard::Deliveries::~Deliveries() {
+  for (const auto& line : lines_) line->send();
+  for (auto& [got, error, value] : ends_) got(std::move(error), std::move(value));
 }
 
 Switchboard::Switchboard(CoordinatorOptions options)
@@ -55,11 +42,16 @@ Switchboard::~Switchboard() {
   thread_.join();
 }
 
+Error Switchboard::stopping() const { return {ErrorCode::kUnavailable, "the coordinator ends"}; }
+
 void Switchboard::stop() {
+  Deliveries deliveries;
   MutexLock lock(mutex_);
-  stopping_ = true;
-  for (auto& [member, outbox] : outboxes_) outbox->close();
-  changed_.notify_all();
+  if (std::exchange(stopping_, true)) return;
+  for (const auto& [ticket, line] : joining_) refuse(deliveries, line, stopping());
+  joining_.clear();
+  for (const auto& [key, line] : lines_) line->close();
+  while (!waits_.empty()) deliveries.add(take_wait(waits_.begin()), stopping());
   ticker_.notify_all();
 }
 
@@ -69,11 +61,17 @@ void Switchboard::tick() {
   while (!stopping) {
     std::vector<std::string> lines;
     {
+      Deliveries deliveries;
       MutexLock lock(mutex_);
-      if (log_.empty() && !stopping_) ticker_.wait_until(mutex_, Clock::now() + kTick);
-      withdraw_gone();
-      roster_.tick(Clock::now());
-      publish();
+      if (log_.empty() && !stopping_) {
+        auto next = Clock::now() + kTick;
+        if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+        ticker_.wait_until(mutex_, next);
+      }
+      const auto now = Clock::now();
+      if (!stopping_) roster_.tick(now);
+      publish(deliveries);
+      expire_waits(deliveries, now);
       lines.swap(log_);
       stopping = stopping_;
     }
@@ -87,200 +85,213 @@ void Switchboard::tick() {
   }
 }
 
-void Switchboard::publish() {
-  for (auto& order : roster_.take_orders()) {
-    const auto found = outboxes_.find({order.generation, order.rank});
-    if (found != outboxes_.end()) {
-      found->second->push({std::move(order.fault), std::move(order.stall)});
-    }
-  }
+void Switchboard::publish(Deliveries& deliveries) {
+  // Orders of the generation that ended, before the next one has its members.
+  publish_orders(deliveries, roster_.take_orders());
+  publish_answers(deliveries);
   auto lines = roster_.take_log();
   if (!lines.empty()) {
-    log_.insert(log_.end(), lines.begin(), lines.end());
+    std::move(lines.begin(), lines.end(), std::back_inserter(log_));
     ticker_.notify_all();
   }
-  if (roster_.generation() != bulletin_generation_) {
-    bulletin_generation_ = roster_.generation();
-    bulletin_.reset(static_cast<int>(roster_.peers().size()));
+  if (!roster_.is_running()) end_barriers(deliveries);
+}
+
+void Switchboard::publish_orders(Deliveries& deliveries, std::vector<Roster::Order> orders) {
+  for (auto& order : orders) {
+    const auto rank = static_cast<size_t>(order.rank);
+    if (order.generation != generation_ || rank >= members_.size() || !members_[rank]) continue;
+    Order message;
+    if (order.fault) {
+      message = to_order(Order::FAULT, *order.fault);
+      message.set_generation(order.generation);
+    } else {
+      message.set_kind(Order::STALL);
+      message.set_message(std::move(order.stall));
+    }
+    members_[rank]->enqueue(std::move(message));
+    deliveries.add(members_[rank]);
   }
-  changed_.notify_all();
 }
 
-void Switchboard::withdraw_gone() {
-  for (const auto& [ticket, gone] : joining_) {
-    if ((*gone)()) roster_.withdraw(ticket);
+void Switchboard::begin_generation() {
+  generation_ = roster_.generation();
+  bulletin_.reset(roster_.size());
+  members_.assign(static_cast<size_t>(roster_.size()), nullptr);
+  group_ = std::make_unique<coordination::MembershipMessage>();
+  describe_group(roster_.peers(), group_.get());
+  group_->set_silence_timeout_ms(
+      std::max(options_.collective_timeout, options_.heartbeat_timeout).count());
+}
+
+void Switchboard::publish_answers(Deliveries& deliveries) {
+  for (auto& [ticket, answer] : roster_.take_answers()) {
+    const auto found = joining_.find(ticket);
+    if (found == joining_.end()) continue;
+    const auto line = found->second;
+    joining_.erase(found);
+    line->ticket = 0;
+    if (const auto* error = std::get_if<Error>(&answer)) {
+      refuse(deliveries, line, *error);
+      continue;
+    }
+    const auto& place = std::get<Roster::Place>(answer);
+    if (place.generation != generation_) {
+      end_barriers(deliveries);
+      begin_generation();
+    }
+    line->generation = place.generation;
+    line->rank = place.rank;
+    members_[static_cast<size_t>(place.rank)] = line;
+    Order order;
+    order.set_kind(Order::MEMBER);
+    coordination::MembershipMessage& membership = *order.mutable_membership();
+    membership = *group_;
+    membership.set_generation(place.generation);
+    membership.set_rank(place.rank);
+    membership.set_state_source(place.state_source);
+    membership.set_progress(place.progress);
+    line->enqueue(std::move(order));
+    deliveries.add(line);
   }
 }
 
-void Switchboard::throw_if_stopping() const {
-  if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
-}
-
-void Switchboard::wait_a_moment(Clock::time_point deadline) {
-  // Not longer than a tick: whether the caller is gone has to be asked.
-  changed_.wait_until(mutex_, std::min(deadline, Clock::now() + kTick));
+void Switchboard::refuse(Deliveries& deliveries, const std::shared_ptr<MemberLine>& line,
+                         const Error& error) {
+  ++told_of_failure_;
+  line->enqueue(to_order(Order::REFUSED, error));
+  deliveries.add(line);
 }
 
 void Switchboard::begin_again(const std::string& session, const Error& why) {
+  Deliveries deliveries;
   MutexLock lock(mutex_);
   session_ = session;
   session_over_ = why;
   roster_.begin_again(why, Clock::now());
-  publish();
+  publish(deliveries);
 }
 
-Membership Switchboard::join(const JoinRequest& request, uint64_t task, const CallerGone& gone) {
+void Switchboard::attach(const std::shared_ptr<MemberLine>& line) {
   MutexLock lock(mutex_);
-  throw_if_stopping();
+  if (stopping_) throw stopping();
+  lines_.emplace(line.get(), line);
+}
+
+void Switchboard::withdraw(MemberLine& line) {
+  if (line.ticket == 0) return;
+  roster_.withdraw(line.ticket);
+  joining_.erase(line.ticket);
+  line.ticket = 0;
+}
+
+void Switchboard::join(const std::shared_ptr<MemberLine>& line, JoinRequest request,
+                       uint64_t task) {
+  Deliveries deliveries;
+  MutexLock lock(mutex_);
+  if (stopping_) return refuse(deliveries, line, stopping());
+  if (line->task != 0 && line->task != task) {
+    throw invalid_argument("two tasks join over one line");
+  }
+  line->task = task;
   if (session_over_ && !request.session.empty() && request.session != session_) {
-    throw Error(*session_over_);
+    return refuse(deliveries, line, *session_over_);
   }
-  withdraw_gone();
-  const auto ticket = roster_.join(request, task, Clock::now());
-  joining_.emplace(ticket, &gone);
-  publish();
-  for (;;) {
-    auto answer = roster_.take_answer(ticket);
-    const bool is_gone = !answer && gone();
-    if (!answer && !is_gone && !stopping_) {
-      wait_a_moment(Clock::time_point::max());
-      continue;
-    }
-    joining_.erase(ticket);
-    if (!answer) {
-      roster_.withdraw(ticket);
-      throw_if_stopping();
-      throw Error(ErrorCode::kCancelled, "the task has gone");
-    }
-    if (auto* error = std::get_if<Error>(&*answer)) throw Error(*error);
-    return std::get<Membership>(std::move(*answer));
-  }
+  withdraw(*line);
+  line->who = str_cat("rank ", request.rank, " (host ", clean(request.host, kCallerLimit), ", pid ",
+                      request.pid, ")");
+  request.same_handshake = request.same_handshake && line->generation != 0;
+  line->ticket = roster_.join(std::move(request), task, Clock::now());
+  joining_.emplace(line->ticket, line);
+  publish(deliveries);
 }
 
-void Switchboard::await_attendance(int64_t generation, int rank, const CallerGone& gone) {
+void Switchboard::beat(const std::shared_ptr<MemberLine>& line, int64_t generation,
+                       const MemberBeat& beat, milliseconds late) {
+  Deliveries deliveries;
   MutexLock lock(mutex_);
-  while (!stopping_ && roster_.is_expected(generation, rank)) {
-    if (gone()) {
-      roster_.detach(generation, rank, Clock::now());
-      publish();
-    } else {
-      wait_a_moment(Clock::time_point::max());
-    }
+  if (generation != 0 && generation == line->generation) {
+    roster_.beat(generation, line->rank, beat, Clock::now(), late);
   }
+  line->enqueue_sign_of_life();
+  deliveries.add(line);
 }
 
-std::shared_ptr<Outbox> Switchboard::attend(int64_t generation, int rank) {
+void Switchboard::report(MemberLine& line, int64_t generation, const Error& error) {
+  Deliveries deliveries;
   MutexLock lock(mutex_);
-  throw_if_stopping();
-  auto outbox = std::make_shared<Outbox>();
-  auto& slot = outboxes_[{generation, rank}];
-  if (slot != nullptr) {
-    throw invalid_argument("rank ", rank, " of generation ", generation, " is connected already");
-  }
-  try {
-    slot = outbox;
-    roster_.attend(generation, rank, Clock::now());
-  } catch (const Error&) {
-    outboxes_.erase({generation, rank});
-    throw;
-  }
-  publish();
-  return outbox;
+  if (generation != line.generation) return;
+  roster_.report(generation, line.rank, error, Clock::now());
+  publish(deliveries);
 }
 
-void Switchboard::beat(int64_t generation, int rank, const MemberBeat& beat) {
-  MutexLock lock(mutex_);
-  roster_.beat(generation, rank, beat, Clock::now());
-  const auto found = outboxes_.find({generation, rank});
-  if (found != outboxes_.end()) found->second->push({});
-}
-
-void Switchboard::report(int64_t generation, int rank, const Error& error) {
-  MutexLock lock(mutex_);
-  roster_.report(generation, rank, error, Clock::now());
-  publish();
-}
-
-void Switchboard::told_to_stop(int64_t generation, int rank, int signal) {
-  StoppedTask task{.who = name_ranks({rank}), .signal = signal};
+void Switchboard::told_to_stop(MemberLine& line, int signal) {
+  StoppedTask task{.signal = signal};
   {
     MutexLock lock(mutex_);
-    const auto peers = roster_.peers();
-    if (generation == roster_.generation() && rank >= 0 && rank < static_cast<int>(peers.size())) {
-      task.who = peers[static_cast<size_t>(rank)].to_string();
-    }
+    if (std::exchange(line.told_to_stop, true)) return;
+    const bool member = line.generation != 0 && line.generation == roster_.generation();
+    task.who = member ? roster_.peer(line.rank).to_string() : line.who;
   }
   if (options_.stop) options_.stop(task);
 }
 
 void Switchboard::fail(const Error& error) {
+  Deliveries deliveries;
   MutexLock lock(mutex_);
   roster_.fail(error);
-  publish();
+  publish(deliveries);
 }
 
-void Switchboard::leave(int64_t generation, int rank) {
+int Switchboard::told_of_failure() const {
   MutexLock lock(mutex_);
-  roster_.leave(generation, rank);
-  publish();
+  return told_of_failure_;
 }
 
-void Switchboard::detach(int64_t generation, int rank) {
+void Switchboard::count_told_of_failure() {
   MutexLock lock(mutex_);
-  const auto found = outboxes_.find({generation, rank});
-  if (found != outboxes_.end()) {
-    found->second->close();
-    outboxes_.erase(found);
+  ++told_of_failure_;
+}
+
+void Switchboard::leave(MemberLine& line) {
+  Deliveries deliveries;
+  MutexLock lock(mutex_);
+  withdraw(line);
+  roster_.leave(line.generation, line.rank);
+  publish(deliveries);
+}
+
+void Switchboard::detach(const std::shared_ptr<MemberLine>& line) {
+  Deliveries deliveries;
+  MutexLock lock(mutex_);
+  lines_.erase(line.get());
+  const auto rank = static_cast<size_t>(line->rank);
+  if (line->generation == generation_ && rank < members_.size() && members_[rank] == line) {
+    members_[rank].reset();
   }
-  if (!stopping_) roster_.detach(generation, rank, Clock::now());
-  publish();
+  if (stopping_) return;
+  withdraw(*line);
+  roster_.detach(line->generation, line->rank, Clock::now());
+  publish(deliveries);
 }
 
-void Switchboard::barrier(int64_t generation, int rank, const std::string& name,
-                          milliseconds timeout, const CallerGone& gone) {
-  const auto deadline = Clock::now() + bounded(timeout);
+std::vector<Peer> Switchboard::peers(int64_t generation, const std::vector<int>& ranks) const {
   MutexLock lock(mutex_);
   if (auto cause = roster_.ended(generation)) throw Error(*cause);
-  const int64_t round = bulletin_.arrive(name, rank);
-  changed_.notify_all();
-  for (;;) {
-    throw_if_stopping();
-    // A generation that ended after the last one came has still passed the barrier.
-    const bool current = bulletin_generation_ == generation;
-    if (current && bulletin_.complete(name, round)) return;
-    if (auto cause = roster_.ended(generation)) throw Error(*cause);
-    const bool late = Clock::now() >= deadline;
-    if (late || gone()) {
-      const auto missing = bulletin_.missing(name, round);
-      bulletin_.withdraw(name, rank);
-      throw Error(ErrorCode::kDeadlineExceeded,
-                  str_cat(name_ranks(missing), missing.size() == 1 ? " has" : " have",
-                          " not come to the barrier \"", clean(name, kCallerLimit), "\" within ",
-                          seconds_text(timeout)));
-    }
-    wait_a_moment(deadline);
+  std::vector<Peer> peers;
+  if (ranks.size() > static_cast<size_t>(roster_.size())) {
+    throw invalid_argument("generation ", generation, " has ", roster_.size(),
+                           " ranks, found a call for ", ranks.size());
   }
-}
-
-void Switchboard::put(const std::string& key, std::string value) {
-  MutexLock lock(mutex_);
-  bulletin_.put(key, std::move(value));
-  changed_.notify_all();
-}
-
-std::string Switchboard::get(const std::string& key, milliseconds timeout, const CallerGone& gone) {
-  const auto deadline = Clock::now() + bounded(timeout);
-  MutexLock lock(mutex_);
-  for (;;) {
-    throw_if_stopping();
-    if (auto value = bulletin_.get(key)) return *std::move(value);
-    if (Clock::now() >= deadline || gone()) {
-      throw Error(ErrorCode::kDeadlineExceeded,
-                  str_cat("nobody has put the key \"", clean(key, kCallerLimit), "\" within ",
-                          seconds_text(timeout)));
+  peers.reserve(ranks.size());
+  for (const int rank : ranks) {
+    if (rank < 0 || rank >= roster_.size()) {
+      throw invalid_argument("there is no rank ", rank, " in generation ", generation, " of ",
+                             roster_.size());
     }
-    wait_a_moment(deadline);
+    peers.push_back(roster_.peer(rank));
   }
+  return peers;
 }
 
 int64_t Switchboard::generation() const {

@@ -19,23 +19,33 @@ std::string from(const std::string& text, size_t begin) {
   return shown;
 }
 
+// All of few; of many the first, so that a sentence about thousands stays one.
+constexpr size_t kMostNames = 8, kNamesOfMany = 4;
+size_t shown_of(size_t count) { return count <= kMostNames ? count : kNamesOfMany; }
+
 }  // namespace
 
 std::string name_ranks(const std::vector<int>& ranks) {
+  const size_t shown = shown_of(ranks.size());
   std::string text = ranks.size() == 1 ? "rank" : "ranks";
-  for (size_t i = 0; i < ranks.size(); ++i) {
+  for (size_t i = 0; i < shown; ++i) {
     text += (i == 0 ? " " : ", ") + std::to_string(ranks[i]);
   }
-  return text;
+  return shown == ranks.size() ? text : str_cat(text, " and ", ranks.size() - shown, " others");
+}
+
+std::string name_some(size_t count, const std::function<std::string(size_t)>& name) {
+  const size_t shown = shown_of(count);
+  std::string text;
+  for (size_t i = 0; i < shown; ++i) {
+    if (i > 0) text += i + 1 == count ? " and " : ", ";
+    text += name(i);
+  }
+  return shown == count ? text : str_cat(text, " and ", count - shown, " others");
 }
 
 std::string join_words(const std::vector<std::string>& words) {
-  std::string text;
-  for (size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) text += i + 1 == words.size() ? " and " : ", ";
-    text += words[i];
-  }
-  return text;
+  return name_some(words.size(), [&](size_t i) { return words[i]; });
 }
 
 std::string seconds_text(std::chrono::steady_clock::duration duration) {

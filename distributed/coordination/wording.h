@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,9 +13,11 @@
 
 namespace trireme {
 
-// "rank 3", "ranks 0, 1, 3"
+// "rank 3", "ranks 0, 1, 3"; of many the first: "ranks 3, 7, 9, 11 and 187 others"
 std::string name_ranks(const std::vector<int>& ranks);
-// "rank 1 (host a, pid 1) and rank 2 (host b, pid 2)"
+// "rank 1 (host a, pid 1) and rank 2 (host b, pid 2)"; of many the first, and how many others.
+// `name` gives that of the i-th of `count`, and is asked only for those that are shown.
+std::string name_some(size_t count, const std::function<std::string(size_t)>& name);
 std::string join_words(const std::vector<std::string>& words);
 // "12.0 s"
 std::string seconds_text(std::chrono::steady_clock::duration duration);

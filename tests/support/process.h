@@ -27,6 +27,7 @@ class Process {
   // Waits until `text` was printed to standard error so many times. False when the program ends or
   // the deadline passes first.
   bool wait_for_error_output(const std::string& text, std::chrono::seconds deadline, int times = 1);
+  const std::string& error_output() const { return result_.err; }  // that was read so far
   // Reads what the program prints for so long; false when it ends before.
   bool runs_for(std::chrono::milliseconds time);
   // Kills the program when it does not end by the deadline.

@@ -5,7 +5,7 @@
 //
 // "inside": it waits in its first collective. Or it is the coordinator, until it is killed:
 //
-//   coordination_member host PORT SECRET WORLD_SIZE MIN_WORKERS
+//   coordination_member host PORT SECRET WORLD_SIZE MIN_WORKERS [COLLECTIVE_TIMEOUT_MS]
 //
 // Or a parameter server without any tables, whose backups are in sync at once:
 //
@@ -26,14 +26,14 @@
 namespace trireme {
 namespace {
 
-int host(char** argv) {
+int host(int argc, char** argv) {
   CoordinatorOptions options;
   options.port = std::stoi(argv[2]);
   options.secret = argv[3];
   options.job_id = "job";
   options.world_size = std::stoi(argv[4]);
   options.min_workers = std::stoi(argv[5]);
-  options.collective_timeout = std::chrono::seconds(1);
+  options.collective_timeout = std::chrono::milliseconds(argc > 6 ? std::stoi(argv[6]) : 1000);
   options.log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   Coordinator coordinator(options);
   std::fprintf(stderr, "listening on %s\n", coordinator.address().c_str());
@@ -83,7 +83,7 @@ int serve(char** argv) {
 
 int run(int argc, char** argv) {
   if (argc < 6) return 2;
-  if (std::string(argv[1]) == "host") return host(argv);
+  if (std::string(argv[1]) == "host") return host(argc, argv);
   if (std::string(argv[1]) == "server") return serve(argv);
   ClientOptions options;
   options.address = argv[1];

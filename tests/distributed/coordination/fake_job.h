@@ -46,11 +46,22 @@ class FakeJob {
     for (auto ticket : tickets) attend(ticket);
     clear();
   }
-  // Takes the answer, which must be a membership, and attends.
-  Membership attend(Roster::Ticket ticket) {
-    auto membership = std::get<Membership>(*roster.take_answer(ticket));
-    roster.attend(membership.group.generation, membership.group.rank, now);
+  // Takes the answer, which must be a place, as the membership that the client makes of it.
+  Membership membership(Roster::Ticket ticket) {
+    const auto place = std::get<Roster::Place>(*roster.take_answer(ticket));
+    Membership membership;
+    membership.group.generation = place.generation;
+    membership.group.rank = place.rank;
+    membership.group.peers = roster.peers();
+    membership.state_source = place.state_source;
+    membership.progress = place.progress;
     return membership;
+  }
+  // The same, and beats.
+  Membership attend(Roster::Ticket ticket) {
+    auto taken = membership(ticket);
+    roster.beat(taken.group.generation, taken.group.rank, {}, now);
+    return taken;
   }
   // The sentence of a refusal; empty: none yet, or a membership.
   std::string error(Roster::Ticket ticket) {

@@ -1,0 +1,27 @@
+// The gRPC side of the coordinator: messages in, calls of the Switchboard, messages out.
+//
+// On gRPC's callbacks: no call has a thread of its own, however long it lasts, so thousands of
+// members cost their connections and nothing else.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/base/error.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace trireme {
+
+class DirectoryBoard;
+class Launchers;
+class Switchboard;
+
+// All outlive it. `fail_job`: a task says that no restart mends what it lacks.
+std::unique_ptr<grpc::Service> make_coordinator_service(Switchboard& switchboard,
+                                                        DirectoryBoard& board, Launchers& launchers,
+                                                        std::function<void(const Error&)> fail_job);
+
+}  // namespace trireme

@@ -1,0 +1,9 @@
+#include "distributed/coordination/grpc_setup.h"
+
+#include <absl/synchronization/mutex.h>
+
+namespace trireme {
+
+void set_up_grpc() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
+
+}  // namespace trireme
