@@ -13,9 +13,6 @@ find_package(oneDNN REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(MPI REQUIRED COMPONENTS C)
-if(TRIREME_USE_OPENMP)
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-endif()
 
 # GPUs: built where the toolkit is found. AUTO, ON (an error when it is not there) or OFF.
 set(TRIREME_CUDA AUTO CACHE STRING "Build for NVIDIA GPUs: AUTO, ON or OFF")

@@ -59,12 +59,3 @@ if(TRIREME_BUILD_FUZZERS)
   # Coverage for libFuzzer in every library, not only in the targets.
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
-
-# ThreadSanitizer does not see the synchronisation inside libgomp: there the compute pool is made of std::thread.
-if(TRIREME_SANITIZER STREQUAL "thread")
-  set(TRIREME_USE_OPENMP OFF)
-elseif(TRIREME_BUILD_FUZZERS)
-  set(TRIREME_USE_OPENMP OFF)  # clang's OpenMP would come beside the libgomp of oneDNN
-else()
-  set(TRIREME_USE_OPENMP ON)
-endif()

@@ -11,12 +11,11 @@ function(trireme_library name)
   set_property(GLOBAL APPEND PROPERTY TRIREME_LIBRARIES ${name})
 endfunction()
 
-# What every test runs with. They run side by side: compute threads that wait must sleep, not spin. Under ThreadSanitizer
-# oneDNN, which has its own OpenMP loops, gets one thread: what synchronises a team of libgomp is out of its sight; and
-# libraries that are not instrumented (gRPC, Open MPI) are left out, since how their threads synchronise is, too.
+# What every test runs with. They run side by side: compute threads that wait sleep at once. Under ThreadSanitizer libraries
+# that are not instrumented (gRPC, Open MPI) are left out, since how their threads synchronise is out of its sight.
 set(TRIREME_TEST_ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(TRIREME_SANITIZER STREQUAL "thread")
-  list(APPEND TRIREME_TEST_ENVIRONMENT "OMP_NUM_THREADS=1" "TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
+  list(APPEND TRIREME_TEST_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
 endif()
 
 # trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL] [FAKE_CUDA]): one GoogleTest program.

@@ -1,8 +1,6 @@
-// The one pool of compute threads.
-//
-// parallel_for is the only place that knows what runs it: OpenMP, because oneDNN brings it and two
-// pools would fight over the cores; a pool of std::thread under ThreadSanitizer, which does not
-// understand libgomp. Threads that communicate or read data never compute here.
+// Loops whose ranges run on the threads that compute (compute_pool.h), which are the only ones: a
+// library with loops of its own uses them too (openmp_regions.h). Threads that communicate or read
+// data never compute here.
 #pragma once
 
 #include <cstdint>
@@ -31,15 +29,10 @@ class FunctionRef<Result(Args...)> {
   Result (*call_)(void*, Args...);
 };
 
-// Sets how many threads compute; 0 means all cores that this process may use. Call it before the
-// first kernel runs.
+// Sets how many threads compute; 0 means OMP_NUM_THREADS where it is given, else all cores that
+// this process may use. Call it before the first kernel runs.
 void set_compute_threads(int threads);
 int compute_threads();
-
-// Makes a library that brings its own OpenMP loops (oneDNN) use compute_threads() when the calling
-// thread calls it: OpenMP keeps that number a thread, and the thread of a stream starts with
-// another one. Cheap; call it before each use.
-void adopt_compute_threads();
 
 // Calls body(begin, end) over disjoint ranges that cover [0, n), on at most compute_threads()
 // threads. Ranges are at least `grain` long, so small work stays on the caller's thread. How the

@@ -28,12 +28,14 @@ struct LocalGroup {
 };
 
 struct Use {
-  explicit Use(std::atomic<int>& users) : users_(users) { users_.fetch_add(1); }
-  ~Use() { users_.fetch_sub(1); }
+  explicit Use(LocalGroup& group) : group_(group) { group_.users.fetch_add(1); }
+  ~Use() {
+    if (group_.users.fetch_sub(1) == 1 && group_.given_up.load()) group_.users.notify_all();
+  }
   Use(const Use&) = delete;
 
  private:
-  std::atomic<int>& users_;
+  LocalGroup& group_;
 };
 
 int count_cores() {
@@ -112,7 +114,7 @@ class LocalCommunicator final : public BoardCommunicator {
       publish();
       wait();
       {
-        const Use use(shared_->users);
+        const Use use(*shared_);
         if (!shared_->given_up.load()) body();
       }
       if (shared_->given_up.load()) throw_farewell();
@@ -121,7 +123,7 @@ class LocalCommunicator final : public BoardCommunicator {
     } catch (const Error& error) {
       abort(error);
       shared_->given_up.store(true);
-      while (shared_->users.load() > 0) std::this_thread::yield();
+      while (const int users = shared_->users.load()) shared_->users.wait(users);
       throw;
     }
   }

@@ -1,21 +1,14 @@
 #include "distributed/collective/stage_board.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "core/base/futex.h"
+#include "core/base/spin.h"
 
 namespace trireme {
 namespace {
 
-// The others are usually microseconds behind, while sleeping and waking costs tens of them. So:
-// look for a moment; then look while offering the core to whoever wants it, which may well be the
-// rank that is awaited; then sleep.
-constexpr int kLooks = 50;  // with a pause of about 40 ns
-constexpr int kLooksBetweenOffers = 8;
-constexpr std::chrono::microseconds kOffer{50};
 constexpr std::chrono::milliseconds kSleep{50};
 
 }  // namespace
@@ -30,21 +23,11 @@ void StageBoard::publish() {
   if (mine.sleepers.load(std::memory_order_seq_cst) > 0) futex_wake_all(mine.stage);
 }
 
-void StageBoard::look(int peer) const {
-  for (int i = 0; i < kLooks && !crowded_ && !reached(peer); ++i) pause_core();
-  if (reached(peer)) return;
-  const auto end = std::chrono::steady_clock::now() + kOffer;
-  do {
-    sched_yield();
-    for (int i = 0; i < kLooksBetweenOffers && !crowded_ && !reached(peer); ++i) pause_core();
-  } while (!reached(peer) && std::chrono::steady_clock::now() < end);
-}
-
 bool StageBoard::wait_briefly() {
   bool slept = false;
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_ || reached(peer)) continue;
-    if (!slept) look(peer);
+    if (!slept && spin_.wait([&] { return reached(peer); }, crowded_)) continue;
     if (reached(peer)) continue;
     if (slept) return false;  // one sleep a call, so that the caller looks around in time
     slept = true;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/spin.h"
 #include "core/base/thread_annotations.h"
 
 namespace trireme {
@@ -59,8 +60,6 @@ class StageBoard {
   std::optional<Error> farewell_of(int rank) const;
 
  private:
-  // Looks at a rank's stage for as long as sleeping would cost.
-  void look(int peer) const;
   bool reached(int rank) const {
     const uint32_t theirs = cells_[rank].stage.load(std::memory_order_acquire);
     return static_cast<int32_t>(theirs - stage_) >= 0;  // counters wrap around
@@ -70,6 +69,7 @@ class StageBoard {
   const int rank_;
   const int size_;
   const bool crowded_;
+  YieldingSpin spin_;
   uint32_t stage_ = 0;
   Mutex farewell_mutex_;
 };

@@ -1,10 +1,8 @@
 #include "ps/protocol/shm_stream.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "core/base/futex.h"
@@ -12,14 +10,8 @@
 namespace trireme::ps {
 namespace {
 
-using std::chrono::steady_clock;
-
 // The other side sees so much at a time, so that it copies while this side does.
 constexpr size_t kPieceBytes = size_t{128} << 10;
-// An answer is often microseconds away, while sleeping and waking costs tens of them: look for a
-// moment, then look while offering the core to whoever wants it, then sleep.
-constexpr int kLooks = 50;
-constexpr std::chrono::microseconds kOffer{30};
 
 }  // namespace
 
@@ -119,15 +111,7 @@ bool ShmStream::is_idle() const {
 }
 
 void ShmStream::wait() {
-  for (int look = 0; look < kLooks; ++look) {
-    if (!is_idle()) return;
-    pause_core();
-  }
-  const auto until = steady_clock::now() + kOffer;
-  while (steady_clock::now() < until) {
-    if (!is_idle()) return;
-    sched_yield();
-  }
+  if (spin_.wait([&] { return !is_idle(); })) return;
   const uint32_t prepared = ring_->prepare_sleep();
   if (is_idle()) {
     ring_->sleep(prepared);

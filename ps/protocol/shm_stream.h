@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/spin.h"
 #include "core/base/thread_annotations.h"
 #include "ps/protocol/frame.h"
 #include "ps/protocol/shm_ring.h"
@@ -56,6 +57,7 @@ class ShmStream : public FrameSink, public std::enable_shared_from_this<ShmStrea
   std::thread thread_;
   std::atomic<bool> stopped_ = false;
   std::atomic<bool> has_queued_ = false;
+  YieldingSpin spin_;  // of the thread
 
   Mutex mutex_;  // of the way out
   std::deque<OutgoingFrame> outgoing_ GUARDED_BY(mutex_);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <new>
-#include <thread>
 #include <utility>
 
 namespace trireme::ps {
@@ -52,7 +51,7 @@ SlotShards::SlotShards(ShardSet shards, int servers, ShardThreads& threads, Memo
 
 // The threads outlive all slots, and every job comes to its end.
 void SlotShards::drain() {
-  while (running_.load() > 0) std::this_thread::yield();
+  while (const int64_t left = running_.load()) running_.wait(left);
 }
 
 SlotShards::~SlotShards() {
@@ -106,7 +105,9 @@ void ShardJob::run(int thread) {
     if (mine[static_cast<size_t>(number)]) run_shard(number);
   }
   if (threads_left_.fetch_sub(1) == 1) finish();
-  slot_.running_.fetch_sub(1);
+  // The slot may be gone once the count is 0: of it, a notification uses the address only.
+  std::atomic<int64_t>& running = slot_.running_;
+  if (running.fetch_sub(1) == 1) running.notify_all();
 }
 
 std::shared_ptr<ShardJob> make_job(SlotShards& slot, ShardSet shards, int64_t index,

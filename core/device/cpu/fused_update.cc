@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 
 #include "core/base/error.h"
+#include "core/base/openmp_regions.h"
 #include "core/device/cpu/bf16_matmul.h"
 #include "core/device/cpu/register.h"
 #include "core/device/small_floats.h"
@@ -18,6 +19,7 @@ struct Product {
 };
 
 void accumulate(const Product& p, float lr, const float* a, const float* b, float* w) {
+  const OpenMpRegions on_pool;
   // oneDNN's sgemm is row-major, unlike BLAS; a leading dimension is the length of a stored row.
   const dnnl_status_t status =
       dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, -lr, a,

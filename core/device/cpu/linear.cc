@@ -136,10 +136,12 @@ bool is_large_right(const Product& p) {
 
 PreparedKernel sgemm(Product p) {
   return {[p = std::move(p)](const KernelArgs& args) {
-    adopt_compute_threads();
     float* const y = args.out<float>();
-    const dnnl_status_t status = dnnl_sgemm('N', 'N', p.m, p.n, p.k, 1.0f, args.in<float>(0), p.k,
-                                            args.in<float>(1), p.n, 0.0f, y, p.n);
+    const dnnl_status_t status = [&] {
+      const OpenMpRegions on_pool;
+      return dnnl_sgemm('N', 'N', p.m, p.n, p.k, 1.0f, args.in<float>(0), p.k, args.in<float>(1),
+                        p.n, 0.0f, y, p.n);
+    }();
     TRIREME_CHECK(status == dnnl_success, "dnnl_sgemm failed with status ", int{status});
     if (!p.has_bias) return;
     const float* const bias = args.in<float>(2);

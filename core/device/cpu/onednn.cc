@@ -1,7 +1,7 @@
 #include "core/device/cpu/onednn.h"
 
 #include "core/base/error.h"
-#include "core/base/parallel.h"
+#include "core/base/openmp_regions.h"
 
 namespace trireme::onednn {
 
@@ -63,7 +63,7 @@ struct OneDnnProgram::State {
   size_t scratch_bytes = 0;
 
   void run(const KernelArgs& args) {
-    adopt_compute_threads();
+    const OpenMpRegions on_pool;
     for (Step& step : steps) {
       for (size_t i = 0; i < step.places.size(); ++i) {
         const Place place = step.places[i];

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/openmp_regions.h"
 #include "core/device/kernel.h"
 
 namespace trireme::onednn {
@@ -71,6 +72,7 @@ PreparedKernel prepare_with_onednn(const KernelSpec& spec, Prepare prepare);
 
 template <typename Prepare>
 PreparedKernel prepare_with_onednn(const KernelSpec& spec, Prepare prepare) {
+  const OpenMpRegions on_pool;
   try {
     return prepare();
   } catch (const dnnl::error& error) {
