@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <memory>
 
 #include "core/base/error.h"
 
@@ -11,8 +12,12 @@ namespace {
 
 class HostBuffer : public Buffer {
  public:
-  HostBuffer(void* data, size_t bytes) : Buffer(data, bytes, true) {}
-  ~HostBuffer() override { std::free(data()); }
+  // `block`: what malloc() gave.
+  HostBuffer(void* block, void* data, size_t bytes) : Buffer(data, bytes, true), block_(block) {}
+  ~HostBuffer() override { std::free(block_); }
+
+ private:
+  void* const block_;
 };
 
 // Large buffers get pages of 2 MiB where the kernel has them: a matrix product that walks down a
@@ -25,18 +30,21 @@ constexpr size_t kHugePage = size_t{2} << 20;
 std::shared_ptr<Buffer> allocate_host(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
   const size_t rounded = (bytes / kAlignment + 1) * kAlignment;
-  void* data = nullptr;
-  // Not aligned_alloc, whose size must be a multiple of the alignment.
-  if (rounded < bytes || posix_memalign(&data, alignment, rounded) != 0) data = nullptr;
-  if (data != nullptr && alignment == kHugePage) {
+  // Not posix_memalign: before glibc 2.38 it does not find again what it gave and was freed, so
+  // that a process grows by a buffer with each one that comes and goes.
+  size_t space = rounded + alignment;
+  void* const block = rounded < bytes || space < rounded ? nullptr : std::malloc(space);
+  void* data = block;
+  if (block != nullptr) std::align(alignment, rounded, data, space);
+  if (block != nullptr && alignment == kHugePage) {
     // A hint: where it is refused, everything works as before.
     (void)madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
-  if (data == nullptr) {
+  if (block == nullptr) {
     throw Error(ErrorCode::kResourceExhausted,
                 str_cat("out of memory: asked for ", bytes, " bytes"));
   }
-  return std::make_shared<HostBuffer>(data, bytes);
+  return std::make_shared<HostBuffer>(block, data, bytes);
 }
 
 }  // namespace trireme

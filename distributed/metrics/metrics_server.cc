@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kMaxConnections = 128;
+constexpr size_t kMaxConnections = 512, kMinConnections = 16;
+constexpr size_t kShareOfDescriptors = 8;  // others of the process need them more
 constexpr int kAcceptsInTurn = 64;
 constexpr size_t kSpareDescriptors = 4;
 constexpr std::chrono::minutes kWarnEvery{1};
@@ -59,6 +61,12 @@ Error cannot_bind(const MetricsAddress& address, const std::string& why, const c
   return Error(ErrorCode::kInvalidArgument,
                str_cat("/metrics cannot be served on ",
                        cluster::to_string({address.host, address.port}), ": ", why, "; ", advice));
+}
+
+size_t max_connections() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMinConnections;
+  return std::clamp<rlim_t>(limit.rlim_cur / kShareOfDescriptors, kMinConnections, kMaxConnections);
 }
 
 struct SocketAddress {
@@ -206,13 +214,17 @@ struct MetricsServer::Impl {
     // Of two answers in a row the second does not wait until the first is acknowledged.
     const int on = 1;
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connections_.size() >= kMaxConnections) {
+    if (connections_.size() >= max_connections_) {
       warn_full(now);
       end_oldest();
     }
     const auto [at, added] = connections_.try_emplace(
         next_id_++, owner.release(), [this] { return document(); }, times_, now);
-    if (!watch(at->second.socket(), at->first, EPOLLIN, EPOLL_CTL_ADD)) end(at);
+    if (watch(at->second.socket(), at->first, EPOLLIN, EPOLL_CTL_ADD)) {
+      advance(at, now);  // its request may be there already
+    } else {
+      end(at);
+    }
     return true;
   }
 
@@ -263,13 +275,14 @@ struct MetricsServer::Impl {
   void warn_full(Clock::time_point now) {
     if (warned_ && now - *warned_ < kWarnEvery) return;
     warned_ = now;
-    log_warning(str_cat("/metrics at ", name_, " has ", kMaxConnections,
+    log_warning(str_cat("/metrics at ", name_, " has ", max_connections_,
                         " connections; for each new one, the one that is silent for the longest is "
                         "closed"));
   }
 
   const std::function<std::string()> text_;
   const HttpTimes times_;
+  const size_t max_connections_ = max_connections();
   const Descriptor listener_, epoll_, stop_;
   std::string name_;
   std::thread thread_;

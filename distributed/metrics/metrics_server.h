@@ -1,7 +1,8 @@
 // Serves /metrics to Prometheus: one thread for all clients, and bounds for what they cost.
 //
 // A client has 5 s for a request and 10 s to take an answer, and is cut off after that; there are
-// at most 128 connections, and a new one takes the place of the one that was idle for the longest.
+// at most 512 connections, or an eighth of the descriptors that the process may have, and a new one
+// takes the place of the one that was idle for the longest.
 // So silent and slow clients keep nobody from an answer. A few descriptors are held back, so that
 // there are answers also when the process has none left.
 #pragma once
