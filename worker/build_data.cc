@@ -29,19 +29,37 @@ std::vector<fs::path> search_path(const std::string& data_dir) {
   return {".", "data", "../shared/data"};
 }
 
-JobData images(std::string_view what, const data::LabeledImages& train,
-               const data::LabeledImages& test) {
+JobData images(std::string_view what, const data::Dataset& train, const data::Dataset& test) {
   auto preprocessing = std::make_shared<job::Preprocessing>();
   job::Images& images = *preprocessing->mutable_images();
-  const Shape& shape = train.images.shape();
-  images.set_height(shape[1]);
-  images.set_width(shape[2]);
-  images.set_channels(shape[3]);
-  return {.train = train.dataset(),
-          .validation = test.dataset(),
-          .description = str_cat(what, ": ", train.size(), " + ", test.size(),
+  const Shape& shape = train.element_spec()[0].shape;
+  images.set_height(shape[0]);
+  images.set_width(shape[1]);
+  images.set_channels(shape[2]);
+  return {.train = train,
+          .validation = test,
+          .description = str_cat(what, ": ", train.cardinality(), " + ", test.cardinality(),
                                  " images, labels are the numbers of their classes"),
           .preprocessing = std::move(preprocessing)};
+}
+JobData images(std::string_view what, const data::LabeledImages& train,
+               const data::LabeledImages& test) {
+  return images(what, train.dataset(), test.dataset());
+}
+
+// Only those that the job takes are drawn; and of those, when there are several workers, the ones
+// that this one reads.
+JobData build_digits(const job::Data& data, int workers) {
+  const uint64_t seed = data.digits().seed() == 0 ? 1 : data.digits().seed();
+  const auto taken = [](int64_t take) { return take > 0 ? take : int64_t{-1}; };
+  const int64_t train = taken(data.take()), test = taken(data.validation_take());
+  constexpr std::string_view kWhat = "digits, drawn by the program";
+  if (workers == 1) {
+    return images(kWhat, data::digits(data::Split::kTrain, seed, train),
+                  data::digits(data::Split::kTest, seed, test));
+  }
+  return images(kWhat, data::digits_as_they_are_read(data::Split::kTrain, seed, train),
+                data::digits_as_they_are_read(data::Split::kTest, seed, test));
 }
 
 std::vector<std::string> below(const std::string& directory, const auto& names) {
@@ -170,17 +188,11 @@ JobData build_criteo(const job::Criteo& criteo, const std::string& data_dir) {
 }
 
 JobData build_source(const job::Job& job, const std::string& data_dir,
-                     const PreprocessingPtr& saved) {
+                     const PreprocessingPtr& saved, int workers) {
   const job::Data& data = job.data();
   switch (data.source_case()) {
-    case job::Data::kDigits: {
-      const uint64_t seed = data.digits().seed() == 0 ? 1 : data.digits().seed();
-      // Only those that the job takes are drawn.
-      const auto count = [](int64_t take) { return take > 0 ? take : int64_t{-1}; };
-      return images("digits, drawn by the program",
-                    data::digits(data::Split::kTrain, seed, count(data.take())),
-                    data::digits(data::Split::kTest, seed, count(data.validation_take())));
-    }
+    case job::Data::kDigits:
+      return build_digits(data, workers);
     case job::Data::kMnist: {
       const std::string directory = find_data(
           data.mnist().directory().empty() ? "mnist" : data.mnist().directory(), data_dir);
@@ -276,6 +288,20 @@ std::string why_not_by_file(const job::Job& job, const std::vector<std::string>&
   return "";
 }
 
+// For one of so many workers.
+JobData build_whole(const job::Job& job, const std::string& data_dir, const PreprocessingPtr& saved,
+                    int workers) {
+  const job::Data& data = job.data();
+  if (data.take() < 0 || data.validation_take() < 0) {
+    throw invalid_argument("data.take and data.validation_take must not be negative");
+  }
+  JobData built = build_source(job, data_dir, saved, workers);
+  if (saved) require_same_preprocessing(*saved, *built.preprocessing);
+  if (data.take() > 0) built.train = built.train.take(data.take());
+  if (data.validation_take() > 0) built.validation = built.validation.take(data.validation_take());
+  return built;
+}
+
 }  // namespace
 
 JobData build_data_share(const job::Job& job, const std::string& data_dir, int rank, int workers,
@@ -293,8 +319,10 @@ JobData build_data_share(const job::Job& job, const std::string& data_dir, int r
   const bool by_file = wanted == job::BY_FILE ||
                        (wanted == job::SHARD_AUTO && why_not.empty() && bytes >= kLargeBytes);
   if (!by_file) {
-    JobData built = build_data(job, data_dir, saved);
-    built.description += "; shared by example: every worker reads all of it";
+    JobData built = build_whole(job, data_dir, saved, workers);
+    built.description += job.data().has_digits()
+                             ? "; shared by example: each worker draws its own"
+                             : "; shared by example: every worker reads all of it";
     if (wanted == job::SHARD_AUTO) {
       built.description += why_not.empty() ? " (the files are small)" : " (" + why_not + ")";
     }
@@ -316,15 +344,7 @@ JobData build_data_share(const job::Job& job, const std::string& data_dir, int r
 
 JobData build_data(const job::Job& job, const std::string& data_dir,
                    const PreprocessingPtr& saved) {
-  const job::Data& data = job.data();
-  if (data.take() < 0 || data.validation_take() < 0) {
-    throw invalid_argument("data.take and data.validation_take must not be negative");
-  }
-  JobData built = build_source(job, data_dir, saved);
-  if (saved) require_same_preprocessing(*saved, *built.preprocessing);
-  if (data.take() > 0) built.train = built.train.take(data.take());
-  if (data.validation_take() > 0) built.validation = built.validation.take(data.validation_take());
-  return built;
+  return build_whole(job, data_dir, saved, 1);
 }
 
 }  // namespace trireme

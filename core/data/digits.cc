@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <memory>
 #include <numbers>
 #include <vector>
 
@@ -198,9 +200,67 @@ uint8_t draw_digit(uint64_t seed, Split split, int64_t index, std::span<uint8_t>
   return digit;
 }
 
-LabeledImages digits(Split split, uint64_t seed, int64_t count) {
+namespace {
+
+int64_t pictures(Split split, int64_t count) {
   const int64_t all = split == Split::kTrain ? kDigitTrainSize : kDigitTestSize;
-  const int64_t n = count < 0 ? all : std::min(count, all);
+  return count < 0 ? all : std::min(count, all);
+}
+
+// Elements as those of LabeledImages::dataset().
+class DigitSource final : public Source {
+ public:
+  DigitSource(Split split, uint64_t seed, int64_t count)
+      : split_(split), seed_(seed), drawn_(static_cast<size_t>(pictures(split, count))) {}
+  ~DigitSource() override {
+    for (const auto& picture : drawn_) delete picture.load(std::memory_order_relaxed);
+  }
+
+  ElementSpec spec() const override {
+    return {{"image", DType::kFloat32, {kDigitSide, kDigitSide, 1}}, {"label", DType::kInt64, {}}};
+  }
+  int64_t size() const override { return static_cast<int64_t>(drawn_.size()); }
+
+  void read(int64_t index, std::span<const RowView> out) const override {
+    const Picture& picture = at(index);
+    const auto pixels = out[0].as<float>();
+    for (size_t i = 0; i < pixels.size(); ++i) {
+      pixels[i] = static_cast<float>(picture.pixels[i]) * (1 / 255.f);
+    }
+    out[1].as<int64_t>()[0] = picture.digit;
+  }
+
+ private:
+  struct Picture {
+    std::array<uint8_t, kSide * kSide> pixels;
+    uint8_t digit;
+  };
+
+  const Picture& at(int64_t index) const {
+    std::atomic<Picture*>& place = drawn_[static_cast<size_t>(index)];
+    if (const Picture* picture = place.load(std::memory_order_acquire)) return *picture;
+    auto drawn = std::make_unique<Picture>();
+    drawn->digit = draw_digit(seed_, split_, index, drawn->pixels);
+    Picture* before = nullptr;  // another thread may have drawn the same meanwhile
+    if (place.compare_exchange_strong(before, drawn.get(), std::memory_order_acq_rel)) {
+      return *drawn.release();
+    }
+    return *before;
+  }
+
+  const Split split_;
+  const uint64_t seed_;
+  mutable std::vector<std::atomic<Picture*>> drawn_;  // null: not yet
+};
+
+}  // namespace
+
+Dataset digits_as_they_are_read(Split split, uint64_t seed, int64_t count) {
+  return from_source(std::make_shared<DigitSource>(split, seed, count));
+}
+
+LabeledImages digits(Split split, uint64_t seed, int64_t count) {
+  const int64_t n = pictures(split, count);
   LabeledImages data{Tensor(DType::kUInt8, {n, kDigitSide, kDigitSide, 1}),
                      Tensor(DType::kUInt8, {n})};
   const auto pixels = data.images.flat<uint8_t>();

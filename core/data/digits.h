@@ -24,4 +24,8 @@ uint8_t draw_digit(uint64_t seed, Split split, int64_t index, std::span<uint8_t>
 // All pictures of a split, on the compute threads; or the first `count`.
 LabeledImages digits(Split split, uint64_t seed = 1, int64_t count = -1);
 
+// The same data set, in which a picture is drawn when it is first read, and kept: for one of many
+// workers, which reads few of them.
+Dataset digits_as_they_are_read(Split split, uint64_t seed = 1, int64_t count = -1);
+
 }  // namespace trireme::data

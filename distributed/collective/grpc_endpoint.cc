@@ -273,6 +273,7 @@ class Meeting final : public GrpcMeeting {
         stream->welcome();
         met.push_back(std::move(stream));
       }
+      if (!met.empty() && group_.look_up != nullptr) look_up(member);  // its name, for messages
       return met;
     }
     Dialled& mine = dialled_[member];
@@ -381,6 +382,7 @@ class Meeting final : public GrpcMeeting {
       TRIREME_CHECK(found.size() == unknown.size());
       for (size_t i = 0; i < found.size(); ++i) {
         Peer& known = group_.peers[static_cast<size_t>(unknown[i])];
+        known.host = found[i].host;
         known.pid = found[i].pid;
         known.address = found[i].address;
       }

@@ -1,5 +1,6 @@
 #include "core/data/digits.h"
 
+#include <cstring>
 #include <set>
 
 #include "core/base/parallel.h"
@@ -26,6 +27,23 @@ TEST(DigitsTest, AreAFunctionOfSeedSplitAndIndex) {
   EXPECT_EQ(pixels, bytes(some.images.rows(599, 600)));
   EXPECT_NE(bytes(digits(Split::kTest, 1, 600).images), bytes(some.images));
   EXPECT_NE(bytes(digits(Split::kTrain, 2, 600).images), bytes(some.images));
+}
+
+// Whichever way a worker gets them, and in whatever order it reads.
+TEST(DigitsTest, AreTheSameWhenTheyAreDrawnAsTheyAreRead) {
+  const Dataset at_once = digits(Split::kTrain, 3, 300).dataset();
+  const Dataset as_read = digits_as_they_are_read(Split::kTrain, 3, 300);
+  EXPECT_EQ(as_read.element_spec(), at_once.element_spec());
+  ASSERT_EQ(as_read.cardinality(), at_once.cardinality());
+  Iterator a = at_once.shuffle(1).repeat(2).batch(32).iterator();
+  Iterator b = as_read.shuffle(1).repeat(2).batch(32).prefetch(2).iterator();
+  for (Element one, other; a.next(one);) {
+    ASSERT_TRUE(b.next(other));
+    ASSERT_EQ(one[0].bytes(), other[0].bytes());
+    EXPECT_EQ(std::memcmp(one[0].raw(), other[0].raw(), one[0].bytes()), 0);
+    EXPECT_EQ(std::memcmp(one[1].raw(), other[1].raw(), one[1].bytes()), 0);
+  }
+  EXPECT_EQ(a.state(), b.state());
 }
 
 TEST(DigitsTest, AreBalancedAndAllDifferent) {
