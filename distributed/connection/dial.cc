@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <thread>
 
 #include "core/base/error.h"
@@ -27,7 +28,7 @@ constexpr milliseconds kOneConnect{3'000};
 // Longer than the acceptor gives: a connection that is still in the backlog keeps its place.
 constexpr milliseconds kOneGreeting{15'000};
 constexpr milliseconds kCheck{50};
-constexpr milliseconds kFirstPause{5}, kLongestPause{200};
+constexpr milliseconds kFirstPause{5}, kLongestPause{500};
 
 class Dialling {
  public:
@@ -46,7 +47,9 @@ class Dialling {
         if (fd >= 0) return fd;
       }
       if (options_.once || steady_clock::now() + pause >= options_.deadline) break;
-      std::this_thread::sleep_for(pause);
+      // Thousands of tasks that begin together do not come again together.
+      std::this_thread::sleep_for(
+          pause / 2 + milliseconds(static_cast<int64_t>(random_()) % (pause.count() / 2 + 1)));
       pause = std::min(pause * 2, kLongestPause);
     }
     throw Error(code_, str_cat("cannot connect to ", name_, ": ", problem_));
@@ -179,6 +182,7 @@ class Dialling {
 
   const DialOptions& options_;
   const std::string name_;
+  std::minstd_rand random_{std::random_device{}()};
   std::string problem_;
   ErrorCode code_ = ErrorCode::kUnavailable;
 };

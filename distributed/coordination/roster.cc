@@ -177,7 +177,9 @@ milliseconds Roster::slowness(Time now) const {
 }
 
 void Roster::check_members(Time now) {
-  const auto expected = std::max(kAttendTimeout, silence_) + kAttendOfEach * size();
+  const auto attend = std::max(kAttendTimeout, silence_);
+  const auto expected = std::clamp(attend + kAttendOfEach * size(), attend,
+                                   std::max(attend, options_.collective_timeout));
   const auto silent = std::max(options_.collective_timeout, silence_) + kSilenceMargin;
   std::optional<milliseconds> slow;  // takes a time that grows with the group
   const auto is_late = [&](const Member& member, milliseconds since, milliseconds limit) {

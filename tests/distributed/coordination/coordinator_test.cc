@@ -47,6 +47,43 @@ TEST(CoordinatorTest, BringsTheWorkersTogether) {
   EXPECT_NE(lines.wait_for("generation 1 begins at step 12: rank 0 (host thread, pid 1000)"), "");
 }
 
+// Nobody is told all of everybody; an address of another generation would connect to a stranger.
+TEST(CoordinatorTest, LooksUpThePeersOfALargeGroupWhileItRuns) {
+  constexpr int kSize = 66;
+  Lines lines;
+  Coordinator coordinator(coordinator_options(kSize, &lines));
+  std::vector<std::unique_ptr<TestMember>> members;
+  std::vector<std::future<Membership>> joins;
+  for (int rank = 0; rank < kSize; ++rank) {
+    members.push_back(std::make_unique<TestMember>(coordinator.address(), rank, kSize));
+    members.back()->request.address = "127.0.0.1:" + std::to_string(5000 + rank);
+    members.back()->request.host_id = "h" + std::to_string(rank / 4);
+    joins.push_back(members.back()->join_later());
+  }
+  std::vector<Membership> memberships;
+  for (auto& join : joins) memberships.push_back(join.get());
+  const Group& group = memberships[7].group;
+  ASSERT_EQ(group.size(), kSize);
+  EXPECT_EQ(group.peers[7].address, "127.0.0.1:5007");
+  EXPECT_EQ(group.peers[8].address, "");
+  EXPECT_EQ(group.peers[4].host_id, group.peers[7].host_id);
+  EXPECT_NE(group.peers[4].host_id, group.peers[8].host_id);
+  const auto found = group.look_up({65, 8});
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].address, "127.0.0.1:5065");
+  EXPECT_EQ(found[1].to_string(), "rank 8 (host thread, pid 1008)");
+  EXPECT_THAT(error_of([&] { group.look_up({kSize}); }).what(),
+              HasSubstr("there is no rank 66 in generation 1 of 66"));
+  EXPECT_NE(lines.wait_for("generation 1 begins at step 0: rank 0 (host thread, pid 1000), rank 1"),
+            "");
+  EXPECT_NE(lines.wait_for(" and 62 others"), "");
+  members[3]->client().report_fault(Error(ErrorCode::kUnavailable, "rank 5 is gone"));
+  ASSERT_TRUE(members[7]->wait_for_fault());
+  const auto error = error_of([&] { group.look_up({8}); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+  EXPECT_THAT(error.what(), HasSubstr("rank 5 is gone"));
+}
+
 // Tasks start in any order, and the coordinator may be the last.
 TEST(CoordinatorTest, IsFoundWhenItComesLater) {
   Lines lines;
