@@ -98,6 +98,7 @@ class GrpcPort {
     const auto is_old = [&](const auto& one) { return one.first.second < generation_; };
     std::erase_if(ended_, is_old);
     std::erase_if(invitations_, is_old);
+    count_invitations();
     std::erase_if(waiting_, [&](const auto& one) {
       if (std::get<1>(one.first) >= generation_) return false;
       one.second->refuse(stale(std::get<1>(one.first)));
@@ -123,13 +124,10 @@ class GrpcPort {
   // Members that wait to be met.
   std::vector<uint32_t> take_invitations(const Group& group) {
     MutexLock lock(mutex_);
-    invitations_count_.store(0, std::memory_order_relaxed);
     std::vector<uint32_t> members;
     const auto node = invitations_.extract({group.job_id, group.generation});
     if (!node.empty()) members.assign(node.mapped().begin(), node.mapped().end());
-    for (const auto& [key, all] : invitations_) {
-      invitations_count_.fetch_add(static_cast<int>(all.size()), std::memory_order_relaxed);
-    }
+    count_invitations();
     return members;
   }
   bool is_invited(const Group& group) {
@@ -178,10 +176,14 @@ class GrpcPort {
 
   // The member that dialled waits for this one.
   void invite(const GrpcHello& hello) REQUIRES(mutex_) {
-    auto& members = invitations_[{hello.job_id, hello.generation}];
-    if (members.size() < kMostWaiting && members.insert(hello.member).second) {
-      invitations_count_.fetch_add(1, std::memory_order_relaxed);
-    }
+    if (invitations_count_.load(std::memory_order_relaxed) >= kMostWaiting) return;
+    invitations_[{hello.job_id, hello.generation}].insert(hello.member);
+    count_invitations();
+  }
+  void count_invitations() REQUIRES(mutex_) {
+    size_t count = 0;
+    for (const auto& [group, members] : invitations_) count += members.size();
+    invitations_count_.store(count, std::memory_order_relaxed);
   }
 
   Error stale(int64_t generation) const REQUIRES(mutex_) {
@@ -243,7 +245,7 @@ class GrpcPort {
   std::map<std::pair<std::string, int64_t>, Error> ended_ GUARDED_BY(mutex_);
   // By job and generation, who has dialled, if only to be dialled. The count is of all.
   std::map<std::pair<std::string, int64_t>, std::set<uint32_t>> invitations_ GUARDED_BY(mutex_);
-  std::atomic<int> invitations_count_{0};
+  std::atomic<size_t> invitations_count_{0};
   GrpcProgress progress_;
   Acceptor acceptor_;
 };
