@@ -76,7 +76,8 @@ class ShardMoveFixture {
     return options;
   }
   ShardBalancer balancer() const {
-    return ShardBalancer({coordinator_.address(), kSecret, "job", 60s});
+    return ShardBalancer(
+        {.coordinator = coordinator_.address(), .secret = kSecret, .job_id = "job"});
   }
   std::string folder(const std::string& name) const { return folder_ / name; }
 
