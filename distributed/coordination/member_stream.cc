@@ -23,7 +23,10 @@ namespace {
 using coordination::Order;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kGoodbye{1000};
+// How long a coordinator that lives may take to hear a goodbye: without it this task was lost.
+// Where threads run late, so many times that more, up to a bound.
+constexpr milliseconds kGoodbye{5'000}, kMostGoodbye{15'000};
+constexpr int kLatenessFactor = 10;
 constexpr milliseconds kGiveUpInterval{50};
 constexpr size_t kMessageLimit = 4096;
 constexpr size_t kWhatLimit = 1024;
@@ -165,7 +168,9 @@ void MemberStream::leave() {
   MutexLock lock(mutex_);
   leaving_ = true;
   changed_.notify_all();
-  const auto deadline = Clock::now() + kGoodbye;
+  const auto deadline =
+      Clock::now() +
+      std::min(kGoodbye + kLatenessFactor * lateness_.value(Clock::now()), kMostGoodbye);
   while (!over_ && Clock::now() < deadline) changed_.wait_until(mutex_, deadline);
 }
 
