@@ -21,8 +21,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// When all places are taken, whoever has had one for so long gives it up to the next.
-constexpr milliseconds kPlaceIsKept{1'000};
+// When all places are taken, whoever has had one for so long gives it up to the next. A task speaks
+// as soon as it is connected: thousands that say nothing must be through before it gives up
+// waiting.
+constexpr milliseconds kPlaceIsKept{1'000}, kSilentPlaceIsKept{100};
 // How long whoever was refused may take to read why.
 constexpr milliseconds kLeaveTime{1'000};
 // How long nobody is accepted when there is no descriptor left: no spinning.
@@ -128,9 +130,18 @@ void AcceptorLoop::run() {
   }
 }
 
+AcceptorLoop::Clock::time_point AcceptorLoop::keeps_place_until(const Unproven& one) {
+  return one.accepted + (one.has_spoken ? kPlaceIsKept : kSilentPlaceIsKept);
+}
+
+AcceptorLoop::Place AcceptorLoop::first_to_go() {
+  return std::ranges::min_element(
+      unproven_, {}, [](const auto& entry) { return keeps_place_until(*entry.second); });
+}
+
 void AcceptorLoop::listen_again(Clock::time_point now) {
-  const bool has_place = unproven_.size() < most_unproven_ ||
-                         now >= unproven_.begin()->second->accepted + kPlaceIsKept;
+  const bool has_place =
+      unproven_.size() < most_unproven_ || now >= keeps_place_until(*first_to_go()->second);
   const bool wanted = has_place && now >= listens_again_;
   if (wanted == listening_) return;
   listening_ = wanted;
@@ -145,7 +156,7 @@ int AcceptorLoop::milliseconds_to_wait(Clock::time_point now) {
   if (!listening_) {
     auto listens = listens_again_;
     if (unproven_.size() >= most_unproven_) {
-      listens = std::max(listens, unproven_.begin()->second->accepted + kPlaceIsKept);
+      listens = std::max(listens, keeps_place_until(*first_to_go()->second));
     }
     next = std::min(next, listens);
   }
@@ -156,14 +167,14 @@ int AcceptorLoop::milliseconds_to_wait(Clock::time_point now) {
 
 bool AcceptorLoop::has_room() {
   if (unproven_.size() < most_unproven_) return true;
-  const auto oldest = unproven_.begin();
-  if (Clock::now() < oldest->second->accepted + kPlaceIsKept) return false;
-  if (!oldest->second->is_leaving) {
-    refused(*oldest->second, "no proof of the secret while others waited",
+  const auto first = first_to_go();
+  if (Clock::now() < keeps_place_until(*first->second)) return false;
+  if (!first->second->is_leaving) {
+    refused(*first->second, "no proof of the secret while others waited",
             str_cat("it has not proved that it knows the job's secret, and ", unproven_.size(),
                     " others are about to"));
   }
-  close_one(oldest);
+  close_one(first);
   return true;
 }
 
@@ -190,8 +201,8 @@ void AcceptorLoop::accept_all(int socket) {
 void AcceptorLoop::pause(const std::string& why) {
   const auto now = Clock::now();
   listens_again_ = now + kShortPause;
-  if (!unproven_.empty() && now >= unproven_.begin()->second->accepted + kPlaceIsKept) {
-    close_one(unproven_.begin());
+  if (!unproven_.empty() && now >= keeps_place_until(*first_to_go()->second)) {
+    close_one(first_to_go());
   }
   if (now < told_short_ + kShortIsToldAgain) return;
   told_short_ = now;

@@ -54,6 +54,9 @@ class AcceptorLoop {
 
   void accept_all(int socket);
   void admit(int fd, const sockaddr_storage& from);
+  // When all places are taken.
+  static Clock::time_point keeps_place_until(const Unproven& one);
+  Place first_to_go();  // REQUIRES: there is one
   // Makes room when there is none. False: not now.
   bool has_room();
   // Nobody is accepted for a moment: the machine has run out of something.

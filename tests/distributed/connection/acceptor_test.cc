@@ -15,6 +15,7 @@
 
 #include "core/base/error.h"
 #include "distributed/connection/dial.h"
+#include "distributed/connection/file_limit.h"
 #include "distributed/connection/greeting.h"
 
 namespace trireme::testing {
@@ -256,11 +257,12 @@ TEST(AcceptorTest, TellsATlsClientInTheClear) {
 // wait.
 TEST(AcceptorTest, LetsRightfulClientsThroughACrowdThatSaysNothing) {
   Port port;
+  raise_file_limit();
   std::vector<int> crowd;
-  for (size_t i = 0; i < 2 * kMostUnproven; ++i) crowd.push_back(connect_bare(port));
+  for (size_t i = 0; i < 8 * kMostUnproven; ++i) crowd.push_back(connect_bare(port));
   const auto start = steady_clock::now();
   EXPECT_EQ(error_of_dial(to(port, 20s)), std::nullopt);
-  EXPECT_LT(steady_clock::now() - start, 8s);
+  EXPECT_LT(steady_clock::now() - start, 5s);
   EXPECT_LE(port.acceptor().counts().unproven, kMostUnproven);
   EXPECT_NE(port.wait_for_line("others are about to"), "");
   for (const int fd : crowd) close(fd);
@@ -279,6 +281,7 @@ TEST(AcceptorTest, LetsABurstOfRightfulClientsThrough) {
     }
   }
   EXPECT_EQ(failures, 0);
+  port.acceptor().stop();  // a client is welcome a moment before it is counted
   EXPECT_EQ(port.acceptor().counts().welcomed, 400u);
 }
 
