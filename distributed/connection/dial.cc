@@ -39,7 +39,6 @@ class Dialling {
     const auto [host, port] = split_address(options_.address);
     milliseconds pause = kFirstPause;
     while (true) {
-      check();
       AddressList list;
       problem_ = list.resolve(host, port, false);
       for (const addrinfo* to = list.first; to != nullptr; to = to->ai_next) {
@@ -47,6 +46,8 @@ class Dialling {
         if (fd >= 0) return fd;
       }
       if (options_.once || steady_clock::now() + pause >= options_.deadline) break;
+      // Not before the first try: who is told to stop has something to say to who is there.
+      check();
       // Thousands of tasks that begin together do not come again together.
       std::this_thread::sleep_for(
           pause / 2 + milliseconds(static_cast<int64_t>(random_()) % (pause.count() / 2 + 1)));

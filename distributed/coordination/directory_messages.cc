@@ -1,5 +1,7 @@
 #include "distributed/coordination/directory_messages.h"
 
+#include <limits>
+
 #include "core/base/error.h"
 #include "distributed/coordination/wording.h"
 #include "proto/directory_service.pb.h"
@@ -8,6 +10,9 @@ namespace trireme {
 namespace {
 
 constexpr size_t kTextLimit = 1024;
+// Larger than anything that is, and small enough to be added up.
+constexpr int64_t kMostSteps = int64_t{1} << 40, kMostIndex = 1 << 20, kMostSignals = 64;
+constexpr int64_t kMostMs = int64_t{100} * 365 * 24 * 3600 * 1000;
 
 }  // namespace
 
@@ -27,6 +32,40 @@ ServerEntry to_server(const directory::Server& message) {
           .address = clean(message.address(), kTextLimit),
           .host = clean(message.host(), kTextLimit),
           .shared_memory_host = clean(message.shared_memory_host(), kTextLimit)};
+}
+
+void check(const directory::Report& report) {
+  const auto range = [](const char* name, int64_t value, int64_t least, int64_t most) {
+    if (value >= least && value <= most) return;
+    throw invalid_argument("a report to the directory of parameter servers: expected ", name,
+                           " from ", least, " to ", most, ", found ", value);
+  };
+  const directory::Announcement& who = report.announcement();
+  range("a number of servers", who.servers(), 0, kMostIndex);
+  range("a number of replicas", who.replicas(), 0, 2);
+  range("a server", who.server().index(), 0, kMostIndex);
+  range("a worker", who.worker().index(), 0, kMostIndex);
+  range("a worker's patience in ms", who.patience_ms(), 0, kMostMs);
+  for (const directory::Snapshot& snapshot : who.snapshots()) {
+    range("a snapshot's slot", snapshot.slot(), 0, kMostIndex);
+    range("a snapshot's step", snapshot.step(), 0, kMostSteps);
+    // Clocks of hosts differ.
+    range("a snapshot's age in ms", snapshot.age_ms(), -kMostMs, kMostMs);
+  }
+  range("a signal", report.stop_signal(), 0, kMostSignals);
+  range("a step", report.step(), 0, kMostSteps);
+  range("a worker's progress", report.progress(), 0, std::numeric_limits<int64_t>::max() - 1);
+  for (const int server : report.suspects()) range("a server", server, 0, kMostIndex);
+  for (const directory::InSync& slot : report.in_sync()) {
+    range("a slot", slot.slot(), 0, kMostIndex);
+  }
+  for (const directory::LostState& lost : report.lost_state()) {
+    range("a slot", lost.slot(), 0, kMostIndex);
+  }
+  for (const directory::LostSteps& lost : report.lost_steps()) {
+    range("a slot", lost.slot(), -1, kMostIndex);
+    range("a number of lost steps", lost.steps(), 0, kMostSteps);
+  }
 }
 
 void to_message(const SlotEntry& slot, int index, directory::Slot* message) {

@@ -6,6 +6,7 @@
 namespace trireme {
 
 namespace directory {
+class Report;
 class Server;
 class ShardMove;
 class Slot;
@@ -13,6 +14,8 @@ class View;
 }  // namespace directory
 
 void to_message(const ServerEntry& server, directory::Server* message);
+// Throws Error{kInvalidArgument} for a report with a number that cannot be: nothing of it counts.
+void check(const directory::Report& report);
 ServerEntry to_server(const directory::Server& message);
 void to_message(const SlotEntry& slot, int index, directory::Slot* message);
 SlotEntry to_slot(const directory::Slot& message);

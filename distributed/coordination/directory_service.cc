@@ -67,6 +67,7 @@ class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
     if (!parsed.ok()) return end(parsed);
     const bool wants_view = watcher_ == nullptr || report.want_whole();
     const Status status = answer_rpc([&] {
+      check(report);
       if (watcher_ == nullptr) attend(report);
       hear(report);
     });

@@ -5,8 +5,9 @@ namespace {
 
 bool has(const Launcher& launcher, const HungTask& task) {
   const bool worker = task.type == TaskType::kWorker;
-  const int first = worker ? launcher.first_worker : launcher.first_server;
-  const int count = worker ? launcher.workers : launcher.servers;
+  // As another machine says them: their sum may be no int.
+  const int64_t first = worker ? launcher.first_worker : launcher.first_server;
+  const int64_t count = worker ? launcher.workers : launcher.servers;
   return task.index >= first && task.index < first + count;
 }
 

@@ -23,6 +23,7 @@ constexpr milliseconds kFirstPause{100}, kLongestPause{5000};
 constexpr size_t kNameLimit = 256;
 constexpr size_t kFieldLimit = 1 << 20;
 constexpr size_t kHandshakeFields = 64;
+constexpr int64_t kMostSteps = int64_t{1} << 40;
 constexpr int kRememberedTasks = 4096;  // besides those of the generation
 // Joins of larger groups are told in so many lines.
 constexpr int kJoinLines = 16;
@@ -43,6 +44,7 @@ std::string malformed(const JoinRequest& request) {
     return "its host name or address is too long";
   }
   if (request.progress < 0) return "its progress is negative";
+  if (request.progress > kMostSteps) return "its progress is more than any training makes";
   return "";
 }
 

@@ -4,6 +4,12 @@
 #include <sstream>
 
 namespace trireme {
+namespace {
+
+// Ids are made of these and of numbers that are added to them.
+constexpr int64_t kMostEpochs = (int64_t{1} << 31) - 1, kMostMoves = int64_t{1} << 40;
+
+}  // namespace
 
 bool makes_sense(const ServerView& view) {
   const auto servers = static_cast<int>(view.servers.size());
@@ -15,11 +21,13 @@ bool makes_sense(const ServerView& view) {
     if (view.servers[static_cast<size_t>(i)].index != i) return false;
   }
   const bool good_move = !view.move || (view.move->shard >= 0 && view.move->shard < shards &&
-                                        is_slot(view.move->from) && is_slot(view.move->to));
+                                        is_slot(view.move->from) && is_slot(view.move->to) &&
+                                        view.move->id >= 0 && view.move->id <= kMostMoves);
   return view.number >= 0 && (view.number == 0 || (servers > 0 && slots > 0)) && good_move &&
          std::ranges::all_of(view.slot_of_shard, is_slot) &&
          std::ranges::all_of(view.slots, [&](const SlotEntry& slot) {
-           return is_server_or_none(slot.primary) && is_server_or_none(slot.backup);
+           return is_server_or_none(slot.primary) && is_server_or_none(slot.backup) &&
+                  slot.epoch >= 0 && slot.epoch <= kMostEpochs;
          });
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <future>
+#include <limits>
 #include <utility>
 
 #include "proto/ps.pb.h"
@@ -11,6 +12,34 @@ namespace trireme::ps {
 namespace {
 
 constexpr std::chrono::milliseconds kAskAgain{20};
+// Of rows and bytes; the sum over all servers stays a number.
+constexpr int64_t kMostRows = int64_t{1} << 50;
+
+// What a server says is used in sums and as places.
+void check(const proto::ControlAnswer& answer) {
+  const auto range = [](const char* name, int64_t value, int64_t most) {
+    if (value >= 0 && value <= most) return;
+    throw data_loss("an answer of a parameter server: expected ", name, " from 0 to ", most,
+                    ", found ", value);
+  };
+  range("a step", answer.step(), kMostSteps);
+  range("a worker's step", answer.worker_step(), kMostSteps);
+  range("a sequence", static_cast<int64_t>(answer.last_sequence()),
+        static_cast<int64_t>(kMostSequences));
+  range("a snapshot", answer.snapshot(), std::numeric_limits<int64_t>::max());
+  range("a count of rows", answer.rows_written(), kMostRows);
+  for (const proto::ShardRows& rows : answer.loads()) {
+    range("a virtual shard", rows.shard(), kVirtualShards - 1);
+    range("a count of rows", rows.pulled(), kMostRows);
+    range("a count of rows", rows.pushed(), kMostRows);
+  }
+  for (const proto::TableStatus& table : answer.tables()) {
+    range("a count of rows", table.rows(), kMostRows);
+    range("a count of bytes", table.bytes(), kMostRows);
+    range("a count of keys", table.waiting(), kMostRows);
+    range("a count of rows", table.evicted(), kMostRows);
+  }
+}
 
 }  // namespace
 
@@ -38,6 +67,7 @@ proto::ControlAnswer control_answer(const Message& message) {
     throw data_loss("an answer of ", answer.body.size(),
                     " bytes of a parameter server is no ControlAnswer");
   }
+  check(result);
   return result;
 }
 

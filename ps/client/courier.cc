@@ -32,6 +32,10 @@ AnswerHeader header_of(const Message& answer) {
   }
   std::memcpy(&header, answer.bytes.data(), sizeof(header));
   if (header.magic != kWireMagic) throw data_loss("what a parameter server answered is no answer");
+  if (header.code > AnswerCode::kDropped) {
+    throw data_loss("an answer of a parameter server: expected a code from 0 to 4, found ",
+                    static_cast<uint32_t>(header.code));
+  }
   return header;
 }
 
@@ -70,7 +74,15 @@ Courier::~Courier() {
 void Courier::set_view(const ServerView& view) {
   MutexLock lock(mutex_);
   if (view.number <= view_.number) return;
-  view_ = view;
+  if (view.servers.size() != view_.servers.size() || view.slots.size() != view_.slots.size() ||
+      view.slot_of_shard.size() != view_.slot_of_shard.size()) {
+    fatal_ = std::make_unique<Error>(data_loss("the coordinator has sent a view of ",
+                                               view.servers.size(), " parameter servers and ",
+                                               view.slots.size(), " slots; before there were ",
+                                               view_.servers.size(), " and ", view_.slots.size()));
+  } else {
+    view_ = view;
+  }
   is_due_ = true;
   changed_.notify_all();
 }

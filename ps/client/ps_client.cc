@@ -409,6 +409,10 @@ class PsClient::Impl {
       request.mutable_load();
       return control_message(options_, slot, destination, request);
     };
+    if (view_.slot_of_shard.size() != kVirtualShards) {
+      throw data_loss("the coordinator has sent a view of ", view_.slot_of_shard.size(),
+                      " virtual shards, expected ", kVirtualShards);
+    }
     MutexLock lock(view_mutex_);
     courier_ = std::make_unique<Courier>(std::move(options), view_);
     courier_->set_view(directory_.view());  // what came since

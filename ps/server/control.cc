@@ -168,6 +168,39 @@ void last_sequence(const ControlContext& context, int worker, const std::shared_
   });
 }
 
+constexpr size_t kMostPath = 4096, kMostId = 1024;
+
+void check(const RequestHeader& header, const proto::ControlRequest& request, const Slot& slot) {
+  const auto range = [](const char* name, int64_t value, int64_t least, int64_t most) {
+    if (value >= least && value <= most) return;
+    throw invalid_argument("a control request: expected ", name, " from ", least, " to ", most,
+                           ", found ", value);
+  };
+  const auto path = [](const std::string& prefix) {
+    if (prefix.size() <= kMostPath && prefix.find('\0') == std::string::npos) return;
+    throw invalid_argument("a control request: expected a path of at most ", kMostPath,
+                           " bytes, none of which is 0, found ", prefix.size());
+  };
+  const auto setup = slot.setup();
+  if (setup != nullptr) range("a worker", header.worker, 0, setup->workers - 1);
+  if (request.has_open_snapshot()) {
+    range("a step", request.open_snapshot().step(), 0, kMostSteps);
+  } else if (request.has_save_snapshot()) {
+    const proto::SaveSnapshot& save = request.save_snapshot();
+    path(save.prefix());
+    range("the length of a path", static_cast<int64_t>(save.prefix().size()), 1, kMostPath);
+    range("a step", save.step(), 0, kMostSteps);
+    range("a step or -1", save.changed_since(), -1, kMostSteps);
+    range("the length of a job's name", static_cast<int64_t>(save.job().size()), 0, kMostId);
+    range("the length of a save's name", static_cast<int64_t>(save.save().size()), 0, kMostId);
+  } else if (request.has_restore_snapshot()) {
+    path(request.restore_snapshot().prefix());
+    range("a step or -1", request.restore_snapshot().step(), -1, kMostSteps);
+  } else if (request.has_last_sequence() && setup != nullptr) {
+    range("a worker", request.last_sequence().worker(), 0, setup->workers - 1);
+  }
+}
+
 }  // namespace
 
 void control(const ControlContext& context, const Request& request,
@@ -180,8 +213,9 @@ void control(const ControlContext& context, const Request& request,
     throw invalid_argument("a control request of ", request.body.size(),
                            " bytes: it is no message of that kind");
   }
-  const auto reply = std::make_shared<Reply>(context, std::move(responder));
   Slot& slot = *context.slot;
+  check(request.header, message, slot);
+  const auto reply = std::make_shared<Reply>(context, std::move(responder));
   try {
     switch (message.request_case()) {
       case proto::ControlRequest::kSetup:

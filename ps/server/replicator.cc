@@ -205,7 +205,7 @@ void Replicator::take(int64_t position, uint64_t connection, const RpcResult& re
   }
   MutexLock lock(mutex_);
   if (header.code == AnswerCode::kOk) {
-    room_ = header.step;
+    room_ = std::max<int64_t>(0, header.step);
     while (taken_position_ < position && !queue_.empty()) {
       Outstanding& front = queue_.front();
       taken_position_ = front.entry.header.position;

@@ -368,7 +368,7 @@ TEST_F(PsClientTest, NamesTheServersThatDoNotCome) {
   Coordinator other({.secret = kSecret, .job_id = "job", .log = [](const std::string&) {}});
   three.coordinator = other.address();
   three.servers = 1;
-  three.timeout = 200ms;
+  three.timeout = three.join_timeout = 200ms;
   EXPECT_THAT(error_of([&] { PsClient client(three); }).what(),
               HasSubstr("parameter server 0 has not come"));
 }
