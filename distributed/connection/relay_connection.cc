@@ -68,6 +68,8 @@ RelayConnection::State RelayConnection::move_bytes(Scratch& scratch) {
   ByteQueue &incoming = channel_->incoming, &outgoing = channel_->outgoing;
   if (incoming.empty()) incoming.swap(scratch.incoming);
   if (outgoing.empty()) outgoing.swap(scratch.outgoing);
+  // Its end may stand behind bytes that cannot be read yet, since the network takes none.
+  if (grpc_.hung_up) close_soon();
   const bool more_out = move_out(scratch);
   const bool more_in = move_in(scratch);
   const State state = state_after(more_out || more_in);
@@ -89,10 +91,15 @@ RelayConnection::State RelayConnection::state_after(bool more) {
   return more ? State::kMore : State::kWaiting;
 }
 
-// Only what is under way is waited for.
+// What gRPC wrote is still sent; it reads nothing any more.
 void RelayConnection::close_soon() {
   if (close_by_ == Clock::time_point::max()) close_by_ = Clock::now() + kCloseWithin;
   decrypted_.clear();
+}
+
+void RelayConnection::give_up() {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  setsockopt(network_.descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
 void RelayConnection::send_outgoing() {

@@ -24,9 +24,10 @@ class RelayConnection {
     RelayConnection* connection;
     int descriptor;
     bool readable = true, writable = true;
-    bool hung_up = false;  // a short read does not mean that nothing follows
-    bool ended = false;    // nothing more comes from it
-    bool broken = false;   // it takes nothing any more, but may still bring something
+    bool watched_for_writing = true;  // its thread's
+    bool hung_up = false;             // a short read does not mean that nothing follows
+    bool ended = false;               // nothing more comes from it
+    bool broken = false;              // it takes nothing any more, but may still bring something
   };
 
   // Takes both descriptors.
@@ -53,6 +54,8 @@ class RelayConnection {
   }
   // When a connection that gRPC has closed is given up.
   Clock::time_point close_by() const { return close_by_; }
+  // What has not been sent is dropped, by the kernel as well: the peer sees a reset.
+  void give_up();
 
   bool is_queued = false;  // its thread's
 

@@ -153,6 +153,7 @@ class RelayThread {
     for (RelayConnection* connection : turn) {
       connection->is_queued = false;
       const State state = connection->move_bytes(scratch_);
+      if (state != State::kEnded) watch_writing(connection->grpc());
       if (state == State::kMore) enqueue(*connection);
       if (state == State::kEnded) remove(connection);
       if (state == State::kWaiting && connection->close_by() != Clock::time_point::max()) {
@@ -161,13 +162,28 @@ class RelayThread {
     }
   }
 
+  // A socket pair tells that it can be written to whenever a piece has been read from it, which
+  // would wake this thread for nothing: that is asked only while something waits to be written.
+  // (TCP tells it only then.)
+  void watch_writing(RelayConnection::End& end) const {
+    const bool wanted = !end.writable && !end.broken;
+    if (wanted == end.watched_for_writing) return;
+    end.watched_for_writing = wanted;
+    const uint32_t writing = wanted ? uint32_t{EPOLLOUT} : 0;
+    epoll_event event{.events = EPOLLIN | EPOLLRDHUP | EPOLLET | writing, .data = {.ptr = &end}};
+    epoll_ctl(epoll_, EPOLL_CTL_MOD, end.descriptor, &event);
+  }
+
   void close_late() {
     if (!is_any_closing_) return;
     const auto now = Clock::now();
     is_any_closing_ = false;
     Connections left;
     for (auto& connection : connections_) {
-      if (!connection->is_queued && connection->close_by() <= now) continue;
+      if (!connection->is_queued && connection->close_by() <= now) {
+        connection->give_up();
+        continue;
+      }
       is_any_closing_ |= connection->close_by() != Clock::time_point::max();
       left.push_back(std::move(connection));
     }

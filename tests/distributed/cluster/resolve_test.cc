@@ -24,7 +24,10 @@ TEST(ResolveTest, GivesBackWhatItWasGiven) {
   spec.listen = "fd00::2";
   spec.job_id = "job 7";
   spec.secret = "a b=c";
+  spec.tls = {.mode = "on",
+              .files = {.ca = "ca.pem", .certificate = "c.pem", .key = "k.pem", .name = "n"}};
   const ClusterSpec again = resolve(to_environment(spec));
+  EXPECT_EQ(again.tls, spec.tls);
   EXPECT_EQ(again.source, "TRIREME_*");
   EXPECT_EQ(again.task_type, spec.task_type);
   EXPECT_EQ(again.rank, spec.rank);

@@ -80,12 +80,13 @@ Meeting meet(const Encryption* client, const Encryption* server, const std::stri
   Speaker calls(*meeting.client, meeting.client_error);
   Speaker answers(*meeting.server, meeting.server_error);
   const auto deadline = Clock::now() + std::chrono::seconds(10);
-  while (!(calls.is_done() && answers.is_done()) && Clock::now() < deadline) {
+  while (Clock::now() < deadline) {
     calls.go_on();
     answers.go_on();
     // An end that gives up closes the connection: that, too, is to be understood.
     if (!meeting.client_error.empty()) meeting.client.reset();
     if (!meeting.server_error.empty()) meeting.server.reset();
+    if (calls.is_done() && answers.is_done()) break;
     std::array<pollfd, 2> ends{};
     for (auto& end : ends) end = {-1, POLLIN, 0};
     if (meeting.client && !calls.is_done()) ends[0].fd = meeting.client->descriptor();

@@ -1,13 +1,12 @@
 // What gRPC sees of a TLS connection: bytes in order, their pace, and the end.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "distributed/connection/relay_connection.h"
 #include "distributed/connection/tls_channel.h"
 #include "distributed/connection/tls_identity.h"
 #include "tests/distributed/tls/meeting.h"
@@ -275,23 +275,53 @@ TEST_F(TlsRelayTest, AHandshakeThatStallsBlocksNobody) {
   EXPECT_THROW(server->handshake(), Error);
 }
 
-// A key of AES-GCM is good for so many records: a long training needs several.
-TEST(TlsChannelTest, GoesOnWithANewKeyAfterSoManyBytes) {
+void carry(TlsChannel& from, TlsChannel& to) {
+  to.incoming.append(from.outgoing.data(), from.outgoing.size());
+  from.outgoing.clear();
+}
+
+// A client and a server that have met, without sockets.
+std::array<std::unique_ptr<TlsChannel>, 2> channels(uint64_t bytes_of_key) {
   const auto identity = job_identity(kSecret, "n1");
-  auto client = std::make_unique<TlsChannel>(SslPtr(SSL_new(identity->context.get())), 100'000);
-  auto server = std::make_unique<TlsChannel>(SslPtr(SSL_new(identity->context.get())), 100'000);
+  auto client =
+      std::make_unique<TlsChannel>(SslPtr(SSL_new(identity->context.get())), bytes_of_key);
+  auto server =
+      std::make_unique<TlsChannel>(SslPtr(SSL_new(identity->context.get())), bytes_of_key);
   SSL_set_connect_state(client->ssl());
   SSL_set_accept_state(server->ssl());
-  const auto carry = [](TlsChannel& from, TlsChannel& to) {
-    to.incoming.append(from.outgoing.data(), from.outgoing.size());
-    from.outgoing.clear();
-  };
   for (int i = 0; i < 4; ++i) {
     client->handshake();
     carry(*client, *server);
     server->handshake();
     carry(*server, *client);
   }
+  return {std::move(client), std::move(server)};
+}
+
+// The end of gRPC's bytes stands behind those that the peer does not take, and is not to wait for
+// it.
+TEST(RelayConnectionTest, GivesUpAPeerThatTakesNothingOnceGrpcHasGone) {
+  std::array<int, 2> network{}, grpc{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, network.data()), 0);
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, grpc.data()), 0);
+  RelayConnection connection(network[0], grpc[0], std::move(channels(TlsChannel::kBytesOfKey)[0]));
+  RelayConnection::Scratch scratch;
+  const std::string block(1 << 20, 'x');
+  while (send(grpc[1], block.data(), block.size(), MSG_NOSIGNAL) > 0) {
+    connection.grpc().readable = true;
+    connection.move_bytes(scratch);
+  }
+  ASSERT_EQ(connection.close_by(), RelayConnection::Clock::time_point::max());
+  close(grpc[1]);
+  connection.grpc().hung_up = true;  // as epoll says
+  EXPECT_EQ(connection.move_bytes(scratch), RelayConnection::State::kWaiting);
+  EXPECT_LE(connection.close_by(), Clock::now() + std::chrono::seconds(10));
+  close(network[1]);
+}
+
+// A key of AES-GCM is good for so many records: a long training needs several.
+TEST(TlsChannelTest, GoesOnWithANewKeyAfterSoManyBytes) {
+  const auto [client, server] = channels(100'000);
   std::string sent, got;
   size_t wire = 0;
   for (int i = 0; i < 50; ++i) {
