@@ -10,7 +10,8 @@
 namespace trireme {
 namespace {
 
-thread_local int t_depth = 0;  // of OpenMpRegions
+thread_local int t_depth = 0;    // of OpenMpRegions
+thread_local int t_threads = 0;  // 0: compute_threads()
 
 // The region that the calling thread is in, as OpenMP sees it.
 struct Team {
@@ -20,6 +21,11 @@ struct Team {
 thread_local Team t_team;
 
 bool is_ours() { return t_depth > 0 || ComputePool::is_inside(); }
+
+int threads_here() {
+  if (ComputePool::is_inside()) return 1;
+  return t_threads > 0 ? t_threads : compute_threads();
+}
 
 // The function of this name that would run without ours.
 template <typename Function>
@@ -41,8 +47,15 @@ void run_as(const Team& team, void (*function)(void*), void* data) {
 
 }  // namespace
 
-OpenMpRegions::OpenMpRegions() { ++t_depth; }
-OpenMpRegions::~OpenMpRegions() { --t_depth; }
+OpenMpRegions::OpenMpRegions(int threads) : outer_threads_(t_threads) {
+  ++t_depth;
+  if (threads > 0) t_threads = threads;
+}
+
+OpenMpRegions::~OpenMpRegions() {
+  --t_depth;
+  t_threads = outer_threads_;
+}
 
 }  // namespace trireme
 
@@ -56,7 +69,7 @@ void GOMP_parallel(void (*function)(void*), void* data, unsigned threads, unsign
     static auto* const call = next<decltype(GOMP_parallel)>("GOMP_parallel");
     return call(function, data, threads, flags);
   }
-  const int parts = threads > 0 ? static_cast<int>(threads) : compute_threads();
+  const int parts = threads > 0 ? static_cast<int>(threads) : threads_here();
   if (parts == 1 || ComputePool::is_inside()) return run_as({}, function, data);
   TeamBarrier barrier(parts);
   ComputePool::instance().run_together(parts, [&](int part) {
@@ -89,7 +102,7 @@ int omp_get_num_threads() {
 
 int omp_get_max_threads() {
   using namespace trireme;
-  if (is_ours()) return ComputePool::is_inside() ? 1 : compute_threads();
+  if (is_ours()) return threads_here();
   static auto* const call = next<decltype(omp_get_max_threads)>("omp_get_max_threads");
   return call();
 }

@@ -14,10 +14,15 @@ namespace trireme {
 // prepare: they cut the work by the number of threads. Cheap; may be nested.
 class OpenMpRegions {
  public:
-  OpenMpRegions();
+  OpenMpRegions() : OpenMpRegions(0) {}
+  // With `threads` in place of compute_threads(), unless 0.
+  explicit OpenMpRegions(int threads);
   ~OpenMpRegions();
   OpenMpRegions(const OpenMpRegions&) = delete;
   OpenMpRegions& operator=(const OpenMpRegions&) = delete;
+
+ private:
+  const int outer_threads_;
 };
 
 }  // namespace trireme

@@ -2,6 +2,7 @@
 // folder.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/base/parallel.h"
@@ -9,6 +10,13 @@
 namespace trireme::batch_parts {
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// How many shares the kernels below cut a batch into: some for each thread, so that one without a
+// core holds up only its own.
+inline int64_t parts_of(int64_t batch) {
+  const int64_t threads = compute_threads();
+  return std::min<int64_t>(threads == 1 ? 1 : 4 * threads, batch);
+}
 
 // Calls body(part, first example, last example) for `parts` shares of the batch; each part has
 // scratch of its own.

@@ -1,16 +1,20 @@
 // Convolutions: f32 with few channels by our own kernels (small_convolution.h), other f32 by
 // oneDNN, f64 by plain loops; bf16 by our own where the processor multiplies it, else as f32.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "core/base/parallel.h"
 #include "core/device/cpu/bf16_convolution.h"
 #include "core/device/cpu/onednn.h"
+#include "core/device/cpu/pieces.h"
 #include "core/device/cpu/register.h"
 #include "core/device/cpu/small_convolution.h"
 #include "core/device/small_floats.h"
 #include "core/ops/window.h"
+#include "core/tensor/buffer.h"
 
 namespace trireme {
 namespace {
@@ -62,57 +66,155 @@ struct Sizes {
   }
 };
 
-PreparedKernel onednn_forward(const Conv2dGeometry& g, bool bias, const std::string& activation) {
-  const Sizes sizes(g);
-  const auto description = sizes.forward(bias, activation);
+int64_t bytes_of(const memory::dims& sizes) {
+  int64_t count = sizeof(float);
+  for (const int64_t size : sizes) count *= size;
+  return count;
+}
+
+// `g` for one of the pieces that the batch is cut into.
+Conv2dGeometry piece_of(Conv2dGeometry g, int64_t pieces) {
+  g.batch /= pieces;
+  return g;
+}
+
+int64_t pieces_of_batch(const Conv2dGeometry& g) {
+  const int64_t products = g.h.window * g.w.window * g.in_channels / g.groups;
+  return pieces::count_for(g.batch,
+                           2 * products * g.out_channels * g.batch * g.h.output * g.w.output);
+}
+
+// What the library is asked for: a piece gets one thread.
+int threads_for(int64_t pieces) { return pieces > 1 ? 1 : 0; }
+
+// `kernel`, of `count` inputs, which wants its input `index`, the filter, as `want`.
+PreparedKernel with_filter(const memory::desc& want, const memory::desc& have, size_t index,
+                           size_t count, PreparedKernel kernel) {
+  if (want == have) return kernel;
   OneDnnProgram program;
-  const auto weights = description.weights_desc();
-  const auto place = program.as(weights, sizes.filter_plain, OneDnnProgram::input(1));
-  std::vector<OneDnnProgram::Argument> arguments = {
-      {DNNL_ARG_SRC, sizes.input_plain, OneDnnProgram::input(0)},
-      {DNNL_ARG_WEIGHTS, weights, place},
-      {DNNL_ARG_DST, sizes.output_plain, OneDnnProgram::output(0)},
+  program.reorder(have, OneDnnProgram::input(0), want, OneDnnProgram::output(0));
+  const PreparedKernel pack = std::move(program).finish();
+  const size_t filter_bytes = (want.get_size() + kAlignment - 1) / kAlignment * kAlignment;
+  auto run = [=, pack = pack.run, kernel = kernel.run](const KernelArgs& args) {
+    char* const filter = static_cast<char*>(args.scratch);
+    void* const packed = filter;
+    pack({&args.inputs[index], &packed, filter + filter_bytes});
+    std::array<void*, 3> inputs{};
+    std::copy_n(args.inputs, count, inputs.begin());
+    inputs[index] = packed;
+    kernel({inputs.data(), args.outputs, filter + filter_bytes});
   };
-  if (bias) {
-    arguments.push_back({DNNL_ARG_BIAS, onednn::plain({sizes.output[1]}), OneDnnProgram::input(2)});
+  return {run, filter_bytes + std::max(pack.scratch_bytes, kernel.scratch_bytes)};
+}
+
+PreparedKernel onednn_forward(const Conv2dGeometry& g, bool bias, const std::string& activation) {
+  const int64_t count = pieces_of_batch(g);
+  const Sizes sizes(piece_of(g, count));
+  std::vector<pieces::Piece> all;
+  memory::desc weights;
+  {
+    const OpenMpRegions threads(threads_for(count));
+    const auto description = sizes.forward(bias, activation);
+    weights = description.weights_desc();
+    for (int64_t i = 0; i < count; ++i) {
+      std::vector<OneDnnProgram::Argument> arguments = {
+          {DNNL_ARG_SRC, sizes.input_plain, OneDnnProgram::input(0)},
+          {DNNL_ARG_WEIGHTS, weights, OneDnnProgram::input(1)},
+          {DNNL_ARG_DST, sizes.output_plain, OneDnnProgram::output(0)},
+      };
+      if (bias) {
+        arguments.push_back(
+            {DNNL_ARG_BIAS, onednn::plain({sizes.output[1]}), OneDnnProgram::input(2)});
+      }
+      OneDnnProgram program;
+      program.add(dnnl::convolution_forward(description), description.scratchpad_desc(),
+                  std::move(arguments));
+      std::vector<size_t> offsets = {static_cast<size_t>(i * bytes_of(sizes.input)), 0};
+      if (bias) offsets.push_back(0);
+      all.push_back({std::move(program).finish(), std::move(offsets),
+                     static_cast<size_t>(i * bytes_of(sizes.output))});
+    }
   }
-  program.add(dnnl::convolution_forward(description), description.scratchpad_desc(),
-              std::move(arguments));
-  return std::move(program).finish();
+  return with_filter(weights, sizes.filter_plain, 1, bias ? 3 : 2, pieces::run_all(std::move(all)));
 }
 
 PreparedKernel onednn_backward_input(const Conv2dGeometry& g) {
-  const Sizes sizes(g);
-  const dnnl::convolution_backward_data::primitive_desc description(
-      {dnnl::algorithm::convolution_direct, sizes.input_plain, onednn::any_format(sizes.filter),
-       sizes.output_plain, sizes.strides, sizes.dilations, sizes.before, sizes.after},
-      onednn::attributes(), onednn::cpu_engine(), sizes.forward(false, "none"));
-  OneDnnProgram program;
-  const auto weights = description.weights_desc();
-  const auto place = program.as(weights, sizes.filter_plain, OneDnnProgram::input(0));
-  program.add(dnnl::convolution_backward_data(description), description.scratchpad_desc(),
-              {{DNNL_ARG_DIFF_DST, sizes.output_plain, OneDnnProgram::input(1)},
-               {DNNL_ARG_WEIGHTS, weights, place},
-               {DNNL_ARG_DIFF_SRC, sizes.input_plain, OneDnnProgram::output(0)}});
-  return std::move(program).finish();
+  const int64_t count = pieces_of_batch(g);
+  const Sizes sizes(piece_of(g, count));
+  std::vector<pieces::Piece> all;
+  memory::desc weights;
+  {
+    const OpenMpRegions threads(threads_for(count));
+    const dnnl::convolution_backward_data::primitive_desc description(
+        {dnnl::algorithm::convolution_direct, sizes.input_plain, onednn::any_format(sizes.filter),
+         sizes.output_plain, sizes.strides, sizes.dilations, sizes.before, sizes.after},
+        onednn::attributes(), onednn::cpu_engine(), sizes.forward(false, "none"));
+    weights = description.weights_desc();
+    for (int64_t i = 0; i < count; ++i) {
+      OneDnnProgram program;
+      program.add(dnnl::convolution_backward_data(description), description.scratchpad_desc(),
+                  {{DNNL_ARG_DIFF_DST, sizes.output_plain, OneDnnProgram::input(1)},
+                   {DNNL_ARG_WEIGHTS, weights, OneDnnProgram::input(0)},
+                   {DNNL_ARG_DIFF_SRC, sizes.input_plain, OneDnnProgram::output(0)}});
+      all.push_back({std::move(program).finish(),
+                     {0, static_cast<size_t>(i * bytes_of(sizes.output))},
+                     static_cast<size_t>(i * bytes_of(sizes.input))});
+    }
+  }
+  return with_filter(weights, sizes.filter_plain, 0, 2, pieces::run_all(std::move(all)));
 }
 
+// Each piece of the batch gives a sum of its own, and they are added in their order; so large
+// filters, for which that would take long, are left to the library as a whole.
 PreparedKernel onednn_backward_filter(const Conv2dGeometry& g) {
-  const Sizes sizes(g);
-  const dnnl::convolution_backward_weights::primitive_desc description(
-      {dnnl::algorithm::convolution_direct, sizes.input_plain, onednn::any_format(sizes.filter),
-       sizes.output_plain, sizes.strides, sizes.dilations, sizes.before, sizes.after},
-      onednn::attributes(), onednn::cpu_engine(), sizes.forward(false, "none"));
+  constexpr int64_t kMaxPieceBytes = 512 << 10;
+  const int64_t wanted = pieces_of_batch(g);
+  const int64_t count = bytes_of(Sizes(g).filter) > kMaxPieceBytes ? 1 : wanted;
+  const Sizes sizes(piece_of(g, count));
+  std::vector<pieces::Piece> all;
+  memory::desc weights;
+  size_t sum_bytes = 0;
+  {
+    const OpenMpRegions threads(threads_for(count));
+    const dnnl::convolution_backward_weights::primitive_desc description(
+        {dnnl::algorithm::convolution_direct, sizes.input_plain, onednn::any_format(sizes.filter),
+         sizes.output_plain, sizes.strides, sizes.dilations, sizes.before, sizes.after},
+        onednn::attributes(), onednn::cpu_engine(), sizes.forward(false, "none"));
+    weights = description.diff_weights_desc();
+    sum_bytes = (weights.get_size() + kAlignment - 1) / kAlignment * kAlignment;
+    for (int64_t i = 0; i < count; ++i) {
+      OneDnnProgram program;
+      program.add(dnnl::convolution_backward_weights(description), description.scratchpad_desc(),
+                  {{DNNL_ARG_SRC, sizes.input_plain, OneDnnProgram::input(0)},
+                   {DNNL_ARG_DIFF_DST, sizes.output_plain, OneDnnProgram::input(1)},
+                   {DNNL_ARG_DIFF_WEIGHTS, weights, OneDnnProgram::output(0)}});
+      all.push_back({std::move(program).finish(),
+                     {static_cast<size_t>(i * bytes_of(sizes.input)),
+                      static_cast<size_t>(i * bytes_of(sizes.output))},
+                     static_cast<size_t>(i) * sum_bytes});
+    }
+  }
+  const PreparedKernel sums = pieces::run_all(std::move(all));
   OneDnnProgram program;
-  const auto weights = description.diff_weights_desc();
-  const bool same = weights == sizes.filter_plain;
-  const auto place = same ? OneDnnProgram::output(0) : program.scratch(weights);
-  program.add(dnnl::convolution_backward_weights(description), description.scratchpad_desc(),
-              {{DNNL_ARG_SRC, sizes.input_plain, OneDnnProgram::input(0)},
-               {DNNL_ARG_DIFF_DST, sizes.output_plain, OneDnnProgram::input(1)},
-               {DNNL_ARG_DIFF_WEIGHTS, weights, place}});
-  if (!same) program.reorder(weights, place, sizes.filter_plain, OneDnnProgram::output(0));
-  return std::move(program).finish();
+  program.reorder(weights, OneDnnProgram::input(0), sizes.filter_plain, OneDnnProgram::output(0));
+  const PreparedKernel unpack = std::move(program).finish();
+  const auto numbers = static_cast<int64_t>(weights.get_size() / sizeof(float));
+  const size_t sums_bytes = sum_bytes * static_cast<size_t>(count);
+  auto run = [=, sums = sums.run, unpack = unpack.run](const KernelArgs& args) {
+    char* const memory = static_cast<char*>(args.scratch);
+    void* const first = memory;
+    sums({args.inputs, &first, memory + sums_bytes});
+    parallel_for(count > 1 ? numbers : 0, 8192, [&](int64_t begin, int64_t end) {
+      float* const total = reinterpret_cast<float*>(memory);
+      for (int64_t i = 1; i < count; ++i) {
+        const auto* const part =
+            reinterpret_cast<const float*>(memory + static_cast<size_t>(i) * sum_bytes);
+        for (int64_t j = begin; j < end; ++j) total[j] += part[j];
+      }
+    });
+    unpack({&first, args.outputs, memory + sums_bytes});
+  };
+  return {run, sums_bytes + std::max(sums.scratch_bytes, unpack.scratch_bytes)};
 }
 
 // --- plain loops, for f64

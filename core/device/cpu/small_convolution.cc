@@ -105,7 +105,7 @@ bool suits_backward_input(const Conv2dGeometry& g) {
 bool suits_backward_filter(const Conv2dGeometry& g) { return suits(g); }
 
 PreparedKernel forward(const Conv2dGeometry& g, bool bias, bool relu) {
-  const int64_t parts = std::min<int64_t>(compute_threads(), g.batch);
+  const int64_t parts = batch_parts::parts_of(g.batch);
   const int64_t k = g.w.window * g.in_channels;
   constexpr int64_t kPanel = tiles::kMaxDotVectors * kLanes;  // out channels at a time
   const int64_t packed_columns = round_up(g.out_channels, kLanes);
@@ -164,7 +164,7 @@ PreparedKernel forward(const Conv2dGeometry& g, bool bias, bool relu) {
 }
 
 PreparedKernel backward_input(const Conv2dGeometry& g) {
-  const int64_t parts = std::min<int64_t>(compute_threads(), g.batch);
+  const int64_t parts = batch_parts::parts_of(g.batch);
   const int64_t columns = g.w.window * g.in_channels;
   const int64_t vectors = round_up(columns, kLanes) / kLanes;
   const int64_t packed_row = vectors * kLanes;
@@ -232,7 +232,7 @@ PreparedKernel backward_input(const Conv2dGeometry& g) {
 }
 
 PreparedKernel backward_filter(const Conv2dGeometry& g) {
-  const int64_t parts = std::min<int64_t>(compute_threads(), g.batch);
+  const int64_t parts = batch_parts::parts_of(g.batch);
   const int64_t k = g.w.window * g.in_channels;
   constexpr int64_t kPanel = tiles::kMaxOuterVectors * kLanes;
   const int64_t sums_size = g.h.window * k * round_up(g.out_channels, kLanes);

@@ -82,6 +82,8 @@ std::vector<OpCase> convolution_cases() {
       {"lenet_2", {5, 14, 14, 6}, {5, 5, 6, 16}, 1, 1, 1, 1, 1, false},
       {"cifar_1", {3, 32, 32, 3}, {3, 3, 3, 32}, 1, 1, 1, 1, 1, false},
       {"cifar_2", {2, 16, 16, 32}, {3, 3, 32, 64}, 1, 1, 1, 1, 1, false},
+      // Large enough for the batch to be cut into pieces.
+      {"pieces", {8, 16, 16, 32}, {3, 3, 32, 48}, 1, 1, 1, 1, 1, false},
       {"odd_channels", {3, 11, 13, 7}, {3, 3, 7, 17}, 1, 1, 1, 1, 1, false},
       {"many_out", {2, 9, 10, 5}, {3, 2, 5, 71}, 2, 1, 1, 1, 1, false},
       {"three_vectors", {2, 9, 21, 4}, {3, 5, 4, 48}, 1, 2, 1, 1, 1, false},
