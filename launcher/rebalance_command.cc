@@ -74,7 +74,8 @@ void add_rebalance_command(CLI::App& ps) {
       "rebalance",
       "Even out how busy the parameter servers of a running job are, without stopping it");
   command->footer(
-      "Rows are in 64 virtual shards. This asks the servers how many rows of each were pulled and "
+      "Rows are in virtual shards: 64, or more with more servers. This asks the servers how many "
+      "rows of each were pulled and "
       "pushed, and moves shards from the busiest slot to the idlest, one after the other, until "
       "they are even. Workers go on meanwhile: pushes to its slot wait while a shard goes over. "
       "What moves is moved whole or not at all, whoever dies.\n"

@@ -3,7 +3,7 @@
 
 namespace trireme {
 
-inline constexpr int kMostServers = 64;
+inline constexpr int kMostServers = 1024;
 
 // Throws Error{kInvalidArgument} for more: before any of them has started.
 void check_server_count(int servers);

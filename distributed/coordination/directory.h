@@ -30,17 +30,21 @@
 #include <utility>
 #include <vector>
 
+#include "distributed/cluster/server_limit.h"
 #include "distributed/coordination/launchers.h"
 #include "distributed/coordination/server_view.h"
 
 namespace trireme {
 
-inline constexpr int kMaxServers = 1024;
+inline constexpr int kMaxServers = kMostServers;
 // How many virtual shards a job has; each server holds one at least. ps/table/shard_map.h, which
 // this folder may not include, says the same; ps/client checks it.
 constexpr int directory_shards(int servers) {
   return servers <= 64 ? 64 : static_cast<int>(std::bit_ceil(static_cast<unsigned>(servers)));
 }
+
+// Where there are more shards than 64, no more of them go to one slot.
+inline constexpr int kMostShardsInSlot = 6;
 
 struct DirectoryOptions {
   // A server that has not been heard of for so long is given up; when a task has said that it does
@@ -149,6 +153,7 @@ class Directory {
   void replace(int server, const std::string& why);
   void watch_absent(int server, Time now);
   bool is_whole(int slot) const;
+  bool has_room(int slot) const;  // for another virtual shard
   void start_move();
   void stop_move(const std::string& error);
   struct WantedMove {

@@ -14,6 +14,7 @@
 
 #include "core/base/logging.h"
 #include "distributed/coordination/directory_messages.h"
+#include "distributed/coordination/lateness.h"
 #include "distributed/coordination/rpc_channel.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/view_history.h"
@@ -262,7 +263,7 @@ class DirectoryClient::Impl {
         stream_->WritesDone();
         return;
       }
-      const auto next = Clock::now() + kHeartbeat;
+      const auto next = Clock::now() + beat_interval(kHeartbeat, options_.servers);
       {
         MutexLock lock(mutex_);
         while (!closing_ && !dismissed_ && !ended_ && !urgent_ && Clock::now() < next) {

@@ -18,6 +18,11 @@ bool Directory::is_whole(int slot) const {
   return entry.primary >= 0 && (job_->replicas < 2 || (entry.backup >= 0 && entry.backup_in_sync));
 }
 
+bool Directory::has_room(int slot) const {
+  return std::ssize(view_.slot_of_shard) <= directory_shards(1) ||
+         std::ranges::count(view_.slot_of_shard, slot) < kMostShardsInSlot;
+}
+
 int64_t Directory::move_shard(int shard, int to) {
   if (view_.number == 0) {
     throw Error(ErrorCode::kUnavailable,
@@ -58,6 +63,13 @@ void Directory::start_move() {
     const int from = view_.slot_of_shard[at(next.shard)];
     if (from == next.to) {
       outcomes_[next.ticket] = "";
+      wanted_.pop_front();
+      continue;
+    }
+    if (!has_room(next.to)) {
+      outcomes_[next.ticket] = str_cat("slot ", next.to, " has ", kMostShardsInSlot,
+                                       " virtual shards, as many as it may in a job of ",
+                                       view_.servers.size(), " servers");
       wanted_.pop_front();
       continue;
     }

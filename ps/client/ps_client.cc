@@ -27,7 +27,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-static_assert(directory_shards(64) == kVirtualShards, "the directory deals out all virtual shards");
+static_assert(kMaxServers == kMostVirtualShards && kMostShardsInSlot == kMostShardsOfSlot &&
+                  directory_shards(64) == virtual_shards(64) &&
+                  directory_shards(65) == virtual_shards(65),
+              "the directory deals out all virtual shards");
 
 // A slot that begins from a snapshot may take a while.
 constexpr int kSetupPatience = 2;
@@ -51,6 +54,8 @@ proto::ControlRequest setup_request(const PsClientOptions& options) {
   proto::Setup* setup = request.mutable_setup();
   for (const TableSpec& table : options.tables) to_proto(table, *setup->add_tables());
   setup->set_workers(options.workers);
+  const int shards = virtual_shards(options.servers);
+  if (shards != kVirtualShards) setup->set_shards(shards);
   setup->set_dense(to_proto(options.dense));
   setup->set_sparse(to_proto(options.sparse));
   setup->set_staleness(options.staleness);
@@ -79,7 +84,7 @@ class PsClient::Impl {
  public:
   explicit Impl(PsClientOptions options)
       : options_(std::move(options)),
-        shards_(options_.tables),
+        shards_(options_.tables, virtual_shards(options_.servers)),
         setup_(setup_request(options_)),
         directory_(directory_options()),
         view_(directory_.wait_for_view(1, options_.join_timeout)),
@@ -138,9 +143,9 @@ class PsClient::Impl {
         // Sequences do not begin at 1 when a job was resumed; the step is known then.
         const auto by_sequence = static_cast<int64_t>(answer.last_sequence()) / parts;
         least = std::min(least, std::max(by_sequence, answer.step()));
-        heard |= ShardSet(answer.shards());
+        heard |= unpack_shards(answer.shards(), shards_.shards());
       }
-      if (heard.all()) return least;
+      if (heard == all_shards(shards_.shards())) return least;
       // A shard was asked for in each slot while it was in the other, and may have less than both.
       require_before(deadline, "the last step of a worker");
     }
@@ -309,10 +314,10 @@ class PsClient::Impl {
   // The slot that has each virtual shard, by what each of them says that it has; empty: there is
   // one that is in none of them, or in two.
   std::vector<int> slots_of(const std::vector<proto::ControlAnswer>& answers) const {
-    std::vector<int> slot_of_shard(kVirtualShards, -1);
+    std::vector<int> slot_of_shard(static_cast<size_t>(shards_.shards()), -1);
     for (size_t slot = 0; slot < answers.size(); ++slot) {
-      const ShardSet shards(answers[slot].shards());
-      for (size_t shard = 0; shard < shards.size(); ++shard) {
+      const ShardSet shards = unpack_shards(answers[slot].shards(), shards_.shards());
+      for (size_t shard = 0; shard < slot_of_shard.size(); ++shard) {
         if (!shards[shard]) continue;
         if (slot_of_shard[shard] >= 0) return {};
         slot_of_shard[shard] = static_cast<int>(slot);

@@ -24,7 +24,7 @@ uint64_t shards_in(int slot, std::span<const int> slot_of_shard) {
   for (size_t shard = 0; shard < slot_of_shard.size(); ++shard) {
     if (slot_of_shard[shard] == slot) shards.set(shard);
   }
-  return shards.to_ullong();
+  return pack_shards(shards, static_cast<int>(slot_of_shard.size()));
 }
 
 void add_padding(OutMessage& message, size_t bytes) {
@@ -54,7 +54,7 @@ Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
   // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
   if (bundle->header.kind == RequestKind::kPull) parcel.resend_after *= 2;
   if (bundle->header.snapshot != 0) return parcel;
-  parcel.shards = ShardSet(bundle->header.shards);
+  parcel.shards = unpack_shards(bundle->header.shards, shards_.shards());
   parcel.split = [this, bundle](std::span<const int> slot_of_shard) {
     return split(*bundle, slot_of_shard);
   };
@@ -66,7 +66,7 @@ Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
 std::vector<Parcel> Transfers::split(Bundle& bundle, std::span<const int> slot_of_shard) {
   const RequestHeader& header = bundle.header;
   const bool is_push = header.kind == RequestKind::kPush;
-  const ShardSet shards(header.shards);
+  const ShardSet shards = unpack_shards(header.shards, shards_.shards());
   std::map<int, ShardSet> by_slot;
   if (is_push) by_slot[header.slot] = {};  // it counts steps by what it hears
   for (size_t shard = 0; shard < slot_of_shard.size(); ++shard) {
@@ -85,7 +85,7 @@ std::vector<Parcel> Transfers::split(Bundle& bundle, std::span<const int> slot_o
       if (part->parts.empty() && !is_push) continue;
       part->header = header;
       part->header.slot = slot;
-      part->header.shards = its.to_ullong();
+      part->header.shards = pack_shards(its, shards_.shards());
       part->header.section_count = static_cast<uint32_t>(part->parts.size());
       part->operation = bundle.operation;
       part->what = bundle.what;

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "ps/protocol/rpc.h"
-#include "ps/table/shard_map.h"
+#include "ps/table/shard_set.h"
 
 namespace trireme::ps {
 
@@ -28,9 +28,6 @@ inline constexpr uint32_t kWireVersion = 2;
 inline constexpr int64_t kMostSteps = int64_t{1} << 40;
 inline constexpr int32_t kMostParts = 1 << 16;  // of a step
 inline constexpr uint64_t kMostSequences = uint64_t{1} << 57;
-
-inline constexpr uint64_t kAllShards = ~uint64_t{0};
-static_assert(kVirtualShards == 64, "a bit each");
 
 enum class RequestKind : uint32_t {
   kPull = 1,     // rows for keys
@@ -63,8 +60,9 @@ struct RequestHeader {
   // All parts of this worker's steps up to this one were acknowledged by all slots (kPull, kPush).
   // After a slot came back from an older snapshot it thus knows for which pushes not to wait.
   int64_t acknowledged_step = 0;
-  // kPush: a bit for each virtual shard that this push is complete for, those without a row of it
-  // included. Each shard counts a push once; one that moves to another slot gets its part there.
+  // kPush: the virtual shards that this push is complete for, those without a row of it included,
+  // as pack_shards() packs them. Each shard counts a push once; one that moves to another slot gets
+  // its part there.
   uint64_t shards = kAllShards;
 };
 static_assert(sizeof(RequestHeader) == 96);

@@ -62,12 +62,12 @@ void in_background(const ControlContext& context, const std::shared_ptr<Reply>& 
 void open_snapshot(const ControlContext& context, int worker, int64_t step,
                    const std::shared_ptr<Reply>& reply) {
   context.slot->open_cut(
-      [reply](const std::shared_ptr<const Cut>& cut) {
+      [reply, shards = context.slot->shard_count()](const std::shared_ptr<const Cut>& cut) {
         if (cut == nullptr) return reply->not_here();
         proto::ControlAnswer answer;
         answer.set_snapshot(cut->id);
         answer.set_step(cut->step);
-        answer.set_shards(cut->shards.to_ullong());
+        answer.set_shards(pack_shards(cut->shards, shards));
         reply->answer(answer);
       },
       {.worker = worker, .step = step, .refused = [reply](const Error& error) {
@@ -109,7 +109,7 @@ void restore_snapshot(const ControlContext& context, const proto::RestoreSnapsho
     proto::ControlAnswer answer;
     const Restored restored = restore_checkpoint(slot, request.prefix(), request.step());
     answer.set_step(restored.step);
-    answer.set_shards(restored.shards.to_ullong());
+    answer.set_shards(pack_shards(restored.shards, slot.shard_count()));
     answer.set_restored(true);
     to.answer(answer);
   });
@@ -145,27 +145,27 @@ void status(const ControlContext& context, const std::shared_ptr<Reply>& reply) 
 void load(const Slot& slot, Reply& reply) {
   proto::ControlAnswer answer;
   const ShardSet shards = slot.shard_set();
-  for (int shard = 0; shard < kVirtualShards; ++shard) {
-    if (!shards[static_cast<size_t>(shard)]) continue;
+  for_each_shard(shards, [&](int shard) {
     const ShardLoad& rows = slot.load(shard);
     proto::ShardRows& to = *answer.add_loads();
     to.set_shard(shard);
     to.set_pulled(rows.rows_pulled.load());
     to.set_pushed(rows.rows_pushed.load());
-  }
+  });
   reply.answer(answer);
 }
 
 void last_sequence(const ControlContext& context, int worker, const std::shared_ptr<Reply>& reply) {
-  context.slot->last_push(worker, [reply](bool ok, const Slot::LastPush& last) {
-    if (!ok) return reply->not_here();
-    proto::ControlAnswer answer;
-    answer.set_last_sequence(last.sequence);
-    answer.set_step(last.step);
-    answer.set_shards(last.shards.to_ullong());
-    answer.set_trained(last.trained);
-    reply->answer(answer);
-  });
+  context.slot->last_push(
+      worker, [reply, shards = context.slot->shard_count()](bool ok, const Slot::LastPush& last) {
+        if (!ok) return reply->not_here();
+        proto::ControlAnswer answer;
+        answer.set_last_sequence(last.sequence);
+        answer.set_step(last.step);
+        answer.set_shards(pack_shards(last.shards, shards));
+        answer.set_trained(last.trained);
+        reply->answer(answer);
+      });
 }
 
 constexpr size_t kMostPath = 4096, kMostId = 1024;

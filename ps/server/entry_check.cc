@@ -253,8 +253,10 @@ Request check_entry(const EntryHeader& header, const Message& body, const JobSet
   // kHeld: a bit for each shard.
   if (header.kind != EntryKind::kHeld)
     check.range("an index", header.index, int64_t{0}, kMostIndex);
+  // Without a setup nothing is in them.
+  const int most = setup == nullptr ? kMostVirtualShards : setup->shards.shards();
   check.range("a virtual shard", header.shard, rule.has_shard ? 0 : -1,
-              rule.has_shard ? kVirtualShards - 1 : -1);
+              rule.has_shard ? most - 1 : -1);
   const bool has_table = rule.body == Body::kRows || rule.body == Body::kKeys;
   const auto tables =
       static_cast<int64_t>(has_table ? require_setup(check, setup).tables.size() : 0);
@@ -310,7 +312,7 @@ Request check_entry(const ReceivedEntry& entry, const JobSetup* setup, EntrySour
 std::shared_ptr<const JobSetup> checked_setup(std::string_view serialized) {
   auto setup = std::make_shared<const JobSetup>(serialized);
   // What a table cannot be is found here, not on a shard's thread.
-  for (const TableSpec& spec : setup->tables) TableShard(spec, 0, kVirtualShards);
+  for (const TableSpec& spec : setup->tables) TableShard(spec, 0, setup->shards.shards());
   return setup;
 }
 

@@ -60,11 +60,12 @@ ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledge
   if (everywhere >= required_) return allowed;
   ShardSet enough;
   if (everywhere + static_cast<int>(somewhere.size()) < required_) return enough;
-  for (size_t shard = 0; shard < shards_.size(); ++shard) {
+  for_each_shard(shards_, [&](int number) {
+    const auto shard = static_cast<size_t>(number);
     const auto count =
         std::ranges::count_if(somewhere, [&](const ShardSet& s) { return s[shard]; });
     enough[shard] = everywhere + count >= required_;
-  }
+  });
   return enough & allowed;
 }
 
@@ -193,18 +194,21 @@ void Gate::for_each_held(const std::function<void(const Contribution&)>& visit) 
   }
 }
 
-void Gate::save(proto::SlotState& state) const {
+void Gate::save(proto::SlotState& state, int shards) const {
   state.set_has_done(done_.has_value());
   state.set_done(done_.value_or(0));
   for (const auto& [number, parts] : steps_) {
     proto::GateStep& step = *state.add_gate();
     step.set_step(number);
     step.set_parts(static_cast<int>(parts.size()));
-    for (const Part& part : parts) step.add_applied_shards(part.applied.to_ullong());
+    for (const Part& part : parts) {
+      const bool many = shards > kVirtualShards;  // what has left would not find room
+      step.add_applied_shards(pack_shards(many ? part.applied & shards_ : part.applied, shards));
+    }
   }
 }
 
-void Gate::load(const proto::SlotState& state) {
+void Gate::load(const proto::SlotState& state, int shards) {
   done_.reset();
   if (state.has_done()) done_ = state.done();
   steps_.clear();
@@ -214,7 +218,7 @@ void Gate::load(const proto::SlotState& state) {
     for (const int part : step.applied()) parts.at(static_cast<size_t>(part)).applied.set();
     const auto known = std::min(parts.size(), static_cast<size_t>(step.applied_shards_size()));
     for (size_t i = 0; i < known; ++i) {
-      parts[i].applied = ShardSet(step.applied_shards(static_cast<int>(i)));
+      parts[i].applied = unpack_shards(step.applied_shards(static_cast<int>(i)), shards);
     }
   }
 }

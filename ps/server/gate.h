@@ -31,7 +31,7 @@ class Gate {
   // `shards`: of the slot. `is_saved`: whether worker 0 saves a checkpoint of a step: the step
   // after it waits for worker 0, so that the rows stay at that step until they are saved. Null: of
   // none.
-  explicit Gate(int required = 0, ShardSet shards = ShardSet().set(),
+  explicit Gate(int required = 0, ShardSet shards = all_shards(kVirtualShards),
                 std::function<bool(int64_t)> is_saved = nullptr)
       : required_(required), shards_(shards), is_saved_(std::move(is_saved)) {}
 
@@ -59,9 +59,9 @@ class Gate {
   std::string missing(int64_t step, const WorkerLedger& ledger) const;
   void for_each_held(const std::function<void(const Contribution&)>& visit) const;
 
-  void save(proto::SlotState& state) const;
+  void save(proto::SlotState& state, int shards) const;
   // What is held comes through hold() again.
-  void load(const proto::SlotState& state);
+  void load(const proto::SlotState& state, int shards);
 
  private:
   struct Part {

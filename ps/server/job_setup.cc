@@ -21,6 +21,16 @@ proto::Setup parse(std::string_view bytes) {
   return setup;
 }
 
+int shards_of(const proto::Setup& setup) {
+  const int shards = setup.shards() == 0 ? kVirtualShards : setup.shards();
+  if (shards >= kVirtualShards && shards <= kMostVirtualShards &&
+      virtual_shards(shards) == shards) {
+    return shards;
+  }
+  throw invalid_argument("a setup: expected a power of two from ", kVirtualShards, " to ",
+                         kMostVirtualShards, " virtual shards, found ", shards);
+}
+
 Mode mode_of(proto::Setup::Consistency consistency) {
   switch (consistency) {
     case proto::Setup::SYNC:
@@ -38,7 +48,9 @@ Mode mode_of(proto::Setup::Consistency consistency) {
 }  // namespace
 
 JobSetup::JobSetup(std::string_view serialized_setup)
-    : bytes(serialized_setup), tables(tables_of(parse(bytes))), shards(tables) {
+    : bytes(serialized_setup),
+      tables(tables_of(parse(bytes))),
+      shards(tables, shards_of(parse(bytes))) {
   const proto::Setup setup = parse(bytes);
   workers = setup.workers();
   staleness = setup.staleness();

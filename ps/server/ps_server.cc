@@ -397,11 +397,10 @@ ServerLoad PsServer::Impl::load(bool with_tables) const {
     of.waiting_pulls = slot->waiting_pulls();
     of.backup_lag = present.backup_lag;
     const ShardSet shards = slot->shard_set();
-    for (int shard = 0; shard < kVirtualShards; ++shard) {
-      if (!shards[static_cast<size_t>(shard)]) continue;
+    for_each_shard(shards, [&](int shard) {
       const ShardLoad& rows = slot->load(shard);
       of.shards.push_back({shard, rows.rows_pulled.load(), rows.rows_pushed.load()});
-    }
+    });
     const auto setup = slot->setup();
     if (!with_tables || setup == nullptr) continue;
     const auto promise = std::make_shared<std::promise<SlotStatistics>>();

@@ -43,7 +43,7 @@ std::string error_text(const RpcResult& result) {
 Replicator::Replicator(Slot& slot, ReplicatorOptions options)
     : slot_(slot), options_(std::move(options)) {
   // Those that are not here, too: one may be on its way.
-  for (int shard = kVirtualShards - 1; shard >= 0; --shard) shards_left_.push_back(shard);
+  for (int shard = slot.shard_count() - 1; shard >= 0; --shard) shards_left_.push_back(shard);
   slot.attach(*this);
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), str_cat("replica ", slot.index()).c_str());

@@ -121,7 +121,7 @@ namespace {
 void restore_arrivals(Slot& slot, const std::string& directory, const std::string& session,
                       const ShardSet& shards) {
   const ShardSet missing = shards & ~slot.shard_set();
-  for (int shard = 0; shard < kVirtualShards; ++shard) {
+  for (int shard = 0; shard < slot.shard_count(); ++shard) {
     const std::string bundle = arrival_bundle(directory, slot.index(), shard);
     if (!missing[static_cast<size_t>(shard)] || !std::filesystem::exists(io::index_path(bundle))) {
       continue;

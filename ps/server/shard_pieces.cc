@@ -46,7 +46,7 @@ std::vector<std::byte> part_of_push(const Push& push, const ShardSet& shards,
                                     const JobSetup& setup) {
   std::vector<std::byte> sections;
   RequestHeader header = push.header;
-  header.shards = shards.to_ullong();
+  header.shards = pack_shards(shards, setup.shards.shards());
   header.section_count = 0;
   for (const Push::Section& section : push.sections) {
     const ResolvedList& list = *section.list;

@@ -11,13 +11,17 @@ constexpr size_t kKeyCacheBytes = size_t{256} << 20;
 // It walks over all rows.
 constexpr std::chrono::seconds kEvictInterval{5};
 
+SlotOptions within_job(SlotOptions options) {
+  options.shards &= all_shards(virtual_shards(options.servers));
+  return options;
+}
+
 }  // namespace
 
 Slot::Slot(SlotOptions options)
-    : options_(std::move(options)),
+    : options_(within_job(std::move(options))),
       // Any of them may come.
-      shards_(ShardSet().set(), options_.servers, options_.threads, options_.budget,
-              options_.failed),
+      shards_(options_.servers, options_.threads, options_.budget, options_.failed),
       lists_(kKeyCacheBytes),
       epoch_(options_.epoch),
       known_epoch_(options_.epoch),
@@ -25,7 +29,7 @@ Slot::Slot(SlotOptions options)
       ledger_(0, options_.shards),
       gate_(0, options_.shards),
       mapped_(options_.shards),
-      unloaded_(ShardSet().set()) {}
+      unloaded_(all_shards(shard_count())) {}
 
 Slot::~Slot() {
   resign();
@@ -121,7 +125,7 @@ void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
 }
 
 void Slot::set_up(std::string_view serialized_setup, Done done) {
-  checked_setup(serialized_setup);
+  require_shards(*checked_setup(serialized_setup));
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);

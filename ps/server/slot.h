@@ -107,7 +107,8 @@ class Slot {
 
   int index() const { return options_.index; }
   ShardSet shard_set() const EXCLUDES(mutex_);
-  std::shared_ptr<const JobSetup> setup() const EXCLUDES(mutex_);  // null: none yet
+  int shard_count() const { return virtual_shards(options_.servers); }  // of the job
+  std::shared_ptr<const JobSetup> setup() const EXCLUDES(mutex_);       // null: none yet
   const ShardLoad& load(int shard) const { return shards_.load(shard); }
   MemoryBudget& budget() const { return options_.budget; }
 
@@ -272,6 +273,8 @@ class Slot {
   std::vector<std::shared_ptr<Push>> held_again(const std::vector<std::string>& requests,
                                                 const JobSetup& setup);
   void hold(std::vector<std::shared_ptr<Push>> pushes, const ShardSet& shards) REQUIRES(mutex_);
+  // Throws Error{kInvalidArgument} when the job has another number of virtual shards there.
+  void require_shards(const JobSetup& setup) const;
   void check_order(const EntryHeader& header, bool begins) const REQUIRES(mutex_);
   // `touched`: shards that must be here, and free to change.
   void append(LogEntry entry, Done done, const ShardSet& touched = {}) EXCLUDES(mutex_);

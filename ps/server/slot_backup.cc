@@ -14,14 +14,14 @@ namespace trireme::ps {
 std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
   proto::SlotState state;
   if (setup_ != nullptr) state.mutable_setup()->ParseFromString(setup_->bytes);
-  ledger_.save(state);
-  gate_.save(state);
+  ledger_.save(state, shard_count());
+  gate_.save(state, shard_count());
   state.set_index(index_);
   state.set_newest_step(newest_step_);
   state.set_trained(trained_);
   state.set_has_shards(true);
-  state.set_shards(shards.to_ullong());
-  state.set_frozen((frozen_ & shards).to_ullong());
+  state.set_shards(pack_shards(shards, shard_count()));
+  state.set_frozen(pack_shards(frozen_ & shards, shard_count()));
   if (with_held) {
     gate_.for_each_held([&](const Contribution& held) {
       const auto bytes = part_of_push(*held.push, held.shards, *setup_);
@@ -33,20 +33,21 @@ std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
 
 void Slot::load_state(const CheckedState& checked, Dispatch& dispatch) {
   const proto::SlotState& state = *checked.state;
+  if (checked.setup != nullptr) require_shards(*checked.setup);
   lists_.clear();
   auto held = checked.setup == nullptr
                   ? std::vector<std::shared_ptr<Push>>()
                   : held_again({state.held().begin(), state.held().end()}, *checked.setup);
   // From here on nothing throws: a state is taken whole or not at all.
   setup_.reset();
-  owned_ = state.has_shards() ? ShardSet(state.shards()) : options_.shards;
+  owned_ = state.has_shards() ? unpack_shards(state.shards(), shard_count()) : options_.shards;
   ledger_ = WorkerLedger(0, owned_);
   gate_ = Gate(0, owned_);
-  frozen_ = ShardSet(state.frozen()) & owned_;
+  frozen_ = unpack_shards(state.frozen(), shard_count()) & owned_;
   if (checked.setup != nullptr) {
     do_setup(checked.setup, dispatch);
-    ledger_.load(state);
-    gate_.load(state);
+    ledger_.load(state, shard_count());
+    gate_.load(state, shard_count());
     hold(std::move(held), owned_);
   }
   index_ = state.index();
@@ -66,7 +67,7 @@ std::vector<std::shared_ptr<Push>> Slot::held_again(const std::vector<std::strin
 
 void Slot::hold(std::vector<std::shared_ptr<Push>> pushes, const ShardSet& shards) {
   for (auto& push : pushes) {
-    const ShardSet its = ShardSet(push->header.shards) & shards;
+    const ShardSet its = unpack_shards(push->header.shards, shard_count()) & shards;
     if (its.any()) gate_.hold(std::move(push), its);
   }
 }
@@ -117,8 +118,8 @@ void Slot::attach(LogSink& sink) {
   replicate({.header = {.kind = EntryKind::kState, .index = index_},
              .body = bytes_of(save_state(owned_, false))});
   gate_.for_each_held([&](const Contribution& held) {
-    replicate(
-        entry_of(EntryKind::kHeld, *held.push, static_cast<int64_t>(held.shards.to_ullong())));
+    replicate(entry_of(EntryKind::kHeld, *held.push,
+                       static_cast<int64_t>(pack_shards(held.shards, shard_count()))));
   });
 }
 
@@ -211,7 +212,8 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
         if (!held) ledger_.check(push->header);
         if (setup_->any_sync) gate_.check(push->header);
         if (held) {
-          gate_.hold(std::move(push), ShardSet(static_cast<uint64_t>(header.index)) & owned_);
+          gate_.hold(std::move(push),
+                     unpack_shards(static_cast<uint64_t>(header.index), shard_count()) & owned_);
           break;
         }
         index_ = header.index;
@@ -235,6 +237,14 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
   dispatch.then([ack] { ack->arrive(); });
   dispatch.post();
   return Receipt::kTaken;
+}
+
+void Slot::require_shards(const JobSetup& setup) const {
+  if (setup.shards.shards() == shard_count()) return;
+  throw invalid_argument("slot ", options_.index, ": expected a setup of a job with ",
+                         shard_count(), " virtual shards, as ", options_.servers,
+                         " servers have, found ", setup.shards.shards(),
+                         "; give all tasks the same number of servers");
 }
 
 // That it is the next entry, of the log and of its attempt.
@@ -263,14 +273,14 @@ void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, D
   if (header.kind == EntryKind::kState) {
     const CheckedState checked = checked_state(body_text(entry.body), EntrySource::kPrimary);
     // Before the tables that a state brings; an error that comes now drops it.
-    job(ShardSet().set(), [](Shard& shard, int) {
+    job(all_shards(shard_count()), [](Shard& shard, int) {
       shard.tables.clear();
       shard.deferred.clear();
       shard.loaded = false;
       shard.cut = 0;
     });
     load_state(checked, dispatch);
-    unloaded_.set();
+    unloaded_ = all_shards(shard_count());
     return;
   }
   ShardSet set;

@@ -77,7 +77,7 @@ void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
   cut->state = save_state(cut->shards, wanted.request.step == 0);
   cut->session = options_.session;
   cut->setup = setup_;
-  cut->tables.resize(kVirtualShards);
+  cut->tables.resize(static_cast<size_t>(shard_count()));
   const auto open = [cut](Shard& shard, int number) {
     for (const auto& table : shard.tables) {
       shard.snapshots.push_back(table->open_snapshot());

@@ -1,6 +1,5 @@
 // What the entries of a slot's log do, on the primary and on the backup.
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "proto/ps.pb.h"
@@ -12,7 +11,7 @@ namespace {
 
 void make_tables(Shard& shard, int number, const JobSetup& setup) {
   for (const TableSpec& spec : setup.tables) {
-    shard.tables.push_back(std::make_unique<TableShard>(spec, number, kVirtualShards));
+    shard.tables.push_back(std::make_unique<TableShard>(spec, number, setup.shards.shards()));
   }
 }
 
@@ -65,9 +64,10 @@ void Slot::do_setup(std::shared_ptr<const JobSetup> setup, Dispatch& dispatch) {
   gate_ = Gate(setup_->required(), owned_, std::move(is_saved));
   // Not an entry's work: rows that a catching-up backup gets need the tables at once. Of all
   // shards: any of them may come.
-  dispatch.add(make_job(shards_, ShardSet().set(), 0, [setup = setup_](Shard& shard, int number) {
-    if (shard.tables.empty()) make_tables(shard, number, *setup);
-  }));
+  dispatch.add(
+      make_job(shards_, all_shards(shard_count()), 0, [setup = setup_](Shard& shard, int number) {
+        if (shard.tables.empty()) make_tables(shard, number, *setup);
+      }));
 }
 
 void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
@@ -145,7 +145,8 @@ void Slot::do_assign(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
   const auto assign = std::make_shared<proto::Assign>();
   const std::string_view bytes = body_text(entry.body);
   assign->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-  const auto places = std::make_shared<std::array<std::vector<int>, kVirtualShards>>();
+  const auto places =
+      std::make_shared<std::vector<std::vector<int>>>(static_cast<size_t>(setup_->shards.shards()));
   ShardSet shards;
   for (int i = 0; i < assign->keys_size(); ++i) {
     const int shard = setup_->shards.shard_of(assign->table(), assign->keys(i));

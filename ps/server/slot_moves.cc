@@ -11,7 +11,7 @@ int64_t move_attempt(int64_t move, int64_t attempt) { return (move << kAttemptBi
 // ---- what the entries do
 
 void Slot::do_leave(int shard, int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  if (shard < 0 || shard >= kVirtualShards || !owned_[static_cast<size_t>(shard)]) return;
+  if (shard < 0 || shard >= shard_count() || !owned_[static_cast<size_t>(shard)]) return;
   owned_ &= ~only(shard);
   frozen_ &= ~only(shard);
   ledger_.leave(shard);
@@ -33,8 +33,8 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
   WorkerLedger ledger;
   Gate gate;
   if (arrival.has_state()) {
-    ledger.load(arrival.state());
-    gate.load(arrival.state());
+    ledger.load(arrival.state(), shard_count());
+    gate.load(arrival.state(), shard_count());
     newest_step_ = std::max(newest_step_, arrival.state().newest_step());
   }
   ledger_.arrive(shard, arrival.has_state() ? &ledger : nullptr);
@@ -48,10 +48,10 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
 void Slot::follow_map(const ShardSet& mapped, const Arrival& arriving, int leaving) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  mapped_ = mapped;
+  mapped_ = mapped & shards_.shards();
   arriving_ = arriving;
   if (!primary_) return;
-  for (int shard = 0; shard < kVirtualShards; ++shard) {
+  for (int shard = 0; shard < shard_count(); ++shard) {
     const auto number = static_cast<size_t>(shard);
     const auto happens = [&](EntryKind kind) REQUIRES(mutex_) {
       LogEntry entry{.header = {.kind = kind, .shard = shard}, .body = {}};
@@ -111,8 +111,8 @@ void Slot::export_move(int shard, std::function<void(std::vector<LogEntry>)> don
   }
   proto::ShardArrival arrival;
   arrival.set_shard(shard);
-  ledger_.save(*arrival.mutable_state());
-  gate_.save(*arrival.mutable_state());
+  ledger_.save(*arrival.mutable_state(), shard_count());
+  gate_.save(*arrival.mutable_state(), shard_count());
   arrival.mutable_state()->set_newest_step(newest_step_);
   gate_.for_each_held([&](const Contribution& held) {
     if (!held.shards[static_cast<size_t>(shard)]) return;
@@ -189,7 +189,7 @@ void Slot::open_staged(int shard, std::string state,
   cut->session = options_.session;  // else no restore would take it up
   cut->shards = only(shard);
   cut->state = std::move(state);
-  cut->tables.resize(kVirtualShards);
+  cut->tables.resize(static_cast<size_t>(shard_count()));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   // It was here before, and that time's cut is open still: a table has one at a time.

@@ -179,7 +179,8 @@ std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& req
     }
     auto list = list_of(section, setup);
     if (list == nullptr) return nullptr;
-    if (const ShardSet more = list->shards & ~ShardSet(request.header.shards); more.any()) {
+    if (const ShardSet more = list->shards & ~unpack_shards(request.header.shards, shard_count());
+        more.any()) {
       throw invalid_argument("table \"", setup.tables[section.header.table].name,
                              "\": found rows of virtual shard ", more._Find_first(),
                              ", which the push does not say that it has");
@@ -199,12 +200,14 @@ void Slot::refuse_view(std::unique_ptr<Responder>& responder, Dispatch& dispatch
 }
 
 // The shards of this slot that a push is complete for.
-ShardSet Slot::shards_of(const RequestHeader& push) const { return ShardSet(push.shards) & owned_; }
+ShardSet Slot::shards_of(const RequestHeader& push) const {
+  return unpack_shards(push.shards, shard_count()) & owned_;
+}
 
 bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
                         Dispatch& dispatch) {
   // What has left, or is about to, may have this push or not: its worker asks again, there.
-  const ShardSet wanted(header.shards);
+  const ShardSet wanted = unpack_shards(header.shards, shard_count());
   if (!primary_ || (wanted & ~(present() & ~frozen_)).any()) {
     refuse_view(responder, dispatch);
     return true;

@@ -34,19 +34,19 @@ class FunctionJob final : public ShardJob {
 
 }  // namespace
 
-SlotShards::SlotShards(ShardSet shards, int servers, ShardThreads& threads, MemoryBudget& budget,
+SlotShards::SlotShards(int servers, ShardThreads& threads, MemoryBudget& budget,
                        std::function<void(const Error&)> failed)
-    : shards_(shards),
+    : shards_(all_shards(virtual_shards(servers))),
       threads_(threads),
       of_thread_(static_cast<size_t>(threads.size())),
       budget_(budget),
-      failed_(std::move(failed)) {
-  for (int shard = 0; shard < kVirtualShards; ++shard) {
+      failed_(std::move(failed)),
+      states_(shards_.count()),
+      loads_(shards_.count()) {
+  for_each_shard(shards_, [&](int shard) {
     const int thread = (shard / servers) % threads.size();
-    if (shards[static_cast<size_t>(shard)]) {
-      of_thread_[static_cast<size_t>(thread)].set(static_cast<size_t>(shard));
-    }
-  }
+    of_thread_[static_cast<size_t>(thread)].set(static_cast<size_t>(shard));
+  });
 }
 
 // The threads outlive all slots, and every job comes to its end.
@@ -101,9 +101,7 @@ void ShardJob::run_shard(int number) {
 
 void ShardJob::run(int thread) {
   const ShardSet mine = shards_ & slot_.of_thread_[static_cast<size_t>(thread)];
-  for (int number = 0; number < kVirtualShards; ++number) {
-    if (mine[static_cast<size_t>(number)]) run_shard(number);
-  }
+  for_each_shard(mine, [&](int number) { run_shard(number); });
   if (threads_left_.fetch_sub(1) == 1) finish();
   // The slot may be gone once the count is 0: of it, a notification uses the address only.
   std::atomic<int64_t>& running = slot_.running_;

@@ -4,7 +4,6 @@
 // The rows of a shard are touched by its thread only. What is said of other methods is said there.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -42,8 +41,8 @@ class SlotShards {
  public:
   // Shard v belongs to thread (v / servers) % threads: so that neighbours that went to different
   // servers do not leave a thread without work. `failed`: told, on any thread, when a shard could
-  // not do what the log says.
-  SlotShards(ShardSet shards, int servers, ShardThreads& threads, MemoryBudget& budget,
+  // not do what the log says. Has room for all shards of a job with so many servers.
+  SlotShards(int servers, ShardThreads& threads, MemoryBudget& budget,
              std::function<void(const Error&)> failed);
   ~SlotShards();  // drain()
   SlotShards(const SlotShards&) = delete;
@@ -67,8 +66,8 @@ class SlotShards {
   std::vector<ShardSet> of_thread_;
   MemoryBudget& budget_;
   const std::function<void(const Error&)> failed_;
-  std::array<Shard, kVirtualShards> states_;
-  std::array<ShardLoad, kVirtualShards> loads_;
+  std::vector<Shard> states_;  // of all shards of the job
+  std::vector<ShardLoad> loads_;
   std::atomic<int64_t> running_{0};  // jobs, by thread, that are not through
 };
 

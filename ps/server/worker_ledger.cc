@@ -249,7 +249,12 @@ std::string WorkerLedger::behind(int64_t step, int64_t otherwise) const {
   return list;
 }
 
-void WorkerLedger::save(proto::SlotState& state) const {
+// What has left the slot is of no account, and would not find room among many.
+ShardSet WorkerLedger::kept(const ShardSet& has, int shards) const {
+  return shards <= kVirtualShards ? has : has & shards_;
+}
+
+void WorkerLedger::save(proto::SlotState& state, int shards) const {
   state.set_has_first(first_.has_value());
   state.set_first(first_.value_or(0));
   for (const Worker& worker : workers_) {
@@ -259,7 +264,7 @@ void WorkerLedger::save(proto::SlotState& state) const {
     to.set_floor(worker.floor);
     for (const auto& [sequence, has] : worker.above) {
       to.add_above(sequence);
-      to.add_above_shards(has.to_ullong());
+      to.add_above_shards(pack_shards(kept(has, shards), shards));
     }
     to.mutable_dropped()->Add(worker.dropped.begin(), worker.dropped.end());
     to.set_parts(worker.parts);
@@ -274,7 +279,7 @@ void WorkerLedger::save(proto::SlotState& state) const {
   }
 }
 
-void WorkerLedger::load(const proto::SlotState& state) {
+void WorkerLedger::load(const proto::SlotState& state, int shards) {
   workers_.assign(static_cast<size_t>(state.workers_size()), {});
   first_.reset();
   if (state.has_first()) first_ = state.first();
@@ -287,7 +292,7 @@ void WorkerLedger::load(const proto::SlotState& state) {
     for (int k = 0; k < from.above_size(); ++k) {
       // Without them, all have it.
       worker.above[from.above(k)] =
-          ShardSet(k < from.above_shards_size() ? from.above_shards(k) : kAllShards);
+          unpack_shards(k < from.above_shards_size() ? from.above_shards(k) : kAllShards, shards);
     }
     worker.dropped.insert(from.dropped().begin(), from.dropped().end());
     worker.parts = from.parts();

@@ -26,7 +26,7 @@ class SlotState;
 class WorkerLedger {
  public:
   // `shards`: of the slot.
-  explicit WorkerLedger(int workers = 0, ShardSet shards = ShardSet().set())
+  explicit WorkerLedger(int workers = 0, ShardSet shards = all_shards(kVirtualShards))
       : workers_(static_cast<size_t>(workers)), shards_(shards) {}
 
   int workers() const { return static_cast<int>(workers_.size()); }
@@ -67,8 +67,9 @@ class WorkerLedger {
   // "worker 1 (step 4), worker 3 (step 5)": those whose clock is less than `step`.
   std::string behind(int64_t step, int64_t otherwise) const;
 
-  void save(proto::SlotState& state) const;
-  void load(const proto::SlotState& state);
+  // `shards`: that the job has.
+  void save(proto::SlotState& state, int shards) const;
+  void load(const proto::SlotState& state, int shards);
 
  private:
   struct Step {
@@ -88,6 +89,7 @@ class WorkerLedger {
     void advance(const ShardSet& all);
     void find_steps(const ShardSet& all);  // anew, of what is above the clock
   };
+  ShardSet kept(const ShardSet& has, int shards) const;
   const Worker& at(int worker) const { return workers_[static_cast<size_t>(worker)]; }
   static void merge(int shard, Worker source, const ShardSet& before, int64_t first, Worker& to);
 

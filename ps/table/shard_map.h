@@ -7,6 +7,7 @@
 // Immutable; any thread.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,9 +16,18 @@
 
 namespace trireme::ps {
 
-// So many for each server at 64 servers at least; a table can move to any number of servers up to
-// this.
+// Of a job with at most so many servers.
 inline constexpr int kVirtualShards = 64;
+inline constexpr int kMostVirtualShards = 1024;
+// With more servers than kVirtualShards a slot holds at most so many: see shard_set.h.
+inline constexpr int kMostShardsOfSlot = 6;
+
+// How many a job has, so that each server holds one at least.
+constexpr int virtual_shards(int servers) {
+  return servers <= kVirtualShards
+             ? kVirtualShards
+             : static_cast<int>(std::bit_ceil(static_cast<unsigned>(servers)));
+}
 
 // A bijection in which each bit of the result depends on all bits of `x`.
 uint64_t mix_bits(uint64_t x);

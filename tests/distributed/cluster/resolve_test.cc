@@ -1,6 +1,7 @@
 // What is added to a source's claim: addresses, the job's id, its secret; and the way back.
 #include <gtest/gtest.h>
 
+#include "core/base/error.h"
 #include "tests/distributed/cluster/environments.h"
 
 namespace trireme::cluster {
@@ -49,6 +50,24 @@ TEST(ResolveTest, EverySourceSurvivesTheRoundTrip) {
     const ClusterSpec spec = resolve(environment);
     const Environment variables = to_environment(spec);
     EXPECT_EQ(to_environment(resolve(variables)), variables) << describe(spec);
+  }
+}
+
+// Before any of them waits for the others.
+TEST(ResolveTest, RefusesMoreServersThanAJobMayHave) {
+  ClusterSpec spec;
+  spec.world_size = 2000;
+  spec.parameter_servers = 1024;
+  spec.coordinator = "127.0.0.1:4000";
+  spec.secret = "0123456789abcdef";
+  EXPECT_EQ(resolve_cluster({}, to_environment(spec)).parameter_servers, 1024);
+  spec.parameter_servers = 1025;
+  try {
+    resolve_cluster({}, to_environment(spec));
+    ADD_FAILURE() << "not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.what(),
+              std::string("a job with 1025 parameter servers: expected at most 1024"));
   }
 }
 

@@ -38,7 +38,7 @@ class FakeServer {
 
   FakeServer(const std::string& coordinator, int index, int servers, uint64_t incarnation = 1)
       : index_(index) {
-    for (size_t shard = 0; shard < shards_.size(); ++shard) {
+    for (size_t shard = 0; shard < kVirtualShards; ++shard) {
       shards_[shard] = static_cast<int>(shard) * servers / kVirtualShards == index;
     }
     rpc_ = make_rpc_server({.secret = kSecret, .job_id = "job"},

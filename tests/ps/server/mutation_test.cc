@@ -157,8 +157,8 @@ Conversation record() {
   std::promise<std::vector<LogEntry>> moved;
   primary->export_move(shard, [&](auto entries) { moved.set_value(std::move(entries)); });
   for (LogEntry& entry : moved.get_future().get()) made.entries.push_back(std::move(entry));
-  primary->follow_map(ShardSet().set(), {}, -1);  // it stays: thawed
-  primary->follow_map(~only(shard), {}, -1);      // it has left
+  primary->follow_map(all_shards(kVirtualShards), {}, -1);  // it stays: thawed
+  primary->follow_map(~only(shard), {}, -1);                // it has left
   waits([&](auto done) { primary->clear(5, false, done); });
   made.entries.push_back({.header = {.kind = EntryKind::kSetup},
                           .body = bytes_of(std::string_view(job_setup().SerializeAsString()))});
@@ -548,8 +548,8 @@ TEST(MoveMutationTest, ASlotTakesNoPieceThatCannotBe) {
     ++position;
   }
   EXPECT_GT(refused, 100);
-  EXPECT_EQ(to->shard_set(), ShardSet().set());
-  to->follow_map(ShardSet().set(), {}, -1);
+  EXPECT_EQ(to->shard_set(), all_shards(kVirtualShards));
+  to->follow_map(all_shards(kVirtualShards), {}, -1);
   EXPECT_EQ(to.rows({2001}).at(2001), std::vector<float>(kDim, 7));
   EXPECT_EQ(to.failure(), "");
 }

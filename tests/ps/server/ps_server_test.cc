@@ -365,6 +365,86 @@ TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
   }
 }
 
+// With more than 64 servers there are more virtual shards, and what says where they are is packed
+// otherwise: none of the promises may hang on it.
+TEST_F(PsServerTest, MoreThan64ServersKeepMoveSaveAndRestoreRows) {
+  constexpr int kServers = 65;
+  start(kServers, 2);
+  PsClientOptions options = client_options(0, 1, Consistency::kSync);
+  PsClient client(options);
+  const auto keys = keys_up_to(2000);
+  for (int step = 1; step <= 3; ++step) push(client, step, keys);
+  DirectoryClient directory({.address = coordinator_.address(),
+                             .secret = kSecret,
+                             .job_id = "job",
+                             .servers = kServers,
+                             .replicas = 2});
+  const auto wait_until_safe = [&](int64_t after) {
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    for (ServerView view = directory.wait_for_view(after, 30s);; view = directory.view()) {
+      const bool safe = std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
+        return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
+      });
+      if (safe) return view;
+      if (std::chrono::steady_clock::now() > deadline) {
+        throw Error(ErrorCode::kDeadlineExceeded, describe(view));
+      }
+    }
+  };
+  const ServerView before = wait_until_safe(1);
+  ASSERT_EQ(before.slot_of_shard.size(), 128u);
+  // Slots have one shard or two; slot 7 gets more, while the worker pushes.
+  std::atomic<int> step = 3;
+  std::jthread load([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) push(client, ++step, keys);
+  });
+  auto in_slot = std::ranges::count(before.slot_of_shard, 7);
+  EXPECT_LE(in_slot, 2);
+  for (int shard = 120; in_slot < kMostShardsOfSlot; --shard, ++in_slot) {
+    ASSERT_NE(before.slot_of_shard[static_cast<size_t>(shard)], 7);
+    directory.move_shard(shard, 7, 30s);
+  }
+  EXPECT_THROW(
+      try { directory.move_shard(30, 7, 30s); } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("as many as it may in a job of 65 servers"));
+        throw;
+      },
+      Error);
+  // The next server takes over with all that came.
+  servers_[7]->stop();
+  const int at_loss = step;
+  while (step < at_loss + 3) std::this_thread::yield();
+  load.request_stop();
+  load.join();
+  EXPECT_THAT(pull(client, step + 1, keys), Each(static_cast<float>(step)));
+  servers_[7] = std::make_unique<Server>(server_options(7, kServers, 2));
+  wait_until_safe(directory.view().number);
+
+  const int64_t snapshot = client.open_snapshot();
+  const std::string prefix = folder_ / "saved";
+  client.save_snapshot(snapshot, prefix);
+  client.close_snapshot(snapshot);
+  push(client, ++step, keys);
+  client.restore_snapshot(prefix);
+  EXPECT_THAT(pull(client, 0, keys), Each(static_cast<float>(step - 1)));
+
+  // Into 64 virtual shards, and back.
+  const Coordinator coordinator(
+      {.secret = kSecret, .job_id = "job", .log = [](const std::string&) {}});
+  PsServerOptions other = server_options(0, 1);
+  other.coordinator = coordinator.address();
+  Server few(other);
+  options.coordinator = coordinator.address();
+  options.servers = options.replicas = 1;
+  PsClient reader(options);
+  reader.restore_snapshot(prefix);
+  EXPECT_THAT(pull(reader, 0, keys), Each(static_cast<float>(step - 1)));
+  const int64_t of_few = reader.open_snapshot();
+  reader.save_snapshot(of_few, folder_ / "few");
+  client.restore_snapshot(folder_ / "few");
+  EXPECT_THAT(pull(client, 0, keys), Each(static_cast<float>(step - 1)));
+}
+
 // What no worker of ours would send: refused with one line, and the server goes on.
 TEST_F(PsServerTest, RefusesBadInputAndLives) {
   start(1);

@@ -198,7 +198,7 @@ class TwoSlots {
   explicit TwoSlots(proto::Setup::Consistency consistency)
       : low_(0xffffffffU),
         from_(int64_t{1} << 40, 2, low_),
-        to_(int64_t{1} << 40, 2, ~low_),
+        to_(int64_t{1} << 40, 2, high()),
         setup_(setup_of({sum_table()}, 2, consistency)),
         map_(std::vector<TableSpec>{sum_table()}) {
     from_.set_up(setup_);
@@ -208,7 +208,7 @@ class TwoSlots {
   SlotRig& from() { return from_; }
   SlotRig& to() { return to_; }
   ShardSet low() const { return low_; }
-  ShardSet high() const { return ~low_; }
+  ShardSet high() const { return all_shards(kVirtualShards) & ~low_; }
   int64_t key_in(int shard) const {
     int64_t key = 0;
     while (map_.shard_of(0, key) != shard) ++key;

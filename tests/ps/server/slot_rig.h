@@ -146,7 +146,7 @@ inline Message push_message(const RequestHeader& header, const std::vector<PushS
 class SlotRig {
  public:
   explicit SlotRig(int64_t memory_limit = int64_t{1} << 40, int threads = 2,
-                   ShardSet shards = ShardSet().set())
+                   ShardSet shards = all_shards(kVirtualShards))
       : threads_(threads), budget_(memory_limit) {
     slot_ = std::make_unique<Slot>(
         SlotOptions{.index = 0,
