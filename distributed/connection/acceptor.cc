@@ -14,6 +14,7 @@
 #include "core/base/logging.h"
 #include "core/base/system_error.h"
 #include "distributed/connection/acceptor_loop.h"
+#include "distributed/connection/file_limit.h"
 #include "distributed/connection/secret.h"
 #include "distributed/connection/socket_address.h"
 
@@ -126,22 +127,34 @@ void Acceptor::start(std::function<void(int)> on_accept) {
   AcceptorLoop::Events events{
       .on_welcome =
           [this, on_accept = std::move(on_accept)](int fd, const std::string& peer) {
+            // Those that were accepted when there was room enough take more now.
+            std::shared_ptr<Connection> connection;
+            if (options_.keeps_connections) connection = std::make_shared<Connection>(fd);
+            if (is_short_of_descriptors(fd) ||
+                (connection != nullptr &&
+                 (connection->handle() < 0 || is_short_of_descriptors(connection->handle())))) {
+              close(fd);
+              return false;
+            }
             {
               MutexLock lock(mutex_);
               ++counts_.welcomed;
               peers_[fd] = peer;
-              if (options_.keeps_connections) {
-                std::erase_if(connections_,
-                              [](const auto& entry) { return entry.second->is_over(); });
-                connections_.insert_or_assign(fd, std::make_shared<Connection>(fd));
-              }
+              forget_what_is_over();
+              if (connection != nullptr) connections_.insert_or_assign(fd, std::move(connection));
             }
             on_accept(fd);
+            return true;
           },
       .on_refused =
           [this] {
             MutexLock lock(mutex_);
             ++counts_.refused;
+          },
+      .on_short =
+          [this] {
+            MutexLock lock(mutex_);
+            forget_what_is_over();
           },
       .on_unproven =
           [this](size_t count) {
@@ -152,6 +165,10 @@ void Acceptor::start(std::function<void(int)> on_accept) {
   auto loop = std::make_shared<AcceptorLoop>(options_, address_, sockets_, stop_, events);
   thread_ = std::thread([loop] { loop->run(); });
   pthread_setname_np(thread_.native_handle(), "acceptor");
+}
+
+void Acceptor::forget_what_is_over() {
+  std::erase_if(connections_, [](const auto& entry) { return entry.second->is_over(); });
 }
 
 void Acceptor::stop() {

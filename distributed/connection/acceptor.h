@@ -73,6 +73,8 @@ class Acceptor {
   Counts counts() const EXCLUDES(mutex_);
 
  private:
+  void forget_what_is_over() REQUIRES(mutex_);
+
   const AcceptorOptions options_;
   std::vector<int> sockets_;
   int stop_ = -1;  // an eventfd

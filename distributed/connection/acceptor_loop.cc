@@ -201,6 +201,7 @@ void AcceptorLoop::accept_all(int socket) {
 void AcceptorLoop::pause(const std::string& why) {
   const auto now = Clock::now();
   listens_again_ = now + kShortPause;
+  events_.on_short();
   if (!unproven_.empty() && now >= keeps_place_until(*first_to_go()->second)) {
     close_one(first_to_go());
   }
@@ -336,7 +337,7 @@ void AcceptorLoop::hand_over(Place place) {
   const std::unique_ptr<Unproven> one = std::move(place->second);
   unproven_.erase(place);
   epoll_ctl(epoll_, EPOLL_CTL_DEL, one->stream->descriptor(), nullptr);
-  events_.on_welcome(one->stream->release(), one->peer);
+  if (!events_.on_welcome(one->stream->release(), one->peer)) pause("too many open files");
 }
 
 void AcceptorLoop::close_late(Clock::time_point now) {

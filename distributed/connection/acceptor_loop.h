@@ -19,8 +19,11 @@ namespace trireme {
 class AcceptorLoop {
  public:
   struct Events {
-    std::function<void(int fd, const std::string& peer)> on_welcome;
+    // Takes the descriptor; false: it was closed, because there are too few left.
+    std::function<bool(int fd, const std::string& peer)> on_welcome;
     std::function<void()> on_refused;
+    std::function<void()>
+        on_short;  // of descriptors: lets go of those of connections that are over
     std::function<void(size_t count)> on_unproven;
   };
 

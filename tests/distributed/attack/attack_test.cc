@@ -131,9 +131,11 @@ class AttackTest : public ::testing::TestWithParam<const char*> {
   }
 
   void attack(const Words& kinds, int connections) {
+    // The port for collectives learns later which job it is of, and asks each call.
+    const std::string job = GetParam() == std::string("collective") ? "" : kAttackedJob;
     for (const std::string& kind : kinds) {
-      attackers_.push_back(
-          std::make_unique<Process>(Words{ATTACKER, kind, port(), std::to_string(connections)}));
+      attackers_.push_back(std::make_unique<Process>(
+          Words{ATTACKER, kind, port(), std::to_string(connections), job}));
     }
     for (const auto& attacker : attackers_) {
       ASSERT_TRUE(attacker->wait_for_error_output("attacking", 20s));
@@ -195,6 +197,24 @@ TEST_P(AttackTest, GarbageAndGreetingsThatDoNotEnd) {
 
 TEST_P(AttackTest, WrongAndReplayedProofs) {
   expect_that_the_job_goes_on({"wrong", "replay"}, 100);
+}
+
+// More members than there may be open files: those that came first work, checkpoints are written,
+// and there is room again when some have gone.
+TEST_P(AttackTest, MoreMembersThanThereMayBeOpenFiles) {
+  const auto member = join();
+  member->work();
+  attack({"members"}, 1100);
+  for (int i = 0; i < 5 && GetParam() != std::string("collective"); ++i) {
+    ASSERT_NO_THROW(member->work());
+    ASSERT_TRUE(server_->runs_for(100ms));
+  }
+  ASSERT_TRUE(
+      server_->wait_for_error_output("accepts new connections slowly: too many open files", 30s));
+  ASSERT_TRUE(server_->runs_for(500ms));
+  attackers_.clear();
+  ASSERT_NO_THROW(join()->work());
+  ASSERT_TRUE(server_->runs_for(100ms));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ports, AttackTest, ::testing::Values("coordinator", "ps", "collective"),

@@ -19,7 +19,7 @@ TEST(AttackedJobTest, TrainsToTheEnd) {
   const std::string port = std::to_string(free_ports());
   std::vector<std::unique_ptr<Process>> attackers;
   for (const char* kind : {"idle", "unfinished", "half", "wrong"}) {
-    attackers.push_back(std::make_unique<Process>(Words{ATTACKER, kind, port, "150"}));
+    attackers.push_back(std::make_unique<Process>(Words{ATTACKER, kind, port, "150", "job"}));
   }
   for (const auto& attacker : attackers) {
     ASSERT_TRUE(attacker->wait_for_error_output("attacking", 20s));

@@ -1,6 +1,6 @@
 // A stranger with many connections, until it is killed. What is closed is opened again.
 //
-//   attacker KIND PORT COUNT
+//   attacker KIND PORT COUNT JOB
 //
 // KIND: what each connection sends.
 //   idle          nothing
@@ -12,6 +12,7 @@
 //   half          half a greeting
 //   wrong         greetings with another secret
 //   replay        a proof that was right for another connection's challenge
+//   members       greetings with the job's secret, and then nothing
 // Says "attacking" on standard error when all are connected for the first time.
 #include <netinet/in.h>
 #include <poll.h>
@@ -28,6 +29,7 @@
 #include <vector>
 
 #include "distributed/connection/greeting.h"
+#include "tests/distributed/attack/attacked_job.h"
 
 namespace trireme {
 namespace {
@@ -72,8 +74,8 @@ struct Stranger {
 
 class Attack {
  public:
-  Attack(std::string kind, uint16_t port, size_t count)
-      : kind_(std::move(kind)), port_(port), strangers_(count) {}
+  Attack(std::string kind, uint16_t port, size_t count, std::string job)
+      : kind_(std::move(kind)), port_(port), job_(std::move(job)), strangers_(count) {}
 
   [[noreturn]] void run() {
     for (Stranger& one : strangers_) begin(one);
@@ -118,12 +120,13 @@ class Attack {
     } else if (kind_ == "continuation") {
       one.out = preface() + frame(1, 0, 1, call_headers());
     } else if (kind_ == "dribble" || kind_ == "half") {
-      GreetingClient client("0123456789abcdef", "job");
+      GreetingClient client("0123456789abcdef", job_);
       const auto hello = client.outgoing();
       one.out.assign(reinterpret_cast<const char*>(hello.data()), hello.size());
       if (kind_ == "half") one.out.resize(one.out.size() / 2);
-    } else if (kind_ == "wrong" || kind_ == "replay") {
-      one.greeting = std::make_unique<GreetingClient>("not the job's secret", "job");
+    } else if (kind_ == "wrong" || kind_ == "replay" || kind_ == "members") {
+      one.greeting = std::make_unique<GreetingClient>(
+          kind_ == "members" ? testing::kAttackedSecret : "not the job's secret", job_);
     }
   }
 
@@ -143,6 +146,7 @@ class Attack {
     if ((events & POLLIN) != 0 && !read(one)) return false;
     if ((events & POLLOUT) == 0) return true;
     if (one.greeting != nullptr) return send_greeting(one);
+    if (kind_ == "members") return true;
     if (one.out.empty()) one.out = more(one);
     const size_t most = kind_ == "dribble" ? 1 : one.out.size();
     const ssize_t sent = send(one.fd, one.out.data(), most, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -160,6 +164,10 @@ class Attack {
       const ssize_t got = recv(one.fd, room.data(), room.size(), MSG_DONTWAIT);
       if (got <= 0) return got < 0 && errno == EAGAIN;
       one.greeting->received(static_cast<size_t>(got));
+      if (one.greeting->state() == Greeting::State::kWelcome) {
+        one.greeting = nullptr;
+        return true;
+      }
       return one.greeting->state() == Greeting::State::kTalking;
     }
     const ssize_t got = recv(one.fd, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -203,6 +211,7 @@ class Attack {
 
   const std::string kind_;
   const uint16_t port_;
+  const std::string job_;
   std::vector<Stranger> strangers_;
   std::vector<std::byte> proof_;
   std::minstd_rand random_{7};
@@ -212,12 +221,12 @@ class Attack {
 }  // namespace trireme
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
+  if (argc != 5) return 2;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   trireme::Attack(argv[1], static_cast<uint16_t>(std::stoi(argv[2])),
-                  static_cast<size_t>(std::stoi(argv[3])))
+                  static_cast<size_t>(std::stoi(argv[3])), argv[4])
       .run();
 }
