@@ -367,7 +367,7 @@ TEST_F(MutationTest, ABackupTakesNoEntryThatCannotBe) {
   std::string kinds;
   std::set<EntryKind> seen;
   int64_t sent = 0, refused = 0;
-  const int64_t before = resident_bytes();
+  [[maybe_unused]] const int64_t before = resident_bytes();
   std::vector<LogEntry> entries = conversation.entries;
   entries.push_back(conversation.state);
   for (const LogEntry& entry : entries) {
@@ -393,7 +393,9 @@ TEST_F(MutationTest, ABackupTakesNoEntryThatCannotBe) {
   }
   EXPECT_EQ(seen.size(), 18U) << "not all kinds: " << kinds;
   EXPECT_GT(refused, sent / 2);
+#if !defined(__SANITIZE_ADDRESS__)  // which keeps what was freed for a while
   EXPECT_LT(resident_bytes() - before, int64_t{64} << 20);
+#endif
   std::cout << sent << " entries, " << refused << " refused\n";
   expect_all_is_well();
 }
