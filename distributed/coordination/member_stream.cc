@@ -122,7 +122,6 @@ Membership MemberStream::join(const JoinRequest& request, uint64_t task) {
     joining_ = false;
     throw Error(ErrorCode::kCancelled, "stopped while waiting for the other workers");
   }
-  joining_ = false;
   if (!answer_) throw Error(*ended_);
   if (const auto* error = std::get_if<Error>(&*answer_)) throw Error(*error);
   handshake_ = request.handshake;
@@ -243,6 +242,7 @@ void MemberStream::become_member(const coordination::MembershipMessage& message)
 
 void MemberStream::answer(std::variant<Membership, Error> answer) {
   answer_ = std::move(answer);
+  joining_ = false;  // now, not when join() wakes up: the generation may have ended by then
   changed_.notify_all();
 }
 

@@ -91,7 +91,7 @@ class MemberStream {
   std::shared_ptr<const CollectiveWatch> watch_ GUARDED_BY(mutex_);
   std::function<void(const Error&)> on_fault_ GUARDED_BY(mutex_);
   bool attending_ GUARDED_BY(mutex_) = false;  // set() was called since the last join
-  bool joining_ GUARDED_BY(mutex_) = false;    // join() waits
+  bool joining_ GUARDED_BY(mutex_) = false;    // join() has no answer yet
   std::unique_ptr<coordination::JoinMessage> request_ GUARDED_BY(mutex_);  // to be sent
   Peer mine_ GUARDED_BY(mutex_);                                           // as it says
   std::map<std::string, std::string> handshake_ GUARDED_BY(mutex_);  // with which it is a member

@@ -158,6 +158,29 @@ TEST(CoordinatorTest, DeliversAFaultThatCameBeforeAttend) {
   EXPECT_THAT(heard.get_future().get().what(), HasSubstr("something"));
 }
 
+// A member that is lost as a generation begins ends it before the others have taken their places
+// up: who misses the end waits for the lost one until a deadline.
+TEST(CoordinatorTest, DeliversAFaultThatComesRightAfterTheMembership) {
+  constexpr int kGenerations = 300;
+  Lines lines;
+  Coordinator coordinator(coordinator_options(2, &lines));
+  TestMember stays(coordinator.address(), 0, 2);
+  auto gives_up = std::async(std::launch::async, [&] {
+    TestMember member(coordinator.address(), 1, 2);
+    for (int generation = 0; generation < kGenerations; ++generation) {
+      member.request.progress = generation;  // else generations that end at once pause
+      member.client().join(member.request);
+    }
+    member.client().report_fault(Error(ErrorCode::kUnavailable, "that was the last one"));
+    member.client().barrier("end", 10s);
+  });
+  for (int generation = 1; generation <= kGenerations; ++generation) {
+    ASSERT_EQ(stays.join().group.generation, generation);
+    ASSERT_TRUE(stays.wait_for_fault()) << "of generation " << generation;
+  }
+  EXPECT_THROW(gives_up.get(), Error);  // the barrier of a generation that has ended
+}
+
 TEST(CoordinatorTest, NamesTheLateRankToAllAndGivesUpAtTheDeadline) {
   Lines lines;
   auto options = coordinator_options(3, &lines);
