@@ -54,10 +54,17 @@ class PermanentErrorTest : public ::testing::Test {
   }
   // The variables that torchrun gives rank `rank` of two.
   Words variables(const std::string& rank) const {
-    return {"RANK=" + rank,       "WORLD_SIZE=2",          "LOCAL_RANK=" + rank,
-            "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + port_};
+    return {"RANK=" + rank,
+            "WORLD_SIZE=2",
+            "LOCAL_RANK=" + rank,
+            "LOCAL_WORLD_SIZE=2",
+            "MASTER_ADDR=127.0.0.1",
+            "MASTER_PORT=" + port_,
+            kSecret};
   }
 
+  // Tasks that others could reach need one.
+  static inline const std::string kSecret = "TRIREME_SECRET=shared-by-both-tasks";
   const std::string port_ = std::to_string(testing::free_ports());
   TemporaryDirectory folder_;
   std::string job_;
@@ -82,7 +89,8 @@ TEST_F(PermanentErrorTest, ANameThatDoesNotResolveIsBadInput) {
   const auto begin = Clock::now();
   const ProcessResult result =
       Process(train({"--rank", "1", "--world-size", "2", "--coordinator", "no-such-host.invalid:9",
-                     "--set", "distributed.join_timeout_s=4"}))
+                     "--set", "distributed.join_timeout_s=4"}),
+              {kSecret})
           .wait(kPromptly);
   EXPECT_EQ(result.exit_code, 2) << result.err;
   EXPECT_GE(Clock::now() - begin, 4s) << "names may come late";
@@ -97,13 +105,15 @@ TEST_F(PermanentErrorTest, ANameThatResolvesLateIsWaitedFor) {
   const std::string hosts = folder_.write("hosts", "127.0.0.1 localhost\n");
   Process one(elsewhere("mount --bind " + hosts + " /etc/hosts",
                         train({"--rank", "1", "--world-size", "2", "--coordinator",
-                               "late-name:" + port_, "--set", "epochs=1"})));
+                               "late-name:" + port_, "--set", "epochs=1"})),
+              {kSecret});
   ASSERT_TRUE(one.wait_for_error_output("does not resolve yet", 30s));
   std::ofstream(hosts, std::ios::app) << "127.0.0.1 late-name\n";
   const ProcessResult zero =
       Process(elsewhere("mount --bind " + hosts + " /etc/hosts",
                         train({"--rank", "0", "--world-size", "2", "--coordinator",
-                               "late-name:" + port_, "--set", "epochs=1"})))
+                               "late-name:" + port_, "--set", "epochs=1"})),
+              {kSecret})
           .wait(60s);
   EXPECT_EQ(zero.exit_code, 0) << zero.err;
   EXPECT_EQ(one.wait(10s).exit_code, 0);
