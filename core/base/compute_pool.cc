@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -29,6 +30,7 @@ std::atomic<ComputePool*> g_pool{nullptr};
 // looking takes from the time that this process gets, also of the thread that is awaited.
 constexpr std::chrono::microseconds kLook{200}, kLookWhereContested{20};
 constexpr std::chrono::milliseconds kContested{50};  // a core is, after a thread has lost it
+constexpr std::chrono::milliseconds kTurn{1};        // the least that another program has it
 
 std::chrono::nanoseconds look_of_environment() {
   const char* const policy = std::getenv("OMP_WAIT_POLICY");
@@ -37,12 +39,32 @@ std::chrono::nanoseconds look_of_environment() {
   return kLook;
 }
 
-// Whether the calling thread has lost its core to another since it was here before.
+// How long the calling thread has slept of its own will; only helpers keep it.
+thread_local int64_t t_slept = 0;
+
+int64_t nanoseconds_of(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+// Whether another program has had the calling thread's core since it was here before. The kernel
+// borrows it all the time, but not for so long.
 bool has_lost_core() {
-  thread_local int64_t t_seen = 0;
+  struct Seen {
+    long switches = 0;
+    int64_t wall = 0, ran = 0, slept = 0;
+  };
+  thread_local Seen t_seen;
   rusage use{};
   getrusage(RUSAGE_THREAD, &use);
-  return std::exchange(t_seen, use.ru_nivcsw) != use.ru_nivcsw;
+  if (use.ru_nivcsw == t_seen.switches) return false;
+  const Seen now = {use.ru_nivcsw, nanoseconds_of(CLOCK_MONOTONIC),
+                    nanoseconds_of(CLOCK_THREAD_CPUTIME_ID), t_slept};
+  const Seen before = std::exchange(t_seen, now);
+  const int64_t was_away =
+      now.wall - before.wall - (now.ran - before.ran) - (now.slept - before.slept);
+  return before.wall != 0 && was_away > std::chrono::nanoseconds(kTurn).count();
 }
 
 struct Region {
@@ -62,13 +84,13 @@ struct Region {
 }  // namespace
 
 template <typename Done>
-bool ComputePool::look(Done done) {
+bool ComputePool::look(Done done, bool is_helper) {
   const auto first = std::min<std::chrono::nanoseconds>(look_, kLookWhereContested);
   if (spin_until(done, first)) return true;
   if (look_ <= first) return false;
   if (look_ > kLook) return spin_until(done, look_);
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  if (has_lost_core()) {
+  if (is_helper && has_lost_core()) {
     contested_until_.store((now + kContested).count(), std::memory_order_relaxed);
     return false;
   }
@@ -227,10 +249,12 @@ void ComputePool::announce(int helpers, int threads) {
 
 void ComputePool::wait_for_news(uint32_t seen) {
   const auto has_news = [&] { return news_.load(std::memory_order_acquire) != seen; };
-  if (look(has_news)) return;
+  if (look(has_news, true)) return;
+  const int64_t begin = nanoseconds_of(CLOCK_MONOTONIC);
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   if (news_.load(std::memory_order_seq_cst) == seen) futex_wait_own(news_, seen);
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+  t_slept += nanoseconds_of(CLOCK_MONOTONIC) - begin;
 }
 
 void ComputePool::wait_for_others(Slot& slot) {

@@ -4,8 +4,8 @@
 // helper takes parts of any region that has some left. So a part whose thread has no core at the
 // moment is done by whoever has one, and a caller never waits for parts that nobody has begun. A
 // thread that waits looks for a moment, then sleeps; the moment is shorter while other programs
-// want the cores. OMP_WAIT_POLICY, which users of OpenMP know,
-// changes that: `passive` sleeps at once, `active` never does.
+// want the cores. OMP_WAIT_POLICY, which users of OpenMP know, changes that: `passive` sleeps at
+// once, `active` never does.
 //
 // Any thread may call, many at once. A part must not start a region: is_inside() says that the
 // calling thread runs a part. Helpers are started when they are first needed, live as long as the
@@ -74,8 +74,10 @@ class ComputePool {
   static constexpr int kSlots = 8;  // the first is for regions whose parts run together
 
   // Looks for as long as it is worth, no longer. Returns whether `done()`; else the caller sleeps.
+  // Helpers find out for all whether others want the cores: a caller has waits of its own, which
+  // look the same.
   template <typename Done>
-  bool look(Done done);
+  bool look(Done done, bool is_helper = false);
   void run_in(Slot& slot, int parts, int threads, FunctionRef<void(int)> body);
   bool take_parts(Slot& slot, int thread);
   bool help(int thread);
