@@ -38,7 +38,7 @@ bool spin_until(Done done, std::chrono::nanoseconds limit = kSpin) {
 
 // Looking for what a thread of another process or a communication thread does, whose own program
 // may want this core: looks for a moment, then offers the core between looks, kSpin in all at most.
-// Where the offer is taken (the core was gone for longer than a wake-up takes), it looks without
+// Where another program takes the offer (the core was gone for most of a turn), it looks without
 // offering for a while, and much shorter: who sleeps is woken at once, who gave its core away has
 // to wait for its turn. One object a waiting thread.
 class YieldingSpin {
@@ -70,7 +70,7 @@ class YieldingSpin {
 
  private:
   static constexpr std::chrono::microseconds kAlone{2};
-  static constexpr std::chrono::microseconds kTaken{30};
+  static constexpr std::chrono::microseconds kTaken{1500};
   static constexpr std::chrono::milliseconds kContested{20};
 
   Clock::time_point contested_until_{};
