@@ -29,7 +29,7 @@ void check(const proto::ControlAnswer& answer) {
   range("a snapshot", answer.snapshot(), std::numeric_limits<int64_t>::max());
   range("a count of rows", answer.rows_written(), kMostRows);
   for (const proto::ShardRows& rows : answer.loads()) {
-    range("a virtual shard", rows.shard(), kVirtualShards - 1);
+    range("a virtual shard", rows.shard(), kMostVirtualShards - 1);
     range("a count of rows", rows.pulled(), kMostRows);
     range("a count of rows", rows.pushed(), kMostRows);
   }

@@ -414,9 +414,9 @@ class PsClient::Impl {
       request.mutable_load();
       return control_message(options_, slot, destination, request);
     };
-    if (view_.slot_of_shard.size() != kVirtualShards) {
+    if (static_cast<int>(view_.slot_of_shard.size()) != shards_.shards()) {
       throw data_loss("the coordinator has sent a view of ", view_.slot_of_shard.size(),
-                      " virtual shards, expected ", kVirtualShards);
+                      " virtual shards, expected ", shards_.shards());
     }
     MutexLock lock(view_mutex_);
     courier_ = std::make_unique<Courier>(std::move(options), view_);

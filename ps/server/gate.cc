@@ -27,10 +27,10 @@ bool Gate::hold(std::shared_ptr<const Push> push, const ShardSet& shards) {
   std::vector<Part>& parts = steps_[header.step];
   parts.resize(static_cast<size_t>(header.parts));
   Part& part = parts[static_cast<size_t>(header.part)];
-  const ShardSet waiting = shards & ~part.applied;
+  const ShardSet waiting = shards - part.applied;
   const bool is_on_time = waiting == shards;
   std::vector<Contribution>& held = part.held[header.worker];
-  for (Contribution& former : held) former.shards &= ~waiting;
+  for (Contribution& former : held) former.shards -= waiting;
   held.push_back({std::move(push), waiting});
   forget_empty(part);
   return is_on_time;
@@ -45,7 +45,7 @@ ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledge
   std::vector<ShardSet> somewhere;
   for (int worker = 0; worker < ledger.workers(); ++worker) {
     ShardSet here;
-    if (ledger.clock(worker).value_or(step - 1) >= step) here.set();
+    if (ledger.clock(worker).value_or(step - 1) >= step) here = shards_;
     if (const auto it = part.held.find(worker); it != part.held.end()) {
       for (const Contribution& held : it->second) here |= held.shards;
     }
@@ -64,7 +64,7 @@ ShardSet Gate::settled(int64_t step, const Part& part, const WorkerLedger& ledge
     const auto shard = static_cast<size_t>(number);
     const auto count =
         std::ranges::count_if(somewhere, [&](const ShardSet& s) { return s[shard]; });
-    enough[shard] = everywhere + count >= required_;
+    enough.set(shard, everywhere + count >= required_);
   });
   return enough & allowed;
 }
@@ -84,7 +84,7 @@ void Gate::advance(const WorkerLedger& ledger, const ShardSet& frozen, const App
     bool all = true;
     for (Part& part : it->second) {
       if (is_applied(part)) continue;
-      const ShardSet ready = settled(step, part, ledger) & ~part.applied & ~frozen;
+      const ShardSet ready = settled(step, part, ledger) - part.applied - frozen;
       if (ready.any()) apply(take(part, ready));
       all = all && is_applied(part);
     }
@@ -98,8 +98,8 @@ std::vector<Contribution> Gate::take(Part& part, const ShardSet& ready) {
   std::vector<Contribution> taken;
   for (auto& [worker, contributions] : part.held) {
     for (Contribution& held : contributions) {
-      if ((held.shards & ready).any()) taken.push_back({held.push, held.shards & ready});
-      held.shards &= ~ready;
+      if (held.shards.intersects(ready)) taken.push_back({held.push, held.shards & ready});
+      held.shards -= ready;
     }
   }
   part.applied |= ready;
@@ -121,7 +121,7 @@ void Gate::arrive(int shard, const Gate* source, const WorkerLedger& ledger) {
   shards_.set(number);
   if (source == nullptr) {
     for (auto& [step, parts] : steps_) {
-      for (Part& part : parts) part.applied[number] = (before & ~part.applied).none();
+      for (Part& part : parts) part.applied.set(number, part.applied.contains(before));
     }
     return;
   }
@@ -144,7 +144,7 @@ void Gate::arrive(int shard, const Gate* source, const WorkerLedger& ledger) {
     if (step <= low) continue;
     std::vector<Part>& to = open(step);
     for (size_t i = 0; i < std::min(to.size(), parts.size()); ++i) {
-      to[i].applied[number] = to[i].applied[number] || parts[i].applied[number];
+      if (parts[i].applied[number]) to[i].applied.set(number);
     }
   }
   done_ = low;
@@ -215,7 +215,8 @@ void Gate::load(const proto::SlotState& state, int shards) {
   for (const proto::GateStep& step : state.gate()) {
     std::vector<Part>& parts = steps_[step.step()];
     parts.resize(static_cast<size_t>(step.parts()));
-    for (const int part : step.applied()) parts.at(static_cast<size_t>(part)).applied.set();
+    for (const int part : step.applied())
+      parts.at(static_cast<size_t>(part)).applied = all_shards(shards);
     const auto known = std::min(parts.size(), static_cast<size_t>(step.applied_shards_size()));
     for (size_t i = 0; i < known; ++i) {
       parts[i].applied = unpack_shards(step.applied_shards(static_cast<int>(i)), shards);

@@ -120,7 +120,7 @@ namespace {
 // Shards that came after the last snapshot.
 void restore_arrivals(Slot& slot, const std::string& directory, const std::string& session,
                       const ShardSet& shards) {
-  const ShardSet missing = shards & ~slot.shard_set();
+  const ShardSet missing = shards - slot.shard_set();
   for (int shard = 0; shard < slot.shard_count(); ++shard) {
     const std::string bundle = arrival_bundle(directory, slot.index(), shard);
     if (!missing[static_cast<size_t>(shard)] || !std::filesystem::exists(io::index_path(bundle))) {
@@ -161,9 +161,9 @@ std::string restore_newest(Slot& slot, const std::string& directory, const std::
       if (const auto setup = slot.setup()) load_part(slot, *setup, bundle, feed);
       feed.finish();
       restore_arrivals(slot, directory, session, shards);
-      const ShardSet missing = shards & ~slot.shard_set();
+      const ShardSet missing = shards - slot.shard_set();
       if (missing.any()) {
-        return str_cat(bundle, " lacks virtual shard ", missing._Find_first());
+        return str_cat(bundle, " lacks virtual shard ", missing.first());
       }
       log_warning(str_cat("slot ", slot.index(), " begins from its snapshot ", bundle, ", of step ",
                           head.step));

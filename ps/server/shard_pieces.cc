@@ -50,7 +50,7 @@ std::vector<std::byte> part_of_push(const Push& push, const ShardSet& shards,
   header.section_count = 0;
   for (const Push::Section& section : push.sections) {
     const ResolvedList& list = *section.list;
-    if (setup.mode(list.table) != Mode::kSync || (list.shards & shards).none()) continue;
+    if (setup.mode(list.table) != Mode::kSync || !list.shards.intersects(shards)) continue;
     const int64_t dim = setup.dim(list.table);
     std::vector<int64_t> keys;
     std::vector<std::byte> rows;

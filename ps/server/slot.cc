@@ -114,7 +114,7 @@ void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if ((!primary_ && !restoring_) || (touched & ~(present() & ~frozen_)).any()) {
+  if ((!primary_ && !restoring_) || !(present() - frozen_).contains(touched)) {
     dispatch.then([ack] { ack->give_up(); });
     return;
   }

@@ -286,7 +286,7 @@ void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, D
   ShardSet set;
   set.set(static_cast<size_t>(header.shard));
   if (header.kind == EntryKind::kShardLoaded) {
-    unloaded_ &= ~set;
+    unloaded_ -= set;
     return job(set, [index = header.index](Shard& shard, int) {
       shard.loaded = true;
       shard.cut = index;

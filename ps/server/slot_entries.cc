@@ -79,7 +79,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
     case EntryKind::kSetup:
       return do_setup(std::make_shared<const JobSetup>(body_text(entry.body)), dispatch);
     case EntryKind::kEvict:
-      return job(owned_ & ~frozen_, [evict = step_of(entry.body)](Shard& shard, int) {
+      return job(owned_ - frozen_, [evict = step_of(entry.body)](Shard& shard, int) {
         for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
       });
     case EntryKind::kClock: {
@@ -100,7 +100,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
       frozen_ |= only(header.shard);
       return;
     case EntryKind::kThaw:
-      frozen_ &= ~only(header.shard);
+      frozen_ -= only(header.shard);
       return advance_gate(header.index, ack, dispatch);
     case EntryKind::kLeave:
     case EntryKind::kStage:

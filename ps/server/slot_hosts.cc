@@ -187,7 +187,7 @@ void SlotHosts::receive_move(const std::shared_ptr<Slot>& slot, const ReceivedEn
     const auto to = weak.lock();
     if (to == nullptr) return answer(false);
     try {
-      const auto shard = static_cast<int>(cut.shards._Find_first());
+      const auto shard = static_cast<int>(cut.shards.first());
       write_snapshot(cut, arrival_bundle(directory, to->index(), shard), -1);
       take(*to);
     } catch (const std::exception& error) {

@@ -12,8 +12,8 @@ int64_t move_attempt(int64_t move, int64_t attempt) { return (move << kAttemptBi
 
 void Slot::do_leave(int shard, int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
   if (shard < 0 || shard >= shard_count() || !owned_[static_cast<size_t>(shard)]) return;
-  owned_ &= ~only(shard);
-  frozen_ &= ~only(shard);
+  owned_ -= only(shard);
+  frozen_ -= only(shard);
   ledger_.leave(shard);
   gate_.leave(shard);
   advance_gate(index, ack, dispatch);
@@ -29,7 +29,7 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
                   : held_again({arrival.held().begin(), arrival.held().end()}, *setup_);
   for (const auto& push : held) gate_.check(push->header);
   owned_ |= only(shard);
-  frozen_ &= ~only(shard);
+  frozen_ -= only(shard);
   WorkerLedger ledger;
   Gate gate;
   if (arrival.has_state()) {
@@ -193,7 +193,7 @@ void Slot::open_staged(int shard, std::string state,
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   // It was here before, and that time's cut is open still: a table has one at a time.
-  if (cut_opening_ || (cut_ != nullptr && (cut_->shards & cut->shards).any())) {
+  if (cut_opening_ || (cut_ != nullptr && cut_->shards.intersects(cut->shards))) {
     return dispatch.then([done = std::move(done)] { done(nullptr); });
   }
   cut->setup = setup_;

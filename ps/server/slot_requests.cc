@@ -78,12 +78,12 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
   const RequestHeader& header = pull->header;
   if (!primary_) return refuse_view(responder, dispatch);
   if (header.snapshot != 0) {
-    if (cut_ == nullptr || cut_->id != header.snapshot || (pull->shards & ~cut_->shards).any()) {
+    if (cut_ == nullptr || cut_->id != header.snapshot || !cut_->shards.contains(pull->shards)) {
       throw not_found("slot ", options_.index, ": snapshot ", header.snapshot,
                       " is not open (any more): open another one");
     }
     cut_used_ = Clock::now();
-  } else if ((pull->shards & ~present()).any()) {
+  } else if (!present().contains(pull->shards)) {
     return refuse_view(responder, dispatch);
   }
   if (header.step > 0) pass_lost_steps(header, dispatch);
@@ -143,7 +143,7 @@ std::string Slot::waits_for(const Pull& pull) const {
 
 void Slot::serve_waiting(Dispatch& dispatch) {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
-    if (it->pull->header.snapshot == 0 && (it->pull->shards & ~present()).any()) {
+    if (it->pull->header.snapshot == 0 && !present().contains(it->pull->shards)) {
       refuse_view(it->pull->responder, dispatch);
       it = waiting_.erase(it);
       continue;
@@ -179,10 +179,10 @@ std::shared_ptr<Push> Slot::make_push(const Message& message, const Request& req
     }
     auto list = list_of(section, setup);
     if (list == nullptr) return nullptr;
-    if (const ShardSet more = list->shards & ~unpack_shards(request.header.shards, shard_count());
+    if (const ShardSet more = list->shards - unpack_shards(request.header.shards, shard_count());
         more.any()) {
       throw invalid_argument("table \"", setup.tables[section.header.table].name,
-                             "\": found rows of virtual shard ", more._Find_first(),
+                             "\": found rows of virtual shard ", more.first(),
                              ", which the push does not say that it has");
     }
     push->sections.push_back({std::move(list), section.rows.data(), section.header.has_keys == 1});
@@ -208,7 +208,7 @@ bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>&
                         Dispatch& dispatch) {
   // What has left, or is about to, may have this push or not: its worker asks again, there.
   const ShardSet wanted = unpack_shards(header.shards, shard_count());
-  if (!primary_ || (wanted & ~(present() & ~frozen_)).any()) {
+  if (!primary_ || !(present() - frozen_).contains(wanted)) {
     refuse_view(responder, dispatch);
     return true;
   }

@@ -116,7 +116,7 @@ std::shared_ptr<ShardJob> make_job(SlotShards& slot, ShardSet shards, int64_t in
 
 void Dispatch::for_each_thread(const ShardJob& job, FunctionRef<void(int)> visit) const {
   for (int thread = 0; thread < slot_.threads_.size(); ++thread) {
-    if ((job.shards_ & slot_.of_thread_[static_cast<size_t>(thread)]).any()) visit(thread);
+    if (job.shards_.intersects(slot_.of_thread_[static_cast<size_t>(thread)])) visit(thread);
   }
 }
 

@@ -25,7 +25,7 @@ void WorkerLedger::Worker::advance(const ShardSet& all) {
   }
   while (!above.empty() && above.begin()->first <= floor + 1) {
     const auto& [sequence, has] = *above.begin();
-    if (sequence > floor && (all & ~has).any()) break;
+    if (sequence > floor && !has.contains(all)) break;
     floor = std::max(floor, sequence);
     above.erase(above.begin());
   }
@@ -53,7 +53,7 @@ void WorkerLedger::Worker::find_steps(const ShardSet& all) {
   const uint64_t few = floor - std::min(floor, uint64_t{kMostAbove});
   const auto behind_clock = static_cast<uint64_t>(*clock * parts);
   for (uint64_t s = std::max(few, behind_clock) + 1; s <= floor; ++s) enter(s, true);
-  for (const auto& [sequence, has] : above) enter(sequence, (all & ~has).none());
+  for (const auto& [sequence, has] : above) enter(sequence, has.contains(all));
 }
 
 ShardSet WorkerLedger::lacking(const RequestHeader& push, const ShardSet& shards) const {
@@ -61,7 +61,7 @@ ShardSet WorkerLedger::lacking(const RequestHeader& push, const ShardSet& shards
   const Worker& worker = at(push.worker);
   if (push.sequence <= worker.floor) return {};
   const auto it = worker.above.find(push.sequence);
-  return it == worker.above.end() ? shards : shards & ~it->second;
+  return it == worker.above.end() ? shards : shards - it->second;
 }
 
 WorkerLedger::Known WorkerLedger::knows(const RequestHeader& push, const ShardSet& shards) const {
@@ -99,7 +99,7 @@ void WorkerLedger::record(const RequestHeader& push, const ShardSet& shards) {
   worker.parts = push.parts;
   ShardSet& has = worker.above[push.sequence];
   has |= shards;
-  const bool is_complete = (shards_ & ~has).none();
+  const bool is_complete = has.contains(shards_);
   // Sequences count on through steps of as many parts: those of steps that were before the first
   // one here, or are lost, will never come.
   const bool is_first = worker.floor == 0 && worker.above.size() == 1;

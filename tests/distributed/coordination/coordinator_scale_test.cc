@@ -11,6 +11,7 @@
 
 #include "tests/distributed/coordination/crowd.h"
 #include "tests/distributed/coordination/members.h"
+#include "tests/distributed/coordination/scale.h"
 #include "tests/support/process.h"
 
 namespace trireme::testing {
@@ -92,63 +93,11 @@ void expect_right_peers(Crowd& crowd, int64_t generation, int asks,
   }
 }
 
-// How much longer things take because others use the machine: its busy time over ours.
-class Contention {
- public:
-  explicit Contention(pid_t other) : other_(other), machine_(of_machine()), ours_(of_ours()) {}
-  double factor() const {
-    const double ours = static_cast<double>(of_ours() - ours_);
-    const double machine = static_cast<double>(of_machine() - machine_);
-    return ours <= 0 ? 1 : std::max(1.0, machine / ours);
-  }
-
- private:
-  static int64_t of_machine() {
-    std::ifstream file("/proc/stat");
-    std::string cpu;
-    int64_t user = 0, nice = 0, system = 0;
-    file >> cpu >> user >> nice >> system;
-    return user + nice + system;
-  }
-  static int64_t of_process(const std::string& pid) {
-    std::ifstream file(str_cat("/proc/", pid, "/stat"));
-    std::string word;
-    int64_t user = 0, system = 0;
-    for (int field = 1; field < 14 && file >> word; ++field) {
-    }
-    file >> user >> system;
-    return user + system;
-  }
-  int64_t of_ours() const { return of_process("self") + of_process(std::to_string(other_)); }
-
-  const pid_t other_;
-  const int64_t machine_, ours_;
-};
-
-// Time that counts: what passed, less what others took of the machine.
-class Stopwatch {
- public:
-  explicit Stopwatch(const CoordinatorHost& host) : contention_(host.pid()) {}
-  milliseconds passed() const {
-    return std::chrono::ceil<milliseconds>((Clock::now() - start_) / contention_.factor());
-  }
-
- private:
-  const Clock::time_point start_ = Clock::now();
-  const Contention contention_;
-};
-
-// So many, or as many as TRIREME_LOSSES says.
-int losses() {
-  const char* wanted = std::getenv("TRIREME_LOSSES");
-  return wanted == nullptr ? 10 : std::atoi(wanted);
-}
-
 // What a coordinator of thousands must not have: a thread for each member, messages that name all
 // members to each, work for each event that grows with the group.
 TEST(CoordinatorScaleTest, FormsTheNextGenerationOfThousandsWithinTwoSecondsOfALoss) {
   CoordinatorHost host(kMembers, 0);
-  const Stopwatch first(host);
+  const Stopwatch first(host.pid());
   Crowd crowd(host.address(), kSecret, kMembers, kOnAHost);
   crowd.start();
   int64_t generation = crowd.wait_for_generation(0, 60s);
@@ -164,7 +113,7 @@ TEST(CoordinatorScaleTest, FormsTheNextGenerationOfThousandsWithinTwoSecondsOfAL
   for (int loss = 0; loss < losses(); ++loss) {
     ASSERT_TRUE(host.lives());
     const int victim = static_cast<int>(random() % kMembers);
-    const Stopwatch watch(host);
+    const Stopwatch watch(host.pid());
     crowd.kill(victim);
     crowd.replace(victim);
     const int64_t next = crowd.wait_for_generation(generation, 60s);
@@ -198,7 +147,7 @@ TEST(CoordinatorScaleTest, GivesAllTheRightRanksWithoutTheLostOneAndWithItAgain)
   ASSERT_EQ(generation, 1) << crowd.first_fault();
   std::set<int> dead;
   for (const int victim : {0, 4095, 2048}) {
-    const Stopwatch watch(host);
+    const Stopwatch watch(host.pid());
     crowd.kill(victim);
     dead.insert(victim);
     generation = crowd.wait_for_generation(generation, 60s);

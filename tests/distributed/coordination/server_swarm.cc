@@ -26,7 +26,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kHeartbeat{200};
 constexpr milliseconds kEnd{5000}, kConnect{20'000};
-constexpr int kBeatParts = 20;  // of the members, one after the other
+constexpr int kBeatParts = 20;   // of the members, one after the other
+constexpr size_t kDialing = 16;  // at a time
+constexpr size_t kFaultsTold = 5;
 
 // What has happened to the swarm, for whoever waits for it.
 class Events {
@@ -87,9 +89,18 @@ class Member final : public grpc::ClientBidiReactor<directory::Report, directory
       : who_(std::move(who)), events_(std::move(events)) {}
 
   void begin() {
+    CoordinatorLine line;
+    try {
+      line = connect_to_coordinator(
+          {.address = who_.address, .security = {.secret = who_.secret}, .job_id = "job"},
+          kConnect);
+    } catch (const Error& error) {
+      events_->add_fault(str_cat(name(), ": ", error.what()));
+      done_ = true;
+      return events_->happened();
+    }
     self_ = shared_from_this();
-    line_ = connect_to_coordinator(
-        {.address = who_.address, .security = {.secret = who_.secret}, .job_id = "job"}, kConnect);
+    line_ = std::move(line);
     stub_ = directory::Directory::NewStub(line_.channel);
     stub_->async()->Attend(&context_, this);
     AddHold();  // beats come from another thread
@@ -243,7 +254,8 @@ class Member final : public grpc::ClientBidiReactor<directory::Report, directory
   Mutex mutex_;
   ViewReplica replica_ GUARDED_BY(mutex_);
   directory::Report outgoing_ GUARDED_BY(mutex_), next_ GUARDED_BY(mutex_);
-  bool writing_ GUARDED_BY(mutex_) = false, urgent_ GUARDED_BY(mutex_) = false;
+  bool writing_ GUARDED_BY(mutex_) = true;  // there is nothing to write to before begin()
+  bool urgent_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;
 };
 
@@ -254,7 +266,6 @@ class ServerSwarm::Impl {
   Impl(const std::string& address, const std::string& secret, int servers, int replicas,
        int watchers) {
     const Who who{.address = address, .secret = secret, .servers = servers, .replicas = replicas};
-    MutexLock lock(mutex_);
     for (int i = 0; i < watchers; ++i) {
       Who watcher = who;
       watcher.watcher = i;
@@ -266,8 +277,9 @@ class ServerSwarm::Impl {
       server.server = i;
       members_.push_back(std::make_shared<Member>(server, events_));
     }
-    for (const auto& member : members_) member->begin();
+    // A server that says nothing while others come would be given up.
     beats_ = std::thread([this] { beat(); });
+    begin_all();
   }
 
   ~Impl() {
@@ -324,7 +336,7 @@ class ServerSwarm::Impl {
     });
     if (!found) {
       throw Error(ErrorCode::kDeadlineExceeded,
-                  str_cat("no view fits; the newest is ", view.number));
+                  str_cat("no view fits; the newest is ", view.number, faults_told()));
     }
     size_t have = 0;
     const bool everywhere = events_->wait(deadline, [&] {
@@ -336,7 +348,7 @@ class ServerSwarm::Impl {
     if (!everywhere) {
       throw Error(ErrorCode::kDeadlineExceeded,
                   str_cat("view ", view.number, " has come to ", have, " of ", all.size(),
-                          " tasks, not to ", all[have]->name()));
+                          " tasks, not to ", all[have]->name(), faults_told()));
     }
     return view;
   }
@@ -368,6 +380,28 @@ class ServerSwarm::Impl {
   std::shared_ptr<Member> member(int server) {
     MutexLock lock(mutex_);
     return members_[static_cast<size_t>(watchers_ + server)];
+  }
+
+  // Servers are processes, which come side by side.
+  void begin_all() {
+    const auto all = members();
+    std::atomic<size_t> next = 0;
+    std::vector<std::thread> dialing;
+    for (size_t i = 0; i < kDialing; ++i) {
+      dialing.emplace_back([&] {
+        for (size_t k = next++; k < all.size(); k = next++) all[k]->begin();
+      });
+    }
+    for (std::thread& thread : dialing) thread.join();
+  }
+
+  // What went wrong until now, in a few words.
+  std::string faults_told() {
+    const auto all = events_->faults();
+    std::string text;
+    for (size_t i = 0; i < std::min(all.size(), kFaultsTold); ++i) text += "; " + all[i];
+    if (all.size() > kFaultsTold) text += str_cat("; and ", all.size() - kFaultsTold, " more");
+    return text;
   }
 
   void beat() {  // thread

@@ -39,7 +39,7 @@ class FakeServer {
   FakeServer(const std::string& coordinator, int index, int servers, uint64_t incarnation = 1)
       : index_(index) {
     for (size_t shard = 0; shard < kVirtualShards; ++shard) {
-      shards_[shard] = static_cast<int>(shard) * servers / kVirtualShards == index;
+      shards_.set(shard, static_cast<int>(shard) * servers / kVirtualShards == index);
     }
     rpc_ = make_rpc_server({.secret = kSecret, .job_id = "job"},
                            [this](Message request, std::unique_ptr<Responder> responder) {
@@ -130,8 +130,8 @@ class FakeServer {
     if (control.has_last_sequence()) {
       const bool is_away = behaviour_.shard_away > 0 && behaviour_.shard_away-- > 0;
       ShardSet shards = shards_;
-      if (is_away) shards.reset(shards._Find_first());
-      answer.set_shards(shards.to_ullong());
+      if (is_away) shards.reset(shards.first());
+      answer.set_shards(shards.first_64());
       // It is the one that has not had all of them.
       answer.set_last_sequence(last_sequence_ + (is_away ? 100 : 0));
     }

@@ -157,8 +157,8 @@ Conversation record() {
   std::promise<std::vector<LogEntry>> moved;
   primary->export_move(shard, [&](auto entries) { moved.set_value(std::move(entries)); });
   for (LogEntry& entry : moved.get_future().get()) made.entries.push_back(std::move(entry));
-  primary->follow_map(all_shards(kVirtualShards), {}, -1);  // it stays: thawed
-  primary->follow_map(~only(shard), {}, -1);                // it has left
+  primary->follow_map(all_shards(kVirtualShards), {}, -1);                // it stays: thawed
+  primary->follow_map(all_shards(kVirtualShards) - only(shard), {}, -1);  // it has left
   waits([&](auto done) { primary->clear(5, false, done); });
   made.entries.push_back({.header = {.kind = EntryKind::kSetup},
                           .body = bytes_of(std::string_view(job_setup().SerializeAsString()))});
@@ -495,10 +495,10 @@ TEST_F(MutationTest, APrimaryTakesNoRequestThatCannotBe) {
 TEST(MoveMutationTest, ASlotTakesNoPieceThatCannotBe) {
   const Conversation conversation = record();
   const int shard = JobSetup(job_setup().SerializeAsString()).shards.shard_of(0, 2001);
-  SlotRig to(int64_t{1} << 30, 2, ~only(shard));
+  SlotRig to(int64_t{1} << 30, 2, all_shards(kVirtualShards) - only(shard));
   to.set_up(job_setup());
   int64_t attempt = 0, position = 0, refused = 0;
-  to->follow_map(~only(shard), {.shard = shard, .move = 1}, -1);
+  to->follow_map(all_shards(kVirtualShards) - only(shard), {.shard = shard, .move = 1}, -1);
   const auto give = [&](const Bytes& bytes) {
     try {
       const Message message = own(bytes);

@@ -10,6 +10,7 @@
 #include "distributed/coordination/coordinator.h"
 #include "distributed/coordination/directory_client.h"
 #include "ps/client/ps_client.h"
+#include "ps/client/shard_balance.h"
 #include "ps/server/inspect_snapshot.h"
 #include "tests/ps/server/slot_rig.h"
 #include "tests/support/process.h"
@@ -410,6 +411,13 @@ TEST_F(PsServerTest, MoreThan64ServersKeepMoveSaveAndRestoreRows) {
         throw;
       },
       Error);
+  // What the shards above 63 are used for is told, too.
+  ShardBalancer balancer(
+      {.coordinator = coordinator_.address(), .secret = kSecret, .job_id = "job"});
+  const auto use = balancer.use(0ms);
+  const auto used = std::ranges::count_if(use, [](const ShardUse& one) { return one.rows > 0; });
+  EXPECT_EQ(used, 128) << "the keys are in all of them";
+
   // The next server takes over with all that came.
   servers_[7]->stop();
   const int at_loss = step;

@@ -208,7 +208,7 @@ class TwoSlots {
   SlotRig& from() { return from_; }
   SlotRig& to() { return to_; }
   ShardSet low() const { return low_; }
-  ShardSet high() const { return all_shards(kVirtualShards) & ~low_; }
+  ShardSet high() const { return all_shards(kVirtualShards) - low_; }
   int64_t key_in(int shard) const {
     int64_t key = 0;
     while (map_.shard_of(0, key) != shard) ++key;
@@ -228,14 +228,14 @@ class TwoSlots {
                          .incarnation = 7,
                          .sequence = static_cast<uint64_t>(step),
                          .step = step,
-                         .shards = shards.to_ullong()};
+                         .shards = shards.first_64()};
     return slot.push(push_message(header, {section}));
   }
 
   // All pieces of the shard are in the other slot; no view says so yet.
   void send(int shard, int64_t attempt = 1, size_t most = 1000) {
     from_->follow_map(low_, {}, shard);
-    to_->follow_map(~low_, {shard, 1}, -1);
+    to_->follow_map(high(), {shard, 1}, -1);
     std::promise<bool> frozen;
     from_->freeze(shard, [&](bool ok) { frozen.set_value(ok); });
     ASSERT_TRUE(frozen.get_future().get());
@@ -257,8 +257,8 @@ class TwoSlots {
     }
   }
   void finish(int shard) {
-    from_->follow_map(low_ & ~only(shard), {}, -1);
-    to_->follow_map(~low_ | only(shard), {}, -1);
+    from_->follow_map(low_ - only(shard), {}, -1);
+    to_->follow_map(high() | only(shard), {}, -1);
   }
 
  private:
@@ -283,7 +283,7 @@ TEST(ShardMoveSlotTest, AShardComesInTheMiddleOfASynchronousStep) {
   EXPECT_EQ(slots.push(slots.to(), 1, 1, keys, 10, only(5)).code(), AnswerCode::kWrongView);
   slots.finish(5);
   EXPECT_EQ(slots.push(slots.from(), 1, 1, keys, 10, slots.low()).code(), AnswerCode::kWrongView);
-  const ShardSet rest = slots.low() & ~only(5);
+  const ShardSet rest = slots.low() - only(5);
   for (int again = 0; again < 2; ++again) {
     for (int worker = 0; worker < 2; ++worker) {
       const float value = worker == 0 ? 1 : 10;
@@ -318,7 +318,7 @@ TEST(ShardMoveSlotTest, AnswersOfAWorkersPushesSayWhichShardsTheyAreAbout) {
   EXPECT_EQ(last(slots.to()).sequence, 1);
   EXPECT_EQ(last(slots.to()).shards, slots.high() | only(5));
   slots.finish(5);
-  EXPECT_EQ(last(slots.from()).shards, slots.low() & ~only(5));
+  EXPECT_EQ(last(slots.from()).shards, slots.low() - only(5));
   EXPECT_EQ(last(slots.to()).step, 1);
 }
 
@@ -361,7 +361,7 @@ TEST(ShardMoveSlotTest, AMoveThatIsTakenBackLeavesTheShardWhereItWas) {
   slots.send(5, 3);
   slots.finish(5);
   EXPECT_EQ(slots.to().rows({a}), (Rows{{a, {2, 2}}}));
-  EXPECT_EQ(slots.from()->shard_set(), slots.low() & ~only(5));
+  EXPECT_EQ(slots.from()->shard_set(), slots.low() - only(5));
 }
 
 // Each shard is in one slot's cut, whatever moves meanwhile, and what is open stays readable.
