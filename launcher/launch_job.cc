@@ -1,6 +1,5 @@
 #include "launcher/launch_job.h"
 
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,18 +47,6 @@ constexpr double kJoinTimeout = 120, kStallWarning = 10, kCollectiveTimeout = 60
 
 milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1000)); }
 
-std::string random_hex(size_t bytes) {
-  std::vector<unsigned char> random(bytes);
-  if (getrandom(random.data(), bytes, 0) != static_cast<ssize_t>(bytes))
-    throw failed("the system gave no random numbers for the job's name");
-  std::string text;
-  for (const unsigned char byte : random) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
-  return text;
-}
-
 // What every task of the job has in common.
 struct Job {
   std::string id, secret;
@@ -86,7 +73,7 @@ std::string job_secret(const LaunchOptions& options, const Environment& environm
 
 // The same on all nodes without being told; else it only keeps jobs of one host apart.
 std::string job_id(const LaunchOptions& options, const Environment& environment) {
-  if (options.nodes == 1) return "job-" + random_hex(4);
+  if (options.nodes == 1) return "job-" + draw_id().substr(0, 8);
   const auto given = environment.find("TRIREME_JOB_ID");
   if (given != environment.end() && !given->second.empty()) return given->second;
   std::string id = "job-" + options.coordinator;

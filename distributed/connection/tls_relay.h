@@ -5,8 +5,8 @@
 // What is under way in them is bounded: when one side does not take bytes, none are taken from the
 // other. When the network's end is closed or broken, gRPC reads what came before and then an end;
 // when gRPC closes its end or shuts it down, what it wrote before is sent, for at most ten seconds,
-// and the connection closed, or reset when that was not enough. At the end of the process what gRPC wrote is still sent, for at most
-// two seconds, as the kernel would have sent it.
+// and the connection closed, or reset when that was not enough. At the end of the process what gRPC
+// wrote is still sent, for at most two seconds, as the kernel would have sent it.
 #pragma once
 
 #include <memory>

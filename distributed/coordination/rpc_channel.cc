@@ -2,8 +2,6 @@
 
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
-#include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +11,7 @@
 #include "distributed/connection/connection.h"
 #include "distributed/connection/dial.h"
 #include "distributed/connection/secret.h"
+#include "distributed/connection/socket_address.h"
 #include "distributed/coordination/grpc_setup.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
@@ -27,21 +26,9 @@ constexpr milliseconds kLookUpAgain{200};
 constexpr milliseconds kAgain{5'000};
 constexpr milliseconds kFirstWord{2'000}, kNextWord{5'000};
 
-std::string host_of(const std::string& address) {
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  return host;
-}
-
 // Why the name does not resolve; empty when it does.
-std::string look_up(const std::string& host) {
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  const int status = getaddrinfo(host.c_str(), nullptr, &hints, &found);
-  if (found != nullptr) freeaddrinfo(found);
-  return status == 0 ? "" : gai_strerror(status);
+std::string look_up(const std::string& host, const std::string& port) {
+  return AddressList().resolve(host, port, false);
 }
 
 // One wait to a deadline, and what is said meanwhile.
@@ -75,9 +62,10 @@ class Wait {
 };
 
 bool wait_for_name(const std::string& address, Wait& wait) {
-  const std::string host = host_of(address);
+  const auto [host, port] = split_address(address);
   int tries = 1;
-  for (std::string problem = look_up(host); !problem.empty(); problem = look_up(host), ++tries) {
+  for (std::string problem = look_up(host, port); !problem.empty();
+       problem = look_up(host, port), ++tries) {
     wait.say(str_cat("the host name \"", host, "\" of the coordinator ", address,
                      " does not resolve yet (", problem, ")"));
     if (wait.is_given_up()) return false;

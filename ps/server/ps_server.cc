@@ -153,8 +153,8 @@ PsServer::Impl::Impl(PsServerOptions options)
       .lost_steps = [this](int slot, int64_t epoch,
                            int64_t steps) { directory_->lost_steps(slot, epoch, steps); },
       .failed = [this](const Error& error) { fail(error); }});
-  metrics_ = std::make_unique<Metrics>(options_.index, options_.metrics,
-                                       [this] { return load(true); });
+  metrics_ =
+      std::make_unique<Metrics>(options_.index, options_.metrics, [this] { return load(true); });
   RpcServerOptions rpc{.listen = options_.listen,
                        .secret = options_.secret,
                        .encryption = options_.encryption,
