@@ -23,6 +23,7 @@
 #include "ps/client/ps_client.h"
 #include "tests/ps/client/chaos_content.h"
 #include "tests/support/process.h"
+#include "tests/support/server_views.h"
 
 namespace trireme::ps::testing {
 namespace {
@@ -40,9 +41,7 @@ int64_t number_from(const char* variable, int64_t otherwise) {
 }
 
 bool all_in_sync(const ServerView& view) {
-  return view.number > 0 && std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
-           return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
-         });
+  return view.number > 0 && trireme::testing::has_all_backups(view);
 }
 
 class Chaos {

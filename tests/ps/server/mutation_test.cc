@@ -18,6 +18,7 @@
 #include "tests/ps/server/mutations.h"
 #include "tests/ps/server/slot_rig.h"
 #include "tests/support/process.h"
+#include "tests/support/server_views.h"
 
 namespace trireme::ps::testing {
 namespace {
@@ -210,10 +211,8 @@ class MutationTest : public ::testing::Test {
     const auto deadline = std::chrono::steady_clock::now() + 30s;
     for (;;) {
       const ServerView view = directory.view();
-      const bool safe = std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
-        return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
-      });
-      if (safe || std::chrono::steady_clock::now() > deadline) return view;
+      if (trireme::testing::has_all_backups(view) || std::chrono::steady_clock::now() > deadline)
+        return view;
       std::this_thread::sleep_for(10ms);
     }
   }

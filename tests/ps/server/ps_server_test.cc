@@ -14,6 +14,7 @@
 #include "ps/server/inspect_snapshot.h"
 #include "tests/ps/server/slot_rig.h"
 #include "tests/support/process.h"
+#include "tests/support/server_views.h"
 
 namespace trireme::ps::testing {
 namespace {
@@ -166,10 +167,7 @@ TEST_F(PsServerTest, SurvivesTheDeathOfEachServerInTurn) {
     for (;;) {
       push(client, ++step, keys);
       const ServerView view = directory.view();
-      const bool safe = std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
-        return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
-      });
-      if (safe) return;
+      if (trireme::testing::has_all_backups(view)) return;
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << describe(view);
     }
   };
@@ -383,10 +381,7 @@ TEST_F(PsServerTest, MoreThan64ServersKeepMoveSaveAndRestoreRows) {
   const auto wait_until_safe = [&](int64_t after) {
     const auto deadline = std::chrono::steady_clock::now() + 30s;
     for (ServerView view = directory.wait_for_view(after, 30s);; view = directory.view()) {
-      const bool safe = std::ranges::all_of(view.slots, [](const SlotEntry& slot) {
-        return slot.primary >= 0 && slot.backup >= 0 && slot.backup_in_sync;
-      });
-      if (safe) return view;
+      if (trireme::testing::has_all_backups(view)) return view;
       if (std::chrono::steady_clock::now() > deadline) {
         throw Error(ErrorCode::kDeadlineExceeded, describe(view));
       }
