@@ -14,6 +14,7 @@
 #include "benchmarks/bench_models.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
+#include "core/device/kernel.h"
 #include "core/graph/serialize.h"
 #include "core/nn/model.h"
 #include "core/nn/step_function.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/suggest.h"
+#include "worker/suggest.h"
 
 namespace trireme {
 namespace {

@@ -9,6 +9,7 @@
 #include "core/base/checked.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
+#include "core/device/kernel.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/device_options.h"
 #include "distributed/collective/make_communicator.h"

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/ops/elementwise_chain.h"
 #include "core/ops/ops.h"
 
@@ -13,35 +14,28 @@ namespace {
 
 constexpr size_t kNowhere = SIZE_MAX;
 
-// The chain as a graph of its own, and where its values are in scratch memory.
+// The kernels of the steps, and where the values are in scratch memory.
 class ChainRun {
  public:
   ChainRun(const KernelSpec& spec, const KernelTable& kernels, std::string_view kind)
-      : graph_(spec.node.graph().ops()),
-        chain_(parse_chain(spec.attribute<std::string>("chain"),
+      : chain_(parse_chain(spec.attribute<std::string>("chain"),
                            static_cast<int>(spec.inputs.size()))) {
-    std::vector<Value> values;
-    for (const TensorType& type : spec.inputs) {
-      values.push_back(ops::placeholder(graph_, "input", type.dtype, type.shape));
-    }
-    for (const Chain::Step& step : chain_.steps) values.push_back(add(step, values));
+    const std::vector<TensorType> types = chain_types(chain_, spec.inputs, spec.ops);
     for (int output : chain_.outputs) {
-      output_bytes_.push_back(values[static_cast<size_t>(output)].type().bytes());
+      output_bytes_.push_back(types[static_cast<size_t>(output)].bytes());
     }
-    offsets_.assign(values.size(), kNowhere);
-    for (size_t i = spec.inputs.size(); i < values.size(); ++i) {
-      const Node& node = *values[i].node;
-      if (node.op().name == "Constant") continue;
-      if (is_chain_view(node.op().name)) {
-        steps_.push_back({.kernel = {}, .inputs = inputs_of(i), .value = i, .addresses = {}});
+    offsets_.assign(types.size(), kNowhere);
+    addresses_.resize(types.size());
+    constants_.resize(types.size());
+    for (size_t i = spec.inputs.size(); i < types.size(); ++i) {
+      const Chain::Step& step = step_of(i);
+      if (step.op == "Constant") {
+        constants_[i] = ops::scalar_tensor(types[i].dtype, step.attributes.get<double>("value"));
+        addresses_[i] = constants_[i].raw();
+      } else if (is_chain_view(step.op)) {
+        steps_.push_back({.kernel = {}, .inputs = step.inputs, .value = i, .addresses = {}});
       } else {
-        prepare(node, i, kernels, kind);
-      }
-    }
-    addresses_.resize(values.size());
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (values[i].node->op().name == "Constant") {
-        addresses_[i] = const_cast<void*>(values[i].node->attribute<Tensor>("value").raw());
+        prepare(spec, i, types, kernels, kind);
       }
     }
     kernel_scratch_ = bytes_;
@@ -89,41 +83,40 @@ class ChainRun {
     std::vector<void*> addresses;
   };
 
-  Value add(const Chain::Step& step, const std::vector<Value>& values) {
-    if (step.op == "Constant") {
-      return ops::scalar(graph_, step.attributes.get<DType>("dtype"),
-                         step.attributes.get<double>("value"));
-    }
-    std::vector<Value> inputs;
-    for (int input : step.inputs) inputs.push_back(values[static_cast<size_t>(input)]);
-    return graph_.add(step.op, inputs, step.attributes).output();
+  const Chain::Step& step_of(size_t value) const {
+    return chain_.steps[value - static_cast<size_t>(chain_.input_count)];
   }
 
-  const std::vector<int>& inputs_of(size_t value) const {
-    return chain_.steps[value - static_cast<size_t>(chain_.input_count)].inputs;
-  }
-
-  void prepare(const Node& node, size_t value, const KernelTable& kernels, std::string_view kind) {
-    const KernelFactory* factory = kernels.find(node.op().name, kind, kernel_dtype(node));
+  void prepare(const KernelSpec& whole, size_t value, const std::vector<TensorType>& types,
+               const KernelTable& kernels, std::string_view kind) {
+    const Chain::Step& step = step_of(value);
+    KernelSpec spec{.op = whole.ops.find(step.op),
+                    .attributes = step.attributes,
+                    .inputs = {},
+                    .outputs = {types[value]},
+                    .ops = whole.ops,
+                    .node_name = whole.node_name,
+                    .device = whole.device};
+    for (int input : step.inputs) spec.inputs.push_back(types[static_cast<size_t>(input)]);
+    const DType dtype = kernel_dtype(spec);
+    const KernelFactory* factory = kernels.find(step.op, kind, dtype);
     if (factory == nullptr) {
-      throw invalid_argument("no kernel of ", node.op().name, " for ", name(kernel_dtype(node)),
-                             " on '", kind, "', which a fused chain has");
+      throw invalid_argument("no kernel of ", step.op, " for ", name(dtype), " on '", kind,
+                             "', which a fused chain has");
     }
-    KernelSpec spec{node, {}, {node.output_type()}};
-    for (const Value& input : node.inputs()) spec.inputs.push_back(input.type());
-    const std::vector<int>& inputs = inputs_of(value);
-    steps_.push_back({(*factory)(spec), inputs, value, std::vector<void*>(inputs.size())});
+    steps_.push_back(
+        {(*factory)(spec), step.inputs, value, std::vector<void*>(step.inputs.size())});
     offsets_[value] = bytes_;
-    bytes_ += aligned(node.output_type().bytes());
+    bytes_ += aligned(types[value].bytes());
     scratch_of_kernels_ = std::max(scratch_of_kernels_, steps_.back().kernel.scratch_bytes);
   }
 
   static size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-  Graph graph_;
   Chain chain_;
   std::vector<Step> steps_;
   std::vector<size_t> offsets_, output_bytes_;
+  std::vector<Tensor> constants_;  // by value; empty where it is none
   std::vector<void*> addresses_;
   size_t bytes_ = 0, kernel_scratch_ = 0, scratch_of_kernels_ = 0;
 };

@@ -7,9 +7,9 @@
 
 #include <string_view>
 
-#include "core/device/kernel.h"
-
 namespace trireme {
+
+class KernelTable;
 
 // Adds FusedElementwise to `table` under `kind`, made of the kernels that `kind` has there now.
 void add_chains_by_ops(KernelTable& table, std::string_view kind);

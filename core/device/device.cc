@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/device/kernel_spec.h"
 #include "core/device/task_stream.h"
 
 namespace trireme {

@@ -12,10 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "core/device/kernel.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme {
+
+struct KernelArgs;
+struct PreparedKernel;
 
 inline constexpr int kComputeStream = 0;
 inline constexpr int kCommunicationStream = 1;

@@ -77,7 +77,7 @@ PreparedKernel grouped_update_by_spans(const KernelSpec& spec, Apply apply) {
     if (is_small(gradients.back())) widest = std::max(widest, counts.back());
   }
   with_rule_of_group(spec, [&]<typename Rule>(const GroupLayout& layout) {
-    kernel.run = [=, rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+    kernel.run = [=, rule = Rule(spec.attributes)](const KernelArgs& args) {
       if (layout.has_guard && !*args.in<bool>(layout.guard_input())) return;
       for (int i = 0; i < layout.tensors; ++i) {
         GroupLayout::Inputs inputs = layout.inputs_of(args, i);

@@ -2,13 +2,14 @@
 
 #include <string>
 
+#include "core/device/kernel.h"
 #include "core/device/update_inputs.h"
 
 namespace trireme {
 namespace {
 
 PreparedKernel guarded(const KernelSpec& spec, const KernelFactory& update) {
-  KernelSpec inner = {spec.node, spec.inputs, spec.outputs};
+  KernelSpec inner = spec;
   inner.inputs.pop_back();
   PreparedKernel kernel = update(inner);
   kernel.run = [run = std::move(kernel.run),

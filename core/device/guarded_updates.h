@@ -4,9 +4,9 @@
 
 #include <string_view>
 
-#include "core/device/kernel.h"
-
 namespace trireme {
+
+class KernelTable;
 
 // Adds to each update op that has kernels under `kind` those of its guarded twin.
 void add_guarded_updates(KernelTable& table, std::string_view kind);

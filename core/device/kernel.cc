@@ -1,6 +1,9 @@
 #include "core/device/kernel.h"
 
+#include <utility>
+
 #include "core/base/error.h"
+#include "core/graph/graph.h"
 
 namespace trireme {
 
@@ -34,6 +37,30 @@ void KernelTable::inherit(std::string_view from, std::string_view to) {
     }
   }
   for (auto& [key, factory] : copies) kernels_.emplace(std::move(key), std::move(factory));
+}
+
+std::string KernelSpec::where() const { return str_cat(op.name, " '", node_name, "'"); }
+
+void add_kernel(KernelTable& table, std::string op, std::string_view device_kind, DType dtype,
+                KernelFactory factory) {
+  table.add(std::move(op), device_kind, dtype, std::move(factory));
+}
+
+KernelSpec spec_of(const Node& node, std::vector<TensorType> inputs,
+                   std::vector<TensorType> outputs, Device* device) {
+  return {.op = node.op(),
+          .attributes = node.attributes(),
+          .inputs = std::move(inputs),
+          .outputs = std::move(outputs),
+          .ops = *node.graph().ops(),
+          .node_name = node.name(),
+          .device = device};
+}
+
+DType kernel_dtype(const KernelSpec& spec) {
+  const int index = spec.op.traits.kernel_dtype_input;
+  if (index < 0 || spec.inputs.empty()) return spec.outputs.at(0).dtype;
+  return spec.inputs.at(static_cast<size_t>(index)).dtype;
 }
 
 DType kernel_dtype(const Node& node) {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/base/error.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme {
 
@@ -17,7 +17,7 @@ class RowIndices {
         is_i64_(spec.inputs[static_cast<size_t>(input)].dtype == DType::kInt64),
         count_(spec.input_shape(input).elements()),
         rows_(rows),
-        where_(spec.node.op().name + " '" + spec.node.name() + "'") {}
+        where_(spec.where()) {}
 
   int64_t count() const { return count_; }
   int64_t rows() const { return rows_; }

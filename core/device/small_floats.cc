@@ -7,6 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
+#include "core/device/kernel.h"
+#include "core/graph/op_def.h"
 #include "core/tensor/buffer.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -165,12 +167,12 @@ void narrow(const float* from, Half* to, int64_t count) { convert_all(from, to, 
 void narrow(const float* from, BFloat16* to, int64_t count) { convert_all(from, to, count); }
 
 PreparedKernel through_f32(const KernelSpec& spec, const KernelFactory& f32) {
-  for (int input : spec.node.op().traits.mutated_inputs) {
-    TRIREME_CHECK(!is_small(spec.inputs.at(static_cast<size_t>(input)).dtype), spec.node.op().name,
+  for (int input : spec.op.traits.mutated_inputs) {
+    TRIREME_CHECK(!is_small(spec.inputs.at(static_cast<size_t>(input)).dtype), spec.op.name,
                   " would update a copy");
   }
   auto wide = std::make_shared<Wide>();
-  KernelSpec wide_spec = {spec.node, spec.inputs, spec.outputs};
+  KernelSpec wide_spec = spec;
   // First to learn how much the kernel needs for itself, which lies in front.
   size_t unused = 0;
   wide->inputs = widen_types(wide_spec.inputs, unused);

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "core/device/element.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme {
 

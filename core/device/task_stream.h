@@ -10,6 +10,7 @@
 
 #include "core/base/thread_annotations.h"
 #include "core/device/device.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme {
 

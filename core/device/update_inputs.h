@@ -2,7 +2,7 @@
 // and rows.
 #pragma once
 
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 #include "core/device/update_rows.h"
 
 namespace trireme {

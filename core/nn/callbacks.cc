@@ -335,6 +335,4 @@ void CsvLog::close() {
 
 CsvLog::~CsvLog() { close(); }
 
-void register_core_callbacks(Catalog<Callback>&) {}
-
 }  // namespace trireme::nn

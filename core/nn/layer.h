@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/initializers.h"
 
@@ -179,12 +178,10 @@ class LayerNames {
   std::unordered_map<std::string, int> suffixes_;  // the last one, by type
 };
 
-class Layer : public Component {
+class Layer {
  public:
-  static constexpr std::string_view kFamily = "layer";
   explicit Layer(std::string name = "") : name_(std::move(name)) {}
-
-  void describe_common(OptionVisitor& visitor) override;  // name
+  virtual ~Layer() = default;
 
   const std::string& name() const { return name_; }  // Model gives one to a layer without
   void set_name(std::string name) { name_ = std::move(name); }

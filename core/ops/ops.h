@@ -28,6 +28,7 @@ Value placeholder(Graph& graph, const std::string& name, DType dtype, const Shap
 Value variable(Graph& graph, const std::string& name, DType dtype, const Shape& shape);
 Value constant(Graph& graph, const Tensor& value, const std::string& name = "");
 Value scalar(Graph& graph, DType dtype, double value);
+Tensor scalar_tensor(DType dtype, double value);
 Value zeros_like(Value x);
 Value ones_like(Value x);
 Value fill_like(Value x, double value);

@@ -93,34 +93,38 @@ Value constant(Graph& graph, const Tensor& value, const std::string& name) {
   return graph.add("Constant", {}, {{"value", value}}, name).output();
 }
 
-Value scalar(Graph& graph, DType dtype, double value) {
+Tensor scalar_tensor(DType dtype, double value) {
   switch (dtype) {
     case DType::kFloat16: {
       Tensor tensor(dtype, {});
       *static_cast<Half*>(tensor.raw()) = Half(static_cast<float>(value));
-      return constant(graph, tensor);
+      return tensor;
     }
     case DType::kBFloat16: {
       Tensor tensor(dtype, {});
       *static_cast<BFloat16*>(tensor.raw()) = BFloat16(static_cast<float>(value));
-      return constant(graph, tensor);
+      return tensor;
     }
     case DType::kFloat32:
-      return constant(graph, Tensor::scalar(static_cast<float>(value)));
+      return Tensor::scalar(static_cast<float>(value));
     case DType::kFloat64:
-      return constant(graph, Tensor::scalar(value));
+      return Tensor::scalar(value);
     case DType::kInt32:
-      return constant(graph, Tensor::scalar(static_cast<int32_t>(value)));
+      return Tensor::scalar(static_cast<int32_t>(value));
     case DType::kInt64:
-      return constant(graph, Tensor::scalar(static_cast<int64_t>(value)));
+      return Tensor::scalar(static_cast<int64_t>(value));
     case DType::kUInt8:
-      return constant(graph, Tensor::scalar(static_cast<uint8_t>(value)));
+      return Tensor::scalar(static_cast<uint8_t>(value));
     case DType::kBool:
-      return constant(graph, Tensor::scalar(value != 0));
+      return Tensor::scalar(value != 0);
     case DType::kString:
       break;
   }
   throw invalid_argument("a scalar constant must be numeric, found dtype ", name(dtype));
+}
+
+Value scalar(Graph& graph, DType dtype, double value) {
+  return constant(graph, scalar_tensor(dtype, value));
 }
 
 Value zeros_like(Value x) { return fill_like(x, 0); }

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/graph/verify.h"
 
 namespace trireme {
@@ -58,7 +59,7 @@ class Folder {
   bool run(const Node& node, std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) const {
     const KernelFactory* factory = kernels_.find(node.op().name, "reference", kernel_dtype(node));
     if (factory == nullptr) return false;
-    KernelSpec spec{node, {}, {}};
+    KernelSpec spec = spec_of(node, {}, {});
     std::vector<void*> input_addresses, output_addresses;
     for (Tensor& input : inputs) {
       spec.inputs.push_back(input.type());

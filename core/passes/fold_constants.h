@@ -6,10 +6,11 @@
 // carry in the graph.
 #pragma once
 
-#include "core/device/kernel.h"
 #include "core/passes/program.h"
 
 namespace trireme {
+
+class KernelTable;
 
 // `kernels` must hold the kernels of kind "reference" (register_reference_kernels).
 Program fold_constants(Program program, const KernelTable& kernels, size_t max_bytes);

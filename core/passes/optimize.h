@@ -3,12 +3,13 @@
 // once more.
 #pragma once
 
-#include "core/device/kernel.h"
 #include "core/passes/placement.h"
 #include "core/passes/program.h"
 #include "core/passes/simplify_casts.h"
 
 namespace trireme {
+
+class KernelTable;
 
 struct PassOptions {
   bool prune = true;

@@ -2,6 +2,7 @@
 
 #include "core/device/cpu/register.h"
 #include "core/device/cuda/cuda.h"
+#include "core/device/kernel.h"
 #include "core/device/reference/register.h"
 
 namespace trireme {

@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "core/device/kernel.h"
-
 namespace trireme {
+
+class KernelTable;
 
 // Made at the first call and shared; read-only. Throws Error when this CPU lacks what the kernels
 // are compiled for.

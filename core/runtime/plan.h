@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/device/device.h"
+#include "core/device/kernel_spec.h"
 #include "core/graph/verify.h"
 #include "core/passes/program.h"
 #include "core/runtime/feed_stage.h"

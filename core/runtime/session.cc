@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/graph/rewrite.h"
 #include "core/passes/placement.h"
 #include "core/runtime/built_in_kernels.h"

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/device/kernel_spec.h"
 #include "core/graph/gradient_context.h"
 #include "core/ops/ops.h"
 
@@ -215,9 +216,9 @@ void register_collective_kernels(KernelTable& table, std::shared_ptr<Communicato
   };
   for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
                       DType::kInt32, DType::kInt64}) {
-    table.add("AllReduce", "cpu", dtype, factory);
-    table.add("AllReduce", "reference", dtype, factory);
-    table.add("AllReduce", "cuda", dtype, on_gpus);
+    add_kernel(table, "AllReduce", "cpu", dtype, factory);
+    add_kernel(table, "AllReduce", "reference", dtype, factory);
+    add_kernel(table, "AllReduce", "cuda", dtype, on_gpus);
   }
 }
 

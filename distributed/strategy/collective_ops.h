@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "core/device/kernel.h"
 #include "core/graph/graph.h"
 #include "distributed/collective/communicator.h"
 #include "distributed/collective/nccl/device_collective.h"
 #include "distributed/strategy/top_k.h"
 
 namespace trireme {
+
+class KernelTable;
 
 // The communicators of this process, one for each of its devices that takes part, and what reduces
 // the memory of its GPUs. Plans outlive generations: kernels ask here each time. set() is called

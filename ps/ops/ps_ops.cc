@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/device/kernel_spec.h"
+
 namespace trireme::ps {
 namespace {
 
@@ -189,13 +191,13 @@ void register_ps_ops(OpTable& table) {
 void register_ps_kernels(KernelTable& table, std::shared_ptr<TableStoreSlot> slot) {
   for (const char* kind : {"cpu", "reference"}) {
     for (DType keys : {DType::kInt32, DType::kInt64}) {
-      table.add("PsLookup", kind, keys,
-                [slot](const KernelSpec& spec) { return ps_lookup_kernel(spec, slot); });
+      add_kernel(table, "PsLookup", kind, keys,
+                 [slot](const KernelSpec& spec) { return ps_lookup_kernel(spec, slot); });
     }
-    table.add("PsPull", kind, DType::kInt64,
-              [slot](const KernelSpec& spec) { return ps_pull_kernel(spec, slot); });
-    table.add("PsPush", kind, DType::kFloat32,
-              [slot](const KernelSpec& spec) { return ps_push_kernel(spec, slot); });
+    add_kernel(table, "PsPull", kind, DType::kInt64,
+               [slot](const KernelSpec& spec) { return ps_pull_kernel(spec, slot); });
+    add_kernel(table, "PsPush", kind, DType::kFloat32,
+               [slot](const KernelSpec& spec) { return ps_push_kernel(spec, slot); });
   }
 }
 

@@ -17,8 +17,12 @@
 
 #include <memory>
 
-#include "core/device/kernel.h"
+#include "core/graph/op_def.h"
 #include "ps/ops/table_store.h"
+
+namespace trireme {
+class KernelTable;
+}
 
 namespace trireme::ps {
 

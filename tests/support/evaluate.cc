@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/philox.h"
 #include "core/device/cpu/register.h"
+#include "core/device/kernel.h"
 #include "core/device/reference/register.h"
 #include "core/graph/verify.h"
 
@@ -63,7 +64,7 @@ void run_node(Node& node, Values& values, std::string_view device_kind,
                                                types[static_cast<size_t>(i)].shape);
     outputs.push_back(values.insert_or_assign(node.output(i), memory).first->second.raw());
   }
-  const PreparedKernel kernel = (*factory)({node, input_types, types});
+  const PreparedKernel kernel = (*factory)(spec_of(node, input_types, types));
   const auto scratch = allocate_host(std::max<size_t>(kernel.scratch_bytes, 1));
   kernel.run({inputs.data(), outputs.data(), scratch->data()});
 }

@@ -9,7 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/device/kernel.h"
+#include "core/graph/graph.h"
+
+namespace trireme {
+class KernelTable;
+}
 
 namespace trireme::testing {
 

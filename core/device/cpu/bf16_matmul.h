@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "core/base/parallel.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 #include "core/tensor/dtype.h"
 
 namespace trireme::bf16_matmul {

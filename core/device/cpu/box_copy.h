@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/base/parallel.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme::cpu {
 

@@ -331,7 +331,7 @@ PreparedKernel plain_backward_filter(const Conv2dGeometry& g) {
 // --- the choice between them
 
 PreparedKernel forward(const KernelSpec& spec, bool fused) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.attributes);
   const std::string activation = fused ? spec.attribute<std::string>("activation") : "none";
   if (spec.inputs[0].dtype == DType::kFloat64 || g.batch == 0) {
     return plain_forward<double>(g, fused, activation);
@@ -343,7 +343,7 @@ PreparedKernel forward(const KernelSpec& spec, bool fused) {
 }
 
 PreparedKernel backward_input(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
   if (spec.inputs[0].dtype == DType::kFloat64 || g.batch == 0) {
     return plain_backward_input<double>(g);
   }
@@ -352,8 +352,8 @@ PreparedKernel backward_input(const KernelSpec& spec) {
 }
 
 PreparedKernel backward_filter(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"),
-                                 spec.node.attributes());
+  const auto g =
+      conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"), spec.attributes);
   if (spec.inputs[0].dtype == DType::kFloat64) return plain_backward_filter<double>(g);
   if (g.batch == 0) return plain_backward_filter<float>(g);
   if (small_convolution::suits_backward_filter(g)) return small_convolution::backward_filter(g);
@@ -363,7 +363,7 @@ PreparedKernel backward_filter(const KernelSpec& spec) {
 // --- bf16
 
 PreparedKernel forward_bf16(const KernelSpec& spec, bool fused) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.attributes);
   const std::string activation = fused ? spec.attribute<std::string>("activation") : "none";
   if (g.batch > 0 && bf16_convolution::suits_forward(g, activation)) {
     return bf16_convolution::forward(g, fused, activation == "relu");
@@ -372,7 +372,7 @@ PreparedKernel forward_bf16(const KernelSpec& spec, bool fused) {
 }
 
 PreparedKernel backward_input_bf16(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
   // Channels in fill the lanes of the kernel for bf16, all of a filter row's those of the one for
   // f32.
   const bool few_channels = g.in_channels <= 8 && small_convolution::suits_backward_input(g);
@@ -383,8 +383,8 @@ PreparedKernel backward_input_bf16(const KernelSpec& spec) {
 }
 
 PreparedKernel backward_filter_bf16(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"),
-                                 spec.node.attributes());
+  const auto g =
+      conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"), spec.attributes);
   if (g.batch > 0 && bf16_convolution::suits_backward_filter(g)) {
     return bf16_convolution::backward_filter(g, spec.outputs[0].dtype == DType::kFloat32);
   }
@@ -395,18 +395,20 @@ PreparedKernel backward_filter_bf16(const KernelSpec& spec) {
 
 void register_cpu_convolution(KernelTable& table) {
   constexpr DType kBFloat16 = DType::kBFloat16;
-  table.add("Conv2d", kCpuKind, kBFloat16,
-            [](const KernelSpec& s) { return forward_bf16(s, false); });
-  table.add("FusedConv2d", kCpuKind, kBFloat16,
-            [](const KernelSpec& s) { return forward_bf16(s, true); });
-  table.add("Conv2dBackwardInput", kCpuKind, kBFloat16, backward_input_bf16);
-  table.add("Conv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
-  table.add("WideConv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
+  add_kernel(table, "Conv2d", kCpuKind, kBFloat16,
+             [](const KernelSpec& s) { return forward_bf16(s, false); });
+  add_kernel(table, "FusedConv2d", kCpuKind, kBFloat16,
+             [](const KernelSpec& s) { return forward_bf16(s, true); });
+  add_kernel(table, "Conv2dBackwardInput", kCpuKind, kBFloat16, backward_input_bf16);
+  add_kernel(table, "Conv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
+  add_kernel(table, "WideConv2dBackwardFilter", kCpuKind, kBFloat16, backward_filter_bf16);
   for (DType dtype : {DType::kFloat32, DType::kFloat64}) {
-    table.add("Conv2d", kCpuKind, dtype, [](const KernelSpec& s) { return forward(s, false); });
-    table.add("FusedConv2d", kCpuKind, dtype, [](const KernelSpec& s) { return forward(s, true); });
-    table.add("Conv2dBackwardInput", kCpuKind, dtype, backward_input);
-    table.add("Conv2dBackwardFilter", kCpuKind, dtype, backward_filter);
+    add_kernel(table, "Conv2d", kCpuKind, dtype,
+               [](const KernelSpec& s) { return forward(s, false); });
+    add_kernel(table, "FusedConv2d", kCpuKind, dtype,
+               [](const KernelSpec& s) { return forward(s, true); });
+    add_kernel(table, "Conv2dBackwardInput", kCpuKind, dtype, backward_input);
+    add_kernel(table, "Conv2dBackwardFilter", kCpuKind, dtype, backward_filter);
   }
 }
 

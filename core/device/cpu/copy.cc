@@ -45,10 +45,10 @@ PreparedKernel copy_strings(const KernelSpec& spec) {
 void register_cpu_copy(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Copy", kCpuKind, dtype, copy_bytes);
-    table.add("BatchPart", kCpuKind, dtype, copy_batch_part);
+    add_kernel(table, "Copy", kCpuKind, dtype, copy_bytes);
+    add_kernel(table, "BatchPart", kCpuKind, dtype, copy_batch_part);
   }
-  table.add("Copy", kCpuKind, DType::kString, copy_strings);
+  add_kernel(table, "Copy", kCpuKind, DType::kString, copy_strings);
 }
 
 }  // namespace trireme

@@ -249,9 +249,9 @@ void register_cpu_elementwise(KernelTable& table) {
   add_comparison<LessEqual>(table, "LessEqual");
   add_comparison<Greater>(table, "Greater");
   add_comparison<GreaterEqual>(table, "GreaterEqual");
-  table.add("LogicalAnd", kCpuKind, DType::kBool, binary<LogicalAnd, bool, bool>);
-  table.add("LogicalOr", kCpuKind, DType::kBool, binary<LogicalOr, bool, bool>);
-  table.add("LogicalNot", kCpuKind, DType::kBool, unary<LogicalNot, bool>);
+  add_kernel(table, "LogicalAnd", kCpuKind, DType::kBool, binary<LogicalAnd, bool, bool>);
+  add_kernel(table, "LogicalOr", kCpuKind, DType::kBool, binary<LogicalOr, bool, bool>);
+  add_kernel(table, "LogicalNot", kCpuKind, DType::kBool, unary<LogicalNot, bool>);
   add_numeric_unary<Negate>(table, "Negate");
   add_numeric_unary<Abs>(table, "Abs");
   add_numeric_unary<Square>(table, "Square");

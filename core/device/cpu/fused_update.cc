@@ -85,7 +85,7 @@ void register_cpu_fused_update(KernelTable& table) {
   add_for<float, double>(
       table, "FusedMatMulApplySgd", kCpuKind,
       []<typename T>(const KernelSpec& s) { return fused_matmul_apply_sgd<T>(s); });
-  table.add("FusedMatMulApplySgd", kCpuKind, DType::kBFloat16, fused_bf16_matmul_apply_sgd);
+  add_kernel(table, "FusedMatMulApplySgd", kCpuKind, DType::kBFloat16, fused_bf16_matmul_apply_sgd);
 }
 
 }  // namespace trireme

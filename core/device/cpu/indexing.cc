@@ -86,8 +86,8 @@ void register_cpu_indexing(KernelTable& table) {
   using namespace cpu;
   for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                             DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Gather", kCpuKind, dtype, gather);
-    table.add("EmbeddingLookup", kCpuKind, dtype, gather);
+    add_kernel(table, "Gather", kCpuKind, dtype, gather);
+    add_kernel(table, "EmbeddingLookup", kCpuKind, dtype, gather);
   }
   add_for<Half, BFloat16, float, double, int32_t, int64_t>(
       table, "ScatterAdd", kCpuKind,

@@ -229,20 +229,20 @@ PreparedKernel bias_add(const KernelSpec& spec) {
 }  // namespace
 
 void register_cpu_linear(KernelTable& table) {
-  table.add("MatMul", kCpuKind, DType::kFloat32,
-            [](const KernelSpec& spec) { return matmul_f32(spec, false); });
-  table.add("FusedMatMul", kCpuKind, DType::kFloat32,
-            [](const KernelSpec& spec) { return matmul_f32(spec, true); });
+  add_kernel(table, "MatMul", kCpuKind, DType::kFloat32,
+             [](const KernelSpec& spec) { return matmul_f32(spec, false); });
+  add_kernel(table, "FusedMatMul", kCpuKind, DType::kFloat32,
+             [](const KernelSpec& spec) { return matmul_f32(spec, true); });
   for (const char* op : {"MatMul", "WideMatMul"}) {
-    table.add(op, kCpuKind, DType::kBFloat16,
-              [](const KernelSpec& spec) { return matmul_bf16(spec, false); });
+    add_kernel(table, op, kCpuKind, DType::kBFloat16,
+               [](const KernelSpec& spec) { return matmul_bf16(spec, false); });
   }
-  table.add("FusedMatMul", kCpuKind, DType::kBFloat16,
-            [](const KernelSpec& spec) { return matmul_bf16(spec, true); });
-  table.add("MatMul", kCpuKind, DType::kFloat64,
-            [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, false)); });
-  table.add("FusedMatMul", kCpuKind, DType::kFloat64,
-            [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, true)); });
+  add_kernel(table, "FusedMatMul", kCpuKind, DType::kBFloat16,
+             [](const KernelSpec& spec) { return matmul_bf16(spec, true); });
+  add_kernel(table, "MatMul", kCpuKind, DType::kFloat64,
+             [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, false)); });
+  add_kernel(table, "FusedMatMul", kCpuKind, DType::kFloat64,
+             [](const KernelSpec& spec) { return plain_matmul<double>(product_of(spec, true)); });
   add_for<float, double>(table, "BiasAdd", kCpuKind,
                          []<typename T>(const KernelSpec& spec) { return bias_add<T>(spec); });
 }

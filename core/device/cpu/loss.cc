@@ -93,7 +93,7 @@ PreparedKernel log_softmax(const KernelSpec& spec) {
 template <typename T, typename Label>
 PreparedKernel sparse_softmax_cross_entropy(const KernelSpec& spec) {
   const int64_t rows = spec.input_shape(0)[0], classes = spec.input_shape(0)[1];
-  const std::string name = spec.node.name();
+  const std::string name(spec.node_name);
   return {[=](const KernelArgs& args) {
     parallel_for(rows, row_grain(classes), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {

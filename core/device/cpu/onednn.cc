@@ -136,8 +136,8 @@ PreparedKernel OneDnnProgram::finish() && {
 void throw_onednn_error(const KernelSpec& spec, const dnnl::error& error) {
   std::string inputs;
   for (const TensorType& type : spec.inputs) inputs = str_cat(inputs, " ", type);
-  throw invalid_argument(spec.node.op().name, " '", spec.node.name(), "': oneDNN cannot do", inputs,
-                         " with ", spec.node.attributes().to_string(), " (", error.what(), ")");
+  throw invalid_argument(spec.where(), ": oneDNN cannot do", inputs, " with ",
+                         spec.attributes.to_string(), " (", error.what(), ")");
 }
 
 }  // namespace trireme::onednn

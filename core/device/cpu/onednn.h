@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/base/openmp_regions.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme::onednn {
 

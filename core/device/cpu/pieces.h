@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme::pieces {
 

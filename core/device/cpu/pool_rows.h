@@ -2,7 +2,7 @@
 // with AVX-512: masked vectors keep the few channels of an early layer (6, 16) as quick as many.
 #pragma once
 
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 #include "core/ops/window.h"
 
 namespace trireme::pool_rows {

@@ -51,7 +51,7 @@ int64_t grain(const Pool2dGeometry& g) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, uint8_t>) {
     if (pool_rows::suits(g)) return pool_rows::max_pool<T>(g);
   }
@@ -80,7 +80,7 @@ PreparedKernel max_pool(const KernelSpec& spec) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool_grad(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(2), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(2), spec.attributes);
   if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, uint8_t>) {
     if (pool_rows::suits(g)) return pool_rows::max_pool_grad<T>(g);
   }
@@ -107,7 +107,7 @@ PreparedKernel max_pool_grad(const KernelSpec& spec) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool_pick(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   return {[=](const KernelArgs& args) {
     parallel_for(g.batch, grain(g), [&](int64_t begin, int64_t end) {
       for_each_window(g, begin, end, [&](int64_t n, int64_t oy, int64_t ox, Part, int64_t to) {
@@ -124,7 +124,7 @@ PreparedKernel max_pool_pick(const KernelSpec& spec) {
 
 template <typename T>
 PreparedKernel avg_pool(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   return {[=](const KernelArgs& args) {
     parallel_for(g.batch, grain(g), [&](int64_t begin, int64_t end) {
       for_each_window(g, begin, end, [&](int64_t n, int64_t oy, int64_t ox, Part p, int64_t to) {
@@ -145,7 +145,7 @@ PreparedKernel avg_pool(const KernelSpec& spec) {
 
 template <typename T>
 PreparedKernel avg_pool_grad(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(1), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(1), spec.attributes);
   const int64_t image = g.h.input * g.w.input * g.channels;
   return {[=](const KernelArgs& args) {
     parallel_for(g.batch, grain(g), [&](int64_t begin, int64_t end) {
@@ -178,7 +178,7 @@ PreparedKernel max_pool_grad_for(const KernelSpec& s) {
 }
 
 PreparedKernel max_pool_bf16(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   if (has_byte_positions(spec.outputs[1]) && pool_rows::suits(g)) {
     return pool_rows::max_pool<BFloat16>(g);
   }
@@ -186,7 +186,7 @@ PreparedKernel max_pool_bf16(const KernelSpec& spec) {
 }
 
 PreparedKernel max_pool_grad_bf16(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(2), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(2), spec.attributes);
   if (has_byte_positions(spec.inputs[1]) && pool_rows::suits(g)) {
     return pool_rows::max_pool_grad<BFloat16>(g);
   }
@@ -198,10 +198,10 @@ PreparedKernel max_pool_grad_bf16(const KernelSpec& spec) {
 void register_cpu_pooling(KernelTable& table) {
   add_for<float, double>(table, "MaxPool2d", kCpuKind,
                          []<typename T>(const KernelSpec& s) { return max_pool_for<T>(s); });
-  table.add("MaxPool2d", kCpuKind, DType::kBFloat16, max_pool_bf16);
+  add_kernel(table, "MaxPool2d", kCpuKind, DType::kBFloat16, max_pool_bf16);
   add_for<float, double>(table, "MaxPool2dGrad", kCpuKind,
                          []<typename T>(const KernelSpec& s) { return max_pool_grad_for<T>(s); });
-  table.add("MaxPool2dGrad", kCpuKind, DType::kBFloat16, max_pool_grad_bf16);
+  add_kernel(table, "MaxPool2dGrad", kCpuKind, DType::kBFloat16, max_pool_grad_bf16);
   add_for<float, double>(table, "MaxPool2dGradGrad", kCpuKind, []<typename T>(const KernelSpec& s) {
     return has_byte_positions(s.inputs[1]) ? max_pool_pick<T, uint8_t>(s)
                                            : max_pool_pick<T, int32_t>(s);

@@ -13,7 +13,7 @@
 
 #include "core/base/parallel.h"
 #include "core/device/element.h"
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme::cpu {
 namespace {

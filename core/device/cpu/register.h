@@ -5,7 +5,9 @@
 // look before it leaps.
 #pragma once
 
-#include "core/device/kernel.h"
+#include <string_view>
+
+#include "core/device/kernel_spec.h"
 
 namespace trireme {
 

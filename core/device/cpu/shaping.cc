@@ -167,12 +167,12 @@ void register_cpu_shaping(KernelTable& table) {
   using namespace cpu;
   for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                             DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Slice", kCpuKind, dtype, slice_at_begin);
-    table.add("SliceLike", kCpuKind, dtype, slice_at_begin);
-    table.add("Pad", kCpuKind, dtype, pad);
-    table.add("PadLike", kCpuKind, dtype, pad);
-    table.add("Concat", kCpuKind, dtype, concat);
-    table.add("ConcatPart", kCpuKind, dtype, concat_part);
+    add_kernel(table, "Slice", kCpuKind, dtype, slice_at_begin);
+    add_kernel(table, "SliceLike", kCpuKind, dtype, slice_at_begin);
+    add_kernel(table, "Pad", kCpuKind, dtype, pad);
+    add_kernel(table, "PadLike", kCpuKind, dtype, pad);
+    add_kernel(table, "Concat", kCpuKind, dtype, concat);
+    add_kernel(table, "ConcatPart", kCpuKind, dtype, concat_part);
     const auto make_transpose = [&]() -> KernelFactory {
       switch (size_of(dtype)) {
         case 1:
@@ -185,7 +185,7 @@ void register_cpu_shaping(KernelTable& table) {
           return transpose<uint64_t>;
       }
     };
-    table.add("Transpose", kCpuKind, dtype, make_transpose());
+    add_kernel(table, "Transpose", kCpuKind, dtype, make_transpose());
   }
 }
 

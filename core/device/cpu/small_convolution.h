@@ -14,7 +14,7 @@
 
 #include <string_view>
 
-#include "core/device/kernel.h"
+#include "core/device/kernel_spec.h"
 #include "core/ops/window.h"
 
 namespace trireme::small_convolution {

@@ -11,7 +11,7 @@ namespace {
 template <typename T, typename Rule>
 PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
   return {[n = spec.output_shape().elements(), layout,
-           rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+           rule = Rule(spec.attributes)](const KernelArgs& args) {
     const T* gradient = args.in<T>(layout.gradient_input());
     const UpdateStep step = layout.step(rule, args);
     parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
@@ -29,7 +29,7 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
   const int64_t width = variable.last(variable.rank() - 1).elements();
   const int input = layout.gradient_input();
   const RowIndices indices(spec, input, variable[0]);
-  return {[=, rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+  return {[=, rule = Rule(spec.attributes)](const KernelArgs& args) {
             const SparseEntry* entries = sort_rows(indices, args);
             const T* gradients = args.in<T>(input + 1);
             const UpdateStep step = layout.step(rule, args);

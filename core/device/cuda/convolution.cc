@@ -258,32 +258,31 @@ PreparedKernel convolution(const KernelSpec& spec, const Work& work) {
   if (work.dtype == DType::kFloat64) return direct(spec, work);
   PreparedKernel kernel = by_cudnn(spec, work);
   if (kernel.run) return kernel;
-  log_warning(str_cat("cuDNN does not take ", spec.node.op().name, " '", spec.node.name(), "' (",
-                      spec.inputs[0], ", ", spec.inputs[1], ") on ", spec.device->name(),
+  log_warning(str_cat("cuDNN does not take ", spec.where(), " (", spec.inputs[0], ", ",
+                      spec.inputs[1], ") on ", spec.device->name(),
                       ": a slower kernel of Trireme's own computes it"));
   return direct(spec, work);
 }
 
 PreparedKernel forward(const KernelSpec& spec, const std::string& activation) {
-  return convolution(
-      spec, {Direction::kForward,
-             conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.node.attributes()),
-             spec.inputs[0].dtype, activation});
+  return convolution(spec,
+                     {Direction::kForward,
+                      conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.attributes),
+                      spec.inputs[0].dtype, activation});
 }
 
 PreparedKernel backward_input(const KernelSpec& spec) {
-  return convolution(
-      spec, {Direction::kBackwardInput,
-             conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes()),
-             spec.inputs[0].dtype, ""});
+  return convolution(spec,
+                     {Direction::kBackwardInput,
+                      conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes),
+                      spec.inputs[0].dtype, ""});
 }
 
 PreparedKernel backward_filter(const KernelSpec& spec) {
-  return convolution(spec,
-                     {Direction::kBackwardFilter,
-                      conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"),
-                                      spec.node.attributes()),
-                      spec.inputs[0].dtype, ""});
+  return convolution(spec, {Direction::kBackwardFilter,
+                            conv2d_geometry(spec.input_shape(0),
+                                            spec.attribute<Shape>("filter_shape"), spec.attributes),
+                            spec.inputs[0].dtype, ""});
 }
 
 }  // namespace
@@ -292,12 +291,13 @@ PreparedKernel backward_filter(const KernelSpec& spec) {
 // images, and the Cast behind it is fused with what follows.
 void register_convolution(KernelTable& table) {
   for (DType dtype : kFloats) {
-    table.add("Conv2d", kCudaKind, dtype, [](const KernelSpec& spec) { return forward(spec, ""); });
-    table.add("FusedConv2d", kCudaKind, dtype, [](const KernelSpec& spec) {
+    add_kernel(table, "Conv2d", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return forward(spec, ""); });
+    add_kernel(table, "FusedConv2d", kCudaKind, dtype, [](const KernelSpec& spec) {
       return forward(spec, spec.attribute<std::string>("activation"));
     });
-    table.add("Conv2dBackwardInput", kCudaKind, dtype, backward_input);
-    table.add("Conv2dBackwardFilter", kCudaKind, dtype, backward_filter);
+    add_kernel(table, "Conv2dBackwardInput", kCudaKind, dtype, backward_input);
+    add_kernel(table, "Conv2dBackwardFilter", kCudaKind, dtype, backward_filter);
   }
 }
 

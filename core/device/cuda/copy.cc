@@ -30,8 +30,8 @@ PreparedKernel batch_part(const KernelSpec& spec) {
 void register_copy(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Copy", kCudaKind, dtype, copy);
-    table.add("BatchPart", kCudaKind, dtype, batch_part);
+    add_kernel(table, "Copy", kCudaKind, dtype, copy);
+    add_kernel(table, "BatchPart", kCudaKind, dtype, batch_part);
   }
 }
 

@@ -14,6 +14,8 @@
 
 namespace trireme {
 
+class KernelTable;
+
 // A card as the driver lists it, in the order of CUDA_VISIBLE_DEVICES.
 struct CudaCard {
   int index = 0;

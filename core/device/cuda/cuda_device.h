@@ -9,6 +9,7 @@
 
 #include "core/device/cuda/libraries.h"
 #include "core/device/device.h"
+#include "core/device/kernel_spec.h"
 
 namespace trireme::cuda {
 

@@ -15,12 +15,11 @@ constexpr size_t kMaxAddresses = 64;
 
 PreparedKernel prepare(const KernelSpec& spec, const Chain& chain) {
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
-  const auto types = chain_types(chain, spec.inputs, *spec.node.graph().ops());
+  const auto types = chain_types(chain, spec.inputs, spec.ops);
   const ChainSource source = generate_chain(chain, types);
   const size_t inputs = spec.inputs.size(), outputs = spec.outputs.size();
   if (inputs + outputs > kMaxAddresses) {
-    throw invalid_argument(spec.node.op().name, " '", spec.node.name(),
-                           "': a kernel takes at most ", kMaxAddresses,
+    throw invalid_argument(spec.where(), ": a kernel takes at most ", kMaxAddresses,
                            " inputs and outputs, found ", inputs + outputs);
   }
   const CudaDevice& device = cuda_device(spec);
@@ -38,7 +37,7 @@ PreparedKernel prepare(const KernelSpec& spec, const Chain& chain) {
 
 PreparedKernel one_op(const KernelSpec& spec) {
   Chain chain{.input_count = static_cast<int>(spec.inputs.size())};
-  Chain::Step step{.op = spec.node.op().name, .inputs = {}, .attributes = spec.node.attributes()};
+  Chain::Step step{.op = spec.op.name, .inputs = {}, .attributes = spec.attributes};
   for (int i = 0; i < chain.input_count; ++i) step.inputs.push_back(i);
   chain.steps.push_back(std::move(step));
   chain.outputs = {chain.input_count};
@@ -58,9 +57,9 @@ void register_elementwise(KernelTable& table) {
     for (std::string_view op : chain_ops()) {
       // These stand with their families.
       if (op == "BiasAdd" || op == "SigmoidCrossEntropy") continue;
-      if (has_chain_op(op, dtype)) table.add(std::string(op), kCudaKind, dtype, one_op);
+      if (has_chain_op(op, dtype)) add_kernel(table, std::string(op), kCudaKind, dtype, one_op);
     }
-    table.add("FusedElementwise", kCudaKind, dtype, fused);
+    add_kernel(table, "FusedElementwise", kCudaKind, dtype, fused);
   }
 }
 

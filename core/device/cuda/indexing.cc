@@ -87,13 +87,13 @@ PreparedKernel one_hot(const KernelSpec& spec) {
 void register_indexing(KernelTable& table) {
   for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                             DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Gather", kCudaKind, dtype, gather);
-    table.add("EmbeddingLookup", kCudaKind, dtype, gather);
-    table.add("OneHot", kCudaKind, dtype, one_hot);
+    add_kernel(table, "Gather", kCudaKind, dtype, gather);
+    add_kernel(table, "EmbeddingLookup", kCudaKind, dtype, gather);
+    add_kernel(table, "OneHot", kCudaKind, dtype, one_hot);
   }
   for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                             DType::kInt32, DType::kInt64}) {
-    table.add("ScatterAdd", kCudaKind, dtype, scatter_add);
+    add_kernel(table, "ScatterAdd", kCudaKind, dtype, scatter_add);
   }
 }
 

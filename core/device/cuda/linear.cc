@@ -83,13 +83,13 @@ PreparedKernel bias_add(const KernelSpec& spec) {
 
 void register_linear(KernelTable& table) {
   for (DType dtype : kFloats) {
-    table.add("MatMul", kCudaKind, dtype, matmul);
-    table.add("FusedMatMul", kCudaKind, dtype, fused_matmul);
-    table.add("FusedMatMulApplySgd", kCudaKind, dtype, fused_matmul_apply_sgd);
-    table.add("BiasAdd", kCudaKind, dtype, bias_add);
+    add_kernel(table, "MatMul", kCudaKind, dtype, matmul);
+    add_kernel(table, "FusedMatMul", kCudaKind, dtype, fused_matmul);
+    add_kernel(table, "FusedMatMulApplySgd", kCudaKind, dtype, fused_matmul_apply_sgd);
+    add_kernel(table, "BiasAdd", kCudaKind, dtype, bias_add);
   }
   for (DType dtype : {DType::kFloat16, DType::kBFloat16}) {
-    table.add("WideMatMul", kCudaKind, dtype, matmul);
+    add_kernel(table, "WideMatMul", kCudaKind, dtype, matmul);
   }
 }
 

@@ -40,7 +40,7 @@ PreparedKernel sparse_softmax_cross_entropy(const KernelSpec& spec) {
   const int is_i64 = spec.inputs[1].dtype == DType::kInt64;
   CudaDevice& device = cuda_device(spec);
   const uint32_t site =
-      device.fault_site(str_cat("SparseSoftmaxCrossEntropy '", spec.node.name(),
+      device.fault_site(str_cat("SparseSoftmaxCrossEntropy '", spec.node_name,
                                 "': label {value} of row {position} is not in [0, {limit})"));
   return {[=, fault = device.fault()](const KernelArgs& args) {
     if (rows.rows == 0) return;
@@ -62,11 +62,12 @@ PreparedKernel sigmoid_cross_entropy(const KernelSpec& spec) {
 
 void register_loss(KernelTable& table) {
   for (const DType dtype : kFloats) {
-    table.add("Softmax", kCudaKind, dtype, [](const KernelSpec& spec) { return softmax(spec, 0); });
-    table.add("LogSoftmax", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return softmax(spec, 1); });
-    table.add("SparseSoftmaxCrossEntropy", kCudaKind, dtype, sparse_softmax_cross_entropy);
-    table.add("SigmoidCrossEntropy", kCudaKind, dtype, sigmoid_cross_entropy);
+    add_kernel(table, "Softmax", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return softmax(spec, 0); });
+    add_kernel(table, "LogSoftmax", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return softmax(spec, 1); });
+    add_kernel(table, "SparseSoftmaxCrossEntropy", kCudaKind, dtype, sparse_softmax_cross_entropy);
+    add_kernel(table, "SigmoidCrossEntropy", kCudaKind, dtype, sigmoid_cross_entropy);
   }
 }
 

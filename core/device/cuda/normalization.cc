@@ -135,9 +135,9 @@ PreparedKernel batch_norm_grad(const KernelSpec& spec) {
 
 void register_normalization(KernelTable& table) {
   for (const DType dtype : kFloats) {
-    table.add("BatchNorm", kCudaKind, dtype, batch_norm);
-    table.add("BatchNormStatistics", kCudaKind, dtype, batch_norm_statistics);
-    table.add("BatchNormGrad", kCudaKind, dtype, batch_norm_grad);
+    add_kernel(table, "BatchNorm", kCudaKind, dtype, batch_norm);
+    add_kernel(table, "BatchNormStatistics", kCudaKind, dtype, batch_norm_statistics);
+    add_kernel(table, "BatchNormGrad", kCudaKind, dtype, batch_norm_grad);
   }
 }
 

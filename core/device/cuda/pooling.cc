@@ -23,8 +23,7 @@ LaunchShape shape_for(const KernelSpec& spec, const Shape& pixels, DType dtype) 
 
 PreparedKernel max_pool(const KernelSpec& spec) {
   const DType dtype = spec.inputs[0].dtype;
-  const WindowGeometry g =
-      window_geometry(pool2d_geometry(spec.input_shape(0), spec.node.attributes()));
+  const WindowGeometry g = window_geometry(pool2d_geometry(spec.input_shape(0), spec.attributes));
   const LaunchShape shape = shape_for(spec, spec.output_shape(), dtype);
   const Kernel kernel = positions_kernel("max_pool", spec.outputs[1].dtype, dtype);
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
@@ -38,7 +37,7 @@ PreparedKernel max_pool(const KernelSpec& spec) {
 PreparedKernel with_positions(const KernelSpec& spec, std::string_view base, int image) {
   const DType dtype = spec.inputs[0].dtype;
   const WindowGeometry g =
-      window_geometry(pool2d_geometry(spec.input_shape(image), spec.node.attributes()));
+      window_geometry(pool2d_geometry(spec.input_shape(image), spec.attributes));
   const LaunchShape shape = shape_for(spec, spec.output_shape(), dtype);
   const Kernel kernel = positions_kernel(base, spec.inputs[1].dtype, dtype);
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
@@ -50,7 +49,7 @@ PreparedKernel with_positions(const KernelSpec& spec, std::string_view base, int
 PreparedKernel average(const KernelSpec& spec, std::string_view base, int image) {
   const DType dtype = spec.inputs[0].dtype;
   const WindowGeometry g =
-      window_geometry(pool2d_geometry(spec.input_shape(image), spec.node.attributes()));
+      window_geometry(pool2d_geometry(spec.input_shape(image), spec.attributes));
   const LaunchShape shape = shape_for(spec, spec.output_shape(), dtype);
   const Kernel kernel(kernel_name(base, dtype));
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
@@ -63,15 +62,15 @@ PreparedKernel average(const KernelSpec& spec, std::string_view base, int image)
 
 void register_pooling(KernelTable& table) {
   for (DType dtype : kFloats) {
-    table.add("MaxPool2d", kCudaKind, dtype, max_pool);
-    table.add("MaxPool2dGrad", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return with_positions(spec, "max_pool_grad", 2); });
-    table.add("MaxPool2dGradGrad", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return with_positions(spec, "max_pool_pick", 0); });
-    table.add("AvgPool2d", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return average(spec, "avg_pool", 0); });
-    table.add("AvgPool2dGrad", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return average(spec, "avg_pool_grad", 1); });
+    add_kernel(table, "MaxPool2d", kCudaKind, dtype, max_pool);
+    add_kernel(table, "MaxPool2dGrad", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return with_positions(spec, "max_pool_grad", 2); });
+    add_kernel(table, "MaxPool2dGradGrad", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return with_positions(spec, "max_pool_pick", 0); });
+    add_kernel(table, "AvgPool2d", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return average(spec, "avg_pool", 0); });
+    add_kernel(table, "AvgPool2dGrad", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return average(spec, "avg_pool_grad", 1); });
   }
 }
 

@@ -50,11 +50,11 @@ PreparedKernel dropout(const KernelSpec& spec) {
 
 void register_random(KernelTable& table) {
   for (const DType dtype : kFloats) {
-    table.add("RandomUniform", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return random(spec, "random_uniform"); });
-    table.add("RandomNormal", kCudaKind, dtype,
-              [](const KernelSpec& spec) { return random(spec, "random_normal"); });
-    table.add("Dropout", kCudaKind, dtype, dropout);
+    add_kernel(table, "RandomUniform", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return random(spec, "random_uniform"); });
+    add_kernel(table, "RandomNormal", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return random(spec, "random_normal"); });
+    add_kernel(table, "Dropout", kCudaKind, dtype, dropout);
   }
 }
 

@@ -278,11 +278,11 @@ PreparedKernel argmax(const KernelSpec& spec) {
 void register_reduction(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8}) {
-    table.add("Sum", kCudaKind, dtype, over_axes("sum", false));
-    table.add("Max", kCudaKind, dtype, over_axes("max", false));
-    table.add("SumLike", kCudaKind, dtype, sum_like);
-    table.add("ArgMax", kCudaKind, dtype, argmax);
-    if (is_floating(dtype)) table.add("Mean", kCudaKind, dtype, over_axes("sum", true));
+    add_kernel(table, "Sum", kCudaKind, dtype, over_axes("sum", false));
+    add_kernel(table, "Max", kCudaKind, dtype, over_axes("max", false));
+    add_kernel(table, "SumLike", kCudaKind, dtype, sum_like);
+    add_kernel(table, "ArgMax", kCudaKind, dtype, argmax);
+    if (is_floating(dtype)) add_kernel(table, "Mean", kCudaKind, dtype, over_axes("sum", true));
   }
 }
 

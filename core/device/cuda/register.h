@@ -1,7 +1,9 @@
 // The kernels of kind "cuda", a function a family. Private to core/device/cuda.
 #pragma once
 
-#include "core/device/kernel.h"
+#include <string_view>
+
+#include "core/device/kernel_spec.h"
 
 namespace trireme::cuda {
 

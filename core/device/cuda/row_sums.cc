@@ -17,9 +17,8 @@ size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 
 RowIndices row_indices(const KernelSpec& spec, int input, int64_t rows) {
   CudaDevice& device = cuda_device(spec);
-  const uint32_t site =
-      device.fault_site(str_cat(spec.node.op().name, " '", spec.node.name(),
-                                "': index {value} at position {position} is not in [0, {limit})"));
+  const uint32_t site = device.fault_site(
+      str_cat(spec.where(), ": index {value} at position {position} is not in [0, {limit})"));
   return {nullptr, spec.input_shape(input).elements(),
           rows,    device.fault(),
           site,    spec.inputs[static_cast<size_t>(input)].dtype == DType::kInt64};
@@ -32,9 +31,9 @@ RowSums::RowSums(const KernelSpec& spec, int input, int64_t rows, int64_t width,
       width_(width) {
   constexpr int64_t kMost = std::numeric_limits<uint32_t>::max();
   if (rows >= kMost || indices_.count >= kMost) {
-    throw invalid_argument(spec.node.op().name, " '", spec.node.name(), "': expected fewer than ",
-                           kMost, " rows on a GPU, found a table of ", rows, " and ",
-                           indices_.count, " row numbers");
+    throw invalid_argument(spec.where(), ": expected fewer than ", kMost,
+                           " rows on a GPU, found a table of ", rows, " and ", indices_.count,
+                           " row numbers");
   }
   if (is_compared()) return;
   count_ = Kernel("sort_rows_count");

@@ -218,13 +218,13 @@ PreparedKernel transpose(const KernelSpec& spec) {
 void register_shaping(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Transpose", kCudaKind, dtype, transpose);
-    table.add("Concat", kCudaKind, dtype, concat);
-    table.add("ConcatPart", kCudaKind, dtype, concat_part);
-    table.add("Slice", kCudaKind, dtype, slice);
-    table.add("SliceLike", kCudaKind, dtype, slice);
-    table.add("Pad", kCudaKind, dtype, pad);
-    table.add("PadLike", kCudaKind, dtype, pad);
+    add_kernel(table, "Transpose", kCudaKind, dtype, transpose);
+    add_kernel(table, "Concat", kCudaKind, dtype, concat);
+    add_kernel(table, "ConcatPart", kCudaKind, dtype, concat_part);
+    add_kernel(table, "Slice", kCudaKind, dtype, slice);
+    add_kernel(table, "SliceLike", kCudaKind, dtype, slice);
+    add_kernel(table, "Pad", kCudaKind, dtype, pad);
+    add_kernel(table, "PadLike", kCudaKind, dtype, pad);
   }
 }
 

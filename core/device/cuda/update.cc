@@ -77,7 +77,7 @@ class DenseUpdate {
 
 template <typename Rule>
 PreparedKernel dense(const KernelSpec& spec, const GroupLayout& layout) {
-  const Rule rule(spec.node.attributes());
+  const Rule rule(spec.attributes);
   // As many blocks as run at once.
   const uint32_t most = static_cast<uint32_t>(cuda_device(spec).processors() * 8);
   return {[=, update = DenseUpdate(spec, layout),
@@ -94,7 +94,7 @@ PreparedKernel dense(const KernelSpec& spec, const GroupLayout& layout) {
 // Rows that repeat are added up first. In f32 and f64.
 template <typename Rule>
 PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout, bool has_guard) {
-  const Rule rule(spec.node.attributes());
+  const Rule rule(spec.attributes);
   const DType dtype = spec.inputs[0].dtype;
   const Shape& variable = spec.output_shape();
   const int64_t width = variable.last(variable.rank() - 1).elements();
@@ -135,9 +135,10 @@ void register_update(KernelTable& table) {
   const auto add_dense = [&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
     for (const bool has_guard : {false, true}) {
       for (const DType dtype : floats) {
-        table.add(op + (has_guard ? "If" : ""), kCudaKind, dtype, [=](const KernelSpec& spec) {
-          return dense<Rule>(spec, GroupLayout(layout, 1, has_guard));
-        });
+        add_kernel(table, op + (has_guard ? "If" : ""), kCudaKind, dtype,
+                   [=](const KernelSpec& spec) {
+                     return dense<Rule>(spec, GroupLayout(layout, 1, has_guard));
+                   });
       }
     }
   };
@@ -146,13 +147,13 @@ void register_update(KernelTable& table) {
   for_each_optimizer([&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
     for (const bool has_guard : {false, true}) {
       for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
-        table.add(op + (has_guard ? "SparseIf" : "Sparse"), kCudaKind, dtype,
-                  [=](const KernelSpec& spec) { return sparse<Rule>(spec, layout, has_guard); });
+        add_kernel(table, op + (has_guard ? "SparseIf" : "Sparse"), kCudaKind, dtype,
+                   [=](const KernelSpec& spec) { return sparse<Rule>(spec, layout, has_guard); });
       }
     }
   });
   for (const DType dtype : floats) {
-    table.add("GroupedUpdate", kCudaKind, dtype, [](const KernelSpec& spec) {
+    add_kernel(table, "GroupedUpdate", kCudaKind, dtype, [](const KernelSpec& spec) {
       PreparedKernel kernel;
       with_rule_of_group(spec, [&]<typename Rule>(const GroupLayout& layout) {
         kernel = dense<Rule>(spec, layout);

@@ -53,7 +53,7 @@ void store(const double* sums, int64_t count, T* out) {
 
 template <typename T>
 PreparedKernel forward(const KernelSpec& spec, bool fused) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(0), spec.input_shape(1), spec.attributes);
   const std::string activation = fused ? spec.attribute<std::string>("activation") : "none";
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
@@ -73,7 +73,7 @@ PreparedKernel forward(const KernelSpec& spec, bool fused) {
 
 template <typename T>
 PreparedKernel backward_input(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.node.attributes());
+  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
             const T *filter = args.in<T>(0), *grad = args.in<T>(1);
@@ -89,8 +89,8 @@ PreparedKernel backward_input(const KernelSpec& spec) {
 
 template <typename T>
 PreparedKernel backward_filter(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"),
-                                 spec.node.attributes());
+  const auto g =
+      conv2d_geometry(spec.input_shape(0), spec.attribute<Shape>("filter_shape"), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
             const T *image = args.in<T>(0), *grad = args.in<T>(1);

@@ -37,10 +37,10 @@ PreparedKernel copy_strings(const KernelSpec& spec) {
 void register_reference_copy(KernelTable& table) {
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
                       DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    table.add("Copy", kReferenceKind, dtype, copy_bytes);
-    table.add("BatchPart", kReferenceKind, dtype, copy_batch_part);
+    add_kernel(table, "Copy", kReferenceKind, dtype, copy_bytes);
+    add_kernel(table, "BatchPart", kReferenceKind, dtype, copy_batch_part);
   }
-  table.add("Copy", kReferenceKind, DType::kString, copy_strings);
+  add_kernel(table, "Copy", kReferenceKind, DType::kString, copy_strings);
 }
 
 }  // namespace trireme

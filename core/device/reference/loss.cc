@@ -35,7 +35,7 @@ PreparedKernel softmax(const KernelSpec& spec, bool logarithm) {
 template <typename T, typename Label>
 PreparedKernel sparse_softmax_cross_entropy(const KernelSpec& spec) {
   const int64_t rows = spec.input_shape(0)[0], classes = spec.input_shape(0)[1];
-  const std::string name = spec.node.name();
+  const std::string name(spec.node_name);
   return {[=](const KernelArgs& args) {
     for (int64_t row = 0; row < rows; ++row) {
       const T* x = args.in<T>(0) + row * classes;

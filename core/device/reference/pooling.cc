@@ -31,7 +31,7 @@ void for_each_element(const Pool2dGeometry& g, Visit visit) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
             const T* x = args.in<T>(0);
@@ -51,7 +51,7 @@ PreparedKernel max_pool(const KernelSpec& spec) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool_grad(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(2), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(2), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
     T* dx = args.out<T>();
@@ -64,7 +64,7 @@ PreparedKernel max_pool_grad(const KernelSpec& spec) {
 
 template <typename T, typename Position>
 PreparedKernel max_pool_pick(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   return {[=](const KernelArgs& args) {
     for_each_element(g, [&](int64_t i, int64_t o, int64_t position) {
       if (args.in<Position>(1)[o] == position) args.out<T>()[o] = args.in<T>(0)[i];
@@ -86,7 +86,7 @@ double window_size(const Pool2dGeometry& g, int64_t output_element) {
 
 template <typename T>
 PreparedKernel avg_pool(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(0), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(0), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
     T* y = args.out<T>();
@@ -98,7 +98,7 @@ PreparedKernel avg_pool(const KernelSpec& spec) {
 
 template <typename T>
 PreparedKernel avg_pool_grad(const KernelSpec& spec) {
-  const auto g = pool2d_geometry(spec.input_shape(1), spec.node.attributes());
+  const auto g = pool2d_geometry(spec.input_shape(1), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
     T* dx = args.out<T>();

@@ -2,7 +2,9 @@
 // tested against.
 #pragma once
 
-#include "core/device/kernel.h"
+#include <string_view>
+
+#include "core/device/kernel_spec.h"
 
 namespace trireme {
 

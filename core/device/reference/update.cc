@@ -9,7 +9,7 @@ namespace {
 template <typename T, typename Rule>
 PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
   return {[n = spec.output_shape().elements(), layout,
-           rule = Rule(spec.node.attributes())](const KernelArgs& args) {
+           rule = Rule(spec.attributes)](const KernelArgs& args) {
     const T* gradient = args.in<T>(layout.gradient_input());
     update_rows(rule, layout.step(rule, args), layout.rows<T>(args, 0, n, gradient));
   }};
@@ -21,7 +21,7 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
   const Shape& variable = spec.output_shape();
   const int64_t width = variable.last(variable.rank() - 1).elements();
   const int input = layout.gradient_input();
-  return {[=, rule = Rule(spec.node.attributes()),
+  return {[=, rule = Rule(spec.attributes),
            indices = RowIndices(spec, input, variable[0])](const KernelArgs& args) {
             for (int64_t i = 0; i < indices.count(); ++i) indices.at(args, i);
             T* sum = static_cast<T*>(args.scratch);

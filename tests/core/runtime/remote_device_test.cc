@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "core/device/kernel.h"
 #include "core/runtime/built_in_kernels.h"
 #include "tests/support/session_case.h"
 

@@ -6,6 +6,7 @@
 
 #include "core/autodiff/gradients.h"
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/ops/ops.h"
 #include "tests/support/evaluate.h"
 

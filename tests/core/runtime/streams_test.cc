@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/device/task_stream.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/base/philox.h"
+#include "core/device/kernel.h"
 #include "core/nn/layers.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"

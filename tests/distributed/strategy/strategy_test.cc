@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/data/digits.h"
+#include "core/device/kernel.h"
 #include "core/nn/layers.h"
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/collective/make_communicator.h"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/autodiff/gradients.h"
+#include "core/device/kernel.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/session.h"

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "core/base/error.h"
+#include "core/device/kernel_spec.h"
 #include "core/device/task_stream.h"
 #include "core/ops/ops.h"
 #include "core/runtime/session.h"

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "core/data/digits.h"
+#include "core/device/kernel.h"
 #include "core/nn/layers.h"
 #include "core/nn/model.h"
 #include "core/nn/optimizers.h"

@@ -6,6 +6,7 @@
 
 #include "core/autodiff/gradients.h"
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/runtime/built_in_kernels.h"
 #include "tests/support/cuda_devices.h"
 #include "tests/support/session_case.h"

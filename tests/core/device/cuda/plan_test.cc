@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/base/error.h"
+#include "core/device/kernel.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/session.h"

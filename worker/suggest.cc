@@ -1,4 +1,4 @@
-#include "core/base/suggest.h"
+#include "worker/suggest.h"
 
 #include <algorithm>
 #include <cctype>
