@@ -11,7 +11,7 @@
 #include "core/nn/precision.h"
 #include "proto/job.pb.h"
 #include "worker/job_values.h"
-#include "worker/suggest.h"
+#include "core/base/suggest.h"
 
 namespace trireme {
 namespace {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "worker/suggest.h"
+#include "core/base/suggest.h"
 
 namespace trireme {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "worker/suggest.h"
+#include "core/base/suggest.h"
 
 namespace trireme {
 namespace {

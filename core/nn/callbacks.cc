@@ -335,4 +335,6 @@ void CsvLog::close() {
 
 CsvLog::~CsvLog() { close(); }
 
+void register_core_callbacks(Catalog<Callback>&) {}
+
 }  // namespace trireme::nn

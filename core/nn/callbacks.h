@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/catalog/catalog.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/progress.h"
 #include "core/nn/train_state.h"
@@ -46,9 +47,9 @@ class Training {
   virtual const std::string& stop_reason() const = 0;  // empty: nobody has asked for it
 };
 
-class Callback {
+class Callback : public Component {
  public:
-  virtual ~Callback() = default;
+  static constexpr std::string_view kFamily = "callback";
   virtual void on_train_begin(Training&) {}
   virtual void on_epoch_begin(Training&) {}
   // `logs`: the loss and metrics of this batch alone.
@@ -201,5 +202,8 @@ class StopFlag : public Callback {
  private:
   const std::atomic<bool>* flag_;
 };
+
+// Those that a job file may name.
+void register_core_callbacks(Catalog<Callback>& catalog);
 
 }  // namespace trireme::nn

@@ -150,4 +150,6 @@ uint64_t initializer_key(uint64_t seed, std::string_view variable) {
   return (uint64_t{block[0]} << 32) | block[1];
 }
 
+void register_core_initializers(Catalog<InitializerOptions>&) {}
+
 }  // namespace trireme::nn

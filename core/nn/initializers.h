@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/base/random_fill.h"
+#include "core/catalog/catalog.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::nn {
@@ -77,5 +78,13 @@ Initializer initializer_from_name(std::string_view name);
 
 // The key of a variable.
 uint64_t initializer_key(uint64_t seed, std::string_view variable);
+
+// An initialiser as a job file names it.
+class InitializerOptions : public Component {
+ public:
+  static constexpr std::string_view kFamily = "initializer";
+  virtual Initializer make() const = 0;
+};
+void register_core_initializers(Catalog<InitializerOptions>& catalog);
 
 }  // namespace trireme::nn

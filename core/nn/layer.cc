@@ -4,6 +4,13 @@
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
+
+void Layer::describe_common(OptionVisitor& visitor) {
+  visitor.field({.name = "name",
+                 .help = "of its variables and in messages",
+                 .default_text = "the kind, numbered"},
+                name_);
+}
 namespace {
 
 std::string describe(int number, std::string_view type, std::string_view name) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/initializers.h"
 
@@ -178,10 +179,12 @@ class LayerNames {
   std::unordered_map<std::string, int> suffixes_;  // the last one, by type
 };
 
-class Layer {
+class Layer : public Component {
  public:
+  static constexpr std::string_view kFamily = "layer";
   explicit Layer(std::string name = "") : name_(std::move(name)) {}
-  virtual ~Layer() = default;
+
+  void describe_common(OptionVisitor& visitor) override;  // name
 
   const std::string& name() const { return name_; }  // Model gives one to a layer without
   void set_name(std::string name) { name_ = std::move(name); }

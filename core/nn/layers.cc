@@ -247,4 +247,24 @@ Value Embedding::call(BuildContext& context, Value x) {
                            x);
 }
 
+void describe(OptionVisitor& visitor, const OptionInfo& info, Activation& activation) {
+  static constexpr EnumName<Activation> kNames[] = {{Activation::kNone, "NONE"},
+                                                    {Activation::kRelu, "RELU"},
+                                                    {Activation::kSigmoid, "SIGMOID"},
+                                                    {Activation::kTanh, "TANH"},
+                                                    {Activation::kSoftmax, "SOFTMAX"}};
+  visitor.field(info, activation, kNames);
+}
+
+void DenseOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "units", .help = "width of the output", .range = at_least(1)}, units);
+  nn::describe(visitor, {.name = "activation", .help = "of the output"}, activation);
+  visitor.field({.name = "use_bias", .help = "adds a bias"}, use_bias);
+  visitor.negated({.name = "no_bias", .help = "true is use_bias: false"}, use_bias);
+}
+
+void register_core_layers(Catalog<Layer>& catalog) {
+  catalog.add<Dense>("dense", "Dense", "activation(x · kernel + bias), over the last axis.");
+}
+
 }  // namespace trireme::nn

@@ -16,6 +16,9 @@ Value activate(Value x, Activation activation);
 // Throws Error{kInvalidArgument} listing the names: none, relu, sigmoid, tanh, softmax.
 Activation activation_from_name(std::string_view name);
 std::string_view name(Activation activation);
+void describe(OptionVisitor& visitor, const OptionInfo& info, Activation& activation);
+
+void register_core_layers(Catalog<Layer>& catalog);
 
 // y = activation(x · kernel + bias); x: [batch, features].
 struct DenseOptions {
@@ -25,11 +28,14 @@ struct DenseOptions {
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
 class Dense : public Layer {
  public:
   using Options = DenseOptions;
-  explicit Dense(Options options);
+  explicit Dense(Options options = {});
+  void describe(OptionVisitor& visitor) override { options_.describe(visitor); }
   std::string type() const override { return "dense"; }
   Value call(BuildContext& context, Value x) override;
 

@@ -135,4 +135,6 @@ Loss loss_from_name(std::string_view name) {
   return find_by_name(known, name, "loss");
 }
 
+void register_core_losses(Catalog<LossOptions>&) {}
+
 }  // namespace trireme::nn

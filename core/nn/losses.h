@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/labels.h"
 
@@ -43,5 +44,13 @@ Value match_labels(std::string_view what, Value predictions, Value labels);
 Value class_labels(std::string_view what, Value predictions, Value labels);
 // The mean of all but the first axis.
 Value mean_per_example(Value x);
+
+// A loss as a job file names it.
+class LossOptions : public Component {
+ public:
+  static constexpr std::string_view kFamily = "loss";
+  virtual Loss make() const = 0;
+};
+void register_core_losses(Catalog<LossOptions>& catalog);
 
 }  // namespace trireme::nn

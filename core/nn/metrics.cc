@@ -211,4 +211,6 @@ void RunningMeans::merge_workers(int rank, int workers,
   }
 }
 
+void register_core_metrics(Catalog<MetricOptions>&) {}
+
 }  // namespace trireme::nn

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/area_under_curve.h"
+#include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/labels.h"
 #include "core/tensor/tensor.h"
@@ -42,6 +43,15 @@ Metric mean_squared_error_metric();
 // "accuracy" is the one that belongs to `loss`, as in Keras. Throws Error{kInvalidArgument} listing
 // the names.
 Metric metric_from_name(std::string_view name, std::string_view loss);
+
+// A metric as a job file names it.
+class MetricOptions : public Component {
+ public:
+  static constexpr std::string_view kFamily = "metric";
+  // `loss`: the name of the job's, which "accuracy" depends on.
+  virtual Metric make(std::string_view loss) const = 0;
+};
+void register_core_metrics(Catalog<MetricOptions>& catalog);
 
 // The loss and the metrics of the examples seen so far. A figure that does not exist (of no
 // examples; an area under a curve of one class) is nothing, not a number.

@@ -113,4 +113,6 @@ Node& Adam::apply(const UpdateInputs& in) const {
                          options_, in.only_if);
 }
 
+void register_core_optimizers(Catalog<Optimizer>&) {}
+
 }  // namespace trireme::nn

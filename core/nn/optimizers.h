@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/catalog/catalog.h"
 #include "core/graph/gradient_context.h"
 #include "core/nn/schedules.h"
 #include "core/ops/ops.h"
@@ -32,9 +33,9 @@ struct UpdateInputs {
 // "optimizer/adam/m/dense/kernel".
 std::string slot_name(std::string_view optimizer, std::string_view slot, std::string_view variable);
 
-class Optimizer {
+class Optimizer : public Component {
  public:
-  virtual ~Optimizer() = default;
+  static constexpr std::string_view kFamily = "optimizer";
   const std::string& name() const { return name_; }  // "adam"
   // `step`: how many steps were taken before.
   double learning_rate(int64_t step) const { return schedule_(step); }
@@ -98,5 +99,7 @@ class Adam : public Optimizer {
  private:
   ops::AdamOptions options_;
 };
+
+void register_core_optimizers(Catalog<Optimizer>& catalog);
 
 }  // namespace trireme::nn

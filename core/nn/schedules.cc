@@ -65,4 +65,6 @@ Schedule cosine_rate(double rate, int64_t steps, int64_t warmup, double final_fr
   };
 }
 
+void register_core_schedules(Catalog<ScheduleOptions>&) {}
+
 }  // namespace trireme::nn

@@ -6,6 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "core/catalog/catalog.h"
+
 namespace trireme::nn {
 
 // `step`: how many steps were taken before this one; 0 for the first.
@@ -23,5 +25,14 @@ Schedule exponential_rate(double rate, int64_t steps, double factor, bool stairc
 // Rises from 0 over `warmup` steps, then falls along a half cosine to rate · final_fraction at
 // `steps` (Loshchilov and Hutter 2017, without restarts), and stays there.
 Schedule cosine_rate(double rate, int64_t steps, int64_t warmup = 0, double final_fraction = 0);
+
+// A schedule as a job file names it.
+class ScheduleOptions : public Component {
+ public:
+  static constexpr std::string_view kFamily = "schedule";
+  // `rate`: the optimizer's learning rate. `steps`: of the whole run.
+  virtual Schedule make(double rate, int64_t steps) const = 0;
+};
+void register_core_schedules(Catalog<ScheduleOptions>& catalog);
 
 }  // namespace trireme::nn

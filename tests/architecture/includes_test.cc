@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::set<std::string>> kAllowed = [] {
   std::map<std::string, std::set<std::string>> allowed = {
       {"core/base", {}},
+      {"core/catalog", {"core/base"}},
       {"core/tensor", {"core/base"}},
       {"core/graph", {"core/tensor", "proto"}},
       {"core/ops", {"core/graph"}},
@@ -29,9 +30,9 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/runtime",
        {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference",
         "core/device/cuda"}},
-      {"core/data", {"core/io"}},
+      {"core/data", {"core/catalog", "core/io"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
-      {"core/nn", {"core/runtime", "core/data", "core/io"}},
+      {"core/nn", {"core/catalog", "core/runtime", "core/data", "core/io"}},
       {"distributed/cluster", {"core/base", "distributed/connection"}},
       {"distributed/connection", {"core/base"}},
       {"distributed/metrics", {"distributed/cluster"}},

@@ -1,4 +1,4 @@
-#include "worker/suggest.h"
+#include "core/base/suggest.h"
 
 #include <algorithm>
 #include <cctype>
