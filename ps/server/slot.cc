@@ -25,10 +25,9 @@ Slot::Slot(SlotOptions options)
       lists_(kKeyCacheBytes),
       epoch_(options_.epoch),
       known_epoch_(options_.epoch),
-      owned_(options_.shards),
+      members_(options_.shards, virtual_shards(options_.servers)),
       ledger_(0, options_.shards),
       gate_(0, options_.shards),
-      mapped_(options_.shards),
       unloaded_(all_shards(shard_count())) {}
 
 Slot::~Slot() {
@@ -60,21 +59,19 @@ void Slot::promote(int64_t epoch) {
 }
 
 void Slot::resign() {
-  std::vector<std::shared_ptr<Ack>> acks;
+  SlotLog::Acks acks;
   std::list<WaitingPull> pulls;
-  std::deque<WantedCut> cuts;
+  std::vector<CutQueue::Wanted> cuts;
   {
     MutexLock lock(mutex_);
     primary_ = false;
-    sink_ = nullptr;
-    for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
-    unacknowledged_.clear();
+    acks = log_.resign();
     pulls.swap(waiting_);
-    cuts.swap(cut_queue_);
+    cuts = cuts_.take_all();
   }
   for (const auto& ack : acks) ack->give_up();
   for (const WaitingPull& waiting : pulls) waiting.pull->responder->answer(wrong_view());
-  for (const WantedCut& wanted : cuts) wanted.opened(nullptr);
+  for (const CutQueue::Wanted& wanted : cuts) wanted.opened(nullptr);
 }
 
 OutMessage Slot::wrong_view() const {
@@ -92,29 +89,20 @@ AnswerHeader Slot::answer_header() const {
 
 // ---- the log
 
-void Slot::replicate(LogEntry entry) {
-  if (sink_ != nullptr) sink_->send(std::move(entry));
-}
-
-void Slot::acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) {
-  if (ack == nullptr || !waits_for_backup_ || backup_index_ >= index) return;
-  ack->expect();
-  unacknowledged_.emplace_back(index, ack);
-}
-
 void Slot::enter(LogEntry entry, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  entry.header.index = index_ + 1;
+  const int64_t index = log_.index() + 1;
+  entry.header.index = index;
   do_entry(entry, ack, dispatch);
-  ++index_;
-  replicate(std::move(entry));
-  acknowledge_after(index_, ack);
+  log_.set_index(index);
+  log_.replicate(std::move(entry));
+  log_.acknowledge_after(index, ack);
 }
 
 void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if ((!primary_ && !restoring_) || !(present() - frozen_).contains(touched)) {
+  if ((!primary_ && !restoring_) || !members_.unfrozen().contains(touched)) {
     dispatch.then([ack] { ack->give_up(); });
     return;
   }
@@ -138,7 +126,7 @@ void Slot::set_up(std::string_view serialized_setup, Done done) {
           dispatch);
   } else {
     setup_->require_same(serialized_setup);
-    acknowledge_after(index_, ack);
+    log_.acknowledge_after(log_.index(), ack);
   }
   dispatch.then([ack] { ack->arrive(); });
   dispatch.post();
@@ -177,10 +165,10 @@ void Slot::last_push(int worker, std::function<void(bool, const LastPush&)> done
     const bool is_known = worker >= 0 && worker < ledger_.workers();
     const LastPush last{.sequence = ledger_.last_sequence(worker),
                         .step = is_known ? ledger_.clock(worker).value_or(0) : 0,
-                        .shards = owned_,
+                        .shards = members_.owned(),
                         .trained = trained_};
     ack = std::make_shared<Ack>([done = std::move(done), last](bool ok) { done(ok, last); });
-    if (primary_) acknowledge_after(index_, ack);
+    if (primary_) log_.acknowledge_after(log_.index(), ack);
   }
   if (is_primary()) {
     ack->arrive();
@@ -209,17 +197,15 @@ void Slot::tick(Clock::time_point now) {
       late.emplace_back(std::move(it->pull), std::move(error));
       it = waiting_.erase(it);
     }
-    const bool idle = cut_ != nullptr && cut_users_ == 0 && !cut_queue_.empty() &&
-                      now - cut_used_ > options_.snapshot_idle;
-    if (idle) finish_cut(dispatch);
+    if (cuts_.is_idle(now, options_.snapshot_idle)) finish_cut(dispatch);
     end_late_cuts(now, dispatch);
     const bool evicts = std::ranges::any_of(setup_->tables, [](const TableSpec& table) {
       return table.eviction.max_age > 0 || table.eviction.max_rows > 0;
     });
-    if (evicts && index_ != evicted_at_ && now >= evict_due_) {
+    if (evicts && log_.index() != evicted_at_ && now >= evict_due_) {
       enter({.header = {.kind = EntryKind::kEvict}, .body = bytes_of(Step{newest_step_})}, nullptr,
             dispatch);
-      evicted_at_ = index_;
+      evicted_at_ = log_.index();
       evict_due_ = now + kEvictInterval;
     }
     dispatch.post();
@@ -247,7 +233,7 @@ int64_t Slot::newest_step() const {
 }
 int64_t Slot::last_index() const {
   MutexLock lock(mutex_);
-  return index_;
+  return log_.index();
 }
 int64_t Slot::waiting_pulls() const {
   MutexLock lock(mutex_);
@@ -267,7 +253,7 @@ bool Slot::is_trained() const {
 }
 ShardSet Slot::shard_set() const {
   MutexLock lock(mutex_);
-  return owned_;
+  return members_.owned();
 }
 bool Slot::is_complete() const {
   MutexLock lock(mutex_);

@@ -17,7 +17,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <list>
@@ -29,12 +28,15 @@
 #include "core/base/thread_annotations.h"
 #include "ps/protocol/buffer_pool.h"
 #include "ps/server/ack.h"
+#include "ps/server/cut_queue.h"
 #include "ps/server/entry_check.h"
 #include "ps/server/gate.h"
 #include "ps/server/job_setup.h"
 #include "ps/server/key_cache.h"
 #include "ps/server/log_entry.h"
+#include "ps/server/shard_membership.h"
 #include "ps/server/slot_jobs.h"
+#include "ps/server/slot_log.h"
 #include "ps/server/slot_shards.h"
 #include "ps/server/worker_ledger.h"
 
@@ -54,43 +56,6 @@ struct SlotOptions {
   std::chrono::milliseconds snapshot_idle{60'000};  // then an open snapshot may be taken away
   // A worker was acknowledged so many steps more than are here. Called with the lock held.
   std::function<void(int64_t epoch, int64_t steps)> lost_steps = {};
-};
-
-// Takes the log's entries in their order, under the slot's lock; must not block.
-class LogSink {
- public:
-  virtual ~LogSink() = default;
-  virtual void send(LogEntry entry) = 0;
-};
-
-// The rows of `shards` at one place of the log. `tables[shard][table]`; empty: not in it.
-struct Cut {
-  int64_t id = 0;
-  int64_t step = 0;    // that SYNC tables are at; of others, the slowest worker's
-  int64_t newest = 0;  // of any push
-  ShardSet shards;
-  std::string state;  // a proto::SlotState
-  std::string session;
-  std::shared_ptr<const JobSetup> setup;
-  std::vector<std::vector<const TableShard::Snapshot*>> tables;
-};
-
-// Who asks for a cut, and of which step.
-//
-// A worker that asks again was started again, or gave up: it does not wait for what it asked for
-// before, and will not close what it opened. So it is with checkpoints, whoever saves them: one
-// worker at a time does.
-struct CutRequest {
-  int worker = -1;  // −1: this server
-  // Of a checkpoint: the cut waits until SYNC tables are at this step; 0: it is of what is there.
-  int64_t step = 0;
-  // Called in place of `opened` when the step did not come in time, when a later one is in the rows
-  // already, or when it is replaced.
-  std::function<void(const Error&)> refused = {};
-
-  bool replaces(const CutRequest& former) const {
-    return (worker >= 0 && worker == former.worker) || (step > 0 && former.step > 0);
-  }
 };
 
 struct SlotStatistics {
@@ -145,7 +110,7 @@ class Slot {
 
   // A cut of the log, as soon as its step is there and the one before is closed: one at a time.
   // Null: this is not the primary any more.
-  using Opened = std::function<void(std::shared_ptr<const Cut>)>;
+  using Opened = CutQueue::Opened;
   void open_cut(Opened opened, CutRequest request = {}) EXCLUDES(mutex_);
   void close_cut(int64_t id) EXCLUDES(mutex_);
   // The open one with this id, which stays open until end_use(). Throws Error{kNotFound}.
@@ -166,10 +131,7 @@ class Slot {
   // sink that is attached next.
   void detach(bool hold = false) EXCLUDES(mutex_);
   // ---- of the primary: shards that move. See shard_mover.h.
-  struct Arrival {
-    int shard = -1;
-    int64_t move = 0;  // its id
-  };
+  using Arrival = ShardMembership::Arrival;
   // What the view says: the shards that are this slot's, one that is on its way here or from here
   // (−1: none). What does not fit in the log's own state leaves, or stays after all.
   void follow_map(const ShardSet& mapped, const Arrival& arriving, int leaving) EXCLUDES(mutex_);
@@ -241,8 +203,6 @@ class Slot {
                     Dispatch& dispatch) REQUIRES(mutex_);
   void refuse_view(std::unique_ptr<Responder>& responder, Dispatch& dispatch);
   ShardSet shards_of(const RequestHeader& push) const REQUIRES(mutex_);
-  // Those that this slot has and the view says that it has.
-  ShardSet present() const REQUIRES(mutex_) { return owned_ & mapped_; }
   void order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& responder) EXCLUDES(mutex_);
   bool admit(const std::shared_ptr<Push>& push, std::unique_ptr<Responder>& responder);
   void pass_lost_steps(const RequestHeader& header, Dispatch& dispatch) REQUIRES(mutex_);
@@ -280,25 +240,17 @@ class Slot {
   void append(LogEntry entry, Done done, const ShardSet& touched = {}) EXCLUDES(mutex_);
   // The same of what is in a file: checked first.
   void append_from_file(LogEntry entry, Done done) EXCLUDES(mutex_);
-  void replicate(LogEntry entry) REQUIRES(mutex_);
-  void acknowledge_after(int64_t index, const std::shared_ptr<Ack>& ack) REQUIRES(mutex_);
   LogEntry entry_of(EntryKind kind, const Push& push, int64_t index) const;
   // `shards`: that it is of. With what the gate holds, when nobody sends that otherwise.
   std::string save_state(const ShardSet& shards, bool with_held) const REQUIRES(mutex_);
   void load_state(const CheckedState& checked, Dispatch& dispatch) REQUIRES(mutex_);
   void note_lost_steps(int64_t step) REQUIRES(mutex_);
 
-  struct WantedCut {
-    Opened opened;
-    CutRequest request;
-    Clock::time_point since;
-  };
   bool is_ready(const CutRequest& request) const REQUIRES(mutex_);
   std::optional<Error> too_late(const CutRequest& request) const REQUIRES(mutex_);
-  static void refuse(const WantedCut& wanted, const Error& error, Dispatch& dispatch);
   // The first that is ready, unless one is open.
   void start_cut(Dispatch& dispatch) REQUIRES(mutex_);
-  void open_now(WantedCut wanted, Dispatch& dispatch) REQUIRES(mutex_);
+  void open_now(CutQueue::Wanted wanted, Dispatch& dispatch) REQUIRES(mutex_);
   void finish_cut(Dispatch& dispatch) REQUIRES(mutex_);
   void end_late_cuts(Clock::time_point now, Dispatch& dispatch) REQUIRES(mutex_);
 
@@ -314,39 +266,23 @@ class Slot {
   int64_t known_epoch_ GUARDED_BY(mutex_) = 0;  // by the directory's word
   std::shared_ptr<const JobSetup> setup_ GUARDED_BY(mutex_);
 
-  // The replicated state.
-  int64_t index_ GUARDED_BY(mutex_) = 0;
-  ShardSet owned_ GUARDED_BY(mutex_);
-  ShardSet frozen_ GUARDED_BY(mutex_);  // of these
+  // The replicated state. Which shards the view maps here, and how far the backup is, are the
+  // primary's.
+  SlotLog log_ GUARDED_BY(mutex_);
+  ShardMembership members_ GUARDED_BY(mutex_);
   WorkerLedger ledger_ GUARDED_BY(mutex_);
   Gate gate_ GUARDED_BY(mutex_);
   int64_t newest_step_ GUARDED_BY(mutex_) = 0;
   bool trained_ GUARDED_BY(mutex_) = false;
 
   // Of the primary only.
-  ShardSet mapped_ GUARDED_BY(mutex_);
-  Arrival arriving_ GUARDED_BY(mutex_);
-  int64_t arrival_attempt_ GUARDED_BY(mutex_) = 0, arrival_position_ GUARDED_BY(mutex_) = 0;
-  int restores_ GUARDED_BY(mutex_) = 0;  // that are under way
   std::list<WaitingPull> waiting_ GUARDED_BY(mutex_);
   // What comes before the first step that was pulled, while nothing was pushed.
   std::optional<int64_t> first_pulled_ GUARDED_BY(mutex_);
   std::optional<int64_t> restored_step_ GUARDED_BY(mutex_);  // until the job's step is known
   int64_t evicted_at_ GUARDED_BY(mutex_) = 0;                // the log's index then
   Clock::time_point evict_due_ GUARDED_BY(mutex_){};
-  LogSink* sink_ GUARDED_BY(mutex_) = nullptr;
-  bool waits_for_backup_ GUARDED_BY(mutex_) = false;
-  int64_t backup_index_ GUARDED_BY(mutex_) = 0;
-  std::deque<std::pair<int64_t, std::shared_ptr<Ack>>> unacknowledged_ GUARDED_BY(mutex_);
-
-  // The open cut.
-  std::shared_ptr<Cut> cut_ GUARDED_BY(mutex_);
-  bool cut_opening_ GUARDED_BY(mutex_) = false, cut_closing_ GUARDED_BY(mutex_) = false;
-  int cut_users_ GUARDED_BY(mutex_) = 0;
-  int64_t cuts_ GUARDED_BY(mutex_) = 0;
-  Clock::time_point cut_used_ GUARDED_BY(mutex_);
-  std::deque<WantedCut> cut_queue_ GUARDED_BY(mutex_);
-  CutRequest cut_request_ GUARDED_BY(mutex_);  // of the one that is open
+  CutQueue cuts_ GUARDED_BY(mutex_);
 
   // Of a backup.
   int64_t attempt_ GUARDED_BY(mutex_) = 0;

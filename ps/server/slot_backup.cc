@@ -16,12 +16,12 @@ std::string Slot::save_state(const ShardSet& shards, bool with_held) const {
   if (setup_ != nullptr) state.mutable_setup()->ParseFromString(setup_->bytes);
   ledger_.save(state, shard_count());
   gate_.save(state, shard_count());
-  state.set_index(index_);
+  state.set_index(log_.index());
   state.set_newest_step(newest_step_);
   state.set_trained(trained_);
   state.set_has_shards(true);
   state.set_shards(pack_shards(shards, shard_count()));
-  state.set_frozen(pack_shards(frozen_ & shards, shard_count()));
+  state.set_frozen(pack_shards(members_.frozen() & shards, shard_count()));
   if (with_held) {
     gate_.for_each_held([&](const Contribution& held) {
       const auto bytes = part_of_push(*held.push, held.shards, *setup_);
@@ -40,17 +40,18 @@ void Slot::load_state(const CheckedState& checked, Dispatch& dispatch) {
                   : held_again({state.held().begin(), state.held().end()}, *checked.setup);
   // From here on nothing throws: a state is taken whole or not at all.
   setup_.reset();
-  owned_ = state.has_shards() ? unpack_shards(state.shards(), shard_count()) : options_.shards;
-  ledger_ = WorkerLedger(0, owned_);
-  gate_ = Gate(0, owned_);
-  frozen_ = unpack_shards(state.frozen(), shard_count()) & owned_;
+  const ShardSet owned =
+      state.has_shards() ? unpack_shards(state.shards(), shard_count()) : options_.shards;
+  members_.load(owned, unpack_shards(state.frozen(), shard_count()));
+  ledger_ = WorkerLedger(0, owned);
+  gate_ = Gate(0, owned);
   if (checked.setup != nullptr) {
     do_setup(checked.setup, dispatch);
     ledger_.load(state, shard_count());
     gate_.load(state, shard_count());
-    hold(std::move(held), owned_);
+    hold(std::move(held), owned);
   }
-  index_ = state.index();
+  log_.set_index(state.index());
   newest_step_ = state.newest_step();
   trained_ = state.trained();
 }
@@ -78,7 +79,7 @@ void Slot::restore_state(std::string_view serialized_state, bool found) {
   MutexLock lock(mutex_);
   if (found) {
     load_state(checked, dispatch);
-    frozen_.reset();
+    members_.thaw_all();
   }
   restored_step_ = finished();
   restoring_ = true;
@@ -110,48 +111,37 @@ LogEntry Slot::entry_of(EntryKind kind, const Push& push, int64_t index) const {
 
 void Slot::attach(LogSink& sink) {
   MutexLock lock(mutex_);
-  TRIREME_CHECK(sink_ == nullptr, "slot ", options_.index, " has a backup");
-  sink_ = &sink;
-  // What came before was acknowledged without this backup, and is in its state when it counts;
-  // unless it waits already, for this one as for the one before.
-  backup_index_ = waits_for_backup_ ? 0 : index_;
-  replicate({.header = {.kind = EntryKind::kState, .index = index_},
-             .body = bytes_of(save_state(owned_, false))});
+  TRIREME_CHECK(!log_.is_replicated(), "slot ", options_.index, " has a backup");
+  log_.attach(sink);
+  log_.replicate({.header = {.kind = EntryKind::kState, .index = log_.index()},
+                  .body = bytes_of(save_state(members_.owned(), false))});
   gate_.for_each_held([&](const Contribution& held) {
-    replicate(entry_of(EntryKind::kHeld, *held.push,
-                       static_cast<int64_t>(pack_shards(held.shards, shard_count()))));
+    log_.replicate(entry_of(EntryKind::kHeld, *held.push,
+                            static_cast<int64_t>(pack_shards(held.shards, shard_count()))));
   });
 }
 
 void Slot::wait_for_backup(const LogSink* sink) {
   MutexLock lock(mutex_);
-  if (sink == sink_) waits_for_backup_ = true;
+  log_.wait_for_backup(sink);
 }
 
 void Slot::backup_has(int64_t index, const LogSink* sink) {
-  std::vector<std::shared_ptr<Ack>> acks;
+  SlotLog::Acks acks;
   {
     MutexLock lock(mutex_);
-    if (sink != sink_) return;
-    backup_index_ = std::max(backup_index_, index);
-    while (!unacknowledged_.empty() && unacknowledged_.front().first <= backup_index_) {
-      acks.push_back(std::move(unacknowledged_.front().second));
-      unacknowledged_.pop_front();
-    }
+    acks = log_.backup_has(index, sink);
   }
   for (const auto& ack : acks) ack->arrive();
 }
 
 void Slot::detach(bool hold) {
-  std::vector<std::shared_ptr<Ack>> acks;
+  SlotLog::Acks acks;
   {
     MutexLock lock(mutex_);
-    sink_ = nullptr;
-    if (hold) return;
-    waits_for_backup_ = false;
-    for (auto& [index, ack] : unacknowledged_) acks.push_back(std::move(ack));
-    unacknowledged_.clear();
+    acks = log_.detach(hold);
   }
+  if (hold) return;
   backup_room_.store(std::numeric_limits<int64_t>::max());
   for (const auto& ack : acks) ack->arrive();
 }
@@ -163,7 +153,7 @@ void Slot::export_shard(int shard, std::function<void(std::vector<LogEntry>)> do
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   // The job comes behind the work of all entries up to this one.
-  const auto copy = [entries, index = index_](Shard& from, int number) {
+  const auto copy = [entries, index = log_.index()](Shard& from, int number) {
     copy_rows(from, number, EntryKind::kShardRows, EntryKind::kShardWaiting, *entries);
     entries->push_back(
         {.header = {.kind = EntryKind::kShardLoaded, .shard = number, .index = index}});
@@ -212,11 +202,12 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
         if (!held) ledger_.check(push->header);
         if (setup_->any_sync) gate_.check(push->header);
         if (held) {
-          gate_.hold(std::move(push),
-                     unpack_shards(static_cast<uint64_t>(header.index), shard_count()) & owned_);
+          gate_.hold(
+              std::move(push),
+              unpack_shards(static_cast<uint64_t>(header.index), shard_count()) & members_.owned());
           break;
         }
-        index_ = header.index;
+        log_.set_index(header.index);
         enter_push(std::move(push), header.index, ack, dispatch);
         break;
       }
@@ -228,7 +219,7 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
         break;
       default:
         do_entry(entry, ack, dispatch);
-        index_ = header.index;
+        log_.set_index(header.index);
     }
     position_ = header.position;
     epoch_ = header.epoch;
@@ -259,9 +250,10 @@ void Slot::check_order(const EntryHeader& header, bool begins) const {
   if (begins && header.position != 1) refuse("position", 1, header.position);
   if (!begins && header.kind == EntryKind::kState) refuse("attempt", attempt_ + 1, attempt_);
   const bool is_of_log = header.kind < EntryKind::kState;
-  if (is_of_log && header.index != index_ + 1) refuse("index", index_ + 1, header.index);
-  if (header.kind == EntryKind::kShardLoaded && header.index > index_) {
-    refuse("an index up to", index_, header.index);
+  if (is_of_log && header.index != log_.index() + 1)
+    refuse("index", log_.index() + 1, header.index);
+  if (header.kind == EntryKind::kShardLoaded && header.index > log_.index()) {
+    refuse("an index up to", log_.index(), header.index);
   }
 }
 

@@ -9,20 +9,17 @@ void Slot::open_cut(Opened opened, CutRequest request) {
   const int worker = request.worker;
   // Whoever asks from elsewhere asks the primary.
   if (worker >= 0 && !primary_) return dispatch.then([opened] { opened(nullptr); });
-  std::erase_if(cut_queue_, [&](const WantedCut& wanted) {
-    if (!request.replaces(wanted.request)) return false;
-    refuse(wanted,
-           Error(ErrorCode::kCancelled,
-                 str_cat("slot ", options_.index, ": worker ", worker,
-                         " asked for another snapshot, and nobody waits for this one any more")),
-           dispatch);
-    return true;
-  });
-  if (cut_ != nullptr && !cut_closing_ && request.replaces(cut_request_)) {
-    cut_closing_ = true;
-    if (cut_users_ == 0) finish_cut(dispatch);
+  const auto is_replaced = [&](const CutQueue::Wanted& wanted) {
+    return request.replaces(wanted.request);
+  };
+  for (const CutQueue::Wanted& replaced : cuts_.take(is_replaced)) {
+    dispatch.then(replaced.refusal(
+        Error(ErrorCode::kCancelled,
+              str_cat("slot ", options_.index, ": worker ", worker,
+                      " asked for another snapshot, and nobody waits for this one any more"))));
   }
-  cut_queue_.push_back({std::move(opened), std::move(request), Clock::now()});
+  if (cuts_.close_replaced(request)) finish_cut(dispatch);
+  cuts_.add({std::move(opened), std::move(request), Clock::now()});
   start_cut(dispatch);
   dispatch.post();
 }
@@ -44,35 +41,21 @@ std::optional<Error> Slot::too_late(const CutRequest& request) const {
                 " already; is another worker ", request.worker, " training with these servers?");
 }
 
-void Slot::refuse(const WantedCut& wanted, const Error& error, Dispatch& dispatch) {
-  dispatch.then([refused = wanted.request.refused, opened = wanted.opened, error] {
-    refused ? refused(error) : opened(nullptr);
-  });
-}
-
 void Slot::start_cut(Dispatch& dispatch) {
-  if (cut_ != nullptr || cut_opening_) return;
-  for (auto it = cut_queue_.begin(); it != cut_queue_.end();) {
-    if (!is_ready(it->request)) {
-      ++it;
-      continue;
-    }
-    WantedCut wanted = std::move(*it);
-    it = cut_queue_.erase(it);
-    const auto error = too_late(wanted.request);
-    if (!error) return open_now(std::move(wanted), dispatch);
-    refuse(wanted, *error, dispatch);
+  const auto ready = [&](const CutRequest& request) REQUIRES(mutex_) { return is_ready(request); };
+  while (auto wanted = cuts_.take_next(ready)) {
+    const auto error = too_late(wanted->request);
+    if (!error) return open_now(*std::move(wanted), dispatch);
+    dispatch.then(wanted->refusal(*error));
   }
 }
 
-void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
-  cut_opening_ = true;
+void Slot::open_now(CutQueue::Wanted wanted, Dispatch& dispatch) {
   const auto cut = std::make_shared<Cut>();
-  // Another server that takes over counts from elsewhere.
-  cut->id = (epoch_ << 32) + ++cuts_;
+  cut->id = cuts_.begin(epoch_);
   cut->step = finished();
   cut->newest = newest_step_;
-  cut->shards = present();
+  cut->shards = members_.present();
   // What the gate holds is of later steps: a checkpoint begins without it, and gets it again.
   cut->state = save_state(cut->shards, wanted.request.step == 0);
   cut->session = options_.session;
@@ -88,11 +71,7 @@ void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
     bool is_forgotten = false;
     {
       MutexLock lock(mutex_);
-      cut_ = cut;
-      cut_opening_ = cut_closing_ = false;
-      cut_used_ = Clock::now();
-      cut_request_ = {.worker = request.worker, .step = request.step};
-      for (const WantedCut& next : cut_queue_) is_forgotten |= next.request.replaces(request);
+      is_forgotten = cuts_.open(cut, request);
     }
     opened(cut);
     if (is_forgotten) close_cut(cut->id);
@@ -101,51 +80,45 @@ void Slot::open_now(WantedCut wanted, Dispatch& dispatch) {
 }
 
 void Slot::finish_cut(Dispatch& dispatch) {
-  const ShardSet shards = cut_->shards;
-  cut_ = nullptr;
-  dispatch.add(make_job(shards_, shards, 0, [](Shard& shard, int) { shard.snapshots.clear(); }));
+  dispatch.add(
+      make_job(shards_, cuts_.finish(), 0, [](Shard& shard, int) { shard.snapshots.clear(); }));
   start_cut(dispatch);
 }
 
 // Those whose step has not come. One that waits for another to be closed goes on waiting.
 void Slot::end_late_cuts(Clock::time_point now, Dispatch& dispatch) {
-  std::erase_if(cut_queue_, [&](const WantedCut& wanted) REQUIRES(mutex_) {
-    if (is_ready(wanted.request) || now - wanted.since < setup_->timeout) return false;
+  const auto is_late = [&](const CutQueue::Wanted& wanted) REQUIRES(mutex_) {
+    return !is_ready(wanted.request) && now - wanted.since >= setup_->timeout;
+  };
+  for (const CutQueue::Wanted& late : cuts_.take(is_late)) {
     const double seconds = std::chrono::duration<double>(setup_->timeout).count();
-    refuse(wanted,
-           Error(ErrorCode::kDeadlineExceeded,
-                 str_cat("slot ", options_.index, ": the snapshot of step ", wanted.request.step,
-                         " for worker ", wanted.request.worker, " has waited ", seconds,
-                         " s for the pushes of ", gate_.missing(wanted.request.step, ledger_))),
-           dispatch);
-    return true;
-  });
+    dispatch.then(late.refusal(
+        Error(ErrorCode::kDeadlineExceeded,
+              str_cat("slot ", options_.index, ": the snapshot of step ", late.request.step,
+                      " for worker ", late.request.worker, " has waited ", seconds,
+                      " s for the pushes of ", gate_.missing(late.request.step, ledger_)))));
+  }
 }
 
 void Slot::close_cut(int64_t id) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if (cut_ == nullptr || cut_->id != id) return;
-  cut_closing_ = true;
-  if (cut_users_ == 0) finish_cut(dispatch);
+  if (cuts_.close(id)) finish_cut(dispatch);
   dispatch.post();
 }
 
 std::shared_ptr<const Cut> Slot::use_cut(int64_t id) {
   MutexLock lock(mutex_);
-  if (cut_ == nullptr || cut_->id != id || cut_closing_) {
-    throw not_found("slot ", options_.index, ": snapshot ", id,
-                    " is not open (any more): open another one");
-  }
-  ++cut_users_;
-  return cut_;
+  auto cut = cuts_.use(id);
+  if (cut != nullptr) return cut;
+  throw not_found("slot ", options_.index, ": snapshot ", id,
+                  " is not open (any more): open another one");
 }
 
 void Slot::end_use() {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  cut_used_ = Clock::now();
-  if (--cut_users_ == 0 && cut_closing_) finish_cut(dispatch);
+  if (cuts_.end_use()) finish_cut(dispatch);
   dispatch.post();
 }
 
@@ -173,7 +146,7 @@ void Slot::statistics(std::function<void(SlotStatistics)> done) {
   };
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  dispatch.add(make_job(shards_, owned_, kReads, gather,
+  dispatch.add(make_job(shards_, members_.owned(), kReads, gather,
                         [sums, done = std::move(done)] { done(std::move(sums->statistics)); }));
   dispatch.post();
 }

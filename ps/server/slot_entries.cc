@@ -27,7 +27,7 @@ void Slot::add(std::shared_ptr<ShardJob> job, const std::shared_ptr<Ack>& ack, D
 }
 
 void Slot::advance_gate(int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  gate_.advance(ledger_, frozen_, [&](std::vector<Contribution> contributions) {
+  gate_.advance(ledger_, members_.frozen(), [&](std::vector<Contribution> contributions) {
     add(merge_job(shards_, setup_, std::move(contributions), index, arrival(ack)), ack, dispatch);
   });
 }
@@ -55,13 +55,13 @@ void Slot::enter_push(std::shared_ptr<Push> push, int64_t index, const std::shar
 
 void Slot::do_setup(std::shared_ptr<const JobSetup> setup, Dispatch& dispatch) {
   setup_ = std::move(setup);
-  ledger_ = WorkerLedger(setup_->workers, owned_);
+  ledger_ = WorkerLedger(setup_->workers, members_.owned());
   // Without backup workers every step waits for worker 0.
   std::function<bool(int64_t)> is_saved;
   if (setup_->backup_workers > 0) {
     is_saved = [setup = setup_](int64_t step) { return setup->is_saved(step); };
   }
-  gate_ = Gate(setup_->required(), owned_, std::move(is_saved));
+  gate_ = Gate(setup_->required(), members_.owned(), std::move(is_saved));
   // Not an entry's work: rows that a catching-up backup gets need the tables at once. Of all
   // shards: any of them may come.
   dispatch.add(
@@ -79,9 +79,10 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
     case EntryKind::kSetup:
       return do_setup(std::make_shared<const JobSetup>(body_text(entry.body)), dispatch);
     case EntryKind::kEvict:
-      return job(owned_ - frozen_, [evict = step_of(entry.body)](Shard& shard, int) {
-        for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
-      });
+      return job(members_.owned() - members_.frozen(),
+                 [evict = step_of(entry.body)](Shard& shard, int) {
+                   for (const auto& table : shard.tables) table->evict(evict.step, evict.flag != 0);
+                 });
     case EntryKind::kClock: {
       const Step clock = step_of(entry.body);
       ledger_.raise(static_cast<int>(clock.worker), clock.step);
@@ -94,13 +95,13 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
       newest_step_ = clear.step;
       trained_ = false;
       if (clear.flag != 0) return;
-      return job(owned_, clear_tables);
+      return job(members_.owned(), clear_tables);
     }
     case EntryKind::kFreeze:
-      frozen_ |= only(header.shard);
+      members_.freeze(header.shard);
       return;
     case EntryKind::kThaw:
-      frozen_ -= only(header.shard);
+      members_.thaw(header.shard);
       return advance_gate(header.index, ack, dispatch);
     case EntryKind::kLeave:
     case EntryKind::kStage:

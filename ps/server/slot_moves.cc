@@ -11,9 +11,7 @@ int64_t move_attempt(int64_t move, int64_t attempt) { return (move << kAttemptBi
 // ---- what the entries do
 
 void Slot::do_leave(int shard, int64_t index, const std::shared_ptr<Ack>& ack, Dispatch& dispatch) {
-  if (shard < 0 || shard >= shard_count() || !owned_[static_cast<size_t>(shard)]) return;
-  owned_ -= only(shard);
-  frozen_ -= only(shard);
+  if (!members_.leave(shard)) return;
   ledger_.leave(shard);
   gate_.leave(shard);
   advance_gate(index, ack, dispatch);
@@ -28,8 +26,7 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
                   ? std::vector<std::shared_ptr<Push>>()
                   : held_again({arrival.held().begin(), arrival.held().end()}, *setup_);
   for (const auto& push : held) gate_.check(push->header);
-  owned_ |= only(shard);
-  frozen_ -= only(shard);
+  members_.arrive(shard);
   WorkerLedger ledger;
   Gate gate;
   if (arrival.has_state()) {
@@ -48,25 +45,16 @@ void Slot::do_arrive(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Dis
 void Slot::follow_map(const ShardSet& mapped, const Arrival& arriving, int leaving) {
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  mapped_ = mapped & shards_.shards();
-  arriving_ = arriving;
+  members_.follow(mapped, arriving);
   if (!primary_) return;
-  for (int shard = 0; shard < shard_count(); ++shard) {
-    const auto number = static_cast<size_t>(shard);
-    const auto happens = [&](EntryKind kind) REQUIRES(mutex_) {
-      LogEntry entry{.header = {.kind = kind, .shard = shard}, .body = {}};
-      if (kind == EntryKind::kArrive) entry.body = bytes_of(std::string_view());
-      enter(std::move(entry), nullptr, dispatch);
-    };
-    if (owned_[number] && !mapped[number] && shard != arriving.shard) {
-      happens(EntryKind::kLeave);
-    } else if (frozen_[number] && shard != leaving) {
-      happens(EntryKind::kThaw);
-    } else if (mapped[number] && !owned_[number]) {
-      log_error(str_cat("slot ", options_.index, ": virtual shard ", shard,
+  for (const ShardMembership::Change& change : members_.changes(leaving)) {
+    LogEntry entry{.header = {.kind = change.kind, .shard = change.shard}, .body = {}};
+    if (change.kind == EntryKind::kArrive) {
+      entry.body = bytes_of(std::string_view());
+      log_error(str_cat("slot ", options_.index, ": virtual shard ", change.shard,
                         " is to be here and was in nothing that was left: it begins without rows"));
-      happens(EntryKind::kArrive);
     }
+    enter(std::move(entry), nullptr, dispatch);
   }
   serve_waiting(dispatch);
   dispatch.post();
@@ -74,14 +62,12 @@ void Slot::follow_map(const ShardSet& mapped, const Arrival& arriving, int leavi
 
 bool Slot::begin_restore() {
   MutexLock lock(mutex_);
-  if (frozen_.any() || arriving_.shard >= 0) return false;
-  ++restores_;
-  return true;
+  return members_.begin_restore();
 }
 
 void Slot::end_restore() {
   MutexLock lock(mutex_);
-  --restores_;
+  members_.end_restore();
 }
 
 // ---- the side that it leaves
@@ -90,13 +76,12 @@ void Slot::freeze(int shard, Done done) {
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  const bool may_leave =
-      primary_ && setup_ != nullptr && restores_ == 0 && present()[static_cast<size_t>(shard)];
+  const bool may_leave = primary_ && setup_ != nullptr && members_.may_leave(shard);
   if (!may_leave) return dispatch.then([ack] { ack->give_up(); });
-  if (!frozen_[static_cast<size_t>(shard)]) {
+  if (!members_.frozen()[static_cast<size_t>(shard)]) {
     enter({.header = {.kind = EntryKind::kFreeze, .shard = shard}, .body = {}}, ack, dispatch);
   } else {
-    acknowledge_after(index_, ack);
+    log_.acknowledge_after(log_.index(), ack);
   }
   dispatch.then([ack] { ack->arrive(); });
   dispatch.post();
@@ -106,7 +91,7 @@ void Slot::export_move(int shard, std::function<void(std::vector<LogEntry>)> don
   const auto entries = std::make_shared<std::vector<LogEntry>>();
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
-  if (!primary_ || !frozen_[static_cast<size_t>(shard)]) {
+  if (!primary_ || !members_.frozen()[static_cast<size_t>(shard)]) {
     return dispatch.then([done = std::move(done)] { done({}); });
   }
   proto::ShardArrival arrival;
@@ -150,11 +135,8 @@ Slot::Receipt Slot::receive_move(const ReceivedEntry& received, Done done) {
   MutexLock lock(mutex_);
   if (!primary_ || header.epoch != epoch_) return Receipt::kOutdated;
   // Its view may come later than the other's, and another attempt is under way.
-  if (restores_ > 0 || header.shard < 0 || header.shard != arriving_.shard ||
-      header.attempt >> kAttemptBits != arriving_.move) {
-    return Receipt::kMissing;
-  }
-  if (begins && header.attempt > arrival_attempt_) {
+  if (!members_.expects(header)) return Receipt::kMissing;
+  if (begins && members_.is_new_attempt(header)) {
     const MemoryBudget& budget = options_.budget;
     const int64_t room = std::min(budget.limit() - budget.used() - budget.reserved(),
                                   backup_room_.load(std::memory_order_relaxed));
@@ -164,13 +146,9 @@ Slot::Receipt Slot::receive_move(const ReceivedEntry& received, Done done) {
                           header.index, " bytes, and the server or its backup has room for ", room,
                           "; raise the memory limit"));
     }
-    arrival_attempt_ = header.attempt;
-    arrival_position_ = 0;
+    members_.begin_attempt(header);
   }
-  if (header.attempt != arrival_attempt_ || header.position != arrival_position_ + 1) {
-    return Receipt::kMissing;
-  }
-  arrival_position_ = header.position;
+  if (!members_.take(header)) return Receipt::kMissing;
   enter({.header = {.kind = header.kind, .shard = header.shard, .table = header.table},
          .body = received.body},
         ack, dispatch);
@@ -193,7 +171,8 @@ void Slot::open_staged(int shard, std::string state,
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   // It was here before, and that time's cut is open still: a table has one at a time.
-  if (cut_opening_ || (cut_ != nullptr && cut_->shards.intersects(cut->shards))) {
+  const Cut* const other = cuts_.get();
+  if (cuts_.is_opening() || (other != nullptr && other->shards.intersects(cut->shards))) {
     return dispatch.then([done = std::move(done)] { done(nullptr); });
   }
   cut->setup = setup_;

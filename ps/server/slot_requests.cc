@@ -78,12 +78,13 @@ void Slot::pull(const Message& message, std::unique_ptr<Responder>& responder) {
   const RequestHeader& header = pull->header;
   if (!primary_) return refuse_view(responder, dispatch);
   if (header.snapshot != 0) {
-    if (cut_ == nullptr || cut_->id != header.snapshot || !cut_->shards.contains(pull->shards)) {
+    const Cut* const cut = cuts_.get();
+    if (cut == nullptr || cut->id != header.snapshot || !cut->shards.contains(pull->shards)) {
       throw not_found("slot ", options_.index, ": snapshot ", header.snapshot,
                       " is not open (any more): open another one");
     }
-    cut_used_ = Clock::now();
-  } else if (!present().contains(pull->shards)) {
+    cuts_.touch();
+  } else if (!members_.present().contains(pull->shards)) {
     return refuse_view(responder, dispatch);
   }
   if (header.step > 0) pass_lost_steps(header, dispatch);
@@ -143,7 +144,7 @@ std::string Slot::waits_for(const Pull& pull) const {
 
 void Slot::serve_waiting(Dispatch& dispatch) {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
-    if (it->pull->header.snapshot == 0 && !present().contains(it->pull->shards)) {
+    if (it->pull->header.snapshot == 0 && !members_.present().contains(it->pull->shards)) {
       refuse_view(it->pull->responder, dispatch);
       it = waiting_.erase(it);
       continue;
@@ -201,14 +202,14 @@ void Slot::refuse_view(std::unique_ptr<Responder>& responder, Dispatch& dispatch
 
 // The shards of this slot that a push is complete for.
 ShardSet Slot::shards_of(const RequestHeader& push) const {
-  return unpack_shards(push.shards, shard_count()) & owned_;
+  return unpack_shards(push.shards, shard_count()) & members_.owned();
 }
 
 bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>& responder,
                         Dispatch& dispatch) {
   // What has left, or is about to, may have this push or not: its worker asks again, there.
   const ShardSet wanted = unpack_shards(header.shards, shard_count());
-  if (!primary_ || !(present() - frozen_).contains(wanted)) {
+  if (!primary_ || !members_.unfrozen().contains(wanted)) {
     refuse_view(responder, dispatch);
     return true;
   }
@@ -220,7 +221,7 @@ bool Slot::answer_known(const RequestHeader& header, std::unique_ptr<Responder>&
           std::move(responder), dropped ? AnswerCode::kDropped : AnswerCode::kOk, finished()}),
       options_.view);
   // It may be on its way to the backup still.
-  acknowledge_after(index_, ack);
+  log_.acknowledge_after(log_.index(), ack);
   dispatch.then([ack] { ack->arrive(); });
   return true;
 }
@@ -301,14 +302,15 @@ void Slot::order(std::shared_ptr<Push> push, std::unique_ptr<Responder>& respond
 
   const auto answer = std::make_shared<PushAnswer>(PushAnswer{std::move(responder)});
   const auto ack = ack_of(answer, options_.view);
-  const int64_t index = ++index_;
-  if (sink_ != nullptr) replicate(entry_of(EntryKind::kPush, *push, index));
+  const int64_t index = log_.index() + 1;
+  log_.set_index(index);
+  if (log_.is_replicated()) log_.replicate(entry_of(EntryKind::kPush, *push, index));
   enter_push(std::move(push), index, ack, dispatch);
   if (ledger_.knows(header, shards_of(header)) == WorkerLedger::Known::kDropped) {
     answer->code = AnswerCode::kDropped;
   }
   answer->step = finished();
-  acknowledge_after(index, ack);
+  log_.acknowledge_after(index, ack);
   serve_waiting(dispatch);
   dispatch.then([ack] { ack->arrive(); });
   dispatch.post();
