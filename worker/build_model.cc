@@ -207,12 +207,6 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
   }
 }
 
-// The mean over the examples, shown in the units of the labels.
-nn::Metric in_label_units(nn::Metric metric, std::shared_ptr<const double> unit) {
-  metric.finish = [unit = std::move(unit)](double mean) { return mean * *unit; };
-  return metric;
-}
-
 }  // namespace
 
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
@@ -247,11 +241,6 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
       break;
     case job::MEAN_SQUARED_ERROR:
       options.loss = nn::mean_squared_error();
-      if (label_unit) {
-        options.loss.finish = [label_unit](double mean) {
-          return mean * *label_unit * *label_unit;
-        };
-      }
       break;
     default:
       options.loss = nn::sparse_categorical_cross_entropy();
@@ -259,13 +248,17 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
   }
   for (int metric : job.metrics()) {
     if (metric == job::MEAN_ABSOLUTE_ERROR) {
-      nn::Metric error = nn::mean_absolute_error();
-      if (label_unit) error = in_label_units(std::move(error), label_unit);
-      options.metrics.push_back(std::move(error));
+      options.metrics.push_back(nn::mean_absolute_error());
     } else if (metric == job::AUC) {
       options.metrics.push_back(nn::area_under_curve_metric());
     } else {
-      options.metrics.push_back(nn::metric_from_name("accuracy", options.loss.name));
+      options.metrics.push_back(nn::accuracy(options.loss));
+    }
+  }
+  if (label_unit) {
+    options.loss = nn::in_label_units(std::move(options.loss), label_unit);
+    for (nn::Metric& metric : options.metrics) {
+      metric = nn::in_label_units(std::move(metric), label_unit);
     }
   }
   return options;

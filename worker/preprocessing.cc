@@ -62,6 +62,8 @@ std::string source_name(const job::Preprocessing& preprocessing) {
       return "click logs (criteo)";
     case job::Preprocessing::kClicks:
       return "made-up click logs (clicks)";
+    case job::Preprocessing::kOther:
+      return preprocessing.other().source();
     case job::Preprocessing::SOURCE_NOT_SET:
       break;
   }

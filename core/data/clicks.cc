@@ -116,7 +116,7 @@ std::shared_ptr<const std::vector<Clicks::Cell>> zipf_cells(size_t n, double zip
   return cells;
 }
 
-class ClicksSource final : public Source {
+class ClicksSource final : public IndexedExamples {
  public:
   ClicksSource(Clicks clicks, int64_t first, int64_t count)
       : clicks_(std::move(clicks)), first_(first), count_(count) {}
@@ -256,7 +256,7 @@ double Clicks::probability(int64_t index) const { return draw_all(index).probabi
 Click Clicks::draw(int64_t index) const { return draw_all(index).click; }
 
 Dataset Clicks::dataset(int64_t first, int64_t count) const {
-  return from_source(std::make_shared<ClicksSource>(*this, first, count));
+  return from_examples(std::make_shared<ClicksSource>(*this, first, count));
 }
 
 std::optional<double> Clicks::bayes_auc(int64_t first, int64_t count) const {

@@ -94,7 +94,7 @@ class LineParser {
   int fields_ = 0;
 };
 
-class ClickLogSource final : public Source {
+class ClickLogSource final : public IndexedExamples {
  public:
   explicit ClickLogSource(ClickLog log) : log_(std::move(log)) {}
   ElementSpec spec() const override { return click_spec(); }
@@ -165,6 +165,6 @@ void ClickLog::read(const std::string& path, int64_t limit) {
   }
 }
 
-Dataset ClickLog::dataset() const { return from_source(std::make_shared<ClickLogSource>(*this)); }
+Dataset ClickLog::dataset() const { return from_examples(std::make_shared<ClickLogSource>(*this)); }
 
 }  // namespace trireme::data

@@ -58,9 +58,9 @@ struct RowView {
 
 // Examples that can be read in any order, of one fixed type. read() is called from several threads
 // at once.
-class Source {
+class IndexedExamples {
  public:
-  virtual ~Source() = default;
+  virtual ~IndexedExamples() = default;
   virtual ElementSpec spec() const = 0;  // every shape known
   virtual int64_t size() const = 0;      // constant
   // Fills every element of `out`, one view a component. REQUIRES: 0 ≤ index < size().
@@ -174,7 +174,7 @@ class Iterator {
 // copied.
 Dataset from_tensors(const std::vector<Tensor>& tensors, const std::vector<std::string>& names);
 Dataset from_columns(std::vector<Column> columns);
-Dataset from_source(std::shared_ptr<const Source> source);
+Dataset from_examples(std::shared_ptr<const IndexedExamples> source);
 // Random access by a function, for examples whose shapes differ. Called from several threads at
 // once.
 Dataset from_function(ElementSpec spec, int64_t size,

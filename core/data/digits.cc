@@ -208,7 +208,7 @@ int64_t pictures(Split split, int64_t count) {
 }
 
 // Elements as those of LabeledImages::dataset().
-class DigitSource final : public Source {
+class DigitSource final : public IndexedExamples {
  public:
   DigitSource(Split split, uint64_t seed, int64_t count)
       : split_(split), seed_(seed), drawn_(static_cast<size_t>(pictures(split, count))) {}
@@ -256,7 +256,7 @@ class DigitSource final : public Source {
 }  // namespace
 
 Dataset digits_as_they_are_read(Split split, uint64_t seed, int64_t count) {
-  return from_source(std::make_shared<DigitSource>(split, seed, count));
+  return from_examples(std::make_shared<DigitSource>(split, seed, count));
 }
 
 LabeledImages digits(Split split, uint64_t seed, int64_t count) {

@@ -1,17 +1,45 @@
 #include "core/data/source.h"
 
+#include <cmath>
+
+#include "core/base/error.h"
+
 namespace trireme::data {
 
 void Source::describe_common(OptionVisitor& visitor) {
-  visitor.field({.name = "keep_order", .help = "does not shuffle the training data"}, keep_order);
+  visitor.field({.name = "keep_order", .help = "does not shuffle the training data"}, keep_order_);
   visitor.field({.name = "take",
                  .help = "only the first so many training examples; 0: all",
                  .range = at_least(0)},
-                take);
+                take_);
   visitor.field({.name = "validation_take",
                  .help = "only the first so many validation examples; 0: all",
                  .range = at_least(0)},
-                validation_take);
+                validation_take_);
 }
+
+std::unique_ptr<ExampleReader> Source::open_examples(const SourceContext&,
+                                                     const std::string&) const {
+  throw invalid_argument(
+      "--input: the job's data are made up by the program, or their source reads no other file; "
+      "use a job with data { csv }, mnist, digits, cifar10, reviews or criteo");
+}
+
+SourceData Source::labeled_examples(const SourceContext&, const std::string&) const {
+  throw invalid_argument(
+      "--input: of tables only (data { csv }); for other formats set the job's validation files, "
+      "e.g. --set data.criteo.validation_files=FILE");
+}
+
+int64_t Source::held_back_rows(double fraction, int64_t rows, std::string_view field) {
+  if (fraction == 0 && rows > 0) return 0;
+  const auto held_back = static_cast<int64_t>(std::llround(static_cast<double>(rows) * fraction));
+  if (held_back >= 1 && held_back < rows) return held_back;
+  throw invalid_argument(field, " ", fraction, " of ", rows,
+                         " rows: expected at least one row to train with and one to validate with, "
+                         "or the fraction 0 for no validation");
+}
+
+Dataset no_examples(const Dataset& like) { return like.take(0); }
 
 }  // namespace trireme::data

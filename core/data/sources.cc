@@ -1,4 +1,4 @@
-// Where elements come from: tensors in memory, a Source, a function, a generator.
+// Where elements come from: tensors in memory, IndexedExamples, a function, a generator.
 #include <cstring>
 
 #include "core/base/error.h"
@@ -27,11 +27,12 @@ uint64_t fingerprint_of(const ElementSpec& spec, int64_t size) {
 
 class SourceNode final : public Node {
  public:
-  explicit SourceNode(std::shared_ptr<const Source> source) : source_(std::move(source)) {
+  explicit SourceNode(std::shared_ptr<const IndexedExamples> source) : source_(std::move(source)) {
     spec_ = source_->spec();
     size_ = source_->size();
     check_spec(spec_, "data source");
-    TRIREME_CHECK(size_ >= 0 && has_known_shapes(spec_), "a Source has a size and known shapes");
+    TRIREME_CHECK(size_ >= 0 && has_known_shapes(spec_),
+                  "indexed examples have a size and known shapes");
     fingerprint_ = fingerprint_of(spec_, size_);
   }
 
@@ -58,7 +59,7 @@ class SourceNode final : public Node {
   struct Rows : NodeState {
     std::vector<RowView> rows;
   };
-  std::shared_ptr<const Source> source_;
+  std::shared_ptr<const IndexedExamples> source_;
 };
 
 template <typename From, typename To>
@@ -104,7 +105,7 @@ Convert converter(DType from, DType to) {
   }
 }
 
-class ColumnSource final : public Source {
+class ColumnSource final : public IndexedExamples {
  public:
   explicit ColumnSource(std::vector<Column> columns) : columns_(std::move(columns)) {
     if (columns_.empty())
@@ -237,12 +238,12 @@ class GeneratorNode final : public Node {
 
 }  // namespace
 
-Dataset from_source(std::shared_ptr<const Source> source) {
+Dataset from_examples(std::shared_ptr<const IndexedExamples> source) {
   return Dataset(std::make_shared<SourceNode>(std::move(source)));
 }
 
 Dataset from_columns(std::vector<Column> columns) {
-  return from_source(std::make_shared<ColumnSource>(std::move(columns)));
+  return from_examples(std::make_shared<ColumnSource>(std::move(columns)));
 }
 
 Dataset from_tensors(const std::vector<Tensor>& tensors, const std::vector<std::string>& names) {

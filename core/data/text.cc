@@ -9,7 +9,7 @@
 namespace trireme::data {
 namespace {
 
-class MultiHotSource final : public Source {
+class MultiHotSource final : public IndexedExamples {
  public:
   MultiHotSource(LabeledText examples, int64_t vocabulary_size, DType label_dtype)
       : examples_(std::move(examples)),
@@ -118,7 +118,7 @@ void multi_hot(std::string_view text, std::span<float> out) {
 }
 
 Dataset multi_hot_dataset(LabeledText examples, int64_t vocabulary_size, DType label_dtype) {
-  return from_source(
+  return from_examples(
       std::make_shared<MultiHotSource>(std::move(examples), vocabulary_size, label_dtype));
 }
 

@@ -1,7 +1,6 @@
 #include "core/nn/losses.h"
 
 #include "core/base/error.h"
-#include "core/nn/names.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
@@ -122,19 +121,68 @@ Loss mean_squared_error() {
             labels = match_labels(name, predictions, labels);
             return mean_per_example(ops::square(predictions - labels));
           },
-          LabelDomain::kFinite};
+          LabelDomain::kFinite,
+          /*takes_logits=*/false,
+          /*label_power=*/2};
+}
+
+Loss in_label_units(Loss loss, std::shared_ptr<const double> unit) {
+  loss.finish = in_label_units(std::move(loss.finish), loss.label_power, std::move(unit));
+  return loss;
+}
+
+std::function<double(double)> in_label_units(std::function<double(double)> finish, int power,
+                                             std::shared_ptr<const double> unit) {
+  if (power == 0) return finish;
+  return [finish = std::move(finish), power, unit = std::move(unit)](double mean) {
+    for (int i = 0; i < power; ++i) mean *= *unit;
+    return finish ? finish(mean) : mean;
+  };
+}
+
+namespace {
+
+// Those that take logits or probabilities.
+template <Loss (*make_loss)(bool from_logits)>
+class CrossEntropyOptions : public LossOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "from_logits",
+                   .help = "predictions are scores, as a last layer without activation gives "
+                           "them; false: probabilities, whose logarithm is less exact"},
+                  from_logits_);
+  }
+  Loss make() const override { return make_loss(from_logits_); }
+
+ private:
+  bool from_logits_ = true;
+};
+
+class MeanSquaredErrorOptions : public LossOptions {
+ public:
+  Loss make() const override { return mean_squared_error(); }
+};
+
+}  // namespace
+
+void register_core_losses(Catalog<LossOptions>& catalog) {
+  catalog.add<CrossEntropyOptions<sparse_categorical_cross_entropy>>(
+      "sparse_categorical_cross_entropy", "SparseCategoricalCrossentropy",
+      "Softmax cross entropy of an output for each class and a class number.");
+  catalog.add<CrossEntropyOptions<binary_cross_entropy>>(
+      "binary_cross_entropy", "BinaryCrossentropy",
+      "Sigmoid cross entropy of an output and a label from 0 to 1.");
+  catalog.add<MeanSquaredErrorOptions>("mean_squared_error", "MeanSquaredError",
+                                       "Mean of (output − label)².");
+  catalog.add<CrossEntropyOptions<categorical_cross_entropy>>(
+      "categorical_cross_entropy", "CategoricalCrossentropy",
+      "Softmax cross entropy of an output for each class and the probability of each class.");
 }
 
 Loss loss_from_name(std::string_view name) {
-  static const std::map<std::string, Loss, std::less<>> known = {
-      {"sparse_categorical_cross_entropy", sparse_categorical_cross_entropy()},
-      {"categorical_cross_entropy", categorical_cross_entropy()},
-      {"binary_cross_entropy", binary_cross_entropy()},
-      {"mean_squared_error", mean_squared_error()},
-  };
-  return find_by_name(known, name, "loss");
+  Catalog<LossOptions> catalog;
+  register_core_losses(catalog);
+  return catalog.make(name)->make();
 }
-
-void register_core_losses(Catalog<LossOptions>&) {}
 
 }  // namespace trireme::nn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ struct Loss {
   std::function<Value(Value predictions, Value labels)> function;
   LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
   bool takes_logits = false;               // predictions may be any numbers
+  int label_power = 0;  // labels times u give the loss times u to this power; see in_label_units()
   // The loss that is shown from the mean that is minimized; null: that mean. In the units of labels
   // that were scaled, for one.
   std::function<double(double mean)> finish = {};
@@ -35,8 +37,15 @@ Loss categorical_cross_entropy(bool from_logits = true);
 Loss binary_cross_entropy(bool from_logits = true);
 Loss mean_squared_error();
 
-// Throws Error{kInvalidArgument} listing the names.
+// One of Trireme's with its defaults. Throws Error{kInvalidArgument} as Catalog::find().
 Loss loss_from_name(std::string_view name);
+
+// Of labels that were divided by `unit` for the training: the loss is shown as it is of the labels
+// themselves. `unit` is read whenever it is shown. A loss whose label_power is 0 stays as it is.
+Loss in_label_units(Loss loss, std::shared_ptr<const double> unit);
+// What `finish` becomes then.
+std::function<double(double mean)> in_label_units(std::function<double(double mean)> finish,
+                                                  int power, std::shared_ptr<const double> unit);
 
 // Labels as f32 in the shape of the predictions; `what` names the loss or metric in the error.
 Value match_labels(std::string_view what, Value predictions, Value labels);
@@ -45,7 +54,8 @@ Value class_labels(std::string_view what, Value predictions, Value labels);
 // The mean of all but the first axis.
 Value mean_per_example(Value x);
 
-// A loss as a job file names it.
+// A loss as a job file names it. To add one: derive a class, and add it in
+// register_core_losses(), or in a program's own list.
 class LossOptions : public Component {
  public:
   static constexpr std::string_view kFamily = "loss";

@@ -3,25 +3,9 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/nn/losses.h"
-#include "core/nn/names.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
-namespace {
-
-using Factory = std::function<Metric(std::string_view loss)>;
-
-Metric accuracy_of(std::string_view loss) {
-  if (loss == "sparse_categorical_cross_entropy") return sparse_categorical_accuracy();
-  if (loss == "categorical_cross_entropy") return categorical_accuracy();
-  if (loss == "binary_cross_entropy") return binary_accuracy();
-  throw invalid_argument("metric \"accuracy\" has no meaning for the loss \"", loss,
-                         "\"; use mean_absolute_error");
-}
-
-}  // namespace
-
 Metric sparse_categorical_accuracy(std::string name) {
   return {name, [](Value predictions, Value labels) {
             labels = class_labels("accuracy", predictions, labels);
@@ -74,27 +58,116 @@ Metric mean_absolute_error() {
                 labels = match_labels(name, predictions, labels);
                 return mean_per_example(ops::abs(predictions - labels));
               },
-          .labels = LabelDomain::kFinite};
+          .labels = LabelDomain::kFinite,
+          .label_power = 1};
 }
 
 Metric mean_squared_error_metric() {
   const Loss loss = mean_squared_error();
-  return {.name = loss.name, .function = loss.function, .labels = loss.labels};
+  return {.name = loss.name,
+          .function = loss.function,
+          .labels = loss.labels,
+          .label_power = loss.label_power};
 }
 
-Metric metric_from_name(std::string_view name, std::string_view loss) {
-  static const std::map<std::string, Factory, std::less<>> known = {
-      {"accuracy", accuracy_of},
-      {"sparse_categorical_accuracy",
-       [](std::string_view) { return sparse_categorical_accuracy("sparse_categorical_accuracy"); }},
-      {"categorical_accuracy",
-       [](std::string_view) { return categorical_accuracy("categorical_accuracy"); }},
-      {"auc", [](std::string_view) { return area_under_curve_metric(); }},
-      {"binary_accuracy", [](std::string_view) { return binary_accuracy("binary_accuracy"); }},
-      {"mean_absolute_error", [](std::string_view) { return mean_absolute_error(); }},
-      {"mean_squared_error", [](std::string_view) { return mean_squared_error_metric(); }},
-  };
-  return find_by_name(known, name, "metric")(loss);
+Metric accuracy(const Loss& loss) {
+  switch (loss.labels) {
+    case LabelDomain::kClass:
+      return sparse_categorical_accuracy();
+    case LabelDomain::kDistribution:
+      return categorical_accuracy();
+    case LabelDomain::kUnitInterval:
+    case LabelDomain::kZeroOrOne:
+      return binary_accuracy("accuracy", loss.takes_logits ? 0 : 0.5);
+    case LabelDomain::kAny:
+    case LabelDomain::kFinite:
+      break;
+  }
+  throw invalid_argument("metric \"accuracy\" has no meaning for the loss \"", loss.name,
+                         "\"; use mean_absolute_error");
+}
+
+Metric in_label_units(Metric metric, std::shared_ptr<const double> unit) {
+  metric.finish = in_label_units(std::move(metric.finish), metric.label_power, std::move(unit));
+  return metric;
+}
+
+namespace {
+
+class AccuracyOptions : public MetricOptions {
+ public:
+  Metric make(const Loss& loss) const override { return accuracy(loss); }
+};
+
+class SparseCategoricalAccuracyOptions : public MetricOptions {
+ public:
+  Metric make(const Loss&) const override {
+    return sparse_categorical_accuracy("sparse_categorical_accuracy");
+  }
+};
+
+class CategoricalAccuracyOptions : public MetricOptions {
+ public:
+  Metric make(const Loss&) const override { return categorical_accuracy("categorical_accuracy"); }
+};
+
+class BinaryAccuracyOptions : public MetricOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "threshold",
+                   .help = "an output above it means 1",
+                   .default_text = "0 with a loss that takes logits, else 0.5"},
+                  threshold_);
+  }
+  Metric make(const Loss& loss) const override {
+    return binary_accuracy("binary_accuracy", threshold_.value_or(loss.takes_logits ? 0 : 0.5));
+  }
+
+ private:
+  std::optional<double> threshold_;
+};
+
+class AreaUnderCurveOptions : public MetricOptions {
+ public:
+  Metric make(const Loss&) const override { return area_under_curve_metric(); }
+};
+
+class MeanAbsoluteErrorOptions : public MetricOptions {
+ public:
+  Metric make(const Loss&) const override { return mean_absolute_error(); }
+};
+
+class MeanSquaredErrorOptions : public MetricOptions {
+ public:
+  Metric make(const Loss&) const override { return mean_squared_error_metric(); }
+};
+
+}  // namespace
+
+void register_core_metrics(Catalog<MetricOptions>& catalog) {
+  catalog.add<AccuracyOptions>("accuracy", "accuracy",
+                               "The accuracy that belongs to the labels that the loss takes.");
+  catalog.add<MeanAbsoluteErrorOptions>("mean_absolute_error", "MeanAbsoluteError",
+                                        "Mean of |output − label|.");
+  catalog.add<AreaUnderCurveOptions>("auc", "AUC",
+                                     "The chance that an example with the label 1 gets a higher "
+                                     "output than one with the label 0.");
+  catalog.add<SparseCategoricalAccuracyOptions>(
+      "sparse_categorical_accuracy", "SparseCategoricalAccuracy",
+      "How often the largest output is that of the class whose number is the label.");
+  catalog.add<CategoricalAccuracyOptions>(
+      "categorical_accuracy", "CategoricalAccuracy",
+      "How often the largest output and the largest label are those of one class.");
+  catalog.add<BinaryAccuracyOptions>("binary_accuracy", "BinaryAccuracy",
+                                     "How often an output is on its label's side of a threshold.");
+  catalog.add<MeanSquaredErrorOptions>("mean_squared_error", "MeanSquaredError",
+                                       "Mean of (output − label)².");
+}
+
+Metric metric_from_name(std::string_view name, const Loss& loss) {
+  Catalog<MetricOptions> catalog;
+  register_core_metrics(catalog);
+  return catalog.make(name)->make(loss);
 }
 
 RunningMeans::RunningMeans(std::vector<Quantity> quantities) : quantities_(std::move(quantities)) {
@@ -210,7 +283,5 @@ void RunningMeans::merge_workers(int rank, int workers,
     }
   }
 }
-
-void register_core_metrics(Catalog<MetricOptions>&) {}
 
 }  // namespace trireme::nn

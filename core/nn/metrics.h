@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,7 +14,7 @@
 #include "core/base/area_under_curve.h"
 #include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
-#include "core/nn/labels.h"
+#include "core/nn/losses.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::nn {
@@ -29,27 +30,36 @@ struct Metric {
   Kind kind = Kind::kMean;
   // Of kMean: what is shown from the mean, as in Loss; null: that mean.
   std::function<double(double mean)> finish = {};
+  int label_power = 0;  // as in Loss
 };
 
 Metric sparse_categorical_accuracy(std::string name = "accuracy");  // argmax == label
 Metric categorical_accuracy(std::string name = "accuracy");         // argmax == argmax of the label
-Metric binary_accuracy(std::string name = "accuracy", double threshold = 0);  // logit > 0 == label
+// output > threshold == label > 0.5. A probability's threshold is 0.5.
+Metric binary_accuracy(std::string name = "accuracy", double threshold = 0);
 // The chance that a positive example scores higher than a negative one; see RankedScores.
 // `predictions`: one logit an example. Labels are 0 and 1.
 Metric area_under_curve_metric(std::string name = "auc");
 Metric mean_absolute_error();
 Metric mean_squared_error_metric();
 
-// "accuracy" is the one that belongs to `loss`, as in Keras. Throws Error{kInvalidArgument} listing
-// the names.
-Metric metric_from_name(std::string_view name, std::string_view loss);
+// The accuracy that belongs to `loss`, as in Keras: of labels that are class numbers, probabilities
+// of classes, or from 0 to 1. Throws Error{kInvalidArgument} for other labels.
+Metric accuracy(const Loss& loss);
 
-// A metric as a job file names it.
+// One of Trireme's with its defaults. Throws Error{kInvalidArgument} as Catalog::find().
+Metric metric_from_name(std::string_view name, const Loss& loss);
+
+// As for a loss.
+Metric in_label_units(Metric metric, std::shared_ptr<const double> unit);
+
+// A metric as a job file names it. To add one: derive a class, and add it in
+// register_core_metrics(), or in a program's own list.
 class MetricOptions : public Component {
  public:
   static constexpr std::string_view kFamily = "metric";
-  // `loss`: the name of the job's, which "accuracy" depends on.
-  virtual Metric make(std::string_view loss) const = 0;
+  // `loss`: the job's, which "accuracy" depends on.
+  virtual Metric make(const Loss& loss) const = 0;
 };
 void register_core_metrics(Catalog<MetricOptions>& catalog);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
 
 #include "core/base/error.h"
 
@@ -37,6 +38,12 @@ Schedule step_rate(std::vector<int64_t> boundaries, std::vector<double> values) 
   };
 }
 
+Schedule step_factor_rate(double rate, std::vector<int64_t> boundaries, double factor) {
+  std::vector<double> values = {rate};
+  for (size_t i = 0; i < boundaries.size(); ++i) values.push_back(values.back() * factor);
+  return step_rate(std::move(boundaries), std::move(values));
+}
+
 Schedule exponential_rate(double rate, int64_t steps, double factor, bool staircase) {
   require_rate(rate);
   if (steps < 1 || !(factor > 0)) {
@@ -65,6 +72,106 @@ Schedule cosine_rate(double rate, int64_t steps, int64_t warmup, double final_fr
   };
 }
 
-void register_core_schedules(Catalog<ScheduleOptions>&) {}
+namespace {
+
+class StepOptions : public ScheduleOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "boundaries",
+                   .help = "steps before which the rate changes, in increasing order",
+                   .range = at_least(0)},
+                  boundaries_);
+    visitor.field({.name = "factor",
+                   .help = "what the rate is multiplied by at each boundary",
+                   .range = at_least(0)},
+                  factor_);
+  }
+  void check() const override { (void)make(1, 0); }
+  Schedule make(double rate, int64_t) const override {
+    return step_factor_rate(rate, boundaries_, factor_);
+  }
+
+ private:
+  std::vector<int64_t> boundaries_;
+  double factor_ = 0.1;
+};
+
+class CosineOptions : public ScheduleOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "steps",
+                   .help = "steps of the whole run, warm-up included, after which the rate is "
+                           "the minimum",
+                   .range = at_least(1),
+                   .default_text = "epochs × steps of an epoch"},
+                  steps_);
+    visitor.field({.name = "warmup_steps",
+                   .help = "the first steps, over which the rate rises from 0",
+                   .range = at_least(0)},
+                  warmup_steps_);
+    visitor.field({.name = "minimum", .help = "the last rate", .range = at_least(0)}, minimum_);
+  }
+  void check() const override {
+    if (steps_ && *steps_ <= warmup_steps_) throw too_few(*steps_);
+  }
+  Schedule make(double rate, int64_t steps) const override {
+    const int64_t whole = steps_.value_or(steps);
+    if (whole <= warmup_steps_) throw too_few(whole);
+    if (minimum_ > rate) {
+      throw invalid_argument("cosine: expected a minimum of at most the learning rate, which is ",
+                             rate, ", found ", minimum_);
+    }
+    return cosine_rate(rate, whole, warmup_steps_, minimum_ == 0 ? 0 : minimum_ / rate);
+  }
+
+ private:
+  Error too_few(int64_t steps) const {
+    return invalid_argument("cosine: expected warmup_steps below the ", steps, " steps, found ",
+                            warmup_steps_);
+  }
+
+  std::optional<int64_t> steps_;
+  int64_t warmup_steps_ = 0;
+  double minimum_ = 0;
+};
+
+class ExponentialOptions : public ScheduleOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "steps",
+                   .help = "steps over which the rate is multiplied by the factor once",
+                   .range = at_least(1),
+                   .default_text = "epochs × steps of an epoch",
+                   .keras = "decay_steps"},
+                  steps_);
+    visitor.field({.name = "factor",
+                   .help = "what the rate is multiplied by",
+                   .range = above(0),
+                   .keras = "decay_rate"},
+                  factor_);
+    visitor.field(
+        {.name = "staircase",
+         .help = "the rate changes after each `steps` steps only, instead of at each step"},
+        staircase_);
+  }
+  Schedule make(double rate, int64_t steps) const override {
+    return exponential_rate(rate, steps_.value_or(steps), factor_, staircase_);
+  }
+
+ private:
+  std::optional<int64_t> steps_;
+  double factor_ = 0.1;
+  bool staircase_ = false;
+};
+
+}  // namespace
+
+void register_core_schedules(Catalog<ScheduleOptions>& catalog) {
+  catalog.add<StepOptions>("step", "", "The rate is multiplied by a factor at each boundary.");
+  catalog.add<CosineOptions>("cosine", "CosineDecay",
+                             "The rate rises over a warm-up, then falls along half a cosine.");
+  catalog.add<ExponentialOptions>("exponential", "ExponentialDecay",
+                                  "rate · factor^(step / steps).");
+}
 
 }  // namespace trireme::nn

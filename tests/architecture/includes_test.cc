@@ -30,7 +30,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/runtime",
        {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference",
         "core/device/cuda"}},
-      {"core/data", {"core/catalog", "core/io"}},
+      {"core/data", {"core/catalog", "core/io", "proto"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/catalog", "core/runtime", "core/data", "core/io"}},
       {"distributed/cluster", {"core/base", "distributed/connection"}},

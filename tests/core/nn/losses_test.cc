@@ -67,17 +67,17 @@ TEST(LossesTest, MeanSquaredErrorIsAMeanPerExample) {
 }
 
 TEST(LossesTest, AccuracyFollowsTheLoss) {
-  EXPECT_THAT(evaluate(metric_from_name("accuracy", "sparse_categorical_cross_entropy").function,
+  EXPECT_THAT(evaluate(metric_from_name("accuracy", sparse_categorical_cross_entropy()).function,
                        kLogits, kClasses),
               testing::ElementsAre(0, 1));
-  EXPECT_THAT(evaluate(metric_from_name("accuracy", "categorical_cross_entropy").function, kLogits,
+  EXPECT_THAT(evaluate(metric_from_name("accuracy", categorical_cross_entropy()).function, kLogits,
                        Tensor::from<float>({2, 3}, {0, 0, 1, 1, 0, 0})),
               testing::ElementsAre(1, 0));
   EXPECT_THAT(
-      evaluate(metric_from_name("accuracy", "binary_cross_entropy").function,
+      evaluate(metric_from_name("accuracy", binary_cross_entropy()).function,
                Tensor::from<float>({3, 1}, {2, -1, 0.1f}), Tensor::from<uint8_t>({3}, {1, 1, 0})),
       testing::ElementsAre(1, 0, 0));
-  EXPECT_THAT(error_of([] { metric_from_name("accuracy", "mean_squared_error"); }),
+  EXPECT_THAT(error_of([] { metric_from_name("accuracy", mean_squared_error()); }),
               testing::HasSubstr("no meaning"));
 }
 

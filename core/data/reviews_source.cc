@@ -1,0 +1,121 @@
+// data { reviews }
+#include <algorithm>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/data/line_reader.h"
+#include "core/data/source.h"
+#include "core/data/synthetic.h"
+#include "core/data/text.h"
+
+namespace trireme::data {
+namespace {
+
+// Whether a label and a tab stand before a text.
+bool has_label(std::string_view line) {
+  const size_t tab = line.find('\t');
+  if (tab == std::string_view::npos || tab == 0) return false;
+  return std::ranges::all_of(line.substr(0, tab), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Lines of text. Whether labels stand before them is told by the first.
+class TextExamples final : public ExampleReader {
+ public:
+  TextExamples(const std::string& path, int64_t vocabulary)
+      : lines_(path), vocabulary_(vocabulary) {}
+  std::vector<TensorType> features() const override {
+    return {{DType::kFloat32, {-1, vocabulary_}}};
+  }
+  std::string description() const override {
+    return "lines of text, with or without \"label<TAB>\" before them as the first line has it";
+  }
+  bool read(int64_t count, ExampleBatch& batch) override {
+    const auto width = static_cast<size_t>(vocabulary_);
+    std::vector<float> values;
+    batch = {};
+    for (std::string_view line; batch.size < count && lines_.next(line);) {
+      if (line.empty()) continue;
+      if (!labeled_) labeled_ = has_label(line);
+      if (*labeled_ != has_label(line)) {
+        throw lines_.error(1, *labeled_ ? "expected \"label<TAB>text\" as in the first line"
+                                        : "expected a text without a label as in the first line");
+      }
+      if (*labeled_) line.remove_prefix(line.find('\t') + 1);
+      values.resize(values.size() + width);
+      multi_hot(line, std::span(values).last(width));
+      batch.lines.push_back(lines_.number());
+      ++batch.size;
+    }
+    batch.features = {Tensor::from<float>({batch.size, vocabulary_}, values)};
+    return batch.size > 0;
+  }
+
+ private:
+  LineReader lines_;
+  int64_t vocabulary_;
+  std::optional<bool> labeled_;
+};
+
+class ReviewsSource final : public Source {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "train_file",
+                   .help = "lines \"label<TAB>text\"",
+                   .default_text = "reviews that the program makes up"},
+                  train_file_);
+    visitor.field({.name = "test_file",
+                   .help = "lines \"label<TAB>text\", to validate with",
+                   .default_text = "reviews that the program makes up"},
+                  test_file_);
+    visitor.field({.name = "vocabulary",
+                   .help = "places that words are hashed to",
+                   .range = from_to(1, INT32_MAX)},
+                  vocabulary_);
+  }
+  void check() const override {
+    if (train_file_.empty() != test_file_.empty()) {
+      throw invalid_argument("expected both train_file and test_file, or neither");
+    }
+  }
+
+  SourceData build(const SourceContext& context) const override {
+    const bool made_up = train_file_.empty();
+    LabeledText train =
+        made_up ? synthetic_reviews(20000, 1) : read_labeled_text(context.find(train_file_), 2);
+    LabeledText test =
+        made_up ? synthetic_reviews(5000, 2) : read_labeled_text(context.find(test_file_), 2);
+    const std::string sizes = str_cat(train.size(), " + ", test.size());
+    return {.train = multi_hot_dataset(std::move(train), vocabulary_),
+            .validation = multi_hot_dataset(std::move(test), vocabulary_),
+            .description = str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ",
+                                   vocabulary_, " words, labels 0 and 1 as they stand there"),
+            .preprocessing = reviews_preprocessing(vocabulary_)};
+  }
+  std::vector<SourceFile> files(const SourceContext& context) const override {
+    if (train_file_.empty()) return {};
+    return {{"data.reviews.train_file", context.find(train_file_)},
+            {"data.reviews.test_file", context.find(test_file_)}};
+  }
+  std::unique_ptr<ExampleReader> open_examples(const SourceContext& context,
+                                               const std::string& path) const override {
+    auto reader = std::make_unique<TextExamples>(path, vocabulary_);
+    if (context.saved) {
+      require_same_preprocessing(*context.saved, reviews_preprocessing(vocabulary_));
+    }
+    return reader;
+  }
+
+ private:
+  std::string train_file_, test_file_;
+  int64_t vocabulary_ = 10000;
+};
+
+}  // namespace
+
+void add_reviews(Catalog<Source>& catalog) {
+  catalog.add<ReviewsSource>(
+      "reviews", "",
+      "Lines of a label, a tab and a text, hashed into a multi-hot vector of words.");
+}
+
+}  // namespace trireme::data

@@ -1,0 +1,161 @@
+// What job files name of this folder: losses, metrics, schedules.
+#include "core/nn/catalogs.h"
+
+#include "core/ops/ops.h"
+#include "tests/core/nn/helpers.h"
+#include "tests/support/option_texts.h"
+
+namespace trireme::nn {
+namespace {
+
+using test::with_options;
+using testing::HasSubstr;
+
+Catalogs core() {
+  Catalogs catalogs;
+  register_core(catalogs);
+  return catalogs;
+}
+
+float first_of(const std::function<Value(Value, Value)>& function, const Tensor& predictions,
+               const Tensor& labels) {
+  Graph graph(core_op_table());
+  Session session(graph);
+  return session
+      .run({}, {function(ops::constant(graph, predictions), ops::constant(graph, labels))})[0]
+      .flat<float>()[0];
+}
+
+Schedule schedule(std::string_view name, const test::OptionTexts& options, double rate,
+                  int64_t steps = 100) {
+  const auto made = core().schedules.make(name);
+  return with_options(*made, options).make(rate, steps);
+}
+
+// An unknown loss once trained with another one.
+TEST(CatalogsTest, UnknownNamesListTheNamesThereAre) {
+  const Catalogs catalogs = core();
+  EXPECT_THAT(error_of([&] { catalogs.losses.make("hinge"); }),
+              HasSubstr("sparse_categorical_cross_entropy, binary_cross_entropy, "
+                        "mean_squared_error, categorical_cross_entropy"));
+  EXPECT_THAT(error_of([&] { catalogs.losses.make("binary_cross_entrpy"); }),
+              HasSubstr("did you mean 'binary_cross_entropy'?"));
+  EXPECT_THAT(error_of([&] { catalogs.metrics.make("f1"); }), HasSubstr("accuracy, mean_absolute"));
+  EXPECT_THAT(error_of([&] { catalogs.schedules.make("linear"); }),
+              HasSubstr("step, cosine, exponential"));
+}
+
+// A loss that takes logits for probabilities gives a number that is wrong without a word.
+TEST(CatalogsTest, LossesTakeLogitsUnlessTheyAreToldOtherwise) {
+  const Tensor half = Tensor::from<float>({1, 1}, {0.5f});
+  const Tensor yes = Tensor::from<float>({1, 1}, {1});
+  const auto made = core().losses.make("BINARY_CROSS_ENTROPY");
+  EXPECT_TRUE(made->make().takes_logits);
+  EXPECT_NEAR(first_of(made->make().function, half, yes), std::log1p(std::exp(-0.5)), 1e-6);
+  const Loss loss = with_options(*made, {{"from_logits", "0"}}).make();
+  EXPECT_FALSE(loss.takes_logits);
+  EXPECT_NEAR(first_of(loss.function, half, yes), std::log(2), 1e-6);
+  EXPECT_EQ(core().losses.make("mean_squared_error")->make().name, "mean_squared_error");
+}
+
+// With probabilities a threshold of 0 would call every example a hit of class 1.
+TEST(CatalogsTest, AccuracyHasTheThresholdThatBelongsToTheLoss) {
+  const Tensor p = Tensor::from<float>({1, 1}, {0.3f});
+  const Tensor no = Tensor::from<float>({1, 1}, {0});
+  for (const char* name : {"accuracy", "binary_accuracy"}) {
+    const auto metric = core().metrics.make(name);
+    EXPECT_EQ(first_of(metric->make(binary_cross_entropy(false)).function, p, no), 1) << name;
+    EXPECT_EQ(first_of(metric->make(binary_cross_entropy(true)).function, p, no), 0) << name;
+  }
+  const auto metric = core().metrics.make("binary_accuracy");
+  with_options(*metric, {{"threshold", "0.4"}});
+  EXPECT_EQ(first_of(metric->make(binary_cross_entropy(true)).function, p, no), 1);
+}
+
+// Of a loss from outside, too: the labels that it takes say which accuracy is meant.
+TEST(CatalogsTest, AccuracyFollowsTheLabelsOfAnyLoss) {
+  Loss loss = sparse_categorical_cross_entropy();
+  loss.name = "my_loss";
+  const Tensor scores = Tensor::from<float>({1, 3}, {1, 3, 2});
+  EXPECT_EQ(first_of(accuracy(loss).function, scores, Tensor::from<int64_t>({1}, {1})), 1);
+  loss.labels = LabelDomain::kFinite;
+  EXPECT_THAT(error_of([&] { (void)accuracy(loss); }), HasSubstr("the loss \"my_loss\""));
+}
+
+// Labels were divided by the unit: an error of the model is as many units, its square unit².
+TEST(CatalogsTest, FiguresOfScaledLabelsAreInTheLabelsUnits) {
+  const auto unit = std::make_shared<double>(1);
+  const Loss loss = in_label_units(mean_squared_error(), unit);
+  const Metric error = in_label_units(mean_absolute_error(), unit);
+  Metric root = mean_squared_error_metric();
+  root.finish = [](double mean) { return std::sqrt(mean); };
+  root = in_label_units(std::move(root), unit);
+  *unit = 10;
+  EXPECT_EQ(loss.finish(0.5), 50);
+  EXPECT_EQ(error.finish(0.5), 5);
+  EXPECT_EQ(root.finish(0.25), 5);
+  EXPECT_EQ(in_label_units(binary_cross_entropy(), unit).finish, nullptr);
+}
+
+TEST(CatalogsTest, StepSchedulesMultiplyAtEachBoundary) {
+  const Schedule rate = schedule("step", {{"boundaries", "10 20"}, {"factor", "0.5"}}, 2);
+  EXPECT_EQ(rate(9), 2);
+  EXPECT_EQ(rate(10), 1);
+  EXPECT_EQ(rate(20), 0.5);
+  EXPECT_DOUBLE_EQ(schedule("step", {{"boundaries", "3"}}, 1)(3), 0.1);
+  // 0 that is written is 0.
+  EXPECT_EQ(schedule("step", {{"boundaries", "3"}, {"factor", "0"}}, 1)(3), 0);
+  EXPECT_EQ(schedule("step", {}, 2)(1000), 2);
+  EXPECT_THAT(error_of([] {
+                schedule("step", {{"boundaries", "20 10"}}, 1);
+              }),
+              HasSubstr("must increase"));
+  EXPECT_THAT(error_of([] {
+                schedule("step", {{"factor", "-1"}}, 1);
+              }),
+              HasSubstr("factor: expected at least 0, found -1"));
+}
+
+TEST(CatalogsTest, CosineSchedulesRiseAndFallToTheMinimum) {
+  const test::OptionTexts options = {{"warmup_steps", "10"}, {"minimum", "0.5"}};
+  const Schedule rate = schedule("cosine", options, 2, 110);
+  EXPECT_DOUBLE_EQ(rate(4), 1);
+  EXPECT_DOUBLE_EQ(rate(10), 2);
+  EXPECT_DOUBLE_EQ(rate(60), 1.25);
+  EXPECT_DOUBLE_EQ(rate(110), 0.5);
+  EXPECT_DOUBLE_EQ(schedule("cosine", {{"steps", "50"}}, 2, 110)(50), 0);
+  EXPECT_EQ(schedule("cosine", {}, 0)(1), 0);
+  EXPECT_THAT(error_of([] {
+                schedule("cosine", {{"steps", "0"}}, 1);
+              }),
+              HasSubstr("steps: expected at least 1, found 0"));
+  EXPECT_THAT(error_of([] {
+                schedule("cosine", {{"warmup_steps", "100"}}, 1, 100);
+              }),
+              HasSubstr("expected warmup_steps below the 100 steps, found 100"));
+  EXPECT_THAT(error_of([] {
+                schedule("cosine", {{"steps", "5"}, {"warmup_steps", "5"}}, 1);
+              }),
+              HasSubstr("below the 5 steps"));
+  EXPECT_THAT(error_of([] {
+                schedule("cosine", {{"minimum", "2"}}, 1);
+              }),
+              HasSubstr("at most the learning rate, which is 1, found 2"));
+}
+
+TEST(CatalogsTest, ExponentialSchedulesMultiplyOnceInTheirSteps) {
+  const test::OptionTexts options = {{"steps", "10"}, {"factor", "0.5"}};
+  EXPECT_DOUBLE_EQ(schedule("exponential", options, 2)(20), 0.5);
+  EXPECT_DOUBLE_EQ(schedule("exponential", options, 2)(5), 2 * std::sqrt(0.5));
+  test::OptionTexts stairs = options;
+  stairs["staircase"] = "1";
+  EXPECT_DOUBLE_EQ(schedule("exponential", stairs, 2)(19), 1);
+  EXPECT_DOUBLE_EQ(schedule("exponential", {}, 1, 200)(200), 0.1);
+  EXPECT_THAT(error_of([] {
+                schedule("exponential", {{"factor", "0"}}, 1);
+              }),
+              HasSubstr("factor: expected above 0, found 0"));
+}
+
+}  // namespace
+}  // namespace trireme::nn
