@@ -41,8 +41,8 @@ nn::Conv2DOptions conv2d_options(const job::Conv2D& conv) {
   const int64_t stride = or_default<int64_t>(conv.stride(), 1),
                 dilation = or_default<int64_t>(conv.dilation(), 1);
   return {.filters = conv.filters(),
-          .kernel_h = or_default(conv.kernel_height(), conv.kernel()),
-          .kernel_w = or_default(conv.kernel_width(), conv.kernel()),
+          .kernel_h = or_default(or_default(conv.kernel_height(), conv.kernel()), int64_t{3}),
+          .kernel_w = or_default(or_default(conv.kernel_width(), conv.kernel()), int64_t{3}),
           .stride_h = stride,
           .stride_w = stride,
           .dilation_h = dilation,
@@ -57,9 +57,18 @@ nn::Pool2DOptions pool2d_options(const job::Pool2D& pool) {
   const int64_t window = or_default<int64_t>(pool.window(), 2);
   return {.window_h = window,
           .window_w = window,
-          .stride_h = pool.stride(),
-          .stride_w = pool.stride(),
+          .stride_h = pool.stride() == 0 ? std::nullopt : std::optional(pool.stride()),
+          .stride_w = pool.stride() == 0 ? std::nullopt : std::optional(pool.stride()),
           .padding = padding(pool.padding())};
+}
+
+std::optional<nn::TablePolicy> table_policy(bool present, const job::TablePolicy& table) {
+  if (!present) return std::nullopt;
+  return nn::TablePolicy{.admit_after = or_default<int64_t>(table.admit_after(), 1),
+                         .admit_probability = or_default(table.admit_probability(), 1.),
+                         .evict_max_age = table.evict_max_age(),
+                         .evict_min_frequency = table.evict_min_frequency(),
+                         .evict_max_rows = table.evict_max_rows()};
 }
 
 nn::HiddenUnits units_or(const google::protobuf::RepeatedField<int64_t>& units,
@@ -72,6 +81,7 @@ nn::DlrmOptions dlrm_options(const job::Dlrm& dlrm) {
   options.dimension = or_default(dlrm.dimension(), options.dimension);
   options.bottom = units_or(dlrm.bottom(), options.bottom);
   options.top = units_or(dlrm.top(), options.top);
+  options.table = table_policy(dlrm.has_table(), dlrm.table());
   return options;
 }
 
@@ -79,6 +89,7 @@ nn::WideDeepOptions wide_deep_options(const job::WideDeep& wide_deep) {
   nn::WideDeepOptions options{.rows = wide_deep.keys()};
   options.dimension = or_default(wide_deep.dimension(), options.dimension);
   options.deep = units_or(wide_deep.deep(), options.deep);
+  options.table = table_policy(wide_deep.has_table(), wide_deep.table());
   return options;
 }
 
@@ -119,7 +130,9 @@ std::unique_ptr<nn::Layer> make_unnamed_layer(const job::Layer& layer) {
           nn::ActivationOptions{.activation = activation(layer.activation().function())});
     case job::Layer::kEmbedding:
       return std::make_unique<nn::Embedding>(nn::EmbeddingOptions{
-          .rows = layer.embedding().vocabulary(), .dimension = layer.embedding().dimension()});
+          .rows = layer.embedding().vocabulary(),
+          .dimension = layer.embedding().dimension(),
+          .table = table_policy(layer.embedding().has_table(), layer.embedding().table())});
     case job::Layer::kZeroPad2D: {
       const int64_t p = layer.zero_pad2d().padding();
       return std::make_unique<nn::ZeroPad2D>(
@@ -150,6 +163,7 @@ std::unique_ptr<nn::Layer> make_unnamed_layer(const job::Layer& layer) {
 std::unique_ptr<nn::Layer> make_layer(const job::Layer& layer) {
   std::unique_ptr<nn::Layer> made = make_unnamed_layer(layer);
   if (!layer.name().empty()) made->set_name(layer.name());
+  check_options(*made, made->type());
   return made;
 }
 
@@ -207,16 +221,30 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
   }
 }
 
+// Errors of `make` are about the job's layer `i`.
+template <typename Make>
+void at_layer(const JobFile& file, int i, Make make) {
+  try {
+    make();
+  } catch (const Error& error) {
+    throw Error(error.code(), str_cat(file.where_layer(i), "layer ", i + 1, ": ", error.what()));
+  }
+}
+
 }  // namespace
 
+nn::LayerList make_layers(const JobFile& file) {
+  nn::LayerList made;
+  for (const job::Layer& layer : file.job().model().layers()) {
+    at_layer(file, static_cast<int>(made.size()), [&] { made.push_back(make_layer(layer)); });
+  }
+  return made;
+}
+
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
-  const auto& layers = file.job().model().layers();
-  for (int i = 0; i < layers.size(); ++i) {
-    try {
-      model.add(make_layer(layers[i]));
-    } catch (const Error& error) {
-      throw Error(error.code(), str_cat(file.where_layer(i), "layer ", i + 1, ": ", error.what()));
-    }
+  nn::LayerList layers = make_layers(file);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    at_layer(file, static_cast<int>(i), [&] { model.add(std::move(layers[i])); });
   }
   try {
     model.build(features);

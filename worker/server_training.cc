@@ -12,7 +12,6 @@
 #include "distributed/cluster/security.h"
 #include "proto/job.pb.h"
 #include "worker/rows_checkpoint.h"
-#include "worker/table_policies.h"
 
 namespace trireme {
 namespace {
@@ -138,7 +137,6 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  set_table_policies(task_.file, model, tables);
   if (task_.strategy_kind == StrategyKind::kParameterServer) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));

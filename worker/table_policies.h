@@ -2,24 +2,14 @@
 // layers, wherever in the model they stand. Private to worker/.
 #pragma once
 
-#include <span>
-
-#include "ps/table/table_spec.h"
+#include "core/nn/layer.h"
 
 namespace trireme {
 
 class JobFile;
-namespace nn {
-class Model;
-}
 
-// Throws Error{kInvalidArgument} with the place in the job for numbers that are no policy, and for
-// a policy of a training that keeps no rows on parameter servers (`uses_servers`).
-void check_table_policies(const JobFile& file, bool uses_servers);
-
-// Sets the policies of the tables. REQUIRES: the model's layers are those of the job. Throws
-// Error{kInvalidArgument} with the place in the job for a policy whose layer has no table.
-void set_table_policies(const JobFile& file, const nn::Model& model,
-                        std::span<ps::TableSpec> tables);
+// Throws Error{kInvalidArgument} with the place in the job for a policy of a training that keeps no
+// rows on parameter servers (`uses_servers`). REQUIRES: `layers` are those of the job.
+void check_table_policies(const JobFile& file, const nn::LayerList& layers, bool uses_servers);
 
 }  // namespace trireme

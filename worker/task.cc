@@ -220,8 +220,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   if (use == TaskUse::kTrain) {
     StrategyOptions spread = strategy_options(file, cluster, *devices);
     strategy_kind = spread.kind;
-    check_table_policies(file, strategy_kind == StrategyKind::kParameterServer ||
-                                   strategy_kind == StrategyKind::kHybrid);
+    check_table_policies(
+        file, make_layers(file),
+        strategy_kind == StrategyKind::kParameterServer || strategy_kind == StrategyKind::kHybrid);
     if (needs_strategy(spread)) {
       strategy.emplace(std::move(spread));
       rows_apart = strategy->uses_servers();

@@ -6,26 +6,45 @@
 namespace trireme::nn {
 namespace {
 
-using DenseLayers = std::vector<std::unique_ptr<Dense>>;
+// Layers hold nothing between two passes: these are made for one call each.
+Value dense(BuildContext& context, DenseOptions options, Value x) {
+  Dense layer(std::move(options));
+  return context.call(layer, x);
+}
 
-DenseLayers hidden_layers(std::string_view name, const HiddenUnits& units) {
-  DenseLayers layers;
-  for (const int64_t n : units) {
-    layers.push_back(std::make_unique<Dense>(DenseOptions{
-        .units = n, .activation = Activation::kRelu, .name = str_cat(name, "_", layers.size())}));
+Value hidden_layers(BuildContext& context, std::string_view name, const HiddenUnits& units,
+                    Value x) {
+  for (size_t i = 0; i < units.size(); ++i) {
+    x = dense(context,
+              {.units = units[i], .activation = Activation::kRelu, .name = str_cat(name, "_", i)},
+              x);
   }
-  return layers;
-}
-
-DenseLayers to_one_logit(std::string_view name, const HiddenUnits& units) {
-  DenseLayers layers = hidden_layers(name, units);
-  layers.push_back(std::make_unique<Dense>(DenseOptions{.units = 1, .name = "logit"}));
-  return layers;
-}
-
-Value call_all(BuildContext& context, const DenseLayers& layers, Value x) {
-  for (const auto& layer : layers) x = context.call(*layer, x);
   return x;
+}
+
+Value to_one_logit(BuildContext& context, std::string_view name, const HiddenUnits& units,
+                   Value x) {
+  return dense(context, {.units = 1, .name = "logit"}, hidden_layers(context, name, units, x));
+}
+
+Value embedding(BuildContext& context, EmbeddingOptions options, Value keys) {
+  Embedding layer(std::move(options));
+  return context.call(layer, keys);
+}
+
+void describe_table(OptionVisitor& visitor, int64_t& rows, int64_t& dimension) {
+  visitor.field({.name = "keys",
+                 .help = "rows of the table of keys",
+                 .range = at_least(1),
+                 .default_text = "must be given"},
+                rows);
+  visitor.field({.name = "dimension", .help = "numbers of a key's vector", .range = at_least(1)},
+                dimension);
+}
+
+void describe_units(OptionVisitor& visitor, std::string_view name, std::string_view help,
+                    HiddenUnits& units) {
+  visitor.field({.name = name, .help = help, .range = at_least(1)}, units);
 }
 
 Value keys_of(BuildContext& context, Value numbers) {
@@ -50,35 +69,56 @@ Value pairwise_dots(Value vectors) {
 
 }  // namespace
 
-Dlrm::Dlrm(Options options)
-    : Layer(options.name),
-      embedding_({.rows = options.rows, .dimension = options.dimension, .name = "table"}),
-      bottom_(hidden_layers("bottom", options.bottom)),
-      top_(to_one_logit("top", options.top)) {
-  bottom_.push_back(std::make_unique<Dense>(DenseOptions{
-      .units = options.dimension, .activation = Activation::kRelu, .name = "bottom_last"}));
+void DlrmOptions::describe(OptionVisitor& visitor) {
+  describe_table(visitor, rows, dimension);
+  describe_units(visitor, "bottom", "units of the hidden layers over the numbers", bottom);
+  describe_units(visitor, "top", "units of the hidden layers over the products of pairs", top);
+  visitor.group({.name = "table", .help = "which keys have a row on parameter servers"}, table);
 }
 
 Value Dlrm::call(BuildContext& context, Value x) {
   const Value keys = keys_of(context, x);
-  const Value bottom = call_all(context, bottom_, x);
-  const Value rows = context.call(embedding_, keys);
+  const Value bottom =
+      dense(context,
+            {.units = options_.dimension, .activation = Activation::kRelu, .name = "bottom_last"},
+            hidden_layers(context, "bottom", options_.bottom, x));
+  const Value rows = embedding(context,
+                               {.rows = options_.rows,
+                                .dimension = options_.dimension,
+                                .table = options_.table,
+                                .name = "table"},
+                               keys);
   const Value vectors = ops::concat({ops::expand_dims(bottom, {1}), rows}, 1);
-  return call_all(context, top_, ops::concat({bottom, pairwise_dots(vectors)}, 1));
+  return to_one_logit(context, "top", options_.top,
+                      ops::concat({bottom, pairwise_dots(vectors)}, 1));
 }
 
-WideDeep::WideDeep(Options options)
-    : Layer(options.name),
-      wide_({.rows = options.rows, .dimension = 1, .initializer = zeros(), .name = "wide"}),
-      embedding_({.rows = options.rows, .dimension = options.dimension, .name = "table"}),
-      wide_numbers_({.units = 1, .use_bias = false, .name = "wide_numbers"}),
-      deep_(to_one_logit("deep", options.deep)) {}
+void WideDeepOptions::describe(OptionVisitor& visitor) {
+  describe_table(visitor, rows, dimension);
+  describe_units(visitor, "deep", "units of the hidden layers", deep);
+  visitor.group({.name = "table", .help = "which keys have a row on parameter servers"}, table);
+}
 
 Value WideDeep::call(BuildContext& context, Value x) {
   const Value keys = keys_of(context, x);
-  const Value wide = ops::sum(context.call(wide_, keys), {1}) + context.call(wide_numbers_, x);
-  const Value rows = ops::flatten(context.call(embedding_, keys));
-  return wide + call_all(context, deep_, ops::concat({x, rows}, 1));
+  // One after the other: variables are made in this order.
+  const Value weights = ops::sum(embedding(context,
+                                           {.rows = options_.rows,
+                                            .dimension = 1,
+                                            .initializer = zeros(),
+                                            .table = options_.table,
+                                            .name = "wide"},
+                                           keys),
+                                 {1});
+  const Value wide =
+      weights + dense(context, {.units = 1, .use_bias = false, .name = "wide_numbers"}, x);
+  const Value rows = ops::flatten(embedding(context,
+                                            {.rows = options_.rows,
+                                             .dimension = options_.dimension,
+                                             .table = options_.table,
+                                             .name = "table"},
+                                            keys));
+  return wide + to_one_logit(context, "deep", options_.deep, ops::concat({x, rows}, 1));
 }
 
 }  // namespace trireme::nn

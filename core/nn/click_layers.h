@@ -3,7 +3,9 @@
 // Each gives one logit an example, [batch, 1].
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "core/nn/layers.h"
@@ -16,41 +18,38 @@ using HiddenUnits = std::vector<int64_t>;
 // Naumov et al. 2019. The bottom network turns the numbers into one more vector of `dimension`; the
 // dot products of all pairs of the 1 + k vectors, beside that vector, are the top network's input.
 struct DlrmOptions {
-  int64_t rows = 1, dimension = 16;  // of the table of keys
-  HiddenUnits bottom = {64};         // before its last layer, of `dimension` units
-  HiddenUnits top = {128, 64};       // before the logit
+  int64_t rows = 0;             // of the table of keys; must be given
+  int64_t dimension = 16;       // of a key's vector
+  HiddenUnits bottom = {64};    // before its last layer, of `dimension` units
+  HiddenUnits top = {128, 64};  // before the logit
+  std::optional<TablePolicy> table = {};
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class Dlrm : public Layer {
+class Dlrm : public LayerOf<DlrmOptions> {
  public:
-  using Options = DlrmOptions;
-  explicit Dlrm(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "dlrm"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Embedding embedding_;
-  std::vector<std::unique_ptr<Dense>> bottom_, top_;
 };
 
 // Cheng et al. 2016. The wide part is linear: a weight for each key and for each number. The deep
 // part is a network over the numbers and the keys' vectors side by side. Their sum is the logit.
 struct WideDeepOptions {
-  int64_t rows = 1, dimension = 8;  // of the table of keys
-  HiddenUnits deep = {128, 64};     // before the logit
+  int64_t rows = 0;                       // of the table of keys; must be given
+  int64_t dimension = 8;                  // of a key's vector
+  HiddenUnits deep = {128, 64};           // before the logit
+  std::optional<TablePolicy> table = {};  // of each of the two tables
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class WideDeep : public Layer {
+class WideDeep : public LayerOf<WideDeepOptions> {
  public:
-  using Options = WideDeepOptions;
-  explicit WideDeep(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "wide_deep"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Embedding wide_, embedding_;
-  Dense wide_numbers_;
-  std::vector<std::unique_ptr<Dense>> deep_;
 };
 
 }  // namespace trireme::nn

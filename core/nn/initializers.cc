@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/base/philox.h"
-#include "core/nn/names.h"
 
 namespace trireme::nn {
 namespace {
@@ -73,6 +71,11 @@ Fans fans_of(const Shape& kernel) {
   return {receptive * double(kernel.dim(-2)), receptive * double(kernel.dim(-1))};
 }
 
+Initializer::Initializer(std::shared_ptr<const InitializerOptions> options)
+    : Initializer(options->make()) {
+  options_ = std::move(options);
+}
+
 Initializer Initializer::of_fill(std::function<RandomFill(const Fans&)> choose) {
   Initializer out;
   out.choose_ = choose;
@@ -91,65 +94,142 @@ std::optional<RandomFill> Initializer::fill(const Fans& fans, uint64_t key) cons
   return values;
 }
 
-Initializer zeros() { return constant(0); }
-Initializer ones() { return constant(1); }
+namespace {
 
-Initializer constant(double value) {
-  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kConstant, value}; });
+// One that the values of its options say all about.
+template <typename Options>
+Initializer made(Options options = Options()) {
+  check_options(options, "initializer");
+  return Initializer(std::make_shared<const Options>(std::move(options)));
 }
 
-Initializer uniform(double low, double high) {
-  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kUniform, low, high}; });
-}
+// One that knows nothing but the layer's fans.
+template <RandomFill choose(const Fans&)>
+class OfFans : public InitializerOptions {
+ public:
+  Initializer make() const override { return Initializer::of_fill(choose); }
+};
 
-Initializer normal(double mean, double stddev) {
-  return Initializer::of_fill([=](const Fans&) { return RandomFill{Kind::kNormal, mean, stddev}; });
+RandomFill fill_zeros(const Fans&) { return {Kind::kConstant, 0}; }
+RandomFill fill_ones(const Fans&) { return {Kind::kConstant, 1}; }
+RandomFill fill_glorot_uniform(const Fans& fans) {
+  return uniform_within(std::sqrt(6 / (fans.in + fans.out)));
 }
+RandomFill fill_glorot_normal(const Fans& fans) {
+  return normal_with(std::sqrt(2 / (fans.in + fans.out)));
+}
+RandomFill fill_he_uniform(const Fans& fans) { return uniform_within(std::sqrt(6 / fans.in)); }
+RandomFill fill_he_normal(const Fans& fans) { return normal_with(std::sqrt(2 / fans.in)); }
+RandomFill fill_fan_in_uniform(const Fans& fans) { return uniform_within(std::sqrt(1 / fans.in)); }
 
-Initializer glorot_uniform() {
-  return Initializer::of_fill(
-      [](const Fans& fans) { return uniform_within(std::sqrt(6 / (fans.in + fans.out))); });
-}
+using Zeros = OfFans<fill_zeros>;
+using Ones = OfFans<fill_ones>;
+using GlorotUniform = OfFans<fill_glorot_uniform>;
+using GlorotNormal = OfFans<fill_glorot_normal>;
+using HeUniform = OfFans<fill_he_uniform>;
+using HeNormal = OfFans<fill_he_normal>;
+using FanInUniform = OfFans<fill_fan_in_uniform>;
 
-Initializer glorot_normal() {
-  return Initializer::of_fill(
-      [](const Fans& fans) { return normal_with(std::sqrt(2 / (fans.in + fans.out))); });
-}
+class Constant : public InitializerOptions {
+ public:
+  explicit Constant(double value = 0) : value_(value) {}
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "value", .help = "of each element"}, value_);
+  }
+  Initializer make() const override {
+    return Initializer::of_fill([value = value_](const Fans&) {
+      return RandomFill{Kind::kConstant, value};
+    });
+  }
 
-Initializer he_uniform() {
-  return Initializer::of_fill(
-      [](const Fans& fans) { return uniform_within(std::sqrt(6 / fans.in)); });
-}
+ private:
+  double value_;
+};
 
-Initializer he_normal() {
-  return Initializer::of_fill([](const Fans& fans) { return normal_with(std::sqrt(2 / fans.in)); });
-}
+class Uniform : public InitializerOptions {
+ public:
+  explicit Uniform(double low = -0.05, double high = 0.05) : low_(low), high_(high) {}
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "low", .help = "the least", .keras = "minval"}, low_);
+    visitor.field({.name = "high", .help = "what all are below", .keras = "maxval"}, high_);
+  }
+  void check() const override {
+    if (!(low_ <= high_)) {
+      throw invalid_argument("low: expected at most high, ", high_, ", found ", low_);
+    }
+  }
+  Initializer make() const override {
+    return Initializer::of_fill([low = low_, high = high_](const Fans&) {
+      return RandomFill{Kind::kUniform, low, high};
+    });
+  }
 
-Initializer fan_in_uniform() {
-  return Initializer::of_fill(
-      [](const Fans& fans) { return uniform_within(std::sqrt(1 / fans.in)); });
-}
+ private:
+  double low_, high_;
+};
 
-Initializer initializer_from_name(std::string_view name) {
-  static const std::map<std::string, Initializer, std::less<>> known = {
-      {"zeros", zeros()},
-      {"ones", ones()},
-      {"uniform", uniform()},
-      {"normal", normal()},
-      {"glorot_uniform", glorot_uniform()},
-      {"glorot_normal", glorot_normal()},
-      {"he_uniform", he_uniform()},
-      {"he_normal", he_normal()},
-      {"fan_in_uniform", fan_in_uniform()},
-  };
-  return find_by_name(known, name, "initializer");
-}
+class Normal : public InitializerOptions {
+ public:
+  explicit Normal(double mean = 0, double stddev = 0.05) : mean_(mean), stddev_(stddev) {}
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "mean", .help = "of the numbers"}, mean_);
+    visitor.field(
+        {.name = "stddev", .help = "the numbers' standard deviation", .range = at_least(0)},
+        stddev_);
+  }
+  Initializer make() const override {
+    return Initializer::of_fill([mean = mean_, stddev = stddev_](const Fans&) {
+      return RandomFill{Kind::kNormal, mean, stddev};
+    });
+  }
+
+ private:
+  double mean_, stddev_;
+};
+
+}  // namespace
+
+Initializer zeros() { return made<Zeros>(); }
+Initializer ones() { return made<Ones>(); }
+Initializer constant(double value) { return made(Constant(value)); }
+Initializer uniform(double low, double high) { return made(Uniform(low, high)); }
+Initializer normal(double mean, double stddev) { return made(Normal(mean, stddev)); }
+Initializer glorot_uniform() { return made<GlorotUniform>(); }
+Initializer glorot_normal() { return made<GlorotNormal>(); }
+Initializer he_uniform() { return made<HeUniform>(); }
+Initializer he_normal() { return made<HeNormal>(); }
+Initializer fan_in_uniform() { return made<FanInUniform>(); }
 
 uint64_t initializer_key(uint64_t seed, std::string_view variable) {
   const PhiloxBlock block = philox(seed, 0x696e6974, hash_name(variable));
   return (uint64_t{block[0]} << 32) | block[1];
 }
 
-void register_core_initializers(Catalog<InitializerOptions>&) {}
+void describe(OptionVisitor& visitor, const OptionInfo& info, Initializer& initializer) {
+  std::shared_ptr<const InitializerOptions> options = initializer.options();
+  visitor.component(info, options);
+  if (options != initializer.options()) {
+    initializer = options ? Initializer(std::move(options)) : Initializer();
+  }
+}
+
+void register_core_initializers(Catalog<InitializerOptions>& catalog) {
+  catalog.add<Zeros>("zeros", "Zeros", "Zeros.");
+  catalog.add<Ones>("ones", "Ones", "Ones.");
+  catalog.add<Constant>("constant", "Constant", "One number everywhere.");
+  catalog.add<Uniform>("uniform", "RandomUniform", "Numbers spread evenly between two.");
+  catalog.add<Normal>("normal", "RandomNormal", "Normally distributed numbers.");
+  catalog.add<GlorotUniform>(
+      "glorot_uniform", "GlorotUniform",
+      "Even between ±sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010).");
+  catalog.add<GlorotNormal>("glorot_normal", "GlorotNormal",
+                            "Normal with the variance 2 / (inputs + outputs), not truncated.");
+  catalog.add<HeUniform>("he_uniform", "HeUniform",
+                         "Even between ±sqrt(6 / inputs) (He et al. 2015).");
+  catalog.add<HeNormal>("he_normal", "HeNormal",
+                        "Normal with the variance 2 / inputs, not truncated.");
+  catalog.add<FanInUniform>("fan_in_uniform", "",
+                            "Even between ±sqrt(1 / inputs), as PyTorch's layers start.");
+}
 
 }  // namespace trireme::nn

@@ -7,12 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "core/base/random_fill.h"
 #include "core/catalog/catalog.h"
@@ -36,6 +35,8 @@ struct InitializerInput {
   uint64_t key = 0;
 };
 
+class InitializerOptions;
+
 // Callable: makes a variable's first value. Constructible from a function that does so.
 class Initializer {
  public:
@@ -46,6 +47,8 @@ class Initializer {
   requires(std::is_invocable_r_v<Tensor, const F&, const InitializerInput&> &&
            !std::is_same_v<F, Initializer>) Initializer(F make)
       : make_(std::move(make)) {}
+  // What `options` make; keeps them, so that it can be written to a job file.
+  explicit Initializer(std::shared_ptr<const InitializerOptions> options);
   // One whose values are a RandomFill, chosen by the layer's fans.
   static Initializer of_fill(std::function<RandomFill(const Fans&)> choose);
 
@@ -56,7 +59,11 @@ class Initializer {
   // row when it is first seen). Nothing: it is a function that nobody can look into.
   std::optional<RandomFill> fill(const Fans& fans, uint64_t key = 0) const;
 
+  // What it was made of. Null: it is a function of the program's.
+  const std::shared_ptr<const InitializerOptions>& options() const { return options_; }
+
  private:
+  std::shared_ptr<const InitializerOptions> options_;
   Function make_;
   std::function<RandomFill(const Fans&)> choose_;
 };
@@ -72,19 +79,17 @@ Initializer he_uniform();  // He et al. 2015: ±sqrt(6 / in)
 Initializer he_normal();
 Initializer fan_in_uniform();  // ±sqrt(1 / in): PyTorch's default for kernels and biases
 
-// By the name of the function, with its default arguments. Throws Error{kInvalidArgument} listing
-// the names.
-Initializer initializer_from_name(std::string_view name);
-
 // The key of a variable.
 uint64_t initializer_key(uint64_t seed, std::string_view variable);
 
-// An initialiser as a job file names it.
+// An initialiser as a job file names it: "glorot_uniform", with options of its own.
 class InitializerOptions : public Component {
  public:
   static constexpr std::string_view kFamily = "initializer";
   virtual Initializer make() const = 0;
 };
+// As an option of a layer.
+void describe(OptionVisitor& visitor, const OptionInfo& info, Initializer& initializer);
 void register_core_initializers(Catalog<InitializerOptions>& catalog);
 
 }  // namespace trireme::nn

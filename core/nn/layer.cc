@@ -96,10 +96,13 @@ Value BuildContext::feature(size_t index) const {
                    layer_number());
 }
 
-Value BuildContext::embedding(const std::string& name, int64_t rows, int64_t dim,
-                              const Initializer& initializer, Value keys) {
-  if (lookup_) return lookup_(*this, {scope_ + name, rows, dim, initializer}, keys);
-  return ops::embedding_lookup(variable(name, {rows, dim}, initializer), keys);
+Value BuildContext::embedding(EmbeddingTable table, Value keys) {
+  if (!lookup_) {
+    const Value rows = variable(table.name, {table.rows, table.dim}, table.initializer);
+    return ops::embedding_lookup(rows, keys);
+  }
+  table.name = scope_ + table.name;
+  return lookup_(*this, table, keys);
 }
 
 std::string BuildContext::describe_layer() const {
@@ -134,6 +137,7 @@ Value BuildContext::call(Layer& layer, Value x) {
   const Graph::Scope graph_scope(graph_, layer.name());
   Value y;
   try {
+    check_options(layer, layer.type());
     y = layer.call(*this, x);
   } catch (const LayerError&) {
     throw;

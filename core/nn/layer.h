@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -16,7 +17,9 @@
 #include "core/base/error.h"
 #include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
+#include "core/nn/activation.h"
 #include "core/nn/initializers.h"
+#include "core/nn/table_policy.h"
 
 namespace trireme::nn {
 
@@ -86,6 +89,7 @@ struct EmbeddingTable {
   std::string name;  // "LAYER/embeddings"
   int64_t rows = 0, dim = 0;
   Initializer initializer;
+  std::optional<TablePolicy> policy = {};  // on parameter servers; nothing: every key has a row
 };
 
 class BuildContext;
@@ -121,10 +125,9 @@ class BuildContext {
   Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
                  const Fans& fans = {}, bool trainable = true);
 
-  // The rows `keys` of the current layer's table "LAYER/NAME": of a variable [rows, dim], or of
-  // wherever set_embedding_lookup() keeps tables.
-  Value embedding(const std::string& name, int64_t rows, int64_t dim,
-                  const Initializer& initializer, Value keys);
+  // The rows `keys` of the current layer's table "LAYER/NAME", NAME being `table.name`: of a
+  // variable [rows, dim], or of wherever set_embedding_lookup() keeps tables.
+  Value embedding(EmbeddingTable table, Value keys);
   void set_embedding_lookup(EmbeddingLookup lookup) { lookup_ = std::move(lookup); }
 
   // Each training step moves `variable` towards `value`.
@@ -190,9 +193,32 @@ class Layer : public Component {
   void set_name(std::string name) { name_ = std::move(name); }
   virtual std::string type() const = 0;  // "dense"
   virtual Value call(BuildContext& context, Value x) = 0;
+  // What is applied last to what it gives, where it says so itself.
+  virtual Activation output_activation() const { return Activation::kNone; }
 
  private:
   std::string name_;
+};
+
+using LayerList = std::vector<std::unique_ptr<Layer>>;
+
+// A layer whose options are a struct with a member `name`, a function describe(OptionVisitor&), and
+// maybe check() const, which throws Error{kInvalidArgument} when they do not go together. Options
+// are checked when the layer is added to a model.
+template <typename OptionsType>
+class LayerOf : public Layer {
+ public:
+  using Options = OptionsType;
+  explicit LayerOf(Options options = Options())
+      : Layer(options.name), options_(std::move(options)) {}
+  void describe(OptionVisitor& visitor) override { options_.describe(visitor); }
+  void check() const override {
+    if constexpr (requires(const Options& options) { options.check(); }) options_.check();
+  }
+  const Options& options() const { return options_; }
+
+ protected:
+  Options options_;
 };
 
 }  // namespace trireme::nn

@@ -1,34 +1,13 @@
 #include "core/nn/layers.h"
 
 #include "core/base/error.h"
-#include "core/nn/names.h"
 
 namespace trireme::nn {
 namespace {
 
-void require_positive(std::string_view layer, std::string_view what, int64_t value) {
-  if (value < 1) {
-    throw invalid_argument(layer, ": ", what, " must be at least 1; found ", value);
-  }
-}
-
 void require_floating(const BuildContext& context, Value x) {
   context.require(is_floating(x.dtype()), "floating-point numbers",
                   "cast and scale the values in the data set");
-}
-
-void require_images(const BuildContext& context, Value x) {
-  require_floating(context, x);
-  context.require(x.shape().rank() == 4, "images [batch, height, width, channels]",
-                  x.shape().rank() == 3 ? "add a reshape layer that gives them a channel axis"
-                                        : "move this layer before the flatten layer");
-  context.require(x.shape()[3] > 0, "images with a known number of channels");
-}
-
-void require_epsilon(const char* layer, double epsilon) {
-  if (!(epsilon > 0)) {
-    throw invalid_argument(layer, ": epsilon must be above 0; found ", epsilon);
-  }
 }
 
 // The shape of what a normalisation keeps for each channel.
@@ -41,49 +20,19 @@ Shape channels_of(BuildContext& context, Value x) {
 
 }  // namespace
 
-Value activate(Value x, Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kRelu:
-      return ops::relu(x);
-    case Activation::kSigmoid:
-      return ops::sigmoid(x);
-    case Activation::kTanh:
-      return ops::tanh(x);
-    case Activation::kSoftmax:
-      return ops::softmax(x);
-  }
-  TRIREME_CHECK(false, "activation ", static_cast<int>(activation));
-}
-
-Activation activation_from_name(std::string_view name) {
-  static const std::map<std::string, Activation, std::less<>> known = {
-      {"none", Activation::kNone},       {"relu", Activation::kRelu},
-      {"sigmoid", Activation::kSigmoid}, {"tanh", Activation::kTanh},
-      {"softmax", Activation::kSoftmax},
-  };
-  return find_by_name(known, name, "activation");
-}
-
-std::string_view name(Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return "none";
-    case Activation::kRelu:
-      return "relu";
-    case Activation::kSigmoid:
-      return "sigmoid";
-    case Activation::kTanh:
-      return "tanh";
-    case Activation::kSoftmax:
-      return "softmax";
-  }
-  TRIREME_CHECK(false, "activation ", static_cast<int>(activation));
-}
-
-Dense::Dense(Options options) : Layer(options.name), options_(std::move(options)) {
-  require_positive("dense", "units", options_.units);
+void DenseOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "units",
+                 .help = "width of the output",
+                 .range = at_least(1),
+                 .default_text = "must be given"},
+                units);
+  nn::describe(visitor, {.name = "activation", .help = "of the output"}, activation);
+  visitor.field({.name = "use_bias", .help = "adds a bias"}, use_bias);
+  visitor.negated({.name = "no_bias", .help = "true is use_bias: false"}, use_bias);
+  nn::describe(visitor, {.name = "kernel_initializer", .help = "first values of the kernel"},
+               kernel_initializer);
+  nn::describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
+               bias_initializer);
 }
 
 Value Dense::call(BuildContext& context, Value x) {
@@ -102,104 +51,65 @@ Value Dense::call(BuildContext& context, Value x) {
   return activate(y, options_.activation);
 }
 
-Conv2D::Conv2D(Options options) : Layer(options.name), options_(std::move(options)) {
-  require_positive("conv2d", "filters", options_.filters);
-  require_positive("conv2d", "kernel", std::min(options_.kernel_h, options_.kernel_w));
-  require_positive("conv2d", "strides", std::min(options_.stride_h, options_.stride_w));
-  require_positive("conv2d", "dilation", std::min(options_.dilation_h, options_.dilation_w));
-  require_positive("conv2d", "groups", options_.groups);
-  if (options_.filters % options_.groups != 0) {
-    throw invalid_argument("conv2d: filters must be a multiple of groups; found ", options_.filters,
-                           " filters in ", options_.groups, " groups");
-  }
-}
-
-Value Conv2D::call(BuildContext& context, Value x) {
-  require_images(context, x);
-  const int64_t channels = x.shape()[3];
-  context.require(channels % options_.groups == 0,
-                  str_cat("channels that divide into ", options_.groups, " groups"));
-  const Shape kernel_shape{options_.kernel_h, options_.kernel_w, channels / options_.groups,
-                           options_.filters};
-  const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans);
-  Value y = ops::conv2d(x, kernel,
-                        {.stride_h = options_.stride_h,
-                         .stride_w = options_.stride_w,
-                         .dilation_h = options_.dilation_h,
-                         .dilation_w = options_.dilation_w,
-                         .groups = options_.groups,
-                         .padding = options_.padding});
-  if (options_.use_bias) {
-    const Shape bias_shape{options_.filters};
-    y = ops::bias_add(y, context.variable("bias", bias_shape, options_.bias_initializer, fans));
-  }
-  return activate(y, options_.activation);
-}
-
-Pool2D::Pool2D(Options options, bool maximum)
-    : Layer(options.name), options_(std::move(options)), maximum_(maximum) {
-  require_positive("pool2d", "window", std::min(options_.window_h, options_.window_w));
-  if (options_.stride_h == 0) options_.stride_h = options_.window_h;
-  if (options_.stride_w == 0) options_.stride_w = options_.window_w;
-  require_positive("pool2d", "strides", std::min(options_.stride_h, options_.stride_w));
-}
-
-Value Pool2D::call(BuildContext& context, Value x) {
-  require_images(context, x);
-  const ops::Pool2dOptions pool{.window_h = options_.window_h,
-                                .window_w = options_.window_w,
-                                .stride_h = options_.stride_h,
-                                .stride_w = options_.stride_w,
-                                .padding = options_.padding};
-  return maximum_ ? ops::max_pool2d(x, pool) : ops::avg_pool2d(x, pool);
-}
-
-Value GlobalAvgPool2D::call(BuildContext& context, Value x) {
-  require_images(context, x);
-  return ops::mean(x, {1, 2});
-}
-
-Value ZeroPad2D::call(BuildContext& context, Value x) {
-  require_images(context, x);
-  return ops::pad(x, {0, options_.top, options_.left, 0}, {0, options_.bottom, options_.right, 0});
-}
-
 Value Flatten::call(BuildContext& context, Value x) {
   context.require(x.shape().rank() >= 1, "a batch [batch, …]");
   return x.shape().rank() == 2 ? x : ops::flatten(x);
+}
+
+void ReshapeOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "shape",
+                 .help = "of an example of the output, without the batch",
+                 .range = at_least(1),
+                 .keras = "target_shape"},
+                shape);
 }
 
 Value Reshape::call(BuildContext& context, Value x) {
   context.require(x.shape().rank() >= 1, "a batch [batch, …]");
   Shape target{-1};
   int64_t wanted = 1, found = 1;
-  for (int64_t size : shape_) {
+  for (int64_t size : options_.shape) {
     target.push_back(size);
     wanted *= size;
   }
   for (int i = 1; i < x.shape().rank(); ++i) found *= x.shape()[i];
-  context.require(wanted == found, str_cat(wanted, " elements an example for ", shape_));
+  context.require(wanted == found,
+                  str_cat(wanted, " elements an example for ", Shape(options_.shape)));
   return ops::reshape(x, target);
 }
 
-Dropout::Dropout(Options options) : Layer(options.name), rate_(options.rate) {
-  if (!(rate_ >= 0 && rate_ < 1)) {
-    throw invalid_argument("dropout: rate must be in [0, 1); found ", rate_);
-  }
+void ActivationOptions::describe(OptionVisitor& visitor) {
+  nn::describe(visitor, {.name = "function", .help = "what is applied", .keras = "activation"},
+               activation);
+}
+
+Value ActivationLayer::call(BuildContext&, Value x) { return activate(x, options_.activation); }
+
+void DropoutOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "rate",
+                 .help = "share of the elements that are set to 0 while training",
+                 .range = from_below(0, 1),
+                 .default_text = "must be given"},
+                rate);
+}
+
+void DropoutOptions::check() const {
+  if (!rate) throw invalid_argument("dropout: rate: expected at least 0 and below 1, found none");
 }
 
 Value Dropout::call(BuildContext& context, Value x) {
   require_floating(context, x);
-  if (!context.training() || rate_ == 0) return x;
-  return ops::dropout(x, context.random_key(), rate_, context.layer_seed());
+  const double rate = options_.rate.value();
+  if (!context.training() || rate == 0) return x;
+  return ops::dropout(x, context.random_key(), rate, context.layer_seed());
 }
 
-BatchNorm::BatchNorm(Options options) : Layer(options.name), options_(std::move(options)) {
-  if (!(options_.momentum >= 0 && options_.momentum <= 1)) {
-    throw invalid_argument("batch_norm: momentum must be in [0, 1]; found ", options_.momentum);
-  }
-  require_epsilon("batch_norm", options_.epsilon);
+void BatchNormOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "momentum",
+                 .help = "of the moving averages: what a step keeps of them",
+                 .range = from_to(0, 1)},
+                momentum);
+  visitor.field({.name = "epsilon", .help = "added to the variance", .range = above(0)}, epsilon);
 }
 
 Value BatchNorm::call(BuildContext& context, Value x) {
@@ -220,8 +130,8 @@ Value BatchNorm::call(BuildContext& context, Value x) {
   return x * scale + (beta - mean * scale);
 }
 
-LayerNorm::LayerNorm(Options options) : Layer(options.name), options_(std::move(options)) {
-  require_epsilon("layer_norm", options_.epsilon);
+void LayerNormOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "epsilon", .help = "added to the variance", .range = above(0)}, epsilon);
 }
 
 Value LayerNorm::call(BuildContext& context, Value x) {
@@ -234,37 +144,34 @@ Value LayerNorm::call(BuildContext& context, Value x) {
   return centered * ops::rsqrt(variance + epsilon) * gamma + beta;
 }
 
-Embedding::Embedding(Options options) : Layer(options.name), options_(std::move(options)) {
-  require_positive("embedding", "rows", options_.rows);
-  require_positive("embedding", "dimension", options_.dimension);
-}
-
 Value Embedding::call(BuildContext& context, Value x) {
   context.require(x.dtype() == DType::kInt64 || x.dtype() == DType::kInt32, "i32 or i64 indices",
                   "an embedding is a model's first layer");
   context.require(x.shape().rank() == 1 || x.shape().rank() == 2, "indices [batch] or [batch, n]");
-  return context.embedding("embeddings", options_.rows, options_.dimension, options_.initializer,
+  return context.embedding({.name = "embeddings",
+                            .rows = options_.rows,
+                            .dim = options_.dimension,
+                            .initializer = options_.initializer,
+                            .policy = options_.table},
                            x);
 }
 
-void describe(OptionVisitor& visitor, const OptionInfo& info, Activation& activation) {
-  static constexpr EnumName<Activation> kNames[] = {{Activation::kNone, "NONE"},
-                                                    {Activation::kRelu, "RELU"},
-                                                    {Activation::kSigmoid, "SIGMOID"},
-                                                    {Activation::kTanh, "TANH"},
-                                                    {Activation::kSoftmax, "SOFTMAX"}};
-  visitor.field(info, activation, kNames);
-}
-
-void DenseOptions::describe(OptionVisitor& visitor) {
-  visitor.field({.name = "units", .help = "width of the output", .range = at_least(1)}, units);
-  nn::describe(visitor, {.name = "activation", .help = "of the output"}, activation);
-  visitor.field({.name = "use_bias", .help = "adds a bias"}, use_bias);
-  visitor.negated({.name = "no_bias", .help = "true is use_bias: false"}, use_bias);
-}
-
-void register_core_layers(Catalog<Layer>& catalog) {
-  catalog.add<Dense>("dense", "Dense", "activation(x · kernel + bias), over the last axis.");
+void EmbeddingOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "vocabulary",
+                 .help = "rows of the table; indices are below it",
+                 .range = at_least(1),
+                 .default_text = "must be given",
+                 .keras = "input_dim"},
+                rows);
+  visitor.field({.name = "dimension",
+                 .help = "numbers of a row",
+                 .range = at_least(1),
+                 .default_text = "must be given",
+                 .keras = "output_dim"},
+                dimension);
+  nn::describe(visitor, {.name = "embeddings_initializer", .help = "first values of the table"},
+               initializer);
+  visitor.group({.name = "table", .help = "which keys have a row on parameter servers"}, table);
 }
 
 }  // namespace trireme::nn

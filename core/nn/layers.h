@@ -6,23 +6,20 @@
 //   Activation::kRelu});
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "core/nn/layer.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
 
-enum class Activation { kNone, kRelu, kSigmoid, kTanh, kSoftmax };
-Value activate(Value x, Activation activation);
-// Throws Error{kInvalidArgument} listing the names: none, relu, sigmoid, tanh, softmax.
-Activation activation_from_name(std::string_view name);
-std::string_view name(Activation activation);
-void describe(OptionVisitor& visitor, const OptionInfo& info, Activation& activation);
-
 void register_core_layers(Catalog<Layer>& catalog);
 
 // y = activation(x · kernel + bias); x: [batch, features].
 struct DenseOptions {
-  int64_t units = 1;
+  int64_t units = 0;  // must be given
   Activation activation = Activation::kNone;
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
@@ -31,21 +28,17 @@ struct DenseOptions {
 
   void describe(OptionVisitor& visitor);
 };
-class Dense : public Layer {
+class Dense : public LayerOf<DenseOptions> {
  public:
-  using Options = DenseOptions;
-  explicit Dense(Options options = {});
-  void describe(OptionVisitor& visitor) override { options_.describe(visitor); }
+  using LayerOf::LayerOf;
   std::string type() const override { return "dense"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
+  Activation output_activation() const override { return options_.activation; }
 };
 
 // x: [batch, height, width, channels]; kernel: [kernel_h, kernel_w, channels / groups, filters].
 struct Conv2DOptions {
-  int64_t filters = 1;
+  int64_t filters = 0;  // must be given
   int64_t kernel_h = 3, kernel_w = 3;
   int64_t stride_h = 1, stride_w = 1;
   int64_t dilation_h = 1, dilation_w = 1;
@@ -56,55 +49,47 @@ struct Conv2DOptions {
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
+  void check() const;
 };
-class Conv2D : public Layer {
+class Conv2D : public LayerOf<Conv2DOptions> {
  public:
-  using Options = Conv2DOptions;
-  explicit Conv2D(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "conv2d"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
+  Activation output_activation() const override { return options_.activation; }
 };
 
 struct Pool2DOptions {
   int64_t window_h = 2, window_w = 2;
-  int64_t stride_h = 0, stride_w = 0;  // 0: the window
+  std::optional<int64_t> stride_h = {}, stride_w = {};  // nothing: the window
   ops::Padding padding = ops::Padding::kValid;
   std::string name = "";
-};
-class Pool2D : public Layer {
- public:
-  using Options = Pool2DOptions;
-  Value call(BuildContext& context, Value x) override;
 
- protected:
-  Pool2D(Options options, bool maximum);
-
- private:
-  Options options_;
-  bool maximum_;
+  void describe(OptionVisitor& visitor);
 };
-class MaxPool2D : public Pool2D {
+class MaxPool2D : public LayerOf<Pool2DOptions> {
  public:
-  explicit MaxPool2D(Options options) : Pool2D(std::move(options), true) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "max_pool2d"; }
+  Value call(BuildContext& context, Value x) override;
 };
-class AvgPool2D : public Pool2D {
+class AvgPool2D : public LayerOf<Pool2DOptions> {
  public:
-  explicit AvgPool2D(Options options) : Pool2D(std::move(options), false) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "avg_pool2d"; }
+  Value call(BuildContext& context, Value x) override;
 };
 
 // The mean of each channel over the whole image: [batch, channels].
 struct GlobalAvgPool2DOptions {
   std::string name = "";
+  void describe(OptionVisitor&) {}
 };
-class GlobalAvgPool2D : public Layer {
+class GlobalAvgPool2D : public LayerOf<GlobalAvgPool2DOptions> {
  public:
-  using Options = GlobalAvgPool2DOptions;
-  explicit GlobalAvgPool2D(Options options = {}) : Layer(std::move(options.name)) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "global_avg_pool2d"; }
   Value call(BuildContext& context, Value x) override;
 };
@@ -113,77 +98,70 @@ class GlobalAvgPool2D : public Layer {
 struct ZeroPad2DOptions {
   int64_t top = 1, bottom = 1, left = 1, right = 1;
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class ZeroPad2D : public Layer {
+class ZeroPad2D : public LayerOf<ZeroPad2DOptions> {
  public:
-  using Options = ZeroPad2DOptions;
-  explicit ZeroPad2D(Options options) : Layer(options.name), options_(std::move(options)) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "zero_pad2d"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
 };
 
 // [batch, …] → [batch, everything else].
 struct FlattenOptions {
   std::string name = "";
+  void describe(OptionVisitor&) {}
 };
-class Flatten : public Layer {
+class Flatten : public LayerOf<FlattenOptions> {
  public:
-  using Options = FlattenOptions;
-  explicit Flatten(Options options = {}) : Layer(std::move(options.name)) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "flatten"; }
   Value call(BuildContext& context, Value x) override;
 };
 
 // [batch, …] → [batch, shape…].
 struct ReshapeOptions {
-  Shape shape;  // without the batch
+  std::vector<int64_t> shape = {};  // without the batch
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class Reshape : public Layer {
+class Reshape : public LayerOf<ReshapeOptions> {
  public:
-  using Options = ReshapeOptions;
-  explicit Reshape(Options options) : Layer(options.name), shape_(options.shape) {}
+  using LayerOf::LayerOf;
   std::string type() const override { return "reshape"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Shape shape_;
 };
 
 struct ActivationOptions {
-  Activation activation = Activation::kRelu;
+  Activation activation = Activation::kNone;
   std::string name = "";
-};
-class ActivationLayer : public Layer {
- public:
-  using Options = ActivationOptions;
-  explicit ActivationLayer(Options options)
-      : Layer(std::move(options.name)), activation_(options.activation) {}
-  std::string type() const override { return "activation"; }
-  Value call(BuildContext&, Value x) override { return activate(x, activation_); }
 
- private:
-  Activation activation_;
+  void describe(OptionVisitor& visitor);
+};
+class ActivationLayer : public LayerOf<ActivationOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "activation"; }
+  Value call(BuildContext& context, Value x) override;
+  Activation output_activation() const override { return options_.activation; }
 };
 
 // While training sets a share `rate` of the elements to zero and scales the others by 1 / (1 −
 // rate).
 struct DropoutOptions {
-  double rate = 0.5;
+  std::optional<double> rate = {};  // must be given
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
+  void check() const;
 };
-class Dropout : public Layer {
+class Dropout : public LayerOf<DropoutOptions> {
  public:
-  using Options = DropoutOptions;
-  explicit Dropout(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "dropout"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  double rate_;
 };
 
 // Ioffe and Szegedy 2015, over all axes but the last. Training uses the batch's mean and variance
@@ -192,16 +170,14 @@ struct BatchNormOptions {
   double momentum = 0.99;
   double epsilon = 1e-3;
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class BatchNorm : public Layer {
+class BatchNorm : public LayerOf<BatchNormOptions> {
  public:
-  using Options = BatchNormOptions;
-  explicit BatchNorm(Options options = {});
+  using LayerOf::LayerOf;
   std::string type() const override { return "batch_norm"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
 };
 
 // (x − mean)/√(variance + epsilon)·gamma + beta, with mean and biased variance over the last axis
@@ -210,33 +186,30 @@ class BatchNorm : public Layer {
 struct LayerNormOptions {
   double epsilon = 1e-3;
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class LayerNorm : public Layer {
+class LayerNorm : public LayerOf<LayerNormOptions> {
  public:
-  using Options = LayerNormOptions;
-  explicit LayerNorm(Options options = {});
+  using LayerOf::LayerOf;
   std::string type() const override { return "layer_norm"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
 };
 
 // A row of a table for each index; x: [batch] or [batch, n] of i32 or i64 in [0, rows).
 struct EmbeddingOptions {
-  int64_t rows = 1, dimension = 1;
+  int64_t rows = 0, dimension = 0;  // must be given
   Initializer initializer = uniform();
+  std::optional<TablePolicy> table = {};  // on parameter servers; nothing: every key has a row
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class Embedding : public Layer {
+class Embedding : public LayerOf<EmbeddingOptions> {
  public:
-  using Options = EmbeddingOptions;
-  explicit Embedding(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "embedding"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  Options options_;
 };
 
 }  // namespace trireme::nn

@@ -78,6 +78,7 @@ Session& Model::session() {
 
 Model& Model::add(std::unique_ptr<Layer> layer) {
   if (is_built()) throw invalid_argument("layers are added before the model is built");
+  check_options(*layer, layer->type());
   if (layer->name().empty()) {
     layer->set_name(layer_names_.make(layer->type()));
   } else if (!layer_names_.take(layer->name())) {

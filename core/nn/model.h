@@ -139,8 +139,8 @@ class Model {
   ~Model();
   Model(const Model&) = delete;
 
-  // A layer without a name gets its type's: "dense", "dense_1". Throws when a name is there
-  // already.
+  // A layer without a name gets its type's: "dense", "dense_1". Throws Error{kInvalidArgument} when
+  // a name is there already, and for options that are out of their range.
   Model& add(std::unique_ptr<Layer> layer);
   template <typename L>
   Model& add(typename L::Options options = {}) {

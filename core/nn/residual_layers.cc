@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
-#include "core/base/checked.h"
 #include "core/base/error.h"
 
 namespace trireme::nn {
 namespace {
 
 [[noreturn]] void refuse_name(const std::string& name) {
-  throw invalid_argument("residual: the name \"", name, "\" is taken; names of layers must differ");
+  throw invalid_argument("the name \"", name, "\" is taken; names of layers must differ");
 }
 
 // Names that are given come first, wherever they stand: one that is made must differ from them.
@@ -52,11 +51,11 @@ std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t 
   ResidualOptions block{.activation = Activation::kRelu, .name = str_cat("block_", index)};
   add<Conv2D>(block.layers, convolution(stage.filters, 1, 1));
   add<BatchNorm>(block.layers, norm);
-  add<ActivationLayer>(block.layers);
+  add<ActivationLayer>(block.layers, {.activation = Activation::kRelu});
   add<ZeroPad2D>(block.layers, all_sides(1));
   add<Conv2D>(block.layers, convolution(stage.filters, 3, stride));
   add<BatchNorm>(block.layers, norm);
-  add<ActivationLayer>(block.layers);
+  add<ActivationLayer>(block.layers, {.activation = Activation::kRelu});
   add<Conv2D>(block.layers, convolution(4 * stage.filters, 1, 1));
   add<BatchNorm>(block.layers, norm);
   if (index == 0) {
@@ -68,14 +67,23 @@ std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t 
 
 }  // namespace
 
-Residual::Residual(Options options) : Layer(options.name), options_(std::move(options)) {
-  if (options_.layers.empty()) throw invalid_argument("residual: expected at least one layer");
-  LayerNames names;
-  give_names(options_.layers, "", names);
-  give_names(options_.shortcut, "shortcut_", names);
+void ResidualOptions::describe(OptionVisitor& visitor) {
+  visitor.components({.name = "layers", .help = "the way to what is added to the input"}, layers);
+  visitor.components({.name = "shortcut",
+                      .help = "layers that the input goes through before it is added",
+                      .default_text = "none: the input itself"},
+                     shortcut);
+  nn::describe(visitor, {.name = "activation", .help = "of the sum"}, activation);
+}
+
+void ResidualOptions::check() const {
+  if (layers.empty()) throw invalid_argument("residual: expected at least one layer");
 }
 
 Value Residual::call(BuildContext& context, Value x) {
+  LayerNames names;  // those that are given stay in the next pass
+  give_names(options_.layers, "", names);
+  give_names(options_.shortcut, "shortcut_", names);
   const Value made = call_all(context, options_.layers, x);
   const Value shortcut = call_all(context, options_.shortcut, x);
   context.require(made.type() == shortcut.type(),
@@ -85,27 +93,33 @@ Value Residual::call(BuildContext& context, Value x) {
   return activate(made + shortcut, options_.activation);
 }
 
-Bottleneck::Bottleneck(Options options) : Layer(options.name) {
-  if (options.blocks < 1) {
-    throw invalid_argument("bottleneck: blocks must be at least 1; found ", options.blocks);
-  }
-  constexpr int64_t kMostBlocks = 10'000;
-  if (options.blocks > kMostBlocks) {
-    throw invalid_argument("bottleneck: blocks must be at most ", kMostBlocks, "; found ",
-                           options.blocks);
-  }
-  (void)checked_multiply(4, options.filters, "bottleneck: filters");
-  for (int64_t i = 0; i < options.blocks; ++i) blocks_.push_back(bottleneck_block(options, i));
+void BottleneckOptions::describe(OptionVisitor& visitor) {
+  constexpr double kMostFilters = int64_t{1} << 40, kMostBlocks = 10'000;
+  visitor.field({.name = "filters",
+                 .help = "of the 3×3 convolutions; the output has four times as many channels",
+                 .range = from_to(1, kMostFilters),
+                 .default_text = "must be given"},
+                filters);
+  visitor.field({.name = "blocks", .help = "in a row", .range = from_to(1, kMostBlocks)}, blocks);
+  visitor.field({.name = "stride", .help = "of the first block", .range = at_least(1)}, stride);
+  visitor.field({.name = "momentum", .help = "of batch normalisation", .range = from_to(0, 1)},
+                momentum);
+  visitor.field({.name = "epsilon", .help = "of batch normalisation", .range = above(0)}, epsilon);
 }
 
-Value Bottleneck::call(BuildContext& context, Value x) { return call_all(context, blocks_, x); }
+Value Bottleneck::call(BuildContext& context, Value x) {
+  for (int64_t i = 0; i < options_.blocks; ++i) {
+    x = context.call(*bottleneck_block(options_, i), x);
+  }
+  return x;
+}
 
 LayerList resnet50(int64_t classes) {
   LayerList layers;
   add<ZeroPad2D>(layers, all_sides(3));
   add<Conv2D>(layers, convolution(64, 7, 2));
   add<BatchNorm>(layers, {.momentum = 0.9, .epsilon = 1e-5});
-  add<ActivationLayer>(layers);
+  add<ActivationLayer>(layers, {.activation = Activation::kRelu});
   // What is padded is above 0 everywhere, so that zeros do not win in the window.
   add<ZeroPad2D>(layers, all_sides(1));
   add<MaxPool2D>(layers, {.window_h = 3, .window_w = 3, .stride_h = 2, .stride_w = 2});

@@ -12,27 +12,24 @@
 
 namespace trireme::nn {
 
-using LayerList = std::vector<std::unique_ptr<Layer>>;
-
 // y = activation(layers(x) + shortcut(x)). Layers without a name get their type's, numbered; those
 // of the shortcut begin with "shortcut_".
 struct ResidualOptions {
   LayerList layers;
-  LayerList shortcut = {};  // none: x itself
-  Activation activation = Activation::kNone;
+  LayerList shortcut = {};                    // none: x itself
+  Activation activation = Activation::kNone;  // of the sum
   std::string name = "";
-};
-class Residual : public Layer {
- public:
-  using Options = ResidualOptions;
-  // Throws Error{kInvalidArgument} when there are no layers, or two of one name.
-  explicit Residual(Options options);
-  std::string type() const override { return "residual"; }
-  Value call(BuildContext& context, Value x) override;
-  const Options& options() const { return options_; }  // with the names of the layers
 
- private:
-  Options options_;
+  void describe(OptionVisitor& visitor);
+  void check() const;
+};
+class Residual : public LayerOf<ResidualOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "residual"; }
+  // Throws Error{kInvalidArgument} for two layers of one name.
+  Value call(BuildContext& context, Value x) override;
+  Activation output_activation() const override { return options_.activation; }
 };
 
 // A stage of bottleneck blocks over images: in each a convolution 1×1 and one 3×3 with `filters`
@@ -40,21 +37,19 @@ class Residual : public Layer {
 // the stage's stride, in its 3×3 convolution ("v1.5"), and a 1×1 convolution as shortcut. Images
 // are padded by one pixel on each side, as PyTorch does, and not as Padding::kSame would.
 struct BottleneckOptions {
-  int64_t filters = 64;
+  int64_t filters = 0;  // must be given
   int64_t blocks = 1;
   int64_t stride = 1;
   double momentum = 0.9, epsilon = 1e-5;  // of batch normalisation
   std::string name = "";
+
+  void describe(OptionVisitor& visitor);
 };
-class Bottleneck : public Layer {
+class Bottleneck : public LayerOf<BottleneckOptions> {
  public:
-  using Options = BottleneckOptions;
-  explicit Bottleneck(Options options);
+  using LayerOf::LayerOf;
   std::string type() const override { return "bottleneck"; }
   Value call(BuildContext& context, Value x) override;
-
- private:
-  LayerList blocks_;
 };
 
 // The layers of ResNet-50 v1.5 from images [batch, height, width, 3], 224×224 in the paper, to

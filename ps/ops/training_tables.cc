@@ -53,6 +53,13 @@ std::vector<TableSpec> TrainingTables::embeddings(const nn::Optimizer& optimizer
                       .dim = embedding.dim,
                       .update = update_of(optimizer),
                       .initializer = *fill});
+    if (const auto& policy = embedding.policy) {
+      tables.back().admission = {.after = policy->admit_after,
+                                 .probability = policy->admit_probability};
+      tables.back().eviction = {.max_age = policy->evict_max_age,
+                                .min_frequency = policy->evict_min_frequency,
+                                .max_rows = policy->evict_max_rows};
+    }
   }
   return tables;
 }

@@ -28,12 +28,10 @@ std::map<std::string, ps::TableSpec> tables_of(const std::string& layers,
                                                const std::vector<TensorType>& features) {
   const JobFile file =
       JobFile::parse("data { clicks {} }\nmodel {\n" + layers + "}\n", "job.textproto");
-  check_table_policies(file, true);
   ps::TrainingTables training;
   nn::Model model({.ops = ops_with_tables(), .embedding_lookup = training.lookup()});
   build_layers(model, file, features);
   auto tables = training.embeddings(nn::Sgd(), 1);
-  set_table_policies(file, model, tables);
   std::map<std::string, ps::TableSpec> by_name;
   for (ps::TableSpec& table : tables) by_name[table.name] = table;
   return by_name;
@@ -44,9 +42,9 @@ const std::vector<TensorType> kKeys = {{DType::kInt64, {-1, 4}}};
 
 std::string error_of(const std::string& layers, bool uses_servers = true) {
   try {
-    check_table_policies(
-        JobFile::parse("data { clicks {} }\nmodel {\n" + layers + "}\n", "job.textproto"),
-        uses_servers);
+    const JobFile file =
+        JobFile::parse("data { clicks {} }\nmodel {\n" + layers + "}\n", "job.textproto");
+    check_table_policies(file, make_layers(file), uses_servers);
   } catch (const Error& error) {
     EXPECT_EQ(error.exit_code(), 2);
     return error.what();

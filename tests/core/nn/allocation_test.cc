@@ -124,7 +124,7 @@ TEST(AllocationTest, CountsAllocations) {
 TEST(AllocationTest, AStepOfADenseModelAllocatesNothing) {
   Model model;
   model.add<Dense>({.units = 16, .activation = Activation::kRelu})
-      .add<Dropout>()
+      .add<Dropout>({.rate = 0.5})
       .add<Dense>({.units = 3});
   model.compile(classifier(std::make_shared<Adam>()));
   EXPECT_EQ(allocations_of_fit(model, clusters(640).shuffle(1).batch(16, true), 1, 5, 39), 0)

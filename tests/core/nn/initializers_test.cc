@@ -107,10 +107,48 @@ TEST(InitializersTest, AFunctionHasNoFill) {
   EXPECT_FALSE(initializer.fill({}).has_value());
 }
 
-TEST(InitializersTest, UnknownNamesListTheKnown) {
-  EXPECT_THAT(error_of([] { initializer_from_name("glorrot"); }),
-              testing::AllOf(testing::HasSubstr("unknown initializer \"glorrot\""),
-                             testing::HasSubstr("glorot_uniform")));
+// A model is written as a job file: a layer must know how its initializer was chosen.
+TEST(InitializersTest, KnowWhatTheyWereMadeOf) {
+  Catalog<InitializerOptions> catalog;
+  register_core_initializers(catalog);
+  const std::map<std::string, Initializer> known = {{"zeros", zeros()},
+                                                    {"ones", ones()},
+                                                    {"constant", constant(2)},
+                                                    {"uniform", uniform()},
+                                                    {"normal", normal()},
+                                                    {"glorot_uniform", glorot_uniform()},
+                                                    {"glorot_normal", glorot_normal()},
+                                                    {"he_uniform", he_uniform()},
+                                                    {"he_normal", he_normal()},
+                                                    {"fan_in_uniform", fan_in_uniform()}};
+  EXPECT_EQ(catalog.entries().size(), known.size());
+  for (const auto& [name, initializer] : known) {
+    ASSERT_NE(initializer.options(), nullptr) << name;
+    const CatalogEntry* const entry = catalog.entry_of(*initializer.options());
+    ASSERT_NE(entry, nullptr) << name;
+    EXPECT_EQ(entry->name, name);
+  }
+  EXPECT_EQ(Initializer([](const InitializerInput&) { return Tensor(); }).options(), nullptr);
+}
+
+// By name they are what the functions of that name give.
+TEST(InitializersTest, AreTheSameByName) {
+  Catalog<InitializerOptions> catalog;
+  register_core_initializers(catalog);
+  const Shape shape{4, 3};
+  for (const auto& [name, initializer] : {std::pair{"glorot_uniform", glorot_uniform()},
+                                          {"uniform", uniform()},
+                                          {"he_normal", he_normal()},
+                                          {"constant", constant(0)}}) {
+    const Initializer by_name(std::shared_ptr<const InitializerOptions>(catalog.make(name)));
+    const InitializerInput input{{DType::kFloat32, shape}, fans_of(shape), 42};
+    EXPECT_EQ(by_name(input).to_string(), initializer(input).to_string()) << name;
+  }
+}
+
+TEST(InitializersTest, OptionsAreChecked) {
+  EXPECT_EQ(error_of([] { normal(0, -1); }), "initializer: stddev: expected at least 0, found -1");
+  EXPECT_EQ(error_of([] { uniform(2, 1); }), "low: expected at most high, 1, found 2");
 }
 
 }  // namespace

@@ -134,13 +134,19 @@ TEST(LayersTest, AWindowLargerThanTheImageNamesTheLayer) {
 }
 
 TEST(LayersTest, OptionsAreChecked) {
-  EXPECT_THAT(error_of([] { Dropout({.rate = 1}); }), HasSubstr("rate must be in [0, 1)"));
-  EXPECT_THAT(error_of([] { Dense({.units = 0}); }), HasSubstr("units must be at least 1"));
-  EXPECT_THAT(error_of([] { Conv2D({.filters = 3, .groups = 2}); }), HasSubstr("groups"));
-  EXPECT_THAT(error_of([] { activation_from_name("gelu"); }), HasSubstr("known are none, relu"));
   Model model;
-  model.add<Dense>({.name = "a"});
-  EXPECT_THAT(error_of([&] { model.add<Dense>({.name = "a"}); }), HasSubstr("is taken"));
+  EXPECT_EQ(error_of([&] { model.add<Dropout>({.rate = 1}); }),
+            "dropout: rate: expected at least 0 and below 1, found 1");
+  EXPECT_EQ(error_of([&] { model.add<Dropout>(); }),
+            "dropout: rate: expected at least 0 and below 1, found none");
+  EXPECT_EQ(error_of([&] { model.add<Dense>(); }), "dense: units: expected at least 1, found 0");
+  EXPECT_EQ(error_of([&] { model.add<Conv2D>({.filters = 3, .kernel_w = 0}); }),
+            "conv2d: kernel_width: expected at least 1, found 0");
+  EXPECT_THAT(error_of([&] { model.add<Conv2D>({.filters = 3, .groups = 2}); }),
+              HasSubstr("groups"));
+  model.add<Dense>({.units = 1, .name = "a"});
+  EXPECT_THAT(error_of([&] { model.add<Dense>({.units = 1, .name = "a"}); }),
+              HasSubstr("is taken"));
 }
 
 // A model that failed to build can be built with other data.

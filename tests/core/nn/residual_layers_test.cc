@@ -73,8 +73,9 @@ TEST(ResidualTest, ShapesThatCannotBeAddedNameBoth) {
               }),
               testing::AllOf(HasSubstr("layer 1 (residual \"residual\")"), HasSubstr("[?, 5]"),
                              HasSubstr("[?, 3]"), HasSubstr("give it a shortcut")));
-  EXPECT_THAT(error_of([] { Residual(ResidualOptions{}); }), HasSubstr("at least one layer"));
-  EXPECT_THAT(error_of([] { Bottleneck({.blocks = 0}); }), HasSubstr("blocks must be at least 1"));
+  EXPECT_THAT(error_of([] { Model().add<Residual>(); }), HasSubstr("at least one layer"));
+  EXPECT_THAT(error_of([] { Model().add<Bottleneck>({.filters = 1, .blocks = 0}); }),
+              HasSubstr("blocks: expected from 1 to 10000, found 0"));
 }
 
 TEST(BottleneckTest, TheFirstBlockHasTheStrideAndAShortcut) {
@@ -106,7 +107,7 @@ TEST(ResNet50Test, HasThePublishedNumberOfParameters) {
 TEST(ResNet50Test, ASmallOneLearnsItsImages) {
   Model model;
   model.add<Conv2D>({.filters = 8, .padding = ops::Padding::kSame, .use_bias = false});
-  model.add<BatchNorm>().add<ActivationLayer>().add<ZeroPad2D>();
+  model.add<BatchNorm>().add<ActivationLayer>({.activation = Activation::kRelu}).add<ZeroPad2D>();
   model.add<MaxPool2D>({.window_h = 3, .window_w = 3, .stride_h = 2, .stride_w = 2});
   model.add<Bottleneck>({.filters = 4, .blocks = 2});
   model.add<Bottleneck>({.filters = 8, .blocks = 1, .stride = 2});
