@@ -60,8 +60,9 @@ std::string another(const std::string& name, const std::string& value) {
 
 // An option that is described and not kept would be ignored without a word.
 TEST(SourcesTest, EveryOptionIsKept) {
-  for (const CatalogEntry& entry : core().entries()) {
-    const auto made = core().make(entry.name);
+  const Catalog<Source> catalog = core();
+  for (const CatalogEntry& entry : catalog.entries()) {
+    const auto made = catalog.make(entry.name);
     OptionTexts wanted;
     for (const auto& [name, value] : test::options_of(*made)) {
       wanted[name] = name == "take" || name == "validation_take" ? "5" : another(name, value);
