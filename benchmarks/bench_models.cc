@@ -98,10 +98,11 @@ std::shared_ptr<const nn::Optimizer> adam() {
 }
 std::shared_ptr<const nn::Optimizer> momentum() {
   return std::make_shared<nn::Sgd>(nn::constant_rate(0.1),
-                                   ops::SgdOptions{.momentum = 0.9, .weight_decay = 1e-4});
+                                   rules::Sgd{.momentum = 0.9, .weight_decay = 1e-4});
 }
 std::shared_ptr<const nn::Optimizer> adagrad() {
-  return std::make_shared<nn::Adagrad>(nn::constant_rate(0.02), ops::AdagradOptions{}, 1e-6);
+  return std::make_shared<nn::Adagrad>(nn::constant_rate(0.02),
+                                       rules::Adagrad{.initial_accumulator = 1e-6});
 }
 
 nn::Loss class_loss() { return nn::sparse_categorical_cross_entropy(); }

@@ -16,6 +16,7 @@
 #include "distributed/cluster/cluster_spec.h"
 #include "distributed/cluster/security.h"
 #include "ps/client/ps_client.h"
+#include "ps/ops/training_tables.h"
 
 namespace trireme {
 namespace {
@@ -28,21 +29,9 @@ constexpr double kRate = 0.125;  // a power of two: sums of small whole gradient
 
 ps::UpdateSpec update_of(const std::string& optimizer) {
   if (optimizer == "sum") return {};
-  if (optimizer == "sgd") {
-    return {.op = "ApplySgd",
-            .attributes = {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.0}}};
-  }
-  if (optimizer == "adagrad") {
-    return {.op = "ApplyAdagrad",
-            .attributes = {{"epsilon", 1e-7}},
-            .slot_names = {"accumulator"},
-            .slot_initials = {0.1}};
-  }
-  return {
-      .op = "ApplyAdam",
-      .attributes = {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.0}},
-      .slot_names = {"m", "v"},
-      .slot_initials = {0, 0}};
+  Catalog<nn::Optimizer> optimizers;
+  nn::register_core_optimizers(optimizers);
+  return ps::update_of(*optimizers.make(optimizer));
 }
 
 ps::RowType row_type_of(const std::string& name) {
@@ -197,7 +186,13 @@ class PsBench {
 
 }  // namespace
 
-std::vector<std::string> ps_bench_optimizers() { return {"sum", "sgd", "adagrad", "adam"}; }
+std::vector<std::string> ps_bench_optimizers() {
+  Catalog<nn::Optimizer> optimizers;
+  nn::register_core_optimizers(optimizers);
+  std::vector<std::string> names = optimizers.names();
+  names.insert(names.begin(), "sum");
+  return names;
+}
 std::vector<std::string> ps_bench_distributions() { return {"all", "uniform", "zipf"}; }
 
 void bench_ps(const PsBenchOptions& options, std::ostream& out) {

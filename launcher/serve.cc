@@ -64,6 +64,7 @@ void serve(const ClusterSpec& given, const ServeOptions& options, const std::ato
         std::chrono::milliseconds(static_cast<int64_t>(options.join_timeout_s * 1000));
   }
   server.stop_signal = stop_signal;
+  server.ops = options.ops;
   if (!server.snapshot_directory.empty()) {
     std::filesystem::create_directories(server.snapshot_directory);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -9,6 +10,8 @@
 #include "distributed/metrics/metrics_address.h"
 
 namespace trireme {
+
+class OpTable;
 
 struct ServeOptions {
   int threads = 0;        // 0: one for each core
@@ -18,6 +21,7 @@ struct ServeOptions {
   double snapshot_interval_s = 60;
   std::optional<MetricsAddress> metrics;  // the first of this host's tasks; nothing: none
   double join_timeout_s = 0;              // until the coordinator is there; 0: a minute
+  std::shared_ptr<const OpTable> ops;     // of the program; null: Trireme's own
 };
 
 // Serves until the job is over or `stop` is set. REQUIRES: spec.task_type is kParameterServer.

@@ -200,24 +200,25 @@ std::shared_ptr<const nn::Optimizer> make_optimizer(const job::Optimizer& optimi
   switch (optimizer.kind_case()) {
     case job::Optimizer::kRmsprop:
       return std::make_shared<nn::RmsProp>(
-          rate, ops::RmsPropOptions{.rho = or_default(optimizer.rmsprop().rho(), 0.9),
-                                    .momentum = optimizer.rmsprop().momentum(),
-                                    .epsilon = or_default(optimizer.rmsprop().epsilon(), 1e-7)});
+          rate, rules::RmsProp{.rho = or_default(optimizer.rmsprop().rho(), 0.9),
+                               .momentum = optimizer.rmsprop().momentum(),
+                               .epsilon = or_default(optimizer.rmsprop().epsilon(), 1e-7)});
     case job::Optimizer::kAdagrad:
       return std::make_shared<nn::Adagrad>(
-          rate, ops::AdagradOptions{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7)},
-          or_default(optimizer.adagrad().initial_accumulator(), 0.1));
+          rate, rules::Adagrad{.epsilon = or_default(optimizer.adagrad().epsilon(), 1e-7),
+                               .initial_accumulator =
+                                   or_default(optimizer.adagrad().initial_accumulator(), 0.1)});
     case job::Optimizer::kAdam:
       return std::make_shared<nn::Adam>(
-          rate, ops::AdamOptions{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
-                                 .beta2 = or_default(optimizer.adam().beta2(), 0.999),
-                                 .epsilon = or_default(optimizer.adam().epsilon(), 1e-7),
-                                 .weight_decay = optimizer.adam().weight_decay()});
+          rate, rules::Adam{.beta1 = or_default(optimizer.adam().beta1(), 0.9),
+                            .beta2 = or_default(optimizer.adam().beta2(), 0.999),
+                            .epsilon = or_default(optimizer.adam().epsilon(), 1e-7),
+                            .weight_decay = optimizer.adam().weight_decay()});
     default:
-      return std::make_shared<nn::Sgd>(
-          rate, ops::SgdOptions{.momentum = optimizer.sgd().momentum(),
-                                .nesterov = optimizer.sgd().nesterov(),
-                                .weight_decay = optimizer.sgd().weight_decay()});
+      return std::make_shared<nn::Sgd>(rate,
+                                       rules::Sgd{.momentum = optimizer.sgd().momentum(),
+                                                  .nesterov = optimizer.sgd().nesterov(),
+                                                  .weight_decay = optimizer.sgd().weight_decay()});
   }
 }
 

@@ -42,8 +42,8 @@ void load(const Saved& saved, Task& task) {
   task.model->set_weights(saved.state);
   if (!saved.has_rows) return;
   const nn::Model& model = *task.model;
-  auto store = std::make_shared<ps::LocalStore>(
-      task.training_tables.embeddings(*model.compiled().optimizer, model.options().seed));
+  auto store = std::make_shared<ps::LocalStore>(task.training_tables.embeddings(
+      *model.compiled().optimizer, model.options().seed, model.options().ops));
   load_rows(saved.prefix, *store);
   task.tables->set(std::move(store));
 }

@@ -20,6 +20,7 @@ namespace trireme {
 class Graph;
 class GradientContext;
 class InferenceContext;
+struct UpdateRule;
 
 struct OpTraits {
   // Output 0 may be written over any of these inputs when that input dies there and has the same
@@ -49,6 +50,28 @@ struct OpTraits {
   int kernel_dtype_input = 0;
 };
 
+// Of an op that changes a variable by a rule (core/rules): where its inputs stand, and its other
+// forms. Inputs come in the order variable, slots, learning rate (f32[]), step (i64[]), gradient or
+// indices and rows, guard (bool[]).
+struct UpdateFacts {
+  std::shared_ptr<const UpdateRule> rule;
+  std::string form;  // the op, dense and without guard, of the form of the rule
+  int slots = 0;     // of the variable's type
+  bool has_learning_rate = false, has_step = false;
+  bool is_sparse = false;   // only the rows that indices name change
+  bool is_guarded = false;  // where the guard is false nothing changes
+  // The op that is this one but for that. Empty: there is none, or this is it.
+  std::string sparse, guarded;
+
+  int own() const { return 1 + slots; }  // the variable and its slots
+  int learning_rate_input() const { return own(); }
+  int step_input() const { return own() + has_learning_rate; }
+  int shared() const { return has_learning_rate + has_step; }  // inputs of all updates of a step
+  int gradient_input() const { return own() + shared(); }      // or that of the indices
+  int guard_input() const { return gradient_input() + (is_sparse ? 2 : 1); }
+  int inputs() const { return guard_input() + is_guarded; }
+};
+
 struct OpDef {
   std::string name;
   int min_inputs = 0;
@@ -58,6 +81,7 @@ struct OpDef {
   // Absent: the op cannot be differentiated (comparisons) and gradients stop there.
   std::function<void(GradientContext&)> gradient;
   OpTraits traits;
+  std::optional<UpdateFacts> update = {};
 };
 
 // What a shape rule sees.
@@ -75,11 +99,6 @@ class InferenceContext {
   template <typename T>
   const T& attribute(std::string_view name) const {
     return attributes_.get<T>(name);
-  }
-
-  // As the rule of an op sees it that another op takes over with one input more.
-  InferenceContext without_last_input() const {
-    return {op_, node_name_, {inputs_.begin(), inputs_.end() - 1}, attributes_};
   }
 
   // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is

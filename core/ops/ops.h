@@ -132,57 +132,14 @@ Value random_uniform(Value key, Value like, int64_t seed);  // in [0, 1)
 Value random_normal(Value key, Value like, int64_t seed);
 Value dropout(Value x, Value key, double rate, int64_t seed);
 
-// --- updates (update.cc). `variable` and slots are variables of the same shape and are changed in
-// place; each returns the node, whose one output is the variable's new value. `lr`: f32 scalar.
-// `step`: i64 scalar, 1 for the first. `only_if`: bool[], false where nothing is to change; may be
-// undefined.
+// --- assignments (update.cc); for optimizers see update.h. `variable` is changed in place; each
+// returns the node, whose one output is the variable's new value. `only_if`: bool[], false where
+// nothing is to change; may be undefined.
 Node& assign(Value variable, Value value);
 Node& assign_add(Value variable, Value value);
 Node& assign_moving_average(Value variable, Value value,
                             double momentum,  // v = momentum·v + (1−momentum)·value
                             Value only_if = {});
-struct SgdOptions {
-  double momentum = 0;
-  bool nesterov = false;
-  double weight_decay = 0;
-};
-Node& apply_sgd(Value variable, Value velocity, Value lr, Value gradient, const SgdOptions& options,
-                Value only_if = {});  // velocity may be undefined when momentum is 0
-struct RmsPropOptions {
-  double rho = 0.9, momentum = 0, epsilon = 1e-7;
-};
-Node& apply_rmsprop(Value variable, Value mean_square, Value momentum, Value lr, Value gradient,
-                    const RmsPropOptions& options, Value only_if = {});
-struct AdagradOptions {
-  double epsilon = 1e-7;
-};
-Node& apply_adagrad(Value variable, Value accumulator, Value lr, Value gradient,
-                    const AdagradOptions& options, Value only_if = {});
-struct AdamOptions {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weight_decay = 0;
-};  // decoupled decay
-Node& apply_adam(Value variable, Value m, Value v, Value lr, Value step, Value gradient,
-                 const AdamOptions& options, Value only_if = {});
-// The op of the dense update; that of the sparse one is called NAME + "Sparse".
-struct UpdateOp {
-  std::string name;
-  Attributes attributes;
-};
-UpdateOp update_op(const SgdOptions& options);
-UpdateOp update_op(const RmsPropOptions& options);
-UpdateOp update_op(const AdagradOptions& options);
-UpdateOp update_op(const AdamOptions& options);
-// The same for a sparse gradient: only the rows `indices` change; rows that repeat are added up
-// first.
-Node& apply_sgd_sparse(Value variable, Value velocity, Value lr, Value indices, Value rows,
-                       const SgdOptions& options, Value only_if = {});
-Node& apply_rmsprop_sparse(Value variable, Value mean_square, Value momentum, Value lr,
-                           Value indices, Value rows, const RmsPropOptions& options,
-                           Value only_if = {});
-Node& apply_adagrad_sparse(Value variable, Value accumulator, Value lr, Value indices, Value rows,
-                           const AdagradOptions& options, Value only_if = {});
-Node& apply_adam_sparse(Value variable, Value m, Value v, Value lr, Value step, Value indices,
-                        Value rows, const AdamOptions& options, Value only_if = {});
 
 }  // namespace ops
 

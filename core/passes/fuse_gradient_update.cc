@@ -3,14 +3,15 @@
 #include <unordered_set>
 
 #include "core/graph/verify.h"
+#include "core/rules/update_rule.h"
 
 namespace trireme {
 namespace {
 
-bool is_plain_sgd(const Node& node) {
-  return node.op().name == "ApplySgd" && node.inputs().size() == 3 &&
-         node.attributes().get_or<double>("momentum", 0) == 0 &&
-         node.attributes().get_or<double>("weight_decay", 0) == 0;
+bool is_plain_descent(const Node& node) {
+  const std::optional<UpdateFacts>& update = node.op().update;
+  return update && !update->is_sparse && !update->is_guarded && update->own() == 1 &&
+         update->gradient_input() == 2 && update->rule->is_plain_descent(node.attributes());
 }
 
 bool is_product(const Node& node, const HasKernel& has_kernel) {
@@ -44,7 +45,7 @@ Program fuse_gradient_update(Program program, const HasKernel& has_kernel) {
   std::unordered_set<const Node*> fused_products;
   std::unordered_set<const Node*> fused_updates;
   for (const auto& node : rewrite.nodes()) {
-    if (!is_plain_sgd(*node) || !can_fuse(*node, rewrite, users, has_kernel)) continue;
+    if (!is_plain_descent(*node) || !can_fuse(*node, rewrite, users, has_kernel)) continue;
     fused_updates.insert(node.get());
     fused_products.insert(node->input(2).node);
   }

@@ -43,8 +43,8 @@ class Grouper {
     for (const auto& node : rewrite_.nodes()) {
       if (!can_group(*node)) continue;
       candidates.push_back(node.get());
-      const ops::DenseUpdate update = *ops::dense_update(node->op());
-      for (int i = update.own; i < static_cast<int>(node->inputs().size()); ++i) {
+      const int own = ops::dense_update(node->op())->own();
+      for (int i = own; i < static_cast<int>(node->inputs().size()); ++i) {
         shared_variables.insert(variable_behind(node->input(i)));
       }
     }
@@ -96,8 +96,9 @@ class Grouper {
 
  private:
   bool can_group(const Node& node) const {
-    const auto update = ops::dense_update(node.op());
-    if (!update || std::ranges::find(devices_, node.device()) == devices_.end()) return false;
+    const UpdateFacts* const update = ops::dense_update(node.op());
+    if (update == nullptr || std::ranges::find(devices_, node.device()) == devices_.end())
+      return false;
     if (!users_.of({const_cast<Node*>(&node), 0}).empty() || users_.has_control_edges(node)) {
       return false;
     }
@@ -106,12 +107,12 @@ class Grouper {
   }
 
   static std::string key_of(const Node& node, const std::vector<int>& communication) {
-    const ops::DenseUpdate update = *ops::dense_update(node.op());
+    const UpdateFacts& update = *ops::dense_update(node.op());
     const Value gradient = node.input(update.gradient_input());
     std::string key = str_cat(node.op().name, "\n", node.attributes().to_string(), "\n",
                               node.device(), "\n", name(node.output_type().dtype), "\n",
                               communication[static_cast<size_t>(node.id())]);
-    for (int i = update.own; i < static_cast<int>(node.inputs().size()); ++i) {
+    for (int i = update.own(); i < static_cast<int>(node.inputs().size()); ++i) {
       if (node.input(i) == gradient) continue;
       key += str_cat("\n", node.input(i).node->id(), ":", node.input(i).index);
     }

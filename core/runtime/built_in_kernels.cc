@@ -18,4 +18,9 @@ std::shared_ptr<const KernelTable> built_in_kernels() {
   return table;
 }
 
+void add_update_kernels(KernelTable& table, const UpdateRule& rule) {
+  add_reference_update_kernels(table, rule);
+  add_cpu_update_kernels(table, rule);
+}
+
 }  // namespace trireme

@@ -11,17 +11,17 @@ namespace {
 // message.
 constexpr int64_t kMaxDenseRow = 16 << 10;
 
-UpdateSpec update_of(const nn::Optimizer& optimizer) {
-  const ops::UpdateOp op = optimizer.update_op();
-  UpdateSpec update{.op = op.name, .attributes = op.attributes};
-  for (const nn::SlotSpec& slot : optimizer.slots()) {
+}  // namespace
+
+UpdateSpec update_of(const nn::Optimizer& optimizer, std::shared_ptr<const OpTable> ops) {
+  const UpdateOp op = optimizer.update_op();
+  UpdateSpec update{.op = op.name, .attributes = op.attributes, .ops = std::move(ops)};
+  for (const SlotSpec& slot : optimizer.slots()) {
     update.slot_names.push_back(slot.name);
     update.slot_initials.push_back(slot.initial);
   }
   return update;
 }
-
-}  // namespace
 
 nn::EmbeddingLookup TrainingTables::lookup() {
   return [this](nn::BuildContext& context, const nn::EmbeddingTable& table, Value keys) {
@@ -38,8 +38,8 @@ nn::EmbeddingLookup TrainingTables::lookup() {
   };
 }
 
-std::vector<TableSpec> TrainingTables::embeddings(const nn::Optimizer& optimizer,
-                                                  uint64_t seed) const {
+std::vector<TableSpec> TrainingTables::embeddings(const nn::Optimizer& optimizer, uint64_t seed,
+                                                  std::shared_ptr<const OpTable> ops) const {
   std::vector<TableSpec> tables;
   for (const nn::EmbeddingTable& embedding : embeddings_) {
     const auto fill = embedding.initializer.fill({}, nn::initializer_key(seed, embedding.name));
@@ -51,7 +51,7 @@ std::vector<TableSpec> TrainingTables::embeddings(const nn::Optimizer& optimizer
     }
     tables.push_back({.name = embedding.name,
                       .dim = embedding.dim,
-                      .update = update_of(optimizer),
+                      .update = update_of(optimizer, ops),
                       .initializer = *fill});
     if (const auto& policy = embedding.policy) {
       tables.back().admission = {.after = policy->admit_after,

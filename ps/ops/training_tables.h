@@ -20,13 +20,18 @@ class TrainingTables {
 
   // REQUIRES: the model is built. Throws Error{kInvalidArgument} for an embedding whose initializer
   // is no RandomFill. `votes`: the name of the table of votes.
-  std::vector<TableSpec> embeddings(const nn::Optimizer& optimizer, uint64_t seed) const;
+  // `ops`: as UpdateSpec::ops, for whoever keeps the tables in this process.
+  std::vector<TableSpec> embeddings(const nn::Optimizer& optimizer, uint64_t seed,
+                                    std::shared_ptr<const OpTable> ops = nullptr) const;
   static std::vector<TableSpec> variables(const nn::VariableRegistry& variables,
                                           const nn::Optimizer& optimizer, const char* votes);
 
  private:
   std::vector<nn::EmbeddingTable> embeddings_;
 };
+
+// What an optimizer does to the rows of a table.
+UpdateSpec update_of(const nn::Optimizer& optimizer, std::shared_ptr<const OpTable> ops = nullptr);
 
 // A dense table of so many elements: one row when they are few, else rows of about equal size, with
 // as little padding as can be.

@@ -15,7 +15,6 @@ namespace {
 constexpr size_t kMostNameBytes = 4096;
 constexpr int64_t kMostDim = int64_t{1} << 24;
 constexpr int64_t kMostElements = int64_t{1} << 48;
-constexpr int kMostSlots = 2;  // as core/device/update_rows.h has them
 
 struct AttributeWriter {
   const std::string& table;
@@ -62,7 +61,6 @@ void check(const TableSpec& spec) {
   require(spec.update.slot_names.size() == spec.update.slot_initials.size(),
           "one first value for each of its ", spec.update.slot_names.size(), " slots, found ",
           spec.update.slot_initials.size());
-  require(spec.slots() <= kMostSlots, "at most ", kMostSlots, " slots, found ", spec.slots());
   require(spec.admission.after >= 1, "admission after 1 sighting or more, found ",
           spec.admission.after);
   require(spec.admission.probability >= 0 && spec.admission.probability <= 1,
@@ -112,7 +110,7 @@ void to_proto(const TableSpec& table, proto::Table& message) {
   message.set_evict_max_rows(table.eviction.max_rows);
 }
 
-TableSpec from_proto(const proto::Table& message) {
+TableSpec from_proto(const proto::Table& message, std::shared_ptr<const OpTable> ops) {
   if (message.name().empty() || message.name().size() > kMostNameBytes) {
     throw invalid_argument("expected a table's name of 1 to ", kMostNameBytes, " bytes, found ",
                            message.name().size());
@@ -122,6 +120,7 @@ TableSpec from_proto(const proto::Table& message) {
                   .rows = message.rows(),
                   .elements = message.elements()};
   table.update.op = message.update_op();
+  table.update.ops = std::move(ops);
   for (const proto::Attribute& attribute : message.update_attributes()) {
     table.update.attributes.set(attribute.name(), value_of(table.name, attribute));
   }
@@ -144,7 +143,8 @@ TableSpec from_proto(const proto::Table& message) {
   return table;
 }
 
-std::vector<TableSpec> tables_of(const proto::Setup& setup) {
+std::vector<TableSpec> tables_of(const proto::Setup& setup,
+                                 const std::shared_ptr<const OpTable>& ops) {
   if (setup.tables_size() > kMostTables) {
     throw invalid_argument("expected at most ", kMostTables, " tables, found ",
                            setup.tables_size());
@@ -153,7 +153,7 @@ std::vector<TableSpec> tables_of(const proto::Setup& setup) {
   std::set<std::string> names;
   int64_t dense = 0;
   for (const proto::Table& message : setup.tables()) {
-    tables.push_back(from_proto(message));
+    tables.push_back(from_proto(message, ops));
     const TableSpec& table = tables.back();
     if (!names.insert(table.name).second) {
       throw invalid_argument("two tables are called \"", table.name, "\"");

@@ -19,12 +19,14 @@ class Table;
 // shape, a tensor).
 void to_proto(const TableSpec& table, proto::Table& message);
 
-// Throws Error{kInvalidArgument} naming the table and the field that is out of bounds.
-TableSpec from_proto(const proto::Table& message);
+// `ops`: as UpdateSpec::ops. Throws Error{kInvalidArgument} naming the table and the field that is
+// out of bounds.
+TableSpec from_proto(const proto::Table& message, std::shared_ptr<const OpTable> ops = nullptr);
 
 // All tables of a job. Throws as from_proto(), and for two of one name, or more than kMostTables.
 inline constexpr int kMostTables = 1 << 16;
-std::vector<TableSpec> tables_of(const proto::Setup& setup);
+std::vector<TableSpec> tables_of(const proto::Setup& setup,
+                                 const std::shared_ptr<const OpTable>& ops = nullptr);
 
 // What a second worker wants otherwise than the first did: "table \"e\": dim 8, not 16"; empty:
 // nothing.

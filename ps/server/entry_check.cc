@@ -242,7 +242,7 @@ const Rule& rule_of(const EntryHeader& header, EntrySource source) {
 }  // namespace
 
 Request check_entry(const EntryHeader& header, const Message& body, const JobSetup* setup,
-                    EntrySource source) {
+                    EntrySource source, const std::shared_ptr<const OpTable>& ops) {
   const Rule& rule = rule_of(header, source);
   const Checker check(str_cat("entry \"", rule.name, "\" at position ", header.position,
                               " of epoch ", header.epoch, ", attempt ", header.attempt),
@@ -271,7 +271,7 @@ Request check_entry(const EntryHeader& header, const Message& body, const JobSet
         break;
       case Body::kSetup:
         if (setup != nullptr) check.fail("expected one setup, found another one");
-        checked_setup(body_text(body));
+        checked_setup(body_text(body), ops);
         break;
       case Body::kRequest:
         return check_push(check, body, require_setup(check, setup));
@@ -289,7 +289,7 @@ Request check_entry(const EntryHeader& header, const Message& body, const JobSet
         check_waiting(check, body, table, header.shard, *setup);
         break;
       case Body::kState:
-        checked_state(body_text(body), source);
+        checked_state(body_text(body), source, ops);
         break;
       case Body::kArrival:
         checked_arrival(body_text(body), header.shard, setup, source);
@@ -299,30 +299,34 @@ Request check_entry(const EntryHeader& header, const Message& body, const JobSet
   });
 }
 
-Request check_entry(const ReceivedEntry& entry, const JobSetup* setup, EntrySource source) {
+Request check_entry(const ReceivedEntry& entry, const JobSetup* setup, EntrySource source,
+                    const std::shared_ptr<const OpTable>& ops) {
   const bool is_push =
       entry.header.kind == EntryKind::kPush || entry.header.kind == EntryKind::kHeld;
   if (!is_push && !entry.keys.empty()) {
     Checker("an entry of a log", source)
         .fail("expected no keys behind one that is no push, found ", entry.keys.size());
   }
-  return check_entry(entry.header, entry.body, setup, source);
+  return check_entry(entry.header, entry.body, setup, source, ops);
 }
 
-std::shared_ptr<const JobSetup> checked_setup(std::string_view serialized) {
-  auto setup = std::make_shared<const JobSetup>(serialized);
+std::shared_ptr<const JobSetup> checked_setup(std::string_view serialized,
+                                              const std::shared_ptr<const OpTable>& ops) {
+  auto setup = std::make_shared<const JobSetup>(serialized, ops);
   // What a table cannot be is found here, not on a shard's thread.
   for (const TableSpec& spec : setup->tables) TableShard(spec, 0, setup->shards.shards());
   return setup;
 }
 
-CheckedState checked_state(std::string_view serialized, EntrySource source) {
+CheckedState checked_state(std::string_view serialized, EntrySource source,
+                           const std::shared_ptr<const OpTable>& ops) {
   const Checker check("a slot's state", source);
   const auto state = std::make_shared<proto::SlotState>();
   check.parse(serialized, "state", *state);
   CheckedState checked{state, nullptr};
   if (state->has_setup()) {
-    checked.setup = check.about([&] { return checked_setup(state->setup().SerializeAsString()); });
+    checked.setup =
+        check.about([&] { return checked_setup(state->setup().SerializeAsString(), ops); });
   }
   check.range("an index", state->index(), int64_t{0}, kMostIndex);
   check_progress(check, *state, checked.setup.get());

@@ -33,14 +33,17 @@ inline constexpr int64_t kMostEpochs = (int64_t{1} << 31) - 1;
 // Below an attempt's epoch, or the id of its move: counts what was tried in it.
 inline constexpr int kAttemptBits = 20;
 
-// `setup`: the slot's; null: it has none yet. Throws Error{kInvalidArgument} that says what was
-// expected and what was found. Returns the request that a kPush or kHeld carries.
+// `setup`: the slot's; null: it has none yet. `ops`: as UpdateSpec::ops, for a setup. Throws
+// Error{kInvalidArgument} that says what was expected and what was found. Returns the request that
+// a kPush or kHeld carries.
 Request check_entry(const EntryHeader& header, const Message& body, const JobSetup* setup,
-                    EntrySource source);
-Request check_entry(const ReceivedEntry& entry, const JobSetup* setup, EntrySource source);
+                    EntrySource source, const std::shared_ptr<const OpTable>& ops = nullptr);
+Request check_entry(const ReceivedEntry& entry, const JobSetup* setup, EntrySource source,
+                    const std::shared_ptr<const OpTable>& ops = nullptr);
 
 // A job's setup whose tables can be made. Throws Error{kInvalidArgument}.
-std::shared_ptr<const JobSetup> checked_setup(std::string_view serialized);
+std::shared_ptr<const JobSetup> checked_setup(std::string_view serialized,
+                                              const std::shared_ptr<const OpTable>& ops = nullptr);
 
 // The same for the bodies that are messages. `setup` of the state: made of what the state says,
 // null for none.
@@ -48,7 +51,8 @@ struct CheckedState {
   std::shared_ptr<const proto::SlotState> state;
   std::shared_ptr<const JobSetup> setup;
 };
-CheckedState checked_state(std::string_view serialized, EntrySource source);
+CheckedState checked_state(std::string_view serialized, EntrySource source,
+                           const std::shared_ptr<const OpTable>& ops = nullptr);
 // Empty: one that says nothing.
 std::shared_ptr<const proto::ShardArrival> checked_arrival(std::string_view serialized, int shard,
                                                            const JobSetup* setup,

@@ -47,9 +47,9 @@ Mode mode_of(proto::Setup::Consistency consistency) {
 
 }  // namespace
 
-JobSetup::JobSetup(std::string_view serialized_setup)
+JobSetup::JobSetup(std::string_view serialized_setup, const std::shared_ptr<const OpTable>& ops)
     : bytes(serialized_setup),
-      tables(tables_of(parse(bytes))),
+      tables(tables_of(parse(bytes), ops)),
       shards(tables, shards_of(parse(bytes))) {
   const proto::Setup setup = parse(bytes);
   workers = setup.workers();

@@ -17,8 +17,9 @@ namespace trireme::ps {
 enum class Mode { kSync, kBounded, kAsync };
 
 struct JobSetup {
-  // Throws Error{kInvalidArgument} saying what cannot be.
-  explicit JobSetup(std::string_view serialized_setup);
+  // `ops`: as UpdateSpec::ops. Throws Error{kInvalidArgument} saying what cannot be.
+  explicit JobSetup(std::string_view serialized_setup,
+                    const std::shared_ptr<const OpTable>& ops = nullptr);
 
   // Throws Error{kInvalidArgument} that says what another worker's setup has otherwise.
   void require_same(std::string_view serialized_setup) const;

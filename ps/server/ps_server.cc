@@ -152,7 +152,8 @@ PsServer::Impl::Impl(PsServerOptions options)
                            const std::string& why) { directory_->state_is_lost(slot, epoch, why); },
       .lost_steps = [this](int slot, int64_t epoch,
                            int64_t steps) { directory_->lost_steps(slot, epoch, steps); },
-      .failed = [this](const Error& error) { fail(error); }});
+      .failed = [this](const Error& error) { fail(error); },
+      .ops = options_.ops});
   metrics_ =
       std::make_unique<Metrics>(options_.index, options_.metrics, [this] { return load(true); });
   RpcServerOptions rpc{.listen = options_.listen,

@@ -18,6 +18,10 @@
 #include "distributed/metrics/metrics_address.h"
 #include "ps/protocol/rpc.h"
 
+namespace trireme {
+class OpTable;
+}
+
 namespace trireme::ps {
 
 struct PsServerOptions {
@@ -37,6 +41,8 @@ struct PsServerOptions {
   std::chrono::seconds snapshot_interval{60};
   std::optional<MetricsAddress> metrics = {};  // nothing: none
   std::function<int()> stop_signal = nullptr;  // see DirectoryClientOptions
+  // Those of the job, in which the updates of its tables are; null: Trireme's own.
+  std::shared_ptr<const OpTable> ops = nullptr;
 };
 
 class PsServer {

@@ -113,7 +113,7 @@ void Slot::append(LogEntry entry, Done done, const ShardSet& touched) {
 }
 
 void Slot::set_up(std::string_view serialized_setup, Done done) {
-  require_shards(*checked_setup(serialized_setup));
+  require_shards(*checked_setup(serialized_setup, options_.ops));
   const auto ack = std::make_shared<Ack>(std::move(done));
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
@@ -154,7 +154,7 @@ void Slot::load_arrival(LogEntry entry, Done done) {
 }
 
 void Slot::append_from_file(LogEntry entry, Done done) {
-  check_entry(entry.header, entry.body, setup().get(), EntrySource::kFile);
+  check_entry(entry.header, entry.body, setup().get(), EntrySource::kFile, options_.ops);
   append(std::move(entry), std::move(done));
 }
 

@@ -56,6 +56,7 @@ struct SlotOptions {
   std::chrono::milliseconds snapshot_idle{60'000};  // then an open snapshot may be taken away
   // A worker was acknowledged so many steps more than are here. Called with the lock held.
   std::function<void(int64_t epoch, int64_t steps)> lost_steps = {};
+  std::shared_ptr<const OpTable> ops = nullptr;  // as UpdateSpec::ops
 };
 
 struct SlotStatistics {

@@ -74,7 +74,8 @@ void Slot::hold(std::vector<std::shared_ptr<Push>> pushes, const ShardSet& shard
 }
 
 void Slot::restore_state(std::string_view serialized_state, bool found) {
-  const auto checked = found ? checked_state(serialized_state, EntrySource::kFile) : CheckedState{};
+  const auto checked =
+      found ? checked_state(serialized_state, EntrySource::kFile, options_.ops) : CheckedState{};
   Dispatch dispatch(shards_);
   MutexLock lock(mutex_);
   if (found) {
@@ -188,7 +189,8 @@ Slot::Receipt Slot::apply(const ReceivedEntry& received, std::function<void()> a
   if (!begins && header.position > position_ + 1) return Receipt::kMissing;
   if (begins || header.position == position_ + 1) {
     const LogEntry entry{.header = header, .body = received.body};
-    const Request request = check_entry(received, setup_.get(), EntrySource::kPrimary);
+    const Request request =
+        check_entry(received, setup_.get(), EntrySource::kPrimary, options_.ops);
     check_order(header, begins);
     switch (header.kind) {
       case EntryKind::kPush:
@@ -263,7 +265,8 @@ void Slot::do_catch_up(const LogEntry& entry, const std::shared_ptr<Ack>& ack, D
     add(make_job(shards_, shards, 0, std::move(apply), arrival(ack)), ack, dispatch);
   };
   if (header.kind == EntryKind::kState) {
-    const CheckedState checked = checked_state(body_text(entry.body), EntrySource::kPrimary);
+    const CheckedState checked =
+        checked_state(body_text(entry.body), EntrySource::kPrimary, options_.ops);
     // Before the tables that a state brings; an error that comes now drops it.
     job(all_shards(shard_count()), [](Shard& shard, int) {
       shard.tables.clear();

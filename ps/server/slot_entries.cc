@@ -77,7 +77,8 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
   };
   switch (header.kind) {
     case EntryKind::kSetup:
-      return do_setup(std::make_shared<const JobSetup>(body_text(entry.body)), dispatch);
+      return do_setup(std::make_shared<const JobSetup>(body_text(entry.body), options_.ops),
+                      dispatch);
     case EntryKind::kEvict:
       return job(members_.owned() - members_.frozen(),
                  [evict = step_of(entry.body)](Shard& shard, int) {
@@ -132,7 +133,7 @@ void Slot::do_entry(const LogEntry& entry, const std::shared_ptr<Ack>& ack, Disp
 void Slot::assign(std::string_view serialized_assign, Done done) {
   const auto setup = require_setup();
   LogEntry entry{.header = {.kind = EntryKind::kAssign}, .body = bytes_of(serialized_assign)};
-  check_entry(entry.header, entry.body, setup.get(), EntrySource::kPrimary);
+  check_entry(entry.header, entry.body, setup.get(), EntrySource::kPrimary, options_.ops);
   proto::Assign assign;
   assign.ParseFromArray(serialized_assign.data(), static_cast<int>(serialized_assign.size()));
   ShardSet touched;

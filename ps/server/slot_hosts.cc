@@ -61,7 +61,8 @@ SlotHosts::Host& SlotHosts::host(int index, int64_t epoch) {
                         failed(Error(error.code(), str_cat("slot ", index, ": ", error.what())));
                       },
                   .lost_steps = [lost = options_.lost_steps, index](
-                                    int64_t epoch, int64_t steps) { lost(index, epoch, steps); }});
+                                    int64_t epoch, int64_t steps) { lost(index, epoch, steps); },
+                  .ops = options_.ops});
   host.epoch = epoch;
   host.snapshot_due = Clock::now() + options_.snapshot_interval;
   MutexLock lock(mutex_);

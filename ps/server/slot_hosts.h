@@ -42,6 +42,7 @@ struct SlotHostsOptions {
   std::function<void(int slot, int64_t epoch, const std::string& why)> state_is_lost;
   std::function<void(int slot, int64_t epoch, int64_t steps)> lost_steps;
   std::function<void(const Error&)> failed;
+  std::shared_ptr<const OpTable> ops = nullptr;  // as UpdateSpec::ops
 };
 
 class SlotHosts {

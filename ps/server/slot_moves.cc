@@ -121,7 +121,7 @@ void Slot::export_move(int shard, std::function<void(std::vector<LogEntry>)> don
 // ---- the side that it comes to
 
 void Slot::check_move(const ReceivedEntry& received) const {
-  check_entry(received, setup().get(), EntrySource::kMove);
+  check_entry(received, setup().get(), EntrySource::kMove, options_.ops);
 }
 
 Slot::Receipt Slot::receive_move(const ReceivedEntry& received, Done done) {

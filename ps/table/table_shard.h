@@ -1,8 +1,8 @@
 // The rows of one table in one virtual shard: a growing hash table from key to row.
 //
 // A row keeps weight, optimizer slots, frequency and version together. It is made by the first push
-// that is admitted; until then its key is pulled as its initial value. Updates are those of
-// core/device/update_rows.h. The result of a sequence of calls depends on that sequence only, so
+// that is admitted; until then its key is pulled as its initial value. Updates are by the rules
+// of core/rules. The result of a sequence of calls depends on that sequence only, so
 // that a replica that gets the same calls has the same bytes.
 //
 // A key that was seen but not admitted has no row; it waits, and its sightings are counted. They
@@ -32,7 +32,7 @@ struct RowView {
   int64_t version = 0;  // step of the last push
   int64_t frequency = 0;
   std::span<const float> weight;
-  std::span<const float> slots;  // dim of the first slot, then dim of the second
+  std::span<const float> slots;  // dim of the first slot, then dim of the second, and so on
 };
 
 struct WaitingKey {

@@ -6,21 +6,28 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/base/random_fill.h"
 #include "core/graph/attributes.h"
 
+namespace trireme {
+class OpTable;
+}
+
 namespace trireme::ps {
 
-// The Apply… op that changes a row, as core/device/update_rows.h does it. "AssignAdd": the sum of
-// all that is pushed.
+// The op of an update rule (core/rules), dense and without guard, that changes a row. "AssignAdd":
+// the sum of all that is pushed.
 struct UpdateSpec {
   std::string op = "AssignAdd";
   Attributes attributes;
   std::vector<std::string> slot_names;  // "m"
   std::vector<double> slot_initials;    // of each element
+  // Where the op stands; null: Trireme's own.
+  std::shared_ptr<const OpTable> ops = nullptr;
 };
 
 // The first value of row `key`: the elements key·dim, key·dim + 1, … of the fill, so that a table

@@ -2,7 +2,6 @@
 
 #include "core/base/error.h"
 #include "core/device/chain_by_ops.h"
-#include "core/device/guarded_updates.h"
 #include "core/device/reference/register.h"
 #include "core/device/small_floats.h"
 
@@ -31,7 +30,6 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_normalization(table);
   register_batch_norm_statistics(table, kCpuKind);
   register_cpu_loss(table);
-  add_guarded_updates(table, kCpuKind);
   add_kernels_through_f32(table, kCpuKind);
   add_chains_by_ops(table, kCpuKind);
 }

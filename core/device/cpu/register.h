@@ -11,10 +11,14 @@
 
 namespace trireme {
 
+struct UpdateRule;
+
 inline constexpr std::string_view kCpuKind = "cpu";
 
 // Throws Error{kInvalidArgument} when this processor lacks AVX2 or FMA.
 void register_cpu_kernels(KernelTable& table);
+// Of the ops of an update rule that is not Trireme's; they run as the rule is compiled.
+void add_cpu_update_kernels(KernelTable& table, const UpdateRule& rule);
 
 // Each in the file of its family.
 void register_cpu_elementwise(KernelTable& table);

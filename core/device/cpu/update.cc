@@ -1,38 +1,53 @@
 #include "core/device/cpu/broadcast.h"
 #include "core/device/cpu/sparse_rows.h"
-#include "core/device/grouped_update.h"
 #include "core/device/row_indices.h"
-#include "core/device/update_inputs.h"
+#include "core/device/update_layout.h"
+#include "core/rules/core_rules.h"
 
 namespace trireme::cpu {
 namespace {
 
+// The rule as this file is compiled, for the processor level of the folder; one that is not
+// Trireme's as it comes.
+const UpdateRule& compiled_here(const UpdateRule& rule) {
+  static const std::vector<UpdateRule> here = [] {
+    std::vector<UpdateRule> rules;
+    for_each_rule([&]<typename Rule>() { rules.push_back(make_update_rule<Rule>()); });
+    return rules;
+  }();
+  const auto found = std::ranges::find(here, rule.type, &UpdateRule::type);
+  return found == here.end() ? rule : *found;
+}
+
 // One pass over the memory of variable, slots and gradient.
-template <typename T, typename Rule>
-PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
-  return {[n = spec.output_shape().elements(), layout,
-           rule = Rule(spec.attributes)](const KernelArgs& args) {
-    const T* gradient = args.in<T>(layout.gradient_input());
-    const UpdateStep step = layout.step(rule, args);
-    parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-      update_rows(rule, step, layout.rows<T>(args, begin, end - begin, gradient + begin));
-    });
-  }};
+template <typename T>
+PreparedKernel dense(const KernelSpec& spec) {
+  return update_by_spans<T>(spec, compiled_here(*update_of(spec).update->rule),
+                            [](const UpdateStep<T>& step, void* const* state, size_t stride,
+                               const T* gradient, int64_t count) {
+                              parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
+                                step.span(state, stride, static_cast<size_t>(begin),
+                                          gradient + begin, static_cast<size_t>(end - begin));
+                              });
+                            });
 }
 
 // Sorted by row, the gradients of one row lie together: they are added up piece by piece in the
 // first-level cache, and each piece is applied at once. Rows that are not named are not touched,
 // nor are their slots.
-template <typename T, typename Rule>
-PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
+template <typename T>
+PreparedKernel sparse(const KernelSpec& spec) {
   const Shape& variable = spec.output_shape();
   const int64_t width = variable.last(variable.rank() - 1).elements();
-  const int input = layout.gradient_input();
-  const RowIndices indices(spec, input, variable[0]);
-  return {[=, rule = Rule(spec.attributes)](const KernelArgs& args) {
+  const UpdateLayout layout(spec);
+  const UpdateFacts& facts = *update_of(spec).update;
+  const RowIndices indices(spec, layout.gradient, variable[0]);
+  return {[=, updater = compiled_here(*facts.rule).updater<T>(facts.form, spec.attributes)](
+              const KernelArgs& args) {
+            if (layout.is_off(args)) return;
             const SparseEntry* entries = sort_rows(indices, args);
-            const T* gradients = args.in<T>(input + 1);
-            const UpdateStep step = layout.step(rule, args);
+            const T* gradients = args.in<T>(layout.gradient + 1);
+            const UpdateStep<T> step = layout.begin(updater, args);
             const int64_t n = indices.count();
             const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width));
             parallel_for(n, grain, [&](int64_t begin, int64_t end) {
@@ -64,7 +79,8 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
                     }
                     piece = sum;
                   }
-                  update_rows(rule, step, layout.rows<T>(args, row * width + k, count, piece));
+                  step.span(args.inputs, 1, static_cast<size_t>(row * width + k), piece,
+                            static_cast<size_t>(count));
                 }
                 begin = next;
               }
@@ -73,39 +89,21 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
           sort_scratch_bytes(indices)};
 }
 
-template <typename T>
-PreparedKernel grouped(const KernelSpec& spec) {
-  return grouped_update_by_spans<T>(
-      spec, [](const auto& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
-        parallel_for(
-            static_cast<int64_t>(rows.variable.size()), kGrain, [&](int64_t begin, int64_t end) {
-              update_rows(rule, step,
-                          rows.part(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
-            });
-      });
-}
-
 }  // namespace
 }  // namespace trireme::cpu
 
 namespace trireme {
 
+void add_cpu_update_kernels(KernelTable& table, const UpdateRule& rule) {
+  add_kernels_of_rule(
+      table, rule, kCpuKind, []<typename T>(const KernelSpec& spec) { return cpu::dense<T>(spec); },
+      []<typename T>(const KernelSpec& spec) { return cpu::sparse<T>(spec); });
+}
+
 void register_cpu_update(KernelTable& table) {
+  for (const auto& rule : core_rules()) add_cpu_update_kernels(table, *rule);
   add_for<float, double>(table, "GroupedUpdate", kCpuKind,
-                         []<typename T>(const KernelSpec& spec) { return cpu::grouped<T>(spec); });
-  const auto add_dense = [&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(table, op, kCpuKind, [layout]<typename T>(const KernelSpec& spec) {
-      return cpu::dense<T, Rule>(spec, layout);
-    });
-  };
-  for_each_dense_update(add_dense);
-  for_each_optimizer(add_dense);
-  for_each_optimizer([&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(table, op + "Sparse", kCpuKind,
-                           [layout]<typename T>(const KernelSpec& spec) {
-                             return cpu::sparse<T, Rule>(spec, layout);
-                           });
-  });
+                         []<typename T>(const KernelSpec& spec) { return cpu::dense<T>(spec); });
 }
 
 }  // namespace trireme

@@ -1,7 +1,6 @@
 #include "core/device/reference/register.h"
 
 #include "core/device/chain_by_ops.h"
-#include "core/device/guarded_updates.h"
 #include "core/device/small_floats.h"
 
 namespace trireme {
@@ -20,7 +19,6 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_pooling(table);
   register_reference_normalization(table);
   register_reference_loss(table);
-  add_guarded_updates(table, kReferenceKind);
   add_kernels_through_f32(table, kReferenceKind);
   add_chains_by_ops(table, kReferenceKind);
 }

@@ -8,9 +8,13 @@
 
 namespace trireme {
 
+struct UpdateRule;
+
 inline constexpr std::string_view kReferenceKind = "reference";
 
 void register_reference_kernels(KernelTable& table);
+// Of the ops of an update rule that is not Trireme's.
+void add_reference_update_kernels(KernelTable& table, const UpdateRule& rule);
 
 // Each in the file of its family.
 void register_reference_elementwise(KernelTable& table);

@@ -1,29 +1,31 @@
-#include "core/device/grouped_update.h"
 #include "core/device/reference/index.h"
 #include "core/device/row_indices.h"
-#include "core/device/update_inputs.h"
+#include "core/device/update_layout.h"
+#include "core/rules/core_rules.h"
 
 namespace trireme {
 namespace {
 
-template <typename T, typename Rule>
-PreparedKernel dense(const KernelSpec& spec, const UpdateLayout& layout) {
-  return {[n = spec.output_shape().elements(), layout,
-           rule = Rule(spec.attributes)](const KernelArgs& args) {
-    const T* gradient = args.in<T>(layout.gradient_input());
-    update_rows(rule, layout.step(rule, args), layout.rows<T>(args, 0, n, gradient));
-  }};
+template <typename T>
+PreparedKernel dense(const KernelSpec& spec) {
+  return update_by_spans<T>(
+      spec, *update_of(spec).update->rule,
+      [](const UpdateStep<T>& step, void* const* state, size_t stride, const T* gradient,
+         int64_t count) { step.span(state, stride, 0, gradient, static_cast<size_t>(count)); });
 }
 
 // Each row that is named is updated once, with the sum of what was given for it.
-template <typename T, typename Rule>
-PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
+template <typename T>
+PreparedKernel sparse(const KernelSpec& spec) {
   const Shape& variable = spec.output_shape();
   const int64_t width = variable.last(variable.rank() - 1).elements();
-  const int input = layout.gradient_input();
-  return {[=, rule = Rule(spec.attributes),
-           indices = RowIndices(spec, input, variable[0])](const KernelArgs& args) {
+  const UpdateLayout layout(spec);
+  const UpdateFacts& facts = *update_of(spec).update;
+  return {[=, updater = facts.rule->updater<T>(facts.form, spec.attributes),
+           indices = RowIndices(spec, layout.gradient, variable[0])](const KernelArgs& args) {
+            if (layout.is_off(args)) return;
             for (int64_t i = 0; i < indices.count(); ++i) indices.at(args, i);
+            const UpdateStep<T> step = layout.begin(updater, args);
             T* sum = static_cast<T*>(args.scratch);
             for (int64_t i = 0; i < indices.count(); ++i) {
               const int64_t row = indices.at(args, i);
@@ -34,42 +36,30 @@ PreparedKernel sparse(const KernelSpec& spec, const UpdateLayout& layout) {
                 double total = 0;
                 for (int64_t j = i; j < indices.count(); ++j) {
                   if (indices.at(args, j) == row)
-                    total += static_cast<double>(args.in<T>(input + 1)[j * width + k]);
+                    total += static_cast<double>(args.in<T>(layout.gradient + 1)[j * width + k]);
                 }
                 sum[k] = static_cast<T>(total);
               }
-              update_rows(rule, layout.step(rule, args),
-                          layout.rows<T>(args, row * width, width, sum));
+              step.span(args.inputs, 1, static_cast<size_t>(row * width), sum,
+                        static_cast<size_t>(width));
             }
           },
           static_cast<size_t>(width) * sizeof(T)};
 }
 
-template <typename T>
-PreparedKernel grouped(const KernelSpec& spec) {
-  return grouped_update_by_spans<T>(
-      spec, [](const auto& rule, const UpdateStep& step, const UpdateRows<T>& rows) {
-        update_rows(rule, step, rows);
-      });
-}
-
 }  // namespace
 
+void add_reference_update_kernels(KernelTable& table, const UpdateRule& rule) {
+  add_kernels_of_rule(
+      table, rule, kReferenceKind,
+      []<typename T>(const KernelSpec& spec) { return dense<T>(spec); },
+      []<typename T>(const KernelSpec& spec) { return sparse<T>(spec); });
+}
+
 void register_reference_update(KernelTable& table) {
+  for (const auto& rule : core_rules()) add_reference_update_kernels(table, *rule);
   add_for<float, double>(table, "GroupedUpdate", kReferenceKind,
-                         []<typename T>(const KernelSpec& spec) { return grouped<T>(spec); });
-  const auto add_dense = [&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(table, op, kReferenceKind, [layout]<typename T>(const KernelSpec& spec) {
-      return dense<T, Rule>(spec, layout);
-    });
-  };
-  for_each_dense_update(add_dense);
-  for_each_optimizer(add_dense);
-  for_each_optimizer([&]<typename Rule>(const std::string& op, const UpdateLayout& layout) {
-    add_for<float, double>(
-        table, op + "Sparse", kReferenceKind,
-        [layout]<typename T>(const KernelSpec& spec) { return sparse<T, Rule>(spec, layout); });
-  });
+                         []<typename T>(const KernelSpec& spec) { return dense<T>(spec); });
 }
 
 }  // namespace trireme

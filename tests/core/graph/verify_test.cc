@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/ops/ops.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -38,7 +39,7 @@ class VerifyTest : public ::testing::Test {
 };
 
 TEST_F(VerifyTest, AcceptsAWholeGraph) {
-  ops::apply_sgd(w_, {}, lr_, ops::matmul(x_, y_, true), {});
+  testing::apply_sgd(w_, {}, lr_, ops::matmul(x_, y_, true), {});
   y_.node->set_device("/device:CPU:1");
   EXPECT_NO_THROW(verify(graph_));
 }

@@ -135,8 +135,7 @@ TEST(AllocationTest, AStepOfAConvolutionalModelAllocatesNothing) {
   Model model;
   model.add<Conv2D>({.filters = 6, .kernel_h = 5, .kernel_w = 5, .activation = Activation::kRelu});
   model.add<MaxPool2D>().add<BatchNorm>().add<Flatten>().add<Dense>({.units = 10});
-  model.compile(
-      classifier(std::make_shared<Sgd>(constant_rate(0.01), ops::SgdOptions{.momentum = .9})));
+  model.compile(classifier(std::make_shared<Sgd>(constant_rate(0.01), rules::Sgd{.momentum = .9})));
   const auto digits = data::digits(data::Split::kTrain, 1, 640).dataset();
   EXPECT_EQ(allocations_of_fit(model, digits.shuffle(1).batch(16).prefetch(2), 1, 10, 39), 0)
       << describe(first_caller);

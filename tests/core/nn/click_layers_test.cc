@@ -126,10 +126,10 @@ template <typename L>
 double auc_after_one_epoch(typename L::Options options, const data::Clicks& log, int64_t examples) {
   Model model;
   model.add<L>(std::move(options));
-  model.compile(
-      {.optimizer = std::make_shared<Adagrad>(constant_rate(0.03), ops::AdagradOptions{}, 1e-6),
-       .loss = binary_cross_entropy(),
-       .metrics = {area_under_curve_metric()}});
+  model.compile({.optimizer = std::make_shared<Adagrad>(
+                     constant_rate(0.03), rules::Adagrad{.initial_accumulator = 1e-6}),
+                 .loss = binary_cross_entropy(),
+                 .metrics = {area_under_curve_metric()}});
   FitOptions fit = quiet(1);
   fit.validation = log.dataset(examples, 10'000).batch(1000);
   const History history = model.fit(log.dataset(0, examples).shuffle(1).batch(256), fit);

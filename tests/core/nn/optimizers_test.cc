@@ -22,26 +22,30 @@ std::vector<std::string> slots_of(std::shared_ptr<const Optimizer> optimizer) {
 TEST(OptimizersTest, SlotsAreNamedAfterOptimizerSlotAndVariable) {
   EXPECT_THAT(slots_of(std::make_shared<Adam>()),
               ElementsAre("optimizer/adam/m/dense/kernel", "optimizer/adam/v/dense/kernel"));
+  EXPECT_THAT(slots_of(std::make_shared<Amsgrad>()),
+              ElementsAre("optimizer/amsgrad/m/dense/kernel", "optimizer/amsgrad/v/dense/kernel",
+                          "optimizer/amsgrad/top/dense/kernel"));
   EXPECT_THAT(slots_of(std::make_shared<Sgd>()), ElementsAre());
-  EXPECT_THAT(slots_of(std::make_shared<Sgd>(constant_rate(.1), ops::SgdOptions{.momentum = .9})),
+  EXPECT_THAT(slots_of(std::make_shared<Sgd>(constant_rate(.1), rules::Sgd{.momentum = .9})),
               ElementsAre("optimizer/sgd/momentum/dense/kernel"));
   EXPECT_THAT(slots_of(std::make_shared<Adagrad>()),
               ElementsAre("optimizer/adagrad/accumulator/dense/kernel"));
   EXPECT_THAT(slots_of(std::make_shared<RmsProp>()),
               ElementsAre("optimizer/rmsprop/rms/dense/kernel"));
   EXPECT_THAT(
-      slots_of(std::make_shared<RmsProp>(constant_rate(.1), ops::RmsPropOptions{.momentum = .9})),
+      slots_of(std::make_shared<RmsProp>(constant_rate(.1), rules::RmsProp{.momentum = .9})),
       ElementsAre("optimizer/rmsprop/rms/dense/kernel", "optimizer/rmsprop/momentum/dense/kernel"));
 }
 
 TEST(OptimizersTest, AllOfThemLearn) {
   const std::vector<std::shared_ptr<const Optimizer>> all = {
       std::make_shared<Sgd>(constant_rate(0.5)),
-      std::make_shared<Sgd>(constant_rate(0.1), ops::SgdOptions{.momentum = .9, .nesterov = true}),
+      std::make_shared<Sgd>(constant_rate(0.1), rules::Sgd{.momentum = .9, .nesterov = true}),
       std::make_shared<RmsProp>(constant_rate(0.02)),
-      std::make_shared<RmsProp>(constant_rate(0.005), ops::RmsPropOptions{.momentum = .9}),
+      std::make_shared<RmsProp>(constant_rate(0.005), rules::RmsProp{.momentum = .9}),
       std::make_shared<Adagrad>(constant_rate(0.2)),
-      std::make_shared<Adam>(constant_rate(0.02))};
+      std::make_shared<Adam>(constant_rate(0.02)),
+      std::make_shared<Amsgrad>(constant_rate(0.02))};
   for (const auto& optimizer : all) {
     Model model;
     model.add<Dense>({.units = 8, .activation = Activation::kTanh}).add<Dense>({.units = 3});
@@ -64,10 +68,24 @@ TEST(OptimizersTest, AdamCorrectsItsBiasFromStepOne) {
 
 TEST(OptimizersTest, OptionsAreChecked) {
   EXPECT_THAT(error_of([] { Sgd(constant_rate(.1), {.momentum = 1}); }),
-              testing::HasSubstr("momentum must be in [0, 1); found 1"));
+              testing::HasSubstr("sgd: momentum: expected at least 0 and below 1, found 1"));
   EXPECT_THAT(error_of([] { Sgd(constant_rate(.1), {.nesterov = true}); }),
               testing::HasSubstr("nesterov"));
   EXPECT_THAT(error_of([] { constant_rate(-1); }), testing::HasSubstr("learning rate"));
+}
+
+// The catalog's entries have the rules' defaults, and an option that is 0 is 0.
+TEST(OptimizersTest, TheCatalogHasAllRules) {
+  Catalog<Optimizer> catalog;
+  register_core_optimizers(catalog);
+  EXPECT_THAT(catalog.names(), ElementsAre("sgd", "rmsprop", "adagrad", "adam", "amsgrad"));
+  EXPECT_EQ(catalog.make("sgd")->learning_rate(0), 0.01);
+  EXPECT_EQ(catalog.make("adam")->learning_rate(0), 0.001);
+  EXPECT_EQ(catalog.make("adam")->update_op().name, "ApplyAdam");
+  EXPECT_EQ(catalog.make("adam")->update_op().attributes.get<double>("beta1"), 0.9);
+  EXPECT_EQ(Adam(nullptr, {.beta1 = 0}).update_op().attributes.get<double>("beta1"), 0);
+  EXPECT_THAT(slots_of(catalog.make("adagrad")),
+              ElementsAre("optimizer/adagrad/accumulator/dense/kernel"));
 }
 
 TEST(SchedulesTest, StepRateChangesAtItsBoundaries) {

@@ -45,6 +45,11 @@ const std::vector<Optimizer>& optimizers() {
        2,
        true,
        {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
+      {"ApplyAmsgrad",
+       "decay",
+       3,
+       true,
+       {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
   };
   return all;
 }

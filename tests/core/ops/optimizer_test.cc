@@ -1,4 +1,5 @@
-// The Apply… ops against their papers' formulas, written out again here in double precision.
+// The ops of update rules against their papers' formulas, written out again here in double
+// precision.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -6,6 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/ops/ops.h"
+#include "core/ops/update.h"
+#include "core/rules/core_rules.h"
 #include "tests/support/evaluate.h"
 
 namespace trireme::testing {
@@ -15,7 +18,7 @@ using ::testing::HasSubstr;
 
 // One number's state; the formula changes it for gradient g at step t.
 struct State {
-  double w, slot0, slot1;
+  double w, slots[3];
 };
 using Formula = std::function<void(State&, double g, int t)>;
 constexpr float kLr = 0.05f;
@@ -23,101 +26,75 @@ constexpr float kLr = 0.05f;
 struct Optimizer {
   std::string name;
   int slots;
+  UpdateOp op;
   Formula formula;
-  std::function<Node&(const std::vector<Value>& variables, Value lr, Value step, Value gradient)>
-      dense;
-  std::function<Node&(const std::vector<Value>& variables, Value lr, Value step, Value indices,
-                      Value rows)>
-      sparse;
 };
 
 void PrintTo(const Optimizer& optimizer, std::ostream* out) { *out << optimizer.name; }
 
+template <typename Rule>
+Optimizer optimizer(const std::string& name, const Rule& rule, Formula formula) {
+  return {name, static_cast<int>(rule_slots(rule).size()), update_op(rule), std::move(formula)};
+}
+
+// What Adam and what follows from it divide by: √(1 − beta2^t)/(1 − beta1^t) corrects the means.
+double adam_rate(const rules::Adam& o, int t) {
+  return kLr * std::sqrt(1 - std::pow(o.beta2, t)) / (1 - std::pow(o.beta1, t));
+}
+
+Optimizer adam(const std::string& name, const rules::Adam& o) {
+  return optimizer(name, o, [=](State& s, double g, int t) {
+    s.w -= kLr * o.weight_decay * s.w;
+    s.slots[0] = o.beta1 * s.slots[0] + (1 - o.beta1) * g;
+    s.slots[1] = o.beta2 * s.slots[1] + (1 - o.beta2) * g * g;
+    s.w -= adam_rate(o, t) * s.slots[0] / (std::sqrt(s.slots[1]) + o.epsilon);
+  });
+}
+
+Optimizer amsgrad(const std::string& name, const rules::Amsgrad& o) {
+  return optimizer(name, o, [=](State& s, double g, int t) {
+    s.w -= kLr * o.weight_decay * s.w;
+    s.slots[0] = o.beta1 * s.slots[0] + (1 - o.beta1) * g;
+    s.slots[1] = o.beta2 * s.slots[1] + (1 - o.beta2) * g * g;
+    s.slots[2] = std::max(s.slots[2], s.slots[1]);
+    s.w -= adam_rate(o, t) * s.slots[0] / (std::sqrt(s.slots[2]) + o.epsilon);
+  });
+}
+
 std::vector<Optimizer> optimizers() {
-  using namespace ops;
-  const SgdOptions sgd{.weight_decay = 0.1}, momentum{.momentum = 0.9},
-      nesterov{.momentum = 0.8, .nesterov = true};
-  const RmsPropOptions rmsprop{.rho = 0.8, .epsilon = 1e-3},
-      rmsprop_momentum{.rho = 0.8, .momentum = 0.5, .epsilon = 1e-3};
-  const AdagradOptions adagrad{.epsilon = 1e-3};
-  const AdamOptions adam{.epsilon = 1e-3}, adamw{.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1};
-  const auto with_sgd = [](const std::string& name, const ops::SgdOptions& o,
-                           const Formula& formula) -> Optimizer {
-    const int slots = o.momentum == 0 ? 0 : 1;
-    const auto slot = [=](const std::vector<Value>& v) { return slots == 0 ? Value{} : v[1]; };
-    return {name, slots, formula,
-            [=](auto& v, Value lr, Value, Value g) -> Node& {
-              return ops::apply_sgd(v[0], slot(v), lr, g, o);
-            },
-            [=](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-              return ops::apply_sgd_sparse(v[0], slot(v), lr, i, r, o);
-            }};
-  };
-  const auto with_rmsprop = [](const std::string& name, const ops::RmsPropOptions& o,
-                               const Formula& formula) -> Optimizer {
-    const int slots = o.momentum == 0 ? 1 : 2;
-    const auto slot = [=](const std::vector<Value>& v) { return slots == 1 ? Value{} : v[2]; };
-    return {name, slots, formula,
-            [=](auto& v, Value lr, Value, Value g) -> Node& {
-              return ops::apply_rmsprop(v[0], v[1], slot(v), lr, g, o);
-            },
-            [=](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-              return ops::apply_rmsprop_sparse(v[0], v[1], slot(v), lr, i, r, o);
-            }};
-  };
-  const auto with_adam = [](const std::string& name, const ops::AdamOptions& o) -> Optimizer {
-    return {name, 2,
-            [=](State& s, double g, int t) {
-              s.w -= kLr * o.weight_decay * s.w;
-              s.slot0 = o.beta1 * s.slot0 + (1 - o.beta1) * g;
-              s.slot1 = o.beta2 * s.slot1 + (1 - o.beta2) * g * g;
-              const double rate =
-                  kLr * std::sqrt(1 - std::pow(o.beta2, t)) / (1 - std::pow(o.beta1, t));
-              s.w -= rate * s.slot0 / (std::sqrt(s.slot1) + o.epsilon);
-            },
-            [=](auto& v, Value lr, Value t, Value g) -> Node& {
-              return ops::apply_adam(v[0], v[1], v[2], lr, t, g, o);
-            },
-            [=](auto& v, Value lr, Value t, Value i, Value r) -> Node& {
-              return ops::apply_adam_sparse(v[0], v[1], v[2], lr, t, i, r, o);
-            }};
-  };
   return {
-      with_sgd("sgd", sgd, [](State& s, double g, int) { s.w = s.w - kLr * 0.1 * s.w - kLr * g; }),
-      with_sgd("momentum", momentum,
-               [](State& s, double g, int) {
-                 s.slot0 = 0.9 * s.slot0 - kLr * g;
-                 s.w += s.slot0;
-               }),
-      with_sgd("nesterov", nesterov,
-               [](State& s, double g, int) {
-                 s.slot0 = 0.8 * s.slot0 - kLr * g;
-                 s.w += 0.8 * s.slot0 - kLr * g;
-               }),
-      with_rmsprop("rmsprop", rmsprop,
-                   [](State& s, double g, int) {
-                     s.slot0 = 0.8 * s.slot0 + 0.2 * g * g;
-                     s.w -= kLr * g / std::sqrt(s.slot0 + 1e-3);
-                   }),
-      with_rmsprop("rmsprop_momentum", rmsprop_momentum,
-                   [](State& s, double g, int) {
-                     s.slot0 = 0.8 * s.slot0 + 0.2 * g * g;
-                     s.slot1 = 0.5 * s.slot1 + kLr * g / std::sqrt(s.slot0 + 1e-3);
-                     s.w -= s.slot1;
-                   }),
-      {"adagrad", 1,
-       [](State& s, double g, int) {
-         s.slot0 += g * g;
-         s.w -= kLr * g / std::sqrt(s.slot0 + 1e-3);
-       },
-       [=](auto& v, Value lr, Value, Value g) -> Node& {
-         return ops::apply_adagrad(v[0], v[1], lr, g, adagrad);
-       },
-       [=](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-         return ops::apply_adagrad_sparse(v[0], v[1], lr, i, r, adagrad);
-       }},
-      with_adam("adam", adam),
-      with_adam("adamw", adamw),
+      optimizer("sgd", rules::Sgd{.weight_decay = 0.1},
+                [](State& s, double g, int) { s.w = s.w - kLr * 0.1 * s.w - kLr * g; }),
+      optimizer("momentum", rules::Sgd{.momentum = 0.9},
+                [](State& s, double g, int) {
+                  s.slots[0] = 0.9 * s.slots[0] - kLr * g;
+                  s.w += s.slots[0];
+                }),
+      optimizer("nesterov", rules::Sgd{.momentum = 0.8, .nesterov = true},
+                [](State& s, double g, int) {
+                  s.slots[0] = 0.8 * s.slots[0] - kLr * g;
+                  s.w += 0.8 * s.slots[0] - kLr * g;
+                }),
+      optimizer("rmsprop", rules::RmsProp{.rho = 0.8, .epsilon = 1e-3},
+                [](State& s, double g, int) {
+                  s.slots[0] = 0.8 * s.slots[0] + 0.2 * g * g;
+                  s.w -= kLr * g / std::sqrt(s.slots[0] + 1e-3);
+                }),
+      optimizer("rmsprop_momentum", rules::RmsProp{.rho = 0.8, .momentum = 0.5, .epsilon = 1e-3},
+                [](State& s, double g, int) {
+                  s.slots[0] = 0.8 * s.slots[0] + 0.2 * g * g;
+                  s.slots[1] = 0.5 * s.slots[1] + kLr * g / std::sqrt(s.slots[0] + 1e-3);
+                  s.w -= s.slots[1];
+                }),
+      optimizer("adagrad", rules::Adagrad{.epsilon = 1e-3},
+                [](State& s, double g, int) {
+                  s.slots[0] += g * g;
+                  s.w -= kLr * g / std::sqrt(s.slots[0] + 1e-3);
+                }),
+      adam("adam", {.epsilon = 1e-3}),
+      adam("adamw", {.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
+      adam("adam_without_memory", {.beta1 = 0, .beta2 = 0, .epsilon = 1e-3}),
+      amsgrad("amsgrad", {{.beta2 = 0.5, .epsilon = 1e-3, .weight_decay = 0.1}}),
   };
 }
 
@@ -136,17 +113,21 @@ class OptimizerTest : public ::testing::TestWithParam<std::tuple<Optimizer, cons
     const auto at = [&](int k) {
       return k > optimizer_.slots ? 0 : feeds_[static_cast<size_t>(k)].second.as_double(i);
     };
-    return {at(0), at(1), at(2)};
+    return {at(0), {at(1), at(2), at(3)}};
   }
   void expect_state(int64_t i, const State& expected) const {
     const State actual = state(i);
     EXPECT_NEAR(actual.w, expected.w, 1e-12) << "element " << i;
-    if (optimizer_.slots > 0) {
-      EXPECT_NEAR(actual.slot0, expected.slot0, 1e-12) << "element " << i;
+    for (int k = 0; k < optimizer_.slots; ++k) {
+      EXPECT_NEAR(actual.slots[k], expected.slots[k], 1e-12) << "slot " << k << ", element " << i;
     }
-    if (optimizer_.slots > 1) {
-      EXPECT_NEAR(actual.slot1, expected.slot1, 1e-12) << "element " << i;
-    }
+  }
+  Node& update(const Gradient& gradient) {
+    return ops::update(optimizer_.op, {.variable = variables_[0],
+                                       .gradient = gradient,
+                                       .learning_rate = lr_,
+                                       .step = step_,
+                                       .slots = {variables_.begin() + 1, variables_.end()}});
   }
   void run(Node& apply, int t, Feeds more) {
     Feeds feeds = feeds_;
@@ -167,10 +148,10 @@ TEST_P(OptimizerTest, FollowsItsFormulaOverSeveralSteps) {
   const Shape shape{3, 7};
   make_variables(shape);
   const Value gradient = ops::placeholder(graph_, "g", DType::kFloat64, shape);
-  Node& apply = optimizer_.dense(variables_, lr_, step_, gradient);
+  Node& apply = update({.values = gradient});
   std::vector<State> expected;
   for (int64_t i = 0; i < 21; ++i) expected.push_back(state(i));
-  for (int t = 1; t <= 5; ++t) {
+  for (int t = 1; t <= 10; ++t) {
     const Tensor g = random_tensor(DType::kFloat64, shape, -2, 2, 100 + static_cast<uint64_t>(t));
     for (int64_t i = 0; i < 21; ++i)
       optimizer_.formula(expected[static_cast<size_t>(i)], g.as_double(i), t);
@@ -184,10 +165,10 @@ TEST_P(OptimizerTest, SparseDoesToItsRowsWhatDenseDoes) {
   make_variables({5, 3});
   const Value indices = ops::placeholder(graph_, "i", DType::kInt64, {-1});
   const Value rows = ops::placeholder(graph_, "r", DType::kFloat64, {-1, 3});
-  Node& apply = optimizer_.sparse(variables_, lr_, step_, indices, rows);
+  Node& apply = update({.values = rows, .indices = indices});
   std::vector<State> expected;
   for (int64_t i = 0; i < 15; ++i) expected.push_back(state(i));
-  for (int t = 1; t <= 3; ++t) {
+  for (int t = 1; t <= 10; ++t) {
     const Tensor r = random_tensor(DType::kFloat64, {4, 3}, -2, 2, 100 + static_cast<uint64_t>(t));
     for (int64_t k = 0; k < 3; ++k) {
       optimizer_.formula(expected[static_cast<size_t>(12 + k)],
@@ -203,7 +184,7 @@ TEST_P(OptimizerTest, SparseNamesAnIndexOutOfRangeAndChangesNothing) {
   make_variables({5, 3});
   const Value indices = ops::placeholder(graph_, "i", DType::kInt64, {-1});
   const Value rows = ops::placeholder(graph_, "r", DType::kFloat64, {-1, 3});
-  Node& apply = optimizer_.sparse(variables_, lr_, step_, indices, rows);
+  Node& apply = update({.values = rows, .indices = indices});
   const Tensor before = feeds_[0].second.clone();
   try {
     run(apply, 1,
@@ -243,7 +224,30 @@ TEST(Updates, MomentumWithoutASlotIsRefused) {
   Graph graph(core_op_table());
   const Value v = ops::variable(graph, "v", DType::kFloat32, {2});
   const Value lr = ops::placeholder(graph, "lr", DType::kFloat32, {});
-  EXPECT_THROW(ops::apply_sgd(v, {}, lr, v, {.momentum = 0.9}), Error);
+  try {
+    ops::update(update_op(rules::Sgd{.momentum = 0.9}),
+                {.variable = v, .gradient = {.values = v}, .learning_rate = lr});
+    FAIL() << "no slot was taken for one";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("expected 1 slot variables, found 0"));
+  }
+}
+
+// Else the formula with momentum would look for a slot that the op does not have.
+TEST(Updates, AttributesOfAnotherFormAreRefused) {
+  Graph graph(core_op_table());
+  const Value v = ops::variable(graph, "v", DType::kFloat32, {2});
+  UpdateOp op = update_op(rules::Sgd{.momentum = 0.9});
+  op.name = "ApplySgd";
+  Node& node = ops::update(op, {.variable = v,
+                                .gradient = {.values = v},
+                                .learning_rate = ops::scalar(graph, DType::kFloat32, 1)});
+  try {
+    evaluate({node.output()}, {{v, Tensor::from<float>({2}, {1, 2})}}, "cpu");
+    FAIL() << "momentum without a slot was computed";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("which ApplyMomentum computes"));
+  }
 }
 
 }  // namespace

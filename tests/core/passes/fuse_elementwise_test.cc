@@ -10,6 +10,7 @@
 #include "core/passes/optimize.h"
 #include "core/passes/split_batch_norm.h"
 #include "tests/core/passes/run_program.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -278,7 +279,7 @@ TEST(FuseElementwiseTest, ATrainingStepComputesTheSame) {
     const auto grads = gradients(loss, variables);
     Value lr = ops::scalar(g, DType::kFloat32, 0.25);
     for (size_t i = 0; i < variables.size(); ++i) {
-      p.targets.push_back(&ops::apply_sgd(variables[i], {}, lr, grads[i].values, {}));
+      p.targets.push_back(&testing::apply_sgd(variables[i], {}, lr, grads[i].values, {}));
     }
     p.feeds = {x};
     p.fetches = {loss};

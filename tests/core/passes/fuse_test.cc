@@ -7,6 +7,7 @@
 #include "core/passes/fuse_gradient_update.h"
 #include "core/passes/optimize.h"
 #include "tests/core/passes/run_program.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -130,7 +131,7 @@ TEST(FuseBiasActivationTest, ABiasThatWaitsForAnUpdateStays) {
 }
 
 // Three layers, their loss and plain gradient descent: the shape of most training graphs.
-void mlp(Graph& g, Program& p, const ops::SgdOptions& options = {}) {
+void mlp(Graph& g, Program& p, const rules::Sgd& options = {}) {
   Value x = batch(g), labels = ops::placeholder(g, "labels", DType::kInt64, {-1});
   std::vector<Value> variables;
   Value y = x;
@@ -149,7 +150,7 @@ void mlp(Graph& g, Program& p, const ops::SgdOptions& options = {}) {
     Value velocity = options.momentum == 0 ? Value{}
                                            : variable(g, variables[i].node->name() + "/velocity",
                                                       variables[i].shape());
-    p.targets.push_back(&ops::apply_sgd(variables[i], velocity, lr, grads[i].values, options));
+    p.targets.push_back(&testing::apply_sgd(variables[i], velocity, lr, grads[i].values, options));
   }
   p.feeds = {x, labels};
   p.fetches = {loss};
@@ -181,8 +182,8 @@ TEST(FuseGradientUpdateTest, EveryTransposition) {
         Value a = ops::placeholder(g, "a", dtype, ta ? Shape{-1, 5} : Shape{5, -1});
         Value b = ops::placeholder(g, "b", dtype, tb ? Shape{7, -1} : Shape{-1, 7});
         Value w = ops::variable(g, "w", dtype, {5, 7});
-        p.targets = {&ops::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5),
-                                     ops::matmul(a, b, ta, tb), {})};
+        p.targets = {&testing::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5),
+                                         ops::matmul(a, b, ta, tb), {})};
       };
       const Program fused = fuse_gradient_update(make_program(build));
       EXPECT_EQ(count(fused, "FusedMatMulApplySgd"), 1);
@@ -192,8 +193,7 @@ TEST(FuseGradientUpdateTest, EveryTransposition) {
 }
 
 TEST(FuseGradientUpdateTest, OtherUpdatesStay) {
-  for (const ops::SgdOptions& options :
-       {ops::SgdOptions{.momentum = 0.9}, ops::SgdOptions{.weight_decay = 0.1}}) {
+  for (const rules::Sgd& options : {rules::Sgd{.momentum = 0.9}, rules::Sgd{.weight_decay = 0.1}}) {
     const Build build = [&](Graph& g, Program& p) { mlp(g, p, options); };
     const Program fused = fuse_gradient_update(make_program(build));
     EXPECT_EQ(count(fused, "FusedMatMulApplySgd"), 0);
@@ -205,7 +205,7 @@ TEST(FuseGradientUpdateTest, AGradientThatOthersSeeStays) {
   const Build build = [](Graph& g, Program& p) {
     Value x = batch(g), w = variable(g, "w", {4, 4});
     Value gradient = ops::matmul(x, x, true);
-    p.targets = {&ops::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5), gradient, {})};
+    p.targets = {&testing::apply_sgd(w, {}, ops::scalar(g, DType::kFloat32, 0.5), gradient, {})};
     p.fetches = {gradient};
   };
   EXPECT_EQ(count(fuse_gradient_update(make_program(build)), "FusedMatMulApplySgd"), 0);
@@ -223,9 +223,10 @@ TEST(FuseGradientUpdateTest, AProductWithAVariableStays) {
     const std::vector<Value> variables = {w1, w2};
     const auto grads = gradients(loss, variables);
     Value lr = ops::scalar(g, DType::kFloat32, 0.5);
-    p.targets = {&ops::apply_sgd(w1, {}, lr, grads[0].values, {}),
-                 &ops::apply_sgd(w2, {}, lr, grads[1].values, {}),
-                 &ops::apply_sgd(w3, {}, lr, ops::matmul(ops::identity(w3), ops::square(w3)), {})};
+    p.targets = {
+        &testing::apply_sgd(w1, {}, lr, grads[0].values, {}),
+        &testing::apply_sgd(w2, {}, lr, grads[1].values, {}),
+        &testing::apply_sgd(w3, {}, lr, ops::matmul(ops::identity(w3), ops::square(w3)), {})};
   };
   const Program fused = fuse_gradient_update(make_program(build));
   EXPECT_EQ(count(fused, "FusedMatMulApplySgd"), 0);

@@ -7,6 +7,7 @@
 #include "core/ops/ops.h"
 #include "core/passes/optimize.h"
 #include "tests/core/passes/run_program.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -47,7 +48,7 @@ Build momentum(int variables) {
     const Value lr = rate(g), x = given(g, "x");
     for (int i = 0; i < variables; ++i) {
       const Value w = variable(g, str_cat("w", i)), v = variable(g, str_cat("v", i));
-      p.targets.push_back(&ops::apply_sgd(w, v, lr, x * w, {.momentum = 0.9}));
+      p.targets.push_back(&testing::apply_sgd(w, v, lr, x * w, {.momentum = 0.9}));
     }
   };
 }
@@ -78,7 +79,7 @@ TEST(GroupUpdatesTest, WhatDiffersIsApart) {
       Value guard;
       if ((i & 4) != 0) guard = ops::greater_equal(lr, ops::scalar(g, DType::kFloat32, 0));
       p.targets.push_back(
-          &ops::apply_sgd(w, {}, own_lr, x, {.weight_decay = (i & 1) != 0 ? 0.1 : 0.0}, guard));
+          &testing::apply_sgd(w, {}, own_lr, x, {.weight_decay = (i & 1) != 0 ? 0.1 : 0.0}, guard));
     }
   };
   const Program grouped = group(build);
@@ -91,7 +92,7 @@ TEST(GroupUpdatesTest, GuardsGoAlong) {
     const Value lr = rate(g), x = given(g, "x");
     const Value guard = ops::greater_equal(lr, ops::scalar(g, DType::kFloat32, 0));
     for (int i = 0; i < 3; ++i) {
-      p.targets.push_back(&ops::apply_sgd(variable(g, str_cat("w", i)), {}, lr, x, {}, guard));
+      p.targets.push_back(&testing::apply_sgd(variable(g, str_cat("w", i)), {}, lr, x, {}, guard));
     }
   };
   const Program grouped = group(build);
@@ -135,7 +136,7 @@ TEST(GroupUpdatesTest, WhatUpdatesShareChangesAfterThem) {
   const Build build = [](Graph& g, Program& p) {
     const Value lr = variable(g, "lr", {}), x = given(g, "x");
     for (int i = 0; i < 2; ++i) {
-      p.targets.push_back(&ops::apply_sgd(variable(g, str_cat("w", i)), {}, lr, x, {}));
+      p.targets.push_back(&testing::apply_sgd(variable(g, str_cat("w", i)), {}, lr, x, {}));
     }
     p.targets.push_back(&ops::assign(lr, given(g, "new_lr", {})));
     p.targets.push_back(&ops::assign(variable(g, "other", {}), given(g, "new_other", {})));
@@ -152,9 +153,9 @@ TEST(GroupUpdatesTest, TheCastOfAGradientGoesIntoTheGroup) {
     const Value shared = ops::cast(x, DType::kFloat32);
     for (int i = 0; i < 3; ++i) {
       const Value small = ops::cast(ops::negate(x), DType::kFloat32);
-      p.targets.push_back(&ops::apply_sgd(variable(g, str_cat("w", i)), {}, lr, small, {}));
+      p.targets.push_back(&testing::apply_sgd(variable(g, str_cat("w", i)), {}, lr, small, {}));
     }
-    p.targets.push_back(&ops::apply_sgd(variable(g, "last"), {}, lr, shared, {}));
+    p.targets.push_back(&testing::apply_sgd(variable(g, "last"), {}, lr, shared, {}));
     p.fetches = {shared};
   };
   const Program grouped = group(build);
@@ -189,7 +190,7 @@ TEST(GroupUpdatesTest, WhatWaitsForOtherCommunicationIsApart) {
   for (int i = 0; i < 6; ++i) {
     if (i % 2 == 0) bucket = i < 4 ? g.add("Reduce", {ops::square(x)}).output() : ops::tanh(x);
     program.targets.push_back(
-        &ops::apply_sgd(variable(g, str_cat("w", i)), {}, lr, ops::negate(bucket), {}));
+        &testing::apply_sgd(variable(g, str_cat("w", i)), {}, lr, ops::negate(bucket), {}));
   }
   const Program grouped = group_updates(std::move(program), {""});
   verify(*grouped.graph);

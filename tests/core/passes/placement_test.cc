@@ -6,6 +6,7 @@
 #include "core/graph/verify.h"
 #include "core/ops/ops.h"
 #include "tests/core/passes/run_program.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -57,7 +58,7 @@ TEST(PlacementTest, UpdatesRunWhereTheirVariablesAre) {
       Value slot = ops::variable(g, "slot", DType::kFloat32, {4});
       Value lr = ops::scalar(g, DType::kFloat32, 0.5),
             x = ops::placeholder(g, "x", DType::kFloat32, {4});
-      Node& update = ops::apply_sgd(v, slot, lr, x, {.momentum = 0.9});
+      Node& update = testing::apply_sgd(v, slot, lr, x, {.momentum = 0.9});
       (pinned == std::string("update") ? update : *g.find(pinned)).set_device("/device:CPU:1");
       p.targets = {&update};
     };
@@ -126,7 +127,7 @@ TEST(PlacementTest, AVariableGoesToTheHostWithItsUpdateAndStaysThere) {
   const Build update = [](Graph& g, Program& p) {
     Value v = ops::variable(g, "v", DType::kFloat32, {4});
     Value gradient = ops::relu(v);
-    p.targets = {&ops::apply_sgd(v, {}, ops::scalar(g, DType::kFloat32, 0.5), gradient, {})};
+    p.targets = {&testing::apply_sgd(v, {}, ops::scalar(g, DType::kFloat32, 0.5), gradient, {})};
   };
   const Program placed = place(make_program(update), without("ApplySgd"));
   EXPECT_EQ(placed.graph->find("v")->device(), "/device:CPU:0");

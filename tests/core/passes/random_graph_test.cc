@@ -9,6 +9,7 @@
 #include "core/ops/ops.h"
 #include "core/passes/optimize.h"
 #include "tests/core/passes/run_program.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -137,8 +138,8 @@ class RandomGraph {
       if (grads[i].defined() && below(4) != 0) updates.emplace_back(variables[i], grads[i].values);
     }
     for (const auto& [variable, gradient] : updates) {
-      program_.targets.push_back(
-          &ops::apply_sgd(variable, {}, lr, gradient, {.weight_decay = below(4) == 0 ? 0.5 : 0.0}));
+      program_.targets.push_back(&testing::apply_sgd(variable, {}, lr, gradient,
+                                                     {.weight_decay = below(4) == 0 ? 0.5 : 0.0}));
     }
   }
 

@@ -9,6 +9,7 @@
 #include "core/device/kernel.h"
 #include "core/ops/ops.h"
 #include "tests/support/evaluate.h"
+#include "tests/support/updates.h"
 
 namespace trireme {
 namespace {
@@ -38,8 +39,8 @@ struct Regression {
 
   Regression() {
     const auto grads = gradients(loss, std::vector{w, b});
-    updates = {&ops::apply_sgd(w, {}, lr, grads[0].values, {}),
-               &ops::apply_sgd(b, {}, lr, grads[1].values, {})};
+    updates = {&testing::apply_sgd(w, {}, lr, grads[0].values, {}),
+               &testing::apply_sgd(b, {}, lr, grads[1].values, {})};
   }
   void initialize(Session& session) {
     session.variables().set("w", Tensor::from<float>({3, 1}, {0.f, 0.f, 0.f}));

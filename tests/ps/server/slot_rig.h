@@ -146,7 +146,8 @@ inline Message push_message(const RequestHeader& header, const std::vector<PushS
 class SlotRig {
  public:
   explicit SlotRig(int64_t memory_limit = int64_t{1} << 40, int threads = 2,
-                   ShardSet shards = all_shards(kVirtualShards))
+                   ShardSet shards = all_shards(kVirtualShards),
+                   std::shared_ptr<const OpTable> ops = nullptr)
       : threads_(threads), budget_(memory_limit) {
     slot_ = std::make_unique<Slot>(
         SlotOptions{.index = 0,
@@ -157,7 +158,8 @@ class SlotRig {
                     .budget = budget_,
                     .buffers = buffers_,
                     .view = view_,
-                    .failed = [this](const Error& error) { failure_ = error.what(); }});
+                    .failed = [this](const Error& error) { failure_ = error.what(); },
+                    .ops = std::move(ops)});
   }
 
   Slot& operator*() { return *slot_; }

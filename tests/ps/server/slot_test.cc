@@ -8,7 +8,10 @@
 #include <random>
 #include <thread>
 
+#include "core/ops/ops.h"
+#include "core/ops/update.h"
 #include "tests/ps/server/slot_rig.h"
+#include "tests/support/adan.h"
 
 namespace trireme::ps::testing {
 namespace {
@@ -92,6 +95,30 @@ TEST(Slot, AppliesASynchronousStepOnce) {
   EXPECT_EQ(slot.push(1, 1, {{1, {2}}}, 0, 1, 0, 0.5F).code(), AnswerCode::kOk);
   // One update with the sum, not one for each worker.
   EXPECT_NEAR(slot.rows({1}).at(1)[0], -0.5 * 3 / std::sqrt(9.1 + 1e-7), 1e-6);
+}
+
+// An update rule that is not Trireme's is found in the op table that the server was given.
+TEST(Slot, UpdatesByARuleOfTheProgram) {
+  auto ops = std::make_shared<OpTable>();
+  register_core_ops(*ops);
+  add_update_ops(*ops,
+                 std::make_shared<const UpdateRule>(make_update_rule<trireme::testing::Adan>()));
+  TableSpec spec = sum_table("t", 1);
+  const UpdateOp op = update_op(trireme::testing::Adan{.beta1 = 0.5, .beta3 = 0.25, .epsilon = 1});
+  spec.update = {op.name, op.attributes, {"m", "v", "n", "last"}, std::vector<double>(4), nullptr};
+  SlotRig slot(int64_t{1} << 40, 2, all_shards(kVirtualShards), ops);
+  slot.set_up(setup_of({spec}, 1, proto::Setup::SYNC));
+  EXPECT_EQ(slot.push(0, 1, {{1, {2}}}, 0, 1, 0, 0.5F).code(), AnswerCode::kOk);
+  // m = 1, n = 1: −0.5 / (√1 + 1) · 1
+  EXPECT_THAT(slot.rows({1}).at(1), ElementsAre(-0.25));
+
+  SlotRig without;
+  try {
+    without.set_up(setup_of({spec}, 1, proto::Setup::SYNC));
+    FAIL() << "a rule was taken that the program does not have";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("unknown update op \"ApplyAdan\""));
+  }
 }
 
 TEST(Slot, LetsASynchronousPullWaitForTheStepBefore) {

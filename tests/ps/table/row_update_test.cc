@@ -3,66 +3,65 @@
 #include <cstring>
 
 #include "core/base/philox.h"
+#include "core/device/kernel.h"
 #include "core/nn/initializers.h"
 #include "core/ops/ops.h"
+#include "core/ops/update.h"
+#include "core/rules/core_rules.h"
+#include "core/runtime/built_in_kernels.h"
 #include "core/runtime/session.h"
 #include "tests/ps/table/helpers.h"
+#include "tests/support/adan.h"
 
 namespace trireme::ps {
 namespace {
 
+// Trireme's rules, and one that is not.
+struct Tables {
+  std::shared_ptr<const OpTable> ops;
+  std::shared_ptr<const KernelTable> kernels;
+};
+const Tables& tables() {
+  static const Tables made = [] {
+    const auto rule =
+        std::make_shared<const UpdateRule>(make_update_rule<trireme::testing::Adan>());
+    auto ops = std::make_shared<OpTable>();
+    register_core_ops(*ops);
+    add_update_ops(*ops, rule);
+    auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+    add_update_kernels(*kernels, *rule);
+    return Tables{ops, kernels};
+  }();
+  return made;
+}
+
 struct Case {
   std::string name;
-  ops::UpdateOp op;
+  UpdateOp op;
   std::vector<double> slot_initials;
-  std::function<Node&(const std::vector<Value>& variables, Value lr, Value step, Value indices,
-                      Value rows)>
-      build;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
-template <typename Options>
-Case sgd(const std::string& name, const Options& o) {
-  return {name, ops::update_op(o), std::vector<double>(o.momentum == 0 ? 0 : 1),
-          [o](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-            return ops::apply_sgd_sparse(v[0], v.size() > 1 ? v[1] : Value{}, lr, i, r, o);
-          }};
-}
-
-Case rmsprop(const std::string& name, const ops::RmsPropOptions& o) {
-  return {name, ops::update_op(o), std::vector<double>(o.momentum == 0 ? 1 : 2),
-          [o](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-            return ops::apply_rmsprop_sparse(v[0], v[1], v.size() > 2 ? v[2] : Value{}, lr, i, r,
-                                             o);
-          }};
-}
-
-Case adam(const std::string& name, const ops::AdamOptions& o) {
-  return {name,
-          ops::update_op(o),
-          {0, 0},
-          [o](auto& v, Value lr, Value step, Value i, Value r) -> Node& {
-            return ops::apply_adam_sparse(v[0], v[1], v[2], lr, step, i, r, o);
-          }};
+template <typename Rule>
+Case make_case(const std::string& name, const Rule& rule) {
+  Case made{name, update_op(rule), {}};
+  for (const SlotSpec& slot : rule_slots(rule)) made.slot_initials.push_back(slot.initial);
+  return made;
 }
 
 std::vector<Case> cases() {
-  const ops::AdagradOptions adagrad{.epsilon = 1e-3};
-  return {sgd("sgd", ops::SgdOptions{}),
-          sgd("sgd_decay", ops::SgdOptions{.weight_decay = 0.1}),
-          sgd("momentum", ops::SgdOptions{.momentum = 0.9}),
-          sgd("nesterov", ops::SgdOptions{.momentum = 0.8, .nesterov = true}),
-          rmsprop("rmsprop", {.rho = 0.8}),
-          rmsprop("rmsprop_momentum", {.rho = 0.8, .momentum = 0.5}),
-          {"adagrad",
-           ops::update_op(adagrad),
-           {0.1},
-           [adagrad](auto& v, Value lr, Value, Value i, Value r) -> Node& {
-             return ops::apply_adagrad_sparse(v[0], v[1], lr, i, r, adagrad);
-           }},
-          adam("adam", {}),
-          adam("adamw", {.beta1 = 0.8, .weight_decay = 0.1})};
+  return {make_case("sgd", rules::Sgd{}),
+          make_case("sgd_decay", rules::Sgd{.weight_decay = 0.1}),
+          make_case("momentum", rules::Sgd{.momentum = 0.9}),
+          make_case("nesterov", rules::Sgd{.momentum = 0.8, .nesterov = true}),
+          make_case("rmsprop", rules::RmsProp{.rho = 0.8}),
+          make_case("rmsprop_momentum", rules::RmsProp{.rho = 0.8, .momentum = 0.5}),
+          make_case("adagrad", rules::Adagrad{.epsilon = 1e-3}),
+          make_case("adam", rules::Adam{}),
+          make_case("adamw", rules::Adam{.beta1 = 0.8, .weight_decay = 0.1}),
+          make_case("amsgrad", rules::Amsgrad{{.beta2 = 0.5}}),
+          make_case("adan", trireme::testing::Adan{})};
 }
 
 class RowUpdateTest : public ::testing::TestWithParam<std::tuple<Case, int64_t>> {};
@@ -74,12 +73,12 @@ TEST_P(RowUpdateTest, RowsHaveTheBytesOfALocalVariable) {
   const auto initializer = nn::uniform(-1, 1);
   TableSpec spec = sum_table(dim);
   spec.initializer = initializer.fill({}, 11).value();
-  spec.update = {c.op.name, c.op.attributes, {}, c.slot_initials};
+  spec.update = {c.op.name, c.op.attributes, {}, c.slot_initials, tables().ops};
   spec.update.slot_names.resize(c.slot_initials.size(), "slot");
   TableShard shard(spec, 0, 1);
 
-  Graph graph(core_op_table());
-  Session session(graph);
+  Graph graph(tables().ops);
+  Session session(graph, {.kernels = tables().kernels});
   std::vector<Value> variables;
   const Shape shape{kRows, dim};
   for (size_t k = 0; k <= c.slot_initials.size(); ++k) {
@@ -92,7 +91,11 @@ TEST_P(RowUpdateTest, RowsHaveTheBytesOfALocalVariable) {
               step = ops::placeholder(graph, "step", DType::kInt64, {}),
               indices = ops::placeholder(graph, "indices", DType::kInt64, {-1}),
               rows = ops::placeholder(graph, "rows", DType::kFloat32, {-1, dim});
-  Node& update = c.build(variables, lr, step, indices, rows);
+  Node& update = ops::update(c.op, {.variable = variables[0],
+                                    .gradient = {.values = rows, .indices = indices},
+                                    .learning_rate = lr,
+                                    .step = step,
+                                    .slots = {variables.begin() + 1, variables.end()}});
 
   PhiloxGenerator random(5);
   Resolution resolution;

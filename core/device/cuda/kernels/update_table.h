@@ -14,12 +14,13 @@ struct UpdateShared {
 
 // Tensors of one launch, cut into chunks of kChunk elements. It travels as a kernel parameter, and
 // these have 32764 bytes together (from CUDA 12.1 on, which any driver for CUDA 13 is).
+template <int Slots>
 struct UpdateTable {
   static constexpr int kTensors = 256;
   static constexpr int64_t kChunk = 2048;
 
   void* variable[kTensors];
-  void* slots[2][kTensors];
+  void* slots[Slots == 0 ? 1 : Slots][kTensors];
   const void* gradient[kTensors];
   int64_t count[kTensors];
   uint32_t first_chunk[kTensors];
@@ -28,12 +29,12 @@ struct UpdateTable {
   uint32_t chunks;
   int32_t tensors;
 };
-static_assert(sizeof(UpdateTable) <= 32764 - 64, "a rule must fit beside it");
 
 // A variable whose rows are updated by number. given: [count, width].
+template <int Slots>
 struct SparseVariable {
   void* variable;
-  void* slots[2];
+  void* slots[Slots == 0 ? 1 : Slots];
   const void* given;
   int64_t width;
   UpdateShared shared;

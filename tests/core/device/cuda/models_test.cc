@@ -72,8 +72,8 @@ TEST_F(CudaModelsTest, TrainByEveryOptimizerAsOnTheCpu) {
   const auto rate = constant_rate(0.02);
   const std::shared_ptr<const Optimizer> optimizers[] = {
       std::make_shared<Sgd>(rate),
-      std::make_shared<Sgd>(rate, ops::SgdOptions{.momentum = 0.9, .weight_decay = 1e-3}),
-      std::make_shared<Sgd>(rate, ops::SgdOptions{.momentum = 0.9, .nesterov = true}),
+      std::make_shared<Sgd>(rate, rules::Sgd{.momentum = 0.9, .weight_decay = 1e-3}),
+      std::make_shared<Sgd>(rate, rules::Sgd{.momentum = 0.9, .nesterov = true}),
       std::make_shared<RmsProp>(rate),
       std::make_shared<Adagrad>(rate),
       std::make_shared<Adam>(rate),

@@ -8,6 +8,7 @@
 #include "tests/support/cuda_devices.h"
 #include "tests/support/evaluate.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/updates.h"
 
 namespace trireme::testing {
 namespace {
@@ -176,7 +177,7 @@ struct Momentum {
     for (int i = 0; i < variables; ++i) {
       const Value w = ops::variable(graph, str_cat("w", i), DType::kFloat32, {40});
       const Value v = ops::variable(graph, str_cat("v", i), DType::kFloat32, {40});
-      updates.push_back(&ops::apply_sgd(w, v, lr, x - w, {.momentum = 0.9}));
+      updates.push_back(&testing::apply_sgd(w, v, lr, x - w, {.momentum = 0.9}));
     }
     session = std::make_unique<Session>(graph, std::move(options));
     for (int i = 0; i < variables; ++i) {

@@ -10,6 +10,7 @@
 #include "tests/support/cuda_devices.h"
 #include "tests/support/evaluate.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/updates.h"
 
 namespace trireme::testing {
 namespace {
@@ -38,7 +39,7 @@ struct Step {
     const Value error = ops::subtract(x, w);
     loss = ops::mean(ops::multiply(error, error));
     const Value gradient = ops::negate(ops::mean(error, {0}));
-    update = &ops::apply_sgd(w, {}, rate, gradient, {});
+    update = &testing::apply_sgd(w, {}, rate, gradient, {});
     session = std::make_unique<Session>(graph, std::move(options));
     session->variables().set("w", Tensor::zeros(DType::kFloat32, {kColumns}));
     function = session->function({x, rate}, {loss}, {update});
