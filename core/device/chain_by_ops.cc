@@ -17,7 +17,7 @@ constexpr size_t kNowhere = SIZE_MAX;
 // The kernels of the steps, and where the values are in scratch memory.
 class ChainRun {
  public:
-  ChainRun(const KernelSpec& spec, const KernelTable& kernels, std::string_view kind)
+  ChainRun(const KernelSpec& spec, std::string_view kind)
       : chain_(parse_chain(spec.attribute<std::string>("chain"),
                            static_cast<int>(spec.inputs.size()))) {
     const std::vector<TensorType> types = chain_types(chain_, spec.inputs, spec.ops);
@@ -35,7 +35,7 @@ class ChainRun {
       } else if (is_chain_view(step.op)) {
         steps_.push_back({.kernel = {}, .inputs = step.inputs, .value = i, .addresses = {}});
       } else {
-        prepare(spec, i, types, kernels, kind);
+        prepare(spec, i, types, kind);
       }
     }
     kernel_scratch_ = bytes_;
@@ -88,18 +88,19 @@ class ChainRun {
   }
 
   void prepare(const KernelSpec& whole, size_t value, const std::vector<TensorType>& types,
-               const KernelTable& kernels, std::string_view kind) {
+               std::string_view kind) {
     const Chain::Step& step = step_of(value);
     KernelSpec spec{.op = whole.ops.find(step.op),
                     .attributes = step.attributes,
                     .inputs = {},
                     .outputs = {types[value]},
                     .ops = whole.ops,
+                    .kernels = whole.kernels,
                     .node_name = whole.node_name,
                     .device = whole.device};
     for (int input : step.inputs) spec.inputs.push_back(types[static_cast<size_t>(input)]);
     const DType dtype = kernel_dtype(spec);
-    const KernelFactory* factory = kernels.find(step.op, kind, dtype);
+    const KernelFactory* factory = whole.kernels.find(step.op, kind, dtype);
     if (factory == nullptr) {
       throw invalid_argument("no kernel of ", step.op, " for ", name(dtype), " on '", kind,
                              "', which a fused chain has");
@@ -124,9 +125,8 @@ class ChainRun {
 }  // namespace
 
 void add_chains_by_ops(KernelTable& table, std::string_view kind) {
-  const auto kernels = std::make_shared<const KernelTable>(table);
-  const KernelFactory factory = [kernels, kind = std::string(kind)](const KernelSpec& spec) {
-    const auto run = std::make_shared<ChainRun>(spec, *kernels, kind);
+  const KernelFactory factory = [kind = std::string(kind)](const KernelSpec& spec) {
+    const auto run = std::make_shared<ChainRun>(spec, kind);
     return PreparedKernel{[run](const KernelArgs& args) { run->run(args); }, run->scratch_bytes()};
   };
   for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,

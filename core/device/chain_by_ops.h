@@ -11,7 +11,8 @@ namespace trireme {
 
 class KernelTable;
 
-// Adds FusedElementwise to `table` under `kind`, made of the kernels that `kind` has there now.
+// Adds FusedElementwise to `table` under `kind`, made of the kernels that the table has for `kind`
+// when a chain is prepared.
 void add_chains_by_ops(KernelTable& table, std::string_view kind);
 
 }  // namespace trireme

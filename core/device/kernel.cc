@@ -46,13 +46,14 @@ void add_kernel(KernelTable& table, std::string op, std::string_view device_kind
   table.add(std::move(op), device_kind, dtype, std::move(factory));
 }
 
-KernelSpec spec_of(const Node& node, std::vector<TensorType> inputs,
+KernelSpec spec_of(const Node& node, const KernelTable& kernels, std::vector<TensorType> inputs,
                    std::vector<TensorType> outputs, Device* device) {
   return {.op = node.op(),
           .attributes = node.attributes(),
           .inputs = std::move(inputs),
           .outputs = std::move(outputs),
           .ops = *node.graph().ops(),
+          .kernels = kernels,
           .node_name = node.name(),
           .device = device};
 }

@@ -33,9 +33,9 @@ class KernelTable {
   std::map<Key, KernelFactory> kernels_;
 };
 
-// The spec of a kernel for `node`, whose types may differ from the node's own, where a batch is -1.
-// Valid as long as the node is.
-KernelSpec spec_of(const Node& node, std::vector<TensorType> inputs,
+// The spec of a kernel of `kernels` for `node`, whose types may differ from the node's own, where a
+// batch is -1. Valid as long as the node is.
+KernelSpec spec_of(const Node& node, const KernelTable& kernels, std::vector<TensorType> inputs,
                    std::vector<TensorType> outputs, Device* device = nullptr);
 
 // The dtype that chooses the kernel.

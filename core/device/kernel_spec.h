@@ -30,8 +30,9 @@ struct KernelSpec {
   const Attributes& attributes;
   std::vector<TensorType> inputs;
   std::vector<TensorType> outputs;
-  // Where `op` stands; a kernel that is made of others finds their ops there.
+  // Where `op` and its kernel stand; a kernel that is made of others finds them there.
   const OpTable& ops;
+  const KernelTable& kernels;
   // Of the node, for messages.
   std::string_view node_name;
   // Where it will run. Null where the host computes without a plan (constant folding): kinds "cpu"

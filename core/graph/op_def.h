@@ -72,6 +72,22 @@ struct UpdateFacts {
   int inputs() const { return guard_input() + is_guarded; }
 };
 
+// What an elementwise op computes, as an expression of its inputs `a` and `b` that is C++ and CUDA
+// C++ alike, for each kind of number; empty: not for those. T is the type of the inputs, U is T
+// without a sign, whose overflow is defined. u8 is computed as i32 and cut off after, f16 and bf16
+// as f32.
+struct ElementwiseFormula {
+  std::string real, integer, boolean;
+  bool gives_bool = false;  // else a T
+  // Source of what it calls besides the functions of <cmath>.
+  std::string functions;
+
+  bool defined() const { return !real.empty() || !integer.empty() || !boolean.empty(); }
+  const std::string& text(DType dtype) const {
+    return is_floating(dtype) ? real : is_integer(dtype) ? integer : boolean;
+  }
+};
+
 struct OpDef {
   std::string name;
   int min_inputs = 0;
@@ -82,6 +98,8 @@ struct OpDef {
   std::function<void(GradientContext&)> gradient;
   OpTraits traits;
   std::optional<UpdateFacts> update = {};
+  // Of an op with the trait is_elementwise: what generated kernels compute (core/device/cuda).
+  ElementwiseFormula formula = {};
 };
 
 // What a shape rule sees.

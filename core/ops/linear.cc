@@ -109,6 +109,7 @@ OpDef bias_add() {
             g.set_grad(1, axes.empty() ? g.grad_of_output() : ops::sum(g.grad_of_output(), axes));
           },
       .traits = {.in_place_inputs = {0}, .is_elementwise = true},
+      .formula = {.real = "a + b"},
   };
 }
 

@@ -101,6 +101,7 @@ OpDef sigmoid_cross_entropy() {
             g.set_grad(1, ops::negate(u * g.input(0)));
           },
       .traits = {.in_place_inputs = {0, 1}, .is_elementwise = true},
+      .formula = {.real = "fmax(a, T(0)) - a * b + log1p(exp(-fabs(a)))"},
   };
 }
 

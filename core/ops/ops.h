@@ -35,36 +35,12 @@ Value fill_like(Value x, double value);
 Value identity(Value x);
 Value stop_gradient(Value x);
 
-// --- elementwise, with NumPy broadcasting (elementwise.cc)
-Value add(Value a, Value b);
-Value subtract(Value a, Value b);
-Value multiply(Value a, Value b);
-Value divide(Value a, Value b);
-Value maximum(Value a, Value b);
-Value minimum(Value a, Value b);
-Value power(Value a, Value b);
-Value negate(Value x);
-Value abs(Value x);
-Value square(Value x);
-Value exp(Value x);
-Value log(Value x);
-Value sqrt(Value x);
-Value rsqrt(Value x);
-Value reciprocal(Value x);
-Value tanh(Value x);
-Value sigmoid(Value x);
-Value relu(Value x);
-Value sign(Value x);
-Value softplus(Value x);
-Value equal(Value a, Value b);
-Value not_equal(Value a, Value b);
-Value less(Value a, Value b);
-Value less_equal(Value a, Value b);
-Value greater(Value a, Value b);
-Value greater_equal(Value a, Value b);
-Value logical_and(Value a, Value b);
-Value logical_or(Value a, Value b);
-Value logical_not(Value x);
+// --- elementwise, with NumPy broadcasting: one function for each row, such as
+// `Value exp(Value x)` and `Value add(Value a, Value b)`
+#define TRIREME_UNARY(op, function, ...) Value function(Value x);
+#define TRIREME_BINARY(op, function, ...) Value function(Value a, Value b);
+#include "core/ops/elementwise_rows.h"
+// Of several dtypes or with attributes (elementwise.cc).
 Value select(Value condition, Value when_true, Value when_false);
 Value cast(Value x, DType dtype);
 

@@ -17,6 +17,9 @@ using Types = std::vector<TensorType>;
 // Error{kInvalidArgument} when an input is undefined.
 Value build(std::string_view op, std::vector<Value> inputs, Attributes attributes = {});
 
+// A constant of x's dtype.
+Value constant_like(Value x, double value);
+
 // The output is of the same type as input 0.
 Types same_as_input(const InferenceContext& c);
 

@@ -59,7 +59,7 @@ class Folder {
   bool run(const Node& node, std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) const {
     const KernelFactory* factory = kernels_.find(node.op().name, "reference", kernel_dtype(node));
     if (factory == nullptr) return false;
-    KernelSpec spec = spec_of(node, {}, {});
+    KernelSpec spec = spec_of(node, kernels_, {}, {});
     std::vector<void*> input_addresses, output_addresses;
     for (Tensor& input : inputs) {
       spec.inputs.push_back(input.type());

@@ -257,7 +257,7 @@ struct Builder {
     instruction.node = &node;
     instruction.device = device;
     instruction.stream = node.op().traits.is_communication ? kCommunicationStream : kComputeStream;
-    KernelSpec spec = spec_of(node, {}, types.at(&node), devices.all()[device].get());
+    KernelSpec spec = spec_of(node, kernels, {}, types.at(&node), devices.all()[device].get());
     std::vector<size_t> touched;
     for (const Value& input : node.inputs()) {
       spec.inputs.push_back(type(input));

@@ -64,7 +64,7 @@ void run_node(Node& node, Values& values, std::string_view device_kind,
                                                types[static_cast<size_t>(i)].shape);
     outputs.push_back(values.insert_or_assign(node.output(i), memory).first->second.raw());
   }
-  const PreparedKernel kernel = (*factory)(spec_of(node, input_types, types));
+  const PreparedKernel kernel = (*factory)(spec_of(node, kernels, input_types, types));
   const auto scratch = allocate_host(std::max<size_t>(kernel.scratch_bytes, 1));
   kernel.run({inputs.data(), outputs.data(), scratch->data()});
 }

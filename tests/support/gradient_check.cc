@@ -37,8 +37,9 @@ class Checker {
   std::string check(Value loss, const std::vector<Value>& grads, const char* which) {
     std::vector<Tensor> analytic;
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      analytic.push_back(grads[i].defined() ? evaluate({grads[i]}, feeds_)[0]
-                                            : Tensor::zeros(DType::kFloat64, fed_[i]->shape()));
+      analytic.push_back(grads[i].defined()
+                             ? evaluate({grads[i]}, feeds_, "reference", *options_.kernels)[0]
+                             : Tensor::zeros(DType::kFloat64, fed_[i]->shape()));
       if (analytic[i].type() != fed_[i]->type()) {
         return str_cat(which, " gradient of input ", i, " is ", analytic[i].type(),
                        ", the input is ", fed_[i]->type());
@@ -86,7 +87,8 @@ class Checker {
       const auto d = static_cast<const Tensor&>(direction[i]).flat<double>();
       for (size_t k = 0; k < x.size(); ++k) x[k] += step * d[k];
     }
-    const double result = evaluate({loss}, feeds_)[0].item<double>();
+    const double result =
+        evaluate({loss}, feeds_, "reference", *options_.kernels)[0].item<double>();
     for (size_t i = 0; i < fed_.size(); ++i) *fed_[i] = saved[i];
     return result;
   }
@@ -124,10 +126,12 @@ std::vector<Value> dense_gradients(Value loss, const std::vector<Value>& inputs)
   return result;
 }
 
-std::vector<Shape> shapes_of(const std::vector<Value>& values, const Feeds& feeds) {
+std::vector<Shape> shapes_of(const std::vector<Value>& values, const Feeds& feeds,
+                             const KernelTable& kernels) {
   std::vector<Shape> shapes;
   for (const Value& value : values) {
-    shapes.push_back(value.defined() ? evaluate({value}, feeds)[0].shape() : Shape{});
+    shapes.push_back(value.defined() ? evaluate({value}, feeds, "reference", kernels)[0].shape()
+                                     : Shape{});
   }
   return shapes;
 }
@@ -136,13 +140,15 @@ std::vector<Shape> shapes_of(const std::vector<Value>& values, const Feeds& feed
 
 std::string check_gradients(const std::vector<Value>& outputs, const std::vector<Value>& inputs,
                             const Feeds& feeds, const GradientCheckOptions& options) {
-  const Value loss = weighted_sum(outputs, shapes_of(outputs, feeds), options.seed);
+  const Value loss =
+      weighted_sum(outputs, shapes_of(outputs, feeds, *options.kernels), options.seed);
   if (!loss.defined()) return "there is no f64 output to differentiate";
   Checker checker(inputs, feeds, options);
   const std::vector<Value> first = dense_gradients(loss, inputs);
   std::string error = checker.check(loss, first, "first");
   if (!error.empty() || !options.second) return error;
-  const Value loss2 = weighted_sum(first, shapes_of(first, feeds), options.seed + 100);
+  const Value loss2 =
+      weighted_sum(first, shapes_of(first, feeds, *options.kernels), options.seed + 100);
   if (!loss2.defined()) return "";
   return checker.check(loss2, dense_gradients(loss2, inputs), "second");
 }

@@ -14,6 +14,7 @@ struct GradientCheckOptions {
   bool second = true;       // also the gradient of (the sum of each gradient times random numbers)
   int random_directions = 3;  // besides every single element, when there are at most 24
   uint64_t seed = 17;
+  const KernelTable* kernels = &test_kernels();
 };
 
 // Differentiates the sum of `outputs` (each weighted with random constants; integer outputs are

@@ -38,6 +38,9 @@ struct OpCase {
   bool check_gradient = true;  // false where the point is a corner (a tie, a kink) or the case is
                                // only for speed or size
   double tolerance_small = 1e-2;  // f16 and bf16, between devices
+  // What an elementwise op makes of one element of each input (of one, b is 0), computed in other
+  // words than in its formula. Null: not said.
+  double (*truth)(double a, double b) = nullptr;
 };
 std::ostream& operator<<(std::ostream& out, const OpCase& op_case);  // "Add/row_broadcast"
 

@@ -2,57 +2,35 @@
 #include <immintrin.h>
 #endif
 
-#include <cmath>
-
+#include "core/device/cpu/block_forms.h"
 #include "core/device/cpu/broadcast.h"
-#include "core/device/cpu/functions.h"
 #include "core/device/element.h"
+#include "core/device/elementwise_loops.h"
+#include "core/device/elementwise_op.h"
+#include "core/device/elementwise_types.h"
 
 namespace trireme::cpu {
 namespace {
-
-// Outputs may be the memory of an input. Elements then still depend on themselves only, hence
-// ivdep: without it the compiler takes the slow loop whenever the addresses are equal.
-template <typename Function, typename T, typename Out>
-void binary_loop(const T* a, int64_t a_stride, const T* b, int64_t b_stride, Out* y, int64_t n) {
-  using C = ComputeType<T>;
-  if (a_stride != 0 && b_stride != 0) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i)
-      y[i] = convert<Out>(Function::apply(convert<C>(a[i]), convert<C>(b[i])));
-  } else if (a_stride != 0) {
-    const C right = convert<C>(b[0]);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = convert<Out>(Function::apply(convert<C>(a[i]), right));
-  } else if (b_stride != 0) {
-    const C left = convert<C>(a[0]);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = convert<Out>(Function::apply(left, convert<C>(b[i])));
-  } else {
-    std::fill(y, y + n, convert<Out>(Function::apply(convert<C>(a[0]), convert<C>(b[0]))));
-  }
-}
 
 template <typename Function, typename T, typename Out>
 PreparedKernel binary(const KernelSpec& spec) {
   return {[loop = Broadcast<2>({spec.input_shape(0), spec.input_shape(1)}, spec.output_shape())](
               const KernelArgs& args) {
     loop.for_each(kGrain, [&](const std::array<int64_t, 2>& at, int64_t to, int64_t n) {
-      binary_loop<Function>(args.in<T>(0) + at[0], loop.inner_stride(0), args.in<T>(1) + at[1],
-                            loop.inner_stride(1), args.out<Out>() + to, n);
+      binary_loop<Function, ComputeType<T>>(args.in<T>(0) + at[0], loop.inner_stride(0),
+                                            args.in<T>(1) + at[1], loop.inner_stride(1),
+                                            args.out<Out>() + to, n);
     });
   }};
 }
 
-template <typename Function, typename T>
+template <typename Function, typename T, typename Out>
 PreparedKernel unary(const KernelSpec& spec) {
   return {[n = spec.output_shape().elements()](const KernelArgs& args) {
     const T* x = args.in<T>(0);
-    T* y = args.out<T>();
+    Out* y = args.out<Out>();
     parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-#pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i)
-        y[i] = convert<T>(Function::apply(convert<ComputeType<T>>(x[i])));
+      unary_loop<Function, ComputeType<T>>(x + begin, y + begin, end - begin);
     });
   }};
 }
@@ -191,39 +169,51 @@ PreparedKernel fill_like(const KernelSpec& spec) {
   }};
 }
 
-template <typename Function>
-void add_numeric_binary(KernelTable& table, const char* op) {
-  add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(
-      table, op, kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return binary<Function, T, T>(spec); });
+template <typename Formula>
+concept HasBlockForm = requires {
+  sizeof(BlockForm<Formula>);
+};
+
+// By the formula of its row, in ComputeType, or by its faster form.
+template <typename Formula>
+void add_formula(KernelTable& table) {
+  add_for_numbers<Formula::kNumbers>(table, Formula::kName, kCpuKind,
+                                     []<typename T>(const KernelSpec& spec) {
+                                       using Result = typename Formula::template Result<T>;
+                                       if constexpr (Formula::kInputs == 2) {
+                                         return binary<Formula, T, Result>(spec);
+                                       } else if constexpr (HasBlockForm<Formula>) {
+                                         return smooth<BlockForm<Formula>, T>(spec);
+                                       } else {
+                                         return unary<Formula, T, Result>(spec);
+                                       }
+                                     });
 }
 
-template <typename Function>
-void add_comparison(KernelTable& table, const char* op) {
-  add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
-      table, op, kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return binary<Function, T, bool>(spec); });
+// An op that came from outside, by the loop that came with it.
+PreparedKernel run_unary(const KernelSpec& spec, ElementwiseLoop::Function compute) {
+  const size_t in = size_of(spec.inputs[0].dtype), out = size_of(spec.outputs[0].dtype);
+  return {[=, n = spec.output_shape().elements()](const KernelArgs& args) {
+    parallel_for(n, kGrain / 4, [&](int64_t begin, int64_t end) {
+      const auto at = static_cast<size_t>(begin);
+      const void* const input = args.in<char>(0) + at * in;
+      const int64_t stride = 1;
+      compute(&input, &stride, args.out<char>() + at * out, end - begin);
+    });
+  }};
 }
 
-template <typename Function>
-void add_numeric_unary(KernelTable& table, const char* op) {
-  add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t>(
-      table, op, kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
-}
-
-template <typename Function>
-void add_float_unary(KernelTable& table, const char* op) {
-  add_for<Half, BFloat16, float, double>(
-      table, op, kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return unary<Function, T>(spec); });
-}
-
-template <typename Function>
-void add_smooth(KernelTable& table, const char* op) {
-  add_for<Half, BFloat16, float, double>(
-      table, op, kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return smooth<Function, T>(spec); });
+PreparedKernel run_binary(const KernelSpec& spec, ElementwiseLoop::Function compute) {
+  const size_t in = size_of(spec.inputs[0].dtype), out = size_of(spec.outputs[0].dtype);
+  return {[=, loop = Broadcast<2>({spec.input_shape(0), spec.input_shape(1)}, spec.output_shape())](
+              const KernelArgs& args) {
+    const int64_t strides[] = {loop.inner_stride(0), loop.inner_stride(1)};
+    loop.for_each(kGrain / 4, [&](const std::array<int64_t, 2>& at, int64_t to, int64_t n) {
+      const void* const inputs[] = {args.in<char>(0) + static_cast<size_t>(at[0]) * in,
+                                    args.in<char>(1) + static_cast<size_t>(at[1]) * in};
+      compute(inputs, strides, args.out<char>() + static_cast<size_t>(to) * out, n);
+    });
+  }};
 }
 
 }  // namespace
@@ -233,38 +223,9 @@ namespace trireme {
 
 void register_cpu_elementwise(KernelTable& table) {
   using namespace cpu;
-  add_numeric_binary<Add>(table, "Add");
-  add_numeric_binary<Subtract>(table, "Subtract");
-  add_numeric_binary<Multiply>(table, "Multiply");
-  add_numeric_binary<Divide>(table, "Divide");
-  add_numeric_binary<Maximum>(table, "Maximum");
-  add_numeric_binary<Minimum>(table, "Minimum");
-  add_numeric_binary<Power>(table, "Power");
-  add_for<Half, BFloat16, float, double>(
-      table, "ReluGrad", kCpuKind,
-      []<typename T>(const KernelSpec& spec) { return binary<ReluGrad, T, T>(spec); });
-  add_comparison<Equal>(table, "Equal");
-  add_comparison<NotEqual>(table, "NotEqual");
-  add_comparison<Less>(table, "Less");
-  add_comparison<LessEqual>(table, "LessEqual");
-  add_comparison<Greater>(table, "Greater");
-  add_comparison<GreaterEqual>(table, "GreaterEqual");
-  add_kernel(table, "LogicalAnd", kCpuKind, DType::kBool, binary<LogicalAnd, bool, bool>);
-  add_kernel(table, "LogicalOr", kCpuKind, DType::kBool, binary<LogicalOr, bool, bool>);
-  add_kernel(table, "LogicalNot", kCpuKind, DType::kBool, unary<LogicalNot, bool>);
-  add_numeric_unary<Negate>(table, "Negate");
-  add_numeric_unary<Abs>(table, "Abs");
-  add_numeric_unary<Square>(table, "Square");
-  add_numeric_unary<Relu>(table, "Relu");
-  add_numeric_unary<Sign>(table, "Sign");
-  add_float_unary<Sqrt>(table, "Sqrt");
-  add_float_unary<Rsqrt>(table, "Rsqrt");
-  add_float_unary<Reciprocal>(table, "Reciprocal");
-  add_smooth<Exp>(table, "Exp");
-  add_smooth<Log>(table, "Log");
-  add_smooth<Tanh>(table, "Tanh");
-  add_smooth<Sigmoid>(table, "Sigmoid");
-  add_smooth<Softplus>(table, "Softplus");
+#define TRIREME_UNARY(op, ...) add_formula<formulas::op##Formula>(table);
+#define TRIREME_BINARY(op, ...) add_formula<formulas::op##Formula>(table);
+#include "core/ops/elementwise_rows.h"
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
       table, "Select", kCpuKind,
       []<typename T>(const KernelSpec& spec) { return select<T>(spec); });
@@ -273,6 +234,19 @@ void register_cpu_elementwise(KernelTable& table) {
   add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
       table, "FillLike", kCpuKind,
       []<typename T>(const KernelSpec& spec) { return fill_like<T>(spec); });
+}
+
+void add_cpu_elementwise(KernelTable& table, const ElementwiseOp& op) {
+  for (const ElementwiseLoop& loop : op.loops) {
+    const auto compute = loop.in_own_type;
+    if (op.definition.max_inputs == 1) {
+      add_kernel(table, op.definition.name, kCpuKind, loop.dtype,
+                 [compute](const KernelSpec& spec) { return cpu::run_unary(spec, compute); });
+    } else {
+      add_kernel(table, op.definition.name, kCpuKind, loop.dtype,
+                 [compute](const KernelSpec& spec) { return cpu::run_binary(spec, compute); });
+    }
+  }
 }
 
 }  // namespace trireme

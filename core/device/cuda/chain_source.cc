@@ -4,7 +4,7 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "core/device/cuda/chain_formulas.h"
+#include "core/device/cuda/generated_types.h"
 
 namespace trireme::cuda {
 namespace {
@@ -56,6 +56,11 @@ template <int N, typename T> TRIREME_DEVICE void store(T* to, const Pack<T, N>& 
 }
 )";
 
+// Their types differ among themselves or they have attributes, so that each step is written out.
+bool is_written_out(std::string_view op) {
+  return op == "Select" || op == "Cast" || op == "FillLike" || op == "BroadcastLike";
+}
+
 // The elements of a chain's outputs as few axes, and how far apart the elements of each input are
 // along them.
 struct Layout {
@@ -105,8 +110,8 @@ Layout merge_axes(std::span<const Operand> inputs, const Shape& output) {
 
 class Generator {
  public:
-  Generator(const Chain& chain, std::span<const TensorType> types)
-      : chain_(chain), types_(types), output_(type(chain.outputs.at(0)).shape) {
+  Generator(const Chain& chain, std::span<const TensorType> types, const OpTable& ops)
+      : chain_(chain), types_(types), ops_(ops), output_(type(chain.outputs.at(0)).shape) {
     for (int output : chain.outputs) {
       TRIREME_CHECK(type(output).shape == output_, "outputs of one shape, not ", output_, " and ",
                     type(output).shape);
@@ -174,21 +179,21 @@ class Generator {
     std::set<std::string> made;
     std::string text;
     for (const Chain::Step& step : chain_.steps) {
-      const Formula* formula = find_formula(step.op);
-      if (formula == nullptr || formula->real == kSameForAll) continue;
+      if (step.op == "Constant" || is_chain_view(step.op) || is_written_out(step.op)) continue;
+      const ElementwiseFormula& formula = ops_.find(step.op).formula;
       const DType dtype = type(step.inputs[0]).dtype;
       const FormulaType t = formula_type(dtype);
       if (!made.insert(str_cat(step.op, "_", t.suffix)).second) continue;
-      if (step.op == "Power" && is_integer(dtype) && made.insert("power").second)
-        text += integer_power_source();
-      text += str_cat("TRIREME_DEVICE ", formula->gives_bool ? "bool" : t.type, " ", step.op, "_",
+      if (!formula.functions.empty() && made.insert(formula.functions).second)
+        text += formula.functions;
+      text += str_cat("TRIREME_DEVICE ", formula.gives_bool ? "bool" : t.type, " ", step.op, "_",
                       t.suffix, "(");
-      for (int i = 0; i < formula->inputs; ++i) {
+      for (size_t i = 0; i < step.inputs.size(); ++i) {
         text += str_cat(i == 0 ? "" : ", ", t.type, " ", "abc"[i]);
       }
       text += str_cat(") {\n  typedef ", t.type, " T;\n");
-      const std::string_view expression = formula_for(*formula, dtype);
-      if (expression.find("U") != std::string_view::npos)
+      const std::string& expression = formula.text(dtype);
+      if (expression.find('U') != std::string::npos)
         text += str_cat("  typedef ", t.no_sign, " U;\n");
       text += str_cat("  return ", expression, ";\n}\n");
     }
@@ -340,6 +345,7 @@ class Generator {
 
   const Chain& chain_;
   std::span<const TensorType> types_;
+  const OpTable& ops_;
   const Shape& output_;
   std::set<int> loaded_;  // inputs whose elements are read
   Layout layout_;         // of those
@@ -349,19 +355,14 @@ class Generator {
 
 }  // namespace
 
-std::vector<std::string_view> chain_ops() {
-  std::vector<std::string_view> ops;
-  for (const Formula& formula : formulas()) ops.push_back(formula.op);
-  return ops;
+bool has_chain_op(const OpDef& op, DType dtype) {
+  if (!op.traits.is_elementwise || dtype == DType::kString) return false;
+  return is_written_out(op.name) || !op.formula.text(dtype).empty();
 }
 
-bool has_chain_op(std::string_view op, DType dtype) {
-  const Formula* formula = find_formula(op);
-  return formula != nullptr && !formula_for(*formula, dtype).empty();
-}
-
-ChainSource generate_chain(const Chain& chain, std::span<const TensorType> types) {
-  return Generator(chain, types).generate();
+ChainSource generate_chain(const Chain& chain, std::span<const TensorType> types,
+                           const OpTable& ops) {
+  return Generator(chain, types, ops).generate();
 }
 
 }  // namespace trireme::cuda

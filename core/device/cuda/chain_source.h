@@ -1,5 +1,5 @@
-// Elementwise ops as CUDA C++: one table that says what each op computes, and the kernel that a
-// chain of them becomes. Private to core/device/cuda.
+// Elementwise ops as CUDA C++: the kernel that a chain of them becomes. What an op computes is said
+// by OpDef::formula. Private to core/device/cuda.
 //
 // The source includes nothing, so that NVRTC needs no files; the same text compiles for the host
 // with the header that emulates CUDA C++ in tests. It depends on the chain, on dtypes and on how
@@ -17,10 +17,8 @@
 
 namespace trireme::cuda {
 
-// Ops that a chain may hold, but for constants, in the order of the table.
-std::vector<std::string_view> chain_ops();
-// Whether `op` is computed for inputs of `dtype` (of OpTraits::kernel_dtype_input).
-bool has_chain_op(std::string_view op, DType dtype);
+// Whether a chain computes `op` for inputs of `dtype` (of OpTraits::kernel_dtype_input).
+bool has_chain_op(const OpDef& op, DType dtype);
 
 // A kernel `name` with an address for each input, then for each output, then `long long count`, the
 // elements of an output. A thread takes `per_thread` elements at a time. Addresses are aligned to
@@ -32,9 +30,11 @@ struct ChainSource {
   int per_thread = 1;
 };
 
-// `types`: of all values of the chain, as chain_types() gives them, of known shapes. Floats of 16
+// `types`: of all values of the chain, as chain_types() gives them, of known shapes. `ops`: where
+// its steps stand. Floats of 16
 // bits are computed in f32 from the first op to the last and rounded where they are stored: a chain
 // is no less exact than its ops one by one, but not bit for bit the same.
-ChainSource generate_chain(const Chain& chain, std::span<const TensorType> types);
+ChainSource generate_chain(const Chain& chain, std::span<const TensorType> types,
+                           const OpTable& ops);
 
 }  // namespace trireme::cuda

@@ -6,6 +6,9 @@
 #include "core/device/cuda/cuda_device.h"
 #include "core/device/cuda/kernel.h"
 #include "core/device/cuda/register.h"
+#include "core/device/elementwise_op.h"
+#include "core/device/kernel.h"
+#include "core/ops/ops.h"
 
 namespace trireme::cuda {
 namespace {
@@ -13,10 +16,13 @@ namespace {
 // As many addresses as a launch may have; a chain has fewer (core/passes/fuse_elementwise.cc).
 constexpr size_t kMaxAddresses = 64;
 
+constexpr DType kDTypes[] = {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
+                             DType::kInt32,   DType::kInt64,    DType::kUInt8,   DType::kBool};
+
 PreparedKernel prepare(const KernelSpec& spec, const Chain& chain) {
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
   const auto types = chain_types(chain, spec.inputs, spec.ops);
-  const ChainSource source = generate_chain(chain, types);
+  const ChainSource source = generate_chain(chain, types, spec.ops);
   const size_t inputs = spec.inputs.size(), outputs = spec.outputs.size();
   if (inputs + outputs > kMaxAddresses) {
     throw invalid_argument(spec.where(), ": a kernel takes at most ", kMaxAddresses,
@@ -49,18 +55,26 @@ PreparedKernel fused(const KernelSpec& spec) {
                                    static_cast<int>(spec.inputs.size())));
 }
 
-}  // namespace
-
-void register_elementwise(KernelTable& table) {
-  for (DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64,
-                      DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
-    for (std::string_view op : chain_ops()) {
-      // These stand with their families.
-      if (op == "BiasAdd" || op == "SigmoidCrossEntropy") continue;
-      if (has_chain_op(op, dtype)) add_kernel(table, std::string(op), kCudaKind, dtype, one_op);
-    }
-    add_kernel(table, "FusedElementwise", kCudaKind, dtype, fused);
+void add_kernels_of(const OpDef& op, KernelTable& table) {
+  for (DType dtype : kDTypes) {
+    if (has_chain_op(op, dtype) && table.find(op.name, kCudaKind, dtype) == nullptr)
+      add_kernel(table, op.name, kCudaKind, dtype, one_op);
   }
 }
 
+}  // namespace
+
+// Called last: where a family has a kernel of its own, that one is taken.
+void register_elementwise(KernelTable& table) {
+  const auto ops = core_op_table();
+  for (const std::string& op : ops->names()) add_kernels_of(ops->find(op), table);
+  for (DType dtype : kDTypes) add_kernel(table, "FusedElementwise", kCudaKind, dtype, fused);
+}
+
 }  // namespace trireme::cuda
+
+namespace trireme {
+
+void add_cuda_elementwise(KernelTable& table, const OpDef& op) { cuda::add_kernels_of(op, table); }
+
+}  // namespace trireme

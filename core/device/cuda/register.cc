@@ -6,7 +6,6 @@ namespace trireme {
 
 void register_cuda_kernels(KernelTable& table) {
   cuda::register_copy(table);
-  cuda::register_elementwise(table);
   cuda::register_reduction(table);
   cuda::register_shaping(table);
   cuda::register_indexing(table);
@@ -17,6 +16,7 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_pooling(table);
   cuda::register_normalization(table);
   cuda::register_loss(table);
+  cuda::register_elementwise(table);
 }
 
 }  // namespace trireme

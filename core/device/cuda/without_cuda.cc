@@ -1,6 +1,7 @@
 // A build without the CUDA toolkit.
 #include "core/base/error.h"
 #include "core/device/cuda/cuda.h"
+#include "core/device/elementwise_op.h"
 
 namespace trireme {
 namespace {
@@ -17,6 +18,7 @@ std::string cuda_problem() {
 std::vector<CudaCard> cuda_cards() { not_built(); }
 std::vector<std::unique_ptr<Device>> make_cuda_devices(const CudaOptions&) { not_built(); }
 void register_cuda_kernels(KernelTable&) {}
+void add_cuda_elementwise(KernelTable&, const OpDef&) {}
 int cuda_card_of(const Device&) { not_built(); }
 void make_cuda_current(const Device&) { not_built(); }
 std::string cuda_card_identity(const Device&) { not_built(); }

@@ -35,9 +35,4 @@ inline int64_t broadcast_position(const Shape& from, int rank, const Index& inde
   return position;
 }
 
-// The reference computes in the widest type of its kind and rounds once.
-template <typename T>
-using WideType = std::conditional_t<is_float_element<T>, double,
-                                    std::conditional_t<std::is_same_v<T, bool>, bool, int64_t>>;
-
 }  // namespace trireme

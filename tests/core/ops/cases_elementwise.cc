@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "core/base/error.h"
 #include "tests/support/op_cases.h"
 
@@ -33,35 +35,82 @@ const ShapePair kPairs[] = {
 // Gradients along random directions cost little, but large tensors on the reference kernels do.
 bool is_small(const Shape& shape) { return shape.elements() <= 64; }
 
-void add_binary(std::vector<OpCase>& cases, const std::string& op, double low, double high) {
-  for (const ShapePair& pair : kPairs) {
-    cases.push_back({op, pair.label, {real(pair.a, low, high), real(pair.b, low, high)}});
-    cases.back().check_gradient = is_small(pair.a) && is_small(pair.b);
-  }
-}
+// The case of a row of core/ops/elementwise_rows.h: where its formula is tried, and what it is to
+// give, in other words than the formula's.
+struct Row {
+  const char* op;
+  int inputs;
+  double low, high;  // of the inputs; no kink or pole nearby
+  double (*truth)(double a, double b);
+  bool has_integers = false;
+  double far_low = 0, far_high = 0;  // a second range, without gradients
+};
 
-void add_unary(std::vector<OpCase>& cases, const std::string& op, double low, double high) {
-  for (const Shape& shape : {Shape{}, Shape{1}, Shape{3, 7}, Shape{0, 2}, Shape{70003}}) {
-    cases.push_back({op, shape.to_string(), {real(shape, low, high)}});
-    cases.back().check_gradient = is_small(shape);
-  }
-}
-
-void add_integers(std::vector<OpCase>& cases, const std::string& op, int inputs) {
-  for (const DType dtype : {DType::kInt32, DType::kInt64, DType::kUInt8}) {
-    std::vector<OpInput> operands(static_cast<size_t>(inputs), fixed(dtype, {5, 9}, 0, 6));
-    cases.push_back({op, std::string(name(dtype)), operands});
-  }
-}
+const Row kRows[] = {
+    {"Add", 2, -2, 2, [](double a, double b) { return a + b; }, true},
+    {"Subtract", 2, -2, 2, [](double a, double b) { return a - b; }, true},
+    {"Multiply", 2, -2, 2, [](double a, double b) { return a * b; }, true},
+    {"Divide", 2, 0.5, 2, [](double a, double b) { return a / b; }, true},
+    {"Maximum", 2, -2, 2, [](double a, double b) { return std::fmax(a, b); }, true},
+    {"Minimum", 2, -2, 2, [](double a, double b) { return std::fmin(a, b); }, true},
+    {"Power", 2, 0.3, 2.5, [](double a, double b) { return std::exp(b * std::log(a)); }, true},
+    {"Negate", 1, -2, 2, [](double x, double) { return 0 - x; }, true},
+    {"Abs", 1, -2, 2, [](double x, double) { return std::sqrt(x * x); }, true},
+    {"Square", 1, -2, 2, [](double x, double) { return std::pow(x, 2); }, true},
+    {"Sign", 1, -2, 2, [](double x, double) { return std::copysign(1, x); }, true},
+    {"Exp", 1, -2, 2, [](double x, double) { return std::exp2(x / M_LN2); }, false, -60, 60},
+    {"Expm1", 1, -2, 2, [](double x, double) { return std::exp(x) - 1; }, false, -60, 60},
+    {"Log", 1, 0.3, 3, [](double x, double) { return std::log2(x) * M_LN2; }, false, 1e-6, 1e-3},
+    {"Sqrt", 1, 0.3, 3, [](double x, double) { return std::pow(x, 0.5); }, false, 1e-6, 1e-3},
+    {"Rsqrt", 1, 0.3, 3, [](double x, double) { return std::pow(x, -0.5); }, false, 1e-6, 1e-3},
+    {"Reciprocal", 1, 0.3, 3, [](double x, double) { return std::pow(x, -1); }, false, 1e-6, 1e-3},
+    {"Tanh", 1, -2, 2, [](double x, double) { return std::sinh(x) / std::cosh(x); }, false, -60,
+     60},
+    {"Sigmoid", 1, -2, 2, [](double x, double) { return (std::tanh(x / 2) + 1) / 2; }, false, -60,
+     60},
+    {"Softplus", 1, -2, 2, [](double x, double) { return std::log(1 + std::exp(x)); }, false, -60,
+     60},
+    {"Erf", 1, -2, 2, [](double x, double) { return 1 - std::erfc(x); }, false, -6, 6},
+    {"Relu", 1, -2, 2, [](double x, double) { return std::fmax(x, 0); }, true},
+    {"ReluGrad", 2, -2, 2, [](double a, double b) { return b <= 0 ? 0 : a; }},
+    {"Equal", 2, -2, 2, [](double a, double b) { return double(!(a < b || a > b)); }, true},
+    {"NotEqual", 2, -2, 2, [](double a, double b) { return double(a < b || a > b); }, true},
+    {"Less", 2, -2, 2, [](double a, double b) { return double(!(a >= b)); }, true},
+    {"LessEqual", 2, -2, 2, [](double a, double b) { return double(!(a > b)); }, true},
+    {"Greater", 2, -2, 2, [](double a, double b) { return double(!(a <= b)); }, true},
+    {"GreaterEqual", 2, -2, 2, [](double a, double b) { return double(!(a < b)); }, true},
+};
 
 // 16-bit floats are compared with what the wide result rounds to: half a unit of 8 (bf16) or 11
 // bits, plus a tie.
-void add_small_floats(std::vector<OpCase>& cases, const std::string& op, int inputs, double low,
-                      double high) {
+void add_real(std::vector<OpCase>& cases, const Row& row) {
+  const auto add = [&](const std::string& label, std::vector<OpInput> inputs,
+                       bool is_differentiated) {
+    cases.push_back({row.op, label, std::move(inputs)});
+    cases.back().check_gradient = is_differentiated;
+    cases.back().truth = row.truth;
+  };
+  if (row.inputs == 1) {
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{3, 7}, Shape{0, 2}, Shape{70003}})
+      add(shape.to_string(), {real(shape, row.low, row.high)}, is_small(shape));
+  } else {
+    for (const ShapePair& pair : kPairs) {
+      add(pair.label, {real(pair.a, row.low, row.high), real(pair.b, row.low, row.high)},
+          is_small(pair.a) && is_small(pair.b));
+    }
+  }
   for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) {
-    std::vector<OpInput> operands(static_cast<size_t>(inputs), fixed(dtype, {5, 19}, low, high));
-    cases.push_back({op, std::string(name(dtype)), operands});
+    std::vector<OpInput> operands(static_cast<size_t>(row.inputs),
+                                  fixed(dtype, {5, 19}, row.low, row.high));
+    cases.push_back({row.op, std::string(name(dtype)), operands});
     cases.back().tolerance_f32 = dtype == DType::kBFloat16 ? 0.008 : 0.001;
+  }
+}
+
+void add_integers(std::vector<OpCase>& cases, const Row& row) {
+  for (const DType dtype : {DType::kInt32, DType::kInt64, DType::kUInt8}) {
+    std::vector<OpInput> operands(static_cast<size_t>(row.inputs), fixed(dtype, {5, 9}, 0, 6));
+    cases.push_back({row.op, std::string(name(dtype)), operands});
   }
 }
 
@@ -69,38 +118,14 @@ void add_small_floats(std::vector<OpCase>& cases, const std::string& op, int inp
 
 std::vector<OpCase> elementwise_cases() {
   std::vector<OpCase> cases;
-  for (const char* op : {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}) {
-    add_binary(cases, op, -2, 2);
-    add_integers(cases, op, 2);
-    add_small_floats(cases, op, 2, -2, 2);
+  for (const Row& row : kRows) {
+    add_real(cases, row);
+    if (row.has_integers) add_integers(cases, row);
+    if (row.far_low < row.far_high) {
+      cases.push_back({row.op, "far_out", {real({1001}, row.far_low, row.far_high)}});
+      cases.back().check_gradient = false;
+    }
   }
-  for (const char* op : {"Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual"}) {
-    add_binary(cases, op, -2, 2);
-    add_integers(cases, op, 2);
-  }
-  add_binary(cases, "Divide", 0.5, 2);
-  add_integers(cases, "Divide", 2);
-  add_small_floats(cases, "Divide", 2, 0.5, 2);
-  add_binary(cases, "Power", 0.3, 2.5);
-  add_integers(cases, "Power", 2);
-  for (const char* op : {"Negate", "Square", "Relu", "Abs", "Sign"}) {
-    add_unary(cases, op, -2, 2);
-    add_integers(cases, op, 1);
-    add_small_floats(cases, op, 1, -2, 2);
-  }
-  for (const char* op : {"Exp", "Tanh", "Sigmoid", "Softplus"}) {
-    add_unary(cases, op, -2, 2);
-    cases.push_back({op, "far_out", {real({1001}, -60, 60)}});
-    cases.back().check_gradient = false;
-    add_small_floats(cases, op, 1, -2, 2);
-  }
-  for (const char* op : {"Log", "Sqrt", "Rsqrt", "Reciprocal"}) {
-    add_unary(cases, op, 0.3, 3);
-    cases.push_back({op, "small_numbers", {real({1001}, 1e-6, 1e-3)}});
-    cases.back().check_gradient = false;
-    add_small_floats(cases, op, 1, 0.3, 3);
-  }
-  cases.push_back({"ReluGrad", "odd", {real({3, 7}), real({3, 7})}});
   cases.push_back(
       {"ReluGrad", "long", {real({70003}), real({70003})}, {}, 1e-5, 1e-11, 1e-6, false});
   for (const char* op : {"LogicalAnd", "LogicalOr"}) {
