@@ -9,7 +9,7 @@ get_property(libraries GLOBAL PROPERTY TRIREME_LIBRARIES)
 add_library(trireme_all INTERFACE)
 set_target_properties(trireme_all PROPERTIES EXPORT_NAME Trireme)
 add_library(Trireme::Trireme ALIAS trireme_all)
-target_link_libraries(trireme_all INTERFACE worker)
+target_link_libraries(trireme_all INTERFACE launcher)
 
 install(TARGETS trireme_all ${libraries} EXPORT TriremeTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/trireme

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/program_tables.h"
+
 namespace CLI {
 class App;
 }
@@ -20,13 +22,21 @@ std::vector<std::string> take_launched_program(int& argc, char** argv);
 // is no value: it is the job.
 std::vector<std::string> join_resume_values(int argc, char** argv);
 
-void add_train_command(CLI::App& app);
-void add_ps_command(CLI::App& app);
+// What commands work with; it outlives the program's parsing.
+struct CommandContext {
+  ProgramTables tables;
+  int exit_code = 0;  // of a command that ends without an Error
+};
+
+void add_train_command(CLI::App& app, CommandContext& context);
+void add_ps_command(CLI::App& app, CommandContext& context);
 void add_rebalance_command(CLI::App& ps);
-void add_launch_command(CLI::App& app, const std::vector<std::string>& program);
-void add_evaluate_command(CLI::App& app);
-void add_predict_command(CLI::App& app);
-void add_inspect_command(CLI::App& app);
+void add_launch_command(CLI::App& app, const std::vector<std::string>& program,
+                        CommandContext& context);
+void add_evaluate_command(CLI::App& app, CommandContext& context);
+void add_predict_command(CLI::App& app, CommandContext& context);
+void add_inspect_command(CLI::App& app, CommandContext& context);
+void add_describe_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
 void add_cluster_command(CLI::App& app);

@@ -17,20 +17,20 @@ namespace {
 constexpr char kGraphSuffix[] = ".graph";
 
 // A graph that `trireme train --save-graph` wrote.
-io::Inspector graph_inspector(bool dot) {
+io::Inspector graph_inspector(bool dot, const std::shared_ptr<const OpTable>& ops) {
   return {"a graph (*.graph, from trireme train --save-graph)",
           [](const std::string& path) { return path.ends_with(kGraphSuffix); },
-          [dot](const std::string& path) {
+          [dot, ops](const std::string& path) {
             // A message of protobuf has at most 2 GiB.
             const std::string bytes = read_whole(path, INT32_MAX, "a graph");
-            const auto graph = parse_graph(bytes, core_op_table(), path);
+            const auto graph = parse_graph(bytes, ops, path);
             return dot ? to_dot(*graph) : to_text(*graph);
           }};
 }
 
 }  // namespace
 
-void add_inspect_command(CLI::App& app) {
+void add_inspect_command(CLI::App& app, CommandContext& context) {
   struct Options {
     std::string path;
     bool dot = false;
@@ -46,10 +46,10 @@ void add_inspect_command(CLI::App& app) {
                    "A checkpoint (prefix, .index file or folder), a .ps file or a .graph file")
       ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
-  command->callback([options] {
+  command->callback([options, ops = context.tables.ops] {
     auto inspectors = io::checkpoint_inspectors();
     inspectors.insert(inspectors.begin(),
-                      {graph_inspector(options->dot), ps::snapshot_inspector()});
+                      {graph_inspector(options->dot, ops), ps::snapshot_inspector()});
     std::cout << io::inspect(options->path, inspectors);
   });
 }

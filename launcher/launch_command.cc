@@ -60,7 +60,8 @@ std::vector<std::string> take_launched_program(int& argc, char** argv) {
   return {};
 }
 
-void add_launch_command(CLI::App& app, const std::vector<std::string>& program) {
+void add_launch_command(CLI::App& app, const std::vector<std::string>& program,
+                        CommandContext& context) {
   CLI::App* command =
       app.add_subcommand("launch", "Start, watch and restart the tasks of a job on this machine");
   command->footer(kFooter);
@@ -153,10 +154,10 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program) 
                    "Give a collective up that is late by so many seconds, and replace a task that "
                    "hangs (else the job's distributed.collective_timeout_s, else 60)")
       ->check(seconds);
-  command->callback([command, options] {
+  command->callback([command, options, &context] {
     options->train_arguments = command->remaining();
-    const int code = launch(*options);
-    if (code != 0) std::exit(code);
+    options->schema = context.tables.schema;
+    context.exit_code = launch(*options);
   });
 }
 

@@ -159,7 +159,8 @@ std::optional<JobFile> read_job(const LaunchOptions& options) {
   std::vector<JobOption> folders;
   for (const std::string& folder : values_of(options.train_arguments, "--output-dir"))
     folders.push_back({"--output-dir", "output_dir", folder});
-  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders);
+  return JobFile::read(options.job, values_of(options.train_arguments, "--set"), folders,
+                       options.schema);
 }
 
 // Holds the folder for the job, also while a worker is started again. Nothing: nobody writes here.

@@ -2,6 +2,7 @@
 // coordinator, and hands them to the supervisor.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,12 +12,15 @@
 
 namespace trireme {
 
+class JobSchema;
+
 struct LaunchOptions {
   // What to run: a job file with more arguments for `trireme train`, or a program with its
   // arguments.
   std::string job;
   std::vector<std::string> train_arguments;
   std::vector<std::string> program;
+  std::shared_ptr<const JobSchema> schema = nullptr;  // of the job file; not null with `job`
 
   int workers = 1;  // on this machine
   int parameter_servers = 0;

@@ -13,7 +13,7 @@
 
 namespace trireme {
 
-void add_ps_command(CLI::App& app) {
+void add_ps_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand(
       "ps", "Serve parameters to the workers of a job: one of its parameter servers");
   command->footer(
@@ -67,7 +67,7 @@ void add_ps_command(CLI::App& app) {
       "--no-shared-memory", [options] { options->shared_memory = false; },
       "Only the network, also for workers of this host");
   add_rebalance_command(*command);
-  command->callback([command, flags, options] {
+  command->callback([command, flags, options, &context] {
     if (!command->get_subcommands().empty()) return;
     const std::atomic<bool>& stop = take_stop_signals();
     // A launcher's variables say which task this is, unless these options do.
@@ -79,7 +79,7 @@ void add_ps_command(CLI::App& app) {
           "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
     }
     serve(spec, *options, stop);
-    if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
+    if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
   });
 }
 

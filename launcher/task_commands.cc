@@ -62,12 +62,13 @@ struct Options {
       text("--gpu-memory-growth", "gpu.take_all_memory", *gpu_memory_growth ? "false" : "true");
     }
     if (soft_placement) text("--soft-placement", "soft_placement", "true");
-    return JobFile::read(job, overrides, options);
+    return JobFile::read(job, overrides, options, task.tables.schema);
   }
 };
 
-std::shared_ptr<Options> add_common(CLI::App& command) {
+std::shared_ptr<Options> add_common(CLI::App& command, const CommandContext& context) {
   auto options = std::make_shared<Options>();
+  options->task.tables = context.tables;
   command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")
       ->required();
   command
@@ -133,7 +134,7 @@ std::vector<std::string> join_resume_values(int argc, char** argv) {
   return words;
 }
 
-void add_train_command(CLI::App& app) {
+void add_train_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand("train", "Train the model of a job file");
   command->footer(
       "Examples:\n"
@@ -145,7 +146,7 @@ void add_train_command(CLI::App& app) {
       "  mpirun -np 2 trireme train examples/mnist_lenet.textproto\n"
       "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto\n"
       "  mpirun -np 4 trireme train examples/mnist_lenet.textproto --ps 2");
-  auto options = add_common(*command);
+  auto options = add_common(*command, context);
   command->add_option("--strategy", options->strategy,
                       "auto, one_device, mirrored, multi_worker, central_storage, "
                       "parameter_server or hybrid");
@@ -193,7 +194,7 @@ void add_train_command(CLI::App& app) {
       ->add_option("--save-graph", options->task.save_graph,
                    "Write the training graph to this file (*.graph)")
       ->check(printable_path);
-  command->callback([options] {
+  command->callback([options, &context] {
     options->task.stop = &take_stop_signals();
     outlive_readers();
     options->task.end_early = [] {
@@ -212,7 +213,7 @@ void add_train_command(CLI::App& app) {
              .metrics = options->task.metrics,
              .join_timeout_s = file.job().distributed().join_timeout_s()},
             *options->task.stop);
-      if (stop_signal() != 0) std::exit(exit_code_after(stop_signal()));
+      if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
       return;
     }
     // `trireme launch` copies what rank 0 prints: it knows whether that ends on a terminal.
@@ -233,12 +234,12 @@ void add_train_command(CLI::App& app) {
     print(result);
     if (result.stopped) {
       std::fprintf(stderr, "trireme: %s\n", result.where.c_str());
-      std::exit(exit_code_after(result.stop_signal));
+      context.exit_code = exit_code_after(result.stop_signal);
     }
   });
 }
 
-void add_evaluate_command(CLI::App& app) {
+void add_evaluate_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand(
       "evaluate", "Loss and metrics of a checkpoint on the validation data, or on a table");
   command->footer(
@@ -250,7 +251,7 @@ void add_evaluate_command(CLI::App& app) {
       "Columns are scaled as the checkpoint says; loss and errors of a label that was scaled are "
       "in "
       "its own units.");
-  auto options = add_common(*command);
+  auto options = add_common(*command, context);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();
@@ -264,7 +265,7 @@ void add_evaluate_command(CLI::App& app) {
   });
 }
 
-void add_predict_command(CLI::App& app) {
+void add_predict_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand(
       "predict", "Predictions for a file or for the validation data, one line each");
   command->footer(
@@ -279,7 +280,7 @@ void add_predict_command(CLI::App& app) {
       "own "
       "units; with classes also \"probabilities\", \"class\" and, where it has one, "
       "\"class_name\".");
-  auto options = add_common(*command);
+  auto options = add_common(*command, context);
   command
       ->add_option("--checkpoint", options->checkpoint, "Checkpoint: folder, prefix or .index file")
       ->required();

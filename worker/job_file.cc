@@ -7,11 +7,11 @@
 
 #include "core/base/error.h"
 #include "core/base/input_stream.h"
+#include "core/base/suggest.h"
 #include "core/data/line_reader.h"
 #include "core/nn/precision.h"
 #include "proto/job.pb.h"
 #include "worker/job_values.h"
-#include "core/base/suggest.h"
 
 namespace trireme {
 namespace {
@@ -156,14 +156,16 @@ void check_parameter_servers(const JobFile& file) {
 
 }  // namespace
 
-JobFile::JobFile() : job_(std::make_unique<Job>()) {}
+JobFile::JobFile(std::shared_ptr<const JobSchema> schema)
+    : schema_(std::move(schema)), job_(std::make_unique<Job>()) {}
 JobFile::JobFile(JobFile&&) noexcept = default;
 JobFile::~JobFile() = default;
 
 JobFile JobFile::parse(const std::string& text, const std::string& name,
                        const std::vector<std::string>& overrides,
-                       const std::vector<JobOption>& options) {
-  JobFile file;
+                       const std::vector<JobOption>& options,
+                       std::shared_ptr<const JobSchema> schema) {
+  JobFile file(std::move(schema));
   file.path_ = name;
   FirstError errors(name);
   pb::TextFormat::ParseInfoTree positions;
@@ -185,10 +187,12 @@ JobFile JobFile::parse(const std::string& text, const std::string& name,
 }
 
 JobFile JobFile::read(const std::string& path, const std::vector<std::string>& overrides,
-                      const std::vector<JobOption>& options) {
+                      const std::vector<JobOption>& options,
+                      std::shared_ptr<const JobSchema> schema) {
   constexpr uint64_t kMaxBytes = 16 << 20;
   if (kind_of_file(path) == "nothing") throw not_found(path, ": there is no such job file");
-  return parse(data::read_text(path, kMaxBytes, "a job file"), path, overrides, options);
+  return parse(data::read_text(path, kMaxBytes, "a job file"), path, overrides, options,
+               std::move(schema));
 }
 
 void JobFile::apply(const JobOverride& override_) {

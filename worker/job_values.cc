@@ -10,6 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/catalog/option_visitor.h"
+#include "proto/job_options.pb.h"
 
 namespace trireme {
 namespace {
@@ -63,8 +65,19 @@ void check_text(const std::string& text, const pb::FieldDescriptor& field, const
   }
 }
 
-void check_number(double value, const std::string& path, const Where& where) {
-  if (std::isfinite(value)) return;
+// The field's range.
+template <typename T>
+void check_range(const pb::FieldDescriptor& field, T value, const std::string& path,
+                 const Where& where) {
+  if (!field.options().HasExtension(job::range)) return;
+  const Range range = range_of(field.options().GetExtension(job::range));
+  if (range.contains(static_cast<double>(value))) return;
+  throw invalid_argument(where(path), path, ": expected ", range.to_string(), ", found ", value);
+}
+
+void check_number(const pb::FieldDescriptor& field, double value, const std::string& path,
+                  const Where& where) {
+  if (std::isfinite(value)) return check_range(field, value, path, where);
   throw invalid_argument(where(path), path, ": expected a finite number, found ", value);
 }
 
@@ -96,13 +109,14 @@ void check_field(const pb::Message& message, const pb::FieldDescriptor& field, i
     }
     case pb::FieldDescriptor::CPPTYPE_DOUBLE:
       check_number(
+          field,
           single ? r.GetDouble(message, &field) : r.GetRepeatedDouble(message, &field, index), path,
           where);
       break;
     case pb::FieldDescriptor::CPPTYPE_FLOAT:
       check_number(
-          single ? r.GetFloat(message, &field) : r.GetRepeatedFloat(message, &field, index), path,
-          where);
+          field, single ? r.GetFloat(message, &field) : r.GetRepeatedFloat(message, &field, index),
+          path, where);
       break;
     case pb::FieldDescriptor::CPPTYPE_ENUM:
       check_enum(
@@ -114,8 +128,24 @@ void check_field(const pb::Message& message, const pb::FieldDescriptor& field, i
       check(single ? r.GetMessage(message, &field) : r.GetRepeatedMessage(message, &field, index),
             path + ".", where);
       break;
+    case pb::FieldDescriptor::CPPTYPE_INT32:
+      check_range(field,
+                  single ? r.GetInt32(message, &field) : r.GetRepeatedInt32(message, &field, index),
+                  path, where);
+      break;
+    case pb::FieldDescriptor::CPPTYPE_INT64:
+      check_range(field,
+                  single ? r.GetInt64(message, &field) : r.GetRepeatedInt64(message, &field, index),
+                  path, where);
+      break;
+    case pb::FieldDescriptor::CPPTYPE_UINT64:
+      check_range(
+          field,
+          single ? r.GetUInt64(message, &field) : r.GetRepeatedUInt64(message, &field, index), path,
+          where);
+      break;
     default:
-      break;  // integers of every value, and bools
+      break;  // bools
   }
 }
 
@@ -137,6 +167,13 @@ void check(const pb::Message& message, const std::string& prefix, const Where& w
 }
 
 }  // namespace
+
+Range range_of(const job::Range& range) {
+  Range result{.excludes_min = range.excludes_min(), .excludes_max = range.excludes_max()};
+  if (range.has_min()) result.min = range.min();
+  if (range.has_max()) result.max = range.max();
+  return result;
+}
 
 void check_values(const pb::Message& message, const Where& where) { check(message, "", where); }
 

@@ -10,7 +10,6 @@
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/device/kernel.h"
-#include "core/runtime/built_in_kernels.h"
 #include "core/runtime/device_options.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/nccl/device_collective.h"
@@ -168,20 +167,13 @@ JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec&
   return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
 }
 
-std::shared_ptr<const KernelTable> kernels_with(const std::shared_ptr<CommunicatorSlots>& slots,
+std::shared_ptr<const KernelTable> kernels_with(const KernelTable& program,
+                                                const std::shared_ptr<CommunicatorSlots>& slots,
                                                 const std::shared_ptr<ps::TableStoreSlot>& tables) {
-  auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
+  auto kernels = std::make_shared<KernelTable>(program);
   register_collective_kernels(*kernels, slots);
   ps::register_ps_kernels(*kernels, tables);
   return kernels;
-}
-
-std::shared_ptr<const OpTable> all_ops() {
-  auto table = std::make_shared<OpTable>();
-  register_core_ops(*table);
-  register_collective_ops(*table);
-  ps::register_ps_ops(*table);
-  return table;
 }
 
 }  // namespace
@@ -233,9 +225,10 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
       }
     }
   }
+  model_options.ops = options.tables.ops;
+  model_options.session.kernels = options.tables.kernels;
   if (strategy || rows_apart) {
-    model_options.session.kernels = kernels_with(slots, tables);
-    model_options.ops = all_ops();
+    model_options.session.kernels = kernels_with(*options.tables.kernels, slots, tables);
   }
   if (rows_apart) model_options.embedding_lookup = training_tables.lookup();
   model = std::make_unique<nn::Model>(std::move(model_options));

@@ -12,6 +12,7 @@
 
 #include "distributed/cluster/cluster_spec.h"
 #include "distributed/metrics/metrics_address.h"
+#include "worker/program_tables.h"
 
 namespace trireme {
 
@@ -19,6 +20,7 @@ class JobFile;
 
 // What the command line says, beside the job.
 struct TaskOptions {
+  ProgramTables tables = core_tables();
   std::string data_dir;  // see find_data()
   int threads = 0;       // compute threads; 0: this task's share of the cores
   int cpu_devices = 1;   // virtual ones
