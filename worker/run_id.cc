@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/io/atomic_file.h"
-#include "distributed/coordination/draw_id.h"
+#include "distributed/connection/draw_id.h"
 
 namespace trireme {
 namespace {

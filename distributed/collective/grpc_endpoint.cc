@@ -1,10 +1,5 @@
 #include "distributed/collective/grpc_endpoint.h"
 
-#include <grpcpp/generic/async_generic_service.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
-
 #include <algorithm>
 #include <atomic>
 #include <map>
@@ -19,11 +14,11 @@
 #include "core/base/logging.h"
 #include "distributed/collective/doubling.h"
 #include "distributed/collective/grpc_meeting.h"
-#include "distributed/collective/grpc_streams.h"
 #include "distributed/collective/grpc_transport.h"
 #include "distributed/collective/transport_communicator.h"
-#include "distributed/connection/acceptor.h"
 #include "distributed/connection/dial.h"
+#include "distributed/rpc/refusal.h"
+#include "distributed/rpc/stream_server.h"
 
 namespace trireme {
 namespace {
@@ -49,19 +44,15 @@ class GrpcPort {
  public:
   explicit GrpcPort(const EndpointOptions& options)
       : security_{.secret = options.secret, .encryption = options.encryption},
-        queue_([&] {
-          configure(builder_);
-          builder_.RegisterAsyncGenericService(&service_);
-          return builder_.AddCompletionQueue();
-        }()),
-        server_(builder_.BuildAndStart()),
-        progress_(queue_.get()),
-        acceptor_({.host = options.listen,
-                   .security = security_,
-                   .what = "a port for collectives",
-                   .keeps_connections = true}) {
-    request();
-    acceptor_.start([this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); });
+        server_({.port = {.host = options.listen,
+                          .security = security_,
+                          .what = "a port for collectives",
+                          .keeps_connections = true},
+                 .settings = segment_settings(),
+                 .method = kMethod},
+                [this](std::unique_ptr<IncomingCall> call) { admit(std::move(call)); }),
+        progress_(queue()) {
+    server_.start();
   }
 
   ~GrpcPort() {
@@ -70,24 +61,21 @@ class GrpcPort {
       closing_ = true;
       waiting_.clear();
     }
-    acceptor_.stop();
-    server_->Shutdown(std::chrono::system_clock::now());
+    server_.stop();
     // A stream that has been cancelled still reports its end, and for that may use the queue.
     const auto until = steady_clock::now() + kEndPatience;
-    while (streams_alive_.use_count() > 1 && steady_clock::now() < until) {
-      progress_.wait([&] { return streams_alive_.use_count() == 1; },
+    while (queue().is_used() && steady_clock::now() < until) {
+      progress_.wait([this] { return !queue().is_used(); },
                      std::min(until, steady_clock::now() + milliseconds(20)));
     }
     progress_.stop();
   }
   GrpcPort(const GrpcPort&) = delete;
 
-  const std::string& address() const { return acceptor_.address(); }
+  const std::string& address() const { return server_.address(); }
   const Security& security() const { return security_; }
   GrpcProgress& progress() { return progress_; }
-  grpc::CompletionQueue* queue() { return queue_.get(); }
-  // Held by each stream.
-  const std::shared_ptr<void>& streams_alive() const { return streams_alive_; }
+  EventQueue& queue() { return *server_.queues().front(); }
 
   // From now on older generations are refused.
   void begin(const Group& group) {
@@ -106,13 +94,13 @@ class GrpcPort {
     });
   }
 
-  // The streams of a member that has dialled; empty: not all yet.
-  std::vector<std::shared_ptr<GrpcAcceptedStream>> take_all(const Group& group, int member) {
-    std::vector<std::shared_ptr<GrpcAcceptedStream>> taken;
+  // The calls of a member that has dialled; empty: not all yet.
+  std::vector<std::unique_ptr<IncomingCall>> take_all(const Group& group, int member) {
+    std::vector<std::unique_ptr<IncomingCall>> taken;
     MutexLock lock(mutex_);
     if (!all_wait(group, member)) return taken;
     for (int channel = 0; channel < kChannels; ++channel) {
-      taken.push_back(waiting_.extract(key(group, member, channel)).mapped());
+      taken.push_back(std::move(waiting_.extract(key(group, member, channel)).mapped()));
     }
     return taken;
   }
@@ -163,17 +151,6 @@ class GrpcPort {
     return true;
   }
 
-  void request() {
-    request_call(service_, *queue_, acceptor_, [this](auto stream) {
-      if (stream != nullptr) {
-        stream->hold(streams_alive_);
-        admit(std::move(stream));
-      }
-      MutexLock lock(mutex_);
-      if (!closing_) request();
-    });
-  }
-
   // The member that dialled waits for this one.
   void invite(const GrpcHello& hello) REQUIRES(mutex_) {
     if (invitations_count_.load(std::memory_order_relaxed) >= kMostWaiting) return;
@@ -190,11 +167,12 @@ class GrpcPort {
     return failed("generation ", generation, " is over, this rank is in generation ", generation_);
   }
 
-  void admit(std::shared_ptr<GrpcAcceptedStream> stream) EXCLUDES(mutex_) {
-    const GrpcHello& hello = stream->hello();
+  void admit(std::unique_ptr<IncomingCall> call) EXCLUDES(mutex_) {
+    if (call->connection() == nullptr) return;  // it is over already
+    const GrpcHello hello = hello_of(*call);
     std::optional<Error> why;
     bool is_news = true;  // not the end of a group, which this rank has said already
-    std::shared_ptr<GrpcAcceptedStream> replaced;
+    std::unique_ptr<IncomingCall> replaced;  // its process has started again
     {
       MutexLock lock(mutex_);
       if (closing_) return;
@@ -218,36 +196,30 @@ class GrpcPort {
         why = Error(ErrorCode::kResourceExhausted, "too many peers wait for later generations");
       } else {
         auto& place = waiting_[{hello.job_id, hello.generation, hello.member, hello.channel}];
-        replaced = std::exchange(place, stream);
+        replaced = std::exchange(place, std::move(call));
         invite(hello);
       }
     }
-    if (replaced != nullptr) replaced->cancel();  // its process has started again
     if (!why) return;
     if (is_news) {
       log_warning(str_cat("refused a collective connection to ", address(), ": ", why->what()));
     }
-    stream->refuse(*why);
+    call->refuse(*why);
   }
 
   const Security security_;
-  const std::shared_ptr<void> streams_alive_ = std::make_shared<char>();
-  grpc::AsyncGenericService service_;
-  grpc::ServerBuilder builder_;
-  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
-  std::unique_ptr<grpc::Server> server_;
   Mutex mutex_;
   bool closing_ GUARDED_BY(mutex_) = false;
   int64_t generation_ GUARDED_BY(mutex_) = INT64_MIN;
   std::string job_id_ GUARDED_BY(mutex_);
-  std::map<Key, std::shared_ptr<GrpcAcceptedStream>> waiting_ GUARDED_BY(mutex_);
+  std::map<Key, std::unique_ptr<IncomingCall>> waiting_ GUARDED_BY(mutex_);
   // Groups that are over here while others may still be in them, by job and generation; and why.
   std::map<std::pair<std::string, int64_t>, Error> ended_ GUARDED_BY(mutex_);
   // By job and generation, who has dialled, if only to be dialled. The count is of all.
   std::map<std::pair<std::string, int64_t>, std::set<uint32_t>> invitations_ GUARDED_BY(mutex_);
   std::atomic<size_t> invitations_count_{0};
+  StreamServer server_;
   GrpcProgress progress_;
-  Acceptor acceptor_;
 };
 
 class Meeting final : public GrpcMeeting {
@@ -266,16 +238,13 @@ class Meeting final : public GrpcMeeting {
   const Group& group() const override { return group_; }
   const std::string& problem() const override { return problem_; }
 
-  std::vector<std::shared_ptr<GrpcStream>> meet(int member, TimePoint deadline,
-                                                const std::function<void()>& check) override {
-    std::vector<std::shared_ptr<GrpcStream>> met;
+  std::vector<std::shared_ptr<SegmentStream>> meet(int member, TimePoint deadline,
+                                                   const std::function<void()>& check) override {
+    std::vector<std::shared_ptr<SegmentStream>> met;
     if (member > group_.rank) {
-      std::vector<std::shared_ptr<GrpcAcceptedStream>> accepted = port_->take_all(group_, member);
-      for (auto& stream : accepted) {
-        stream->welcome();
-        met.push_back(std::move(stream));
-      }
-      if (!met.empty() && group_.look_up != nullptr) look_up(member);  // its name, for messages
+      const auto calls = port_->take_all(group_, member);
+      if (!calls.empty() && group_.look_up != nullptr) look_up(member);  // its name, for messages
+      for (const auto& call : calls) met.push_back(SegmentStream::accept(*call));
       return met;
     }
     Dialled& mine = dialled_[member];
@@ -290,7 +259,7 @@ class Meeting final : public GrpcMeeting {
     const auto found = dialled_.find(member);
     if (found == dialled_.end() || steady_clock::now() < found->second.next_try) return false;
     return std::ranges::any_of(found->second.streams, [](const auto& stream) {
-      return stream != nullptr && stream->state() != GrpcDialledStream::State::kWaiting;
+      return stream != nullptr && stream->state() != SegmentStream::State::kWaiting;
     });
   }
 
@@ -317,8 +286,8 @@ class Meeting final : public GrpcMeeting {
 
  private:
   struct Dialled {
-    std::vector<std::shared_ptr<GrpcDialledStream>> streams =
-        std::vector<std::shared_ptr<GrpcDialledStream>>(kChannels);
+    std::vector<std::shared_ptr<SegmentStream>> streams =
+        std::vector<std::shared_ptr<SegmentStream>>(kChannels);
     steady_clock::time_point next_try;
   };
 
@@ -330,7 +299,7 @@ class Meeting final : public GrpcMeeting {
     bool welcome = true;
     for (int channel = 0; channel < kChannels; ++channel) {
       auto& stream = mine.streams[static_cast<size_t>(channel)];
-      if (stream != nullptr && stream->state() == GrpcDialledStream::State::kRefused) {
+      if (stream != nullptr && stream->state() == SegmentStream::State::kRefused) {
         const Error why = stream->refusal();
         problem_ = str_cat(peer(member).to_string(), " at ", peer(member).address,
                            " refused: ", why.what());
@@ -346,13 +315,13 @@ class Meeting final : public GrpcMeeting {
       if (stream == nullptr) {
         stream = dial_channel(member, channel, deadline, check);
       }
-      welcome = welcome && stream->state() == GrpcDialledStream::State::kWelcome;
+      welcome = welcome && stream->state() == SegmentStream::State::kWelcome;
     }
     return welcome;
   }
 
-  std::shared_ptr<GrpcDialledStream> dial_channel(int member, int channel, TimePoint deadline,
-                                                  const std::function<void()>& check) {
+  std::shared_ptr<SegmentStream> dial_channel(int member, int channel, TimePoint deadline,
+                                              const std::function<void()>& check) {
     look_up(member);
     Security security = port_->security();
     if (!group_.secret.empty()) security.secret = group_.secret;
@@ -362,14 +331,12 @@ class Meeting final : public GrpcMeeting {
                        .name = str_cat(peer(member).to_string(), " at ", peer(member).address),
                        .deadline = deadline,
                        .check = check});
-    auto stream = GrpcDialledStream::dial(socket,
-                                          {.job_id = group_.job_id,
-                                           .generation = group_.generation,
-                                           .member = static_cast<uint32_t>(group_.rank),
-                                           .channel = channel},
-                                          peer(member).address, port_->queue());
-    stream->hold(port_->streams_alive());
-    return stream;
+    return SegmentStream::dial(socket,
+                               {.job_id = group_.job_id,
+                                .generation = group_.generation,
+                                .member = static_cast<uint32_t>(group_.rank),
+                                .channel = channel},
+                               peer(member).address, port_->queue());
   }
 
   // Learns the address of the member, and those of all that will be needed like it.
@@ -397,7 +364,7 @@ class Meeting final : public GrpcMeeting {
   const std::shared_ptr<GrpcPort> port_;
   Group group_;
   std::map<int, Dialled> dialled_;  // not welcome yet
-  std::vector<std::shared_ptr<GrpcDialledStream>> invitations_;
+  std::vector<std::shared_ptr<SegmentStream>> invitations_;
   std::string problem_;
 };
 

@@ -3,24 +3,24 @@
 #include <utility>
 #include <vector>
 
-#include "distributed/collective/grpc_stream.h"
+#include "distributed/collective/segment_stream.h"
 
 namespace trireme {
 
 GrpcInquiry::GrpcInquiry(int me, int size, int64_t generation)
     : me_(me), size_(size), generation_(generation) {}
 
-void GrpcInquiry::connect(int member, const std::shared_ptr<GrpcStream>& stream) {
+void GrpcInquiry::connect(int member, const std::shared_ptr<SegmentStream>& stream) {
   MutexLock lock(mutex_);
   streams_[member] = stream;
 }
 
-std::shared_ptr<GrpcStream> GrpcInquiry::stream_to(int member) const {
+std::shared_ptr<SegmentStream> GrpcInquiry::stream_to(int member) const {
   const auto found = streams_.find(member);
   return found == streams_.end() ? nullptr : found->second.lock();
 }
 
-void GrpcInquiry::tell(GrpcStream& stream, int subject, uint64_t waits_for) const {
+void GrpcInquiry::tell(SegmentStream& stream, int subject, uint64_t waits_for) const {
   stream.send({.kind = SegmentKind::kWaiting,
                .from = static_cast<uint32_t>(me_),
                .generation = generation_,
@@ -30,7 +30,7 @@ void GrpcInquiry::tell(GrpcStream& stream, int subject, uint64_t waits_for) cons
 }
 
 void GrpcInquiry::ask(int member) {
-  std::shared_ptr<GrpcStream> stream;
+  std::shared_ptr<SegmentStream> stream;
   {
     MutexLock lock(mutex_);
     stream = stream_to(member);
@@ -52,7 +52,7 @@ std::optional<uint64_t> GrpcInquiry::waits_for(int member) const {
 
 void GrpcInquiry::on_asked(int by) {
   const int mine = waiting_for_.load(std::memory_order_relaxed);
-  std::shared_ptr<GrpcStream> asker;
+  std::shared_ptr<SegmentStream> asker;
   std::map<int, uint64_t> known;
   {
     MutexLock lock(mutex_);
@@ -68,7 +68,7 @@ void GrpcInquiry::on_asked(int by) {
 
 void GrpcInquiry::on_told(uint64_t subject, uint64_t waits_for) {
   if (subject >= static_cast<uint64_t>(size_) || subject == static_cast<uint64_t>(me_)) return;
-  std::vector<std::shared_ptr<GrpcStream>> askers;
+  std::vector<std::shared_ptr<SegmentStream>> askers;
   {
     MutexLock lock(mutex_);
     if (!told_.emplace(static_cast<int>(subject), waits_for).second) return;  // passed on already

@@ -19,14 +19,14 @@
 
 namespace trireme {
 
-class GrpcStream;
+class SegmentStream;
 
 class GrpcInquiry {
  public:
   GrpcInquiry(int me, int size, int64_t generation);
 
   // There is a stream to this member now.
-  void connect(int member, const std::shared_ptr<GrpcStream>& stream) EXCLUDES(mutex_);
+  void connect(int member, const std::shared_ptr<SegmentStream>& stream) EXCLUDES(mutex_);
   // For whom this process waits now; -1: for nobody.
   void set_waiting_for(int member) { waiting_for_.store(member, std::memory_order_relaxed); }
 
@@ -39,15 +39,15 @@ class GrpcInquiry {
   void on_told(uint64_t subject, uint64_t waits_for) EXCLUDES(mutex_);
 
  private:
-  void tell(GrpcStream& stream, int subject, uint64_t waits_for) const;
-  std::shared_ptr<GrpcStream> stream_to(int member) const REQUIRES(mutex_);
+  void tell(SegmentStream& stream, int subject, uint64_t waits_for) const;
+  std::shared_ptr<SegmentStream> stream_to(int member) const REQUIRES(mutex_);
 
   const int me_;
   const int size_;
   const int64_t generation_;
   std::atomic<int> waiting_for_{-1};
   mutable Mutex mutex_;
-  std::map<int, std::weak_ptr<GrpcStream>> streams_ GUARDED_BY(mutex_);
+  std::map<int, std::weak_ptr<SegmentStream>> streams_ GUARDED_BY(mutex_);
   std::set<int> askers_ GUARDED_BY(mutex_);
   std::set<int> asked_ GUARDED_BY(mutex_);
   std::map<int, uint64_t> told_ GUARDED_BY(mutex_);

@@ -12,7 +12,7 @@
 
 #include "core/base/error.h"
 #include "distributed/cluster/peer.h"
-#include "distributed/collective/grpc_stream.h"
+#include "distributed/collective/segment_stream.h"
 
 namespace trireme {
 
@@ -27,8 +27,8 @@ class GrpcMeeting {
   // takes as long as TCP does, but no longer than `deadline`; meanwhile `check` is called, and may
   // throw. Throws Error{kUnavailable} and {kInvalidArgument} naming the member, when it refuses or
   // cannot be found.
-  virtual std::vector<std::shared_ptr<GrpcStream>> meet(int member, TimePoint deadline,
-                                                        const std::function<void()>& check) = 0;
+  virtual std::vector<std::shared_ptr<SegmentStream>> meet(int member, TimePoint deadline,
+                                                           const std::function<void()>& check) = 0;
   virtual bool is_ready(int member) = 0;
   // Asks a member that is to dial, and has not, to do so when it next waits: it may wait for others
   // first, and can say for whom only to members that it knows. Takes a moment; never fails.

@@ -1,12 +1,6 @@
 #include "distributed/collective/grpc_progress.h"
 
-#include <grpcpp/alarm.h>
-#include <grpcpp/completion_queue.h>
 #include <pthread.h>
-
-#include <algorithm>
-
-#include "core/base/hand_over.h"
 
 namespace trireme {
 namespace {
@@ -16,45 +10,14 @@ using std::chrono::steady_clock;
 // How long the background thread leaves the queue to a thread that keeps coming back.
 constexpr std::chrono::milliseconds kYield{10};
 
-// An event without meaning: makes the thread that polls look around.
-class WakeUp final : public GrpcEvent {
- public:
-  void set(grpc::CompletionQueue* queue) {
-    hand_over(static_cast<GrpcEvent*>(this));
-    alarm_.Set(queue, gpr_now(GPR_CLOCK_MONOTONIC), static_cast<GrpcEvent*>(this));
-  }
-  void done(bool /*ok*/) override { delete this; }
-
- private:
-  grpc::Alarm alarm_;
-};
-
-gpr_timespec to_gpr(steady_clock::time_point deadline) {
-  const auto left =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - steady_clock::now());
-  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                      gpr_time_from_nanos(std::max<int64_t>(0, left.count()), GPR_TIMESPAN));
-}
-
 }  // namespace
 
-GrpcProgress::GrpcProgress(grpc::CompletionQueue* queue)
+GrpcProgress::GrpcProgress(EventQueue& queue)
     : queue_(queue), background_([this] { run_in_background(); }) {
   pthread_setname_np(background_.native_handle(), "collective io");
 }
 
 GrpcProgress::~GrpcProgress() { stop(); }
-
-bool GrpcProgress::run_one(TimePoint deadline) {
-  void* tag = nullptr;
-  bool ok = false;
-  const auto status = queue_->AsyncNext(&tag, &ok, to_gpr(deadline));
-  if (status == grpc::CompletionQueue::GOT_EVENT) {
-    take_over(tag);
-    static_cast<GrpcEvent*>(tag)->done(ok);
-  }
-  return status != grpc::CompletionQueue::SHUTDOWN;
-}
 
 bool GrpcProgress::wait_for(bool (*done)(void*), void* context, TimePoint deadline) {
   if (done(context)) return true;
@@ -72,7 +35,7 @@ bool GrpcProgress::wait_for(bool (*done)(void*), void* context, TimePoint deadli
     if (!polling_ && !stopping_) {
       polling_ = true;
       mutex_.unlock();
-      run_one(deadline);
+      queue_.run_one(deadline);
       mutex_.lock();
       polling_ = false;
       ++events_;
@@ -96,7 +59,7 @@ void GrpcProgress::wake() {
     changed_.notify_all();
     if (!polling_ || stopping_) return;
   }
-  (new WakeUp)->set(queue_);
+  queue_.wake();
 }
 
 void GrpcProgress::run_in_background() {
@@ -111,7 +74,7 @@ void GrpcProgress::run_in_background() {
     // Until somebody waits: who comes now sleeps until the next event, then polls itself.
     while (waiting_ == 0 && !stopping_) {
       mutex_.unlock();
-      run_one(steady_clock::now() + std::chrono::seconds(1));
+      queue_.run_one(steady_clock::now() + std::chrono::seconds(1));
       mutex_.lock();
       ++events_;
     }
@@ -119,7 +82,7 @@ void GrpcProgress::run_in_background() {
     changed_.notify_all();
   }
   mutex_.unlock();
-  while (run_one(steady_clock::now() + std::chrono::seconds(1))) {
+  while (queue_.run_one(steady_clock::now() + std::chrono::seconds(1))) {
   }
 }
 
@@ -130,8 +93,8 @@ void GrpcProgress::stop() {
     stopping_ = true;
     background_changed_.notify_all();
   }
-  (new WakeUp)->set(queue_);
-  queue_->Shutdown();
+  queue_.wake();
+  queue_.shut_down();
   background_.join();
 }
 

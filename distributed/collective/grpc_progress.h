@@ -1,4 +1,4 @@
-// Runs what a completion queue reports, on whichever thread waits for it.
+// Runs the events of a queue, on whichever thread waits for it.
 //
 // A thread that waits for a message polls the network itself, so that nothing has to wake it: that
 // halves the latency. While nobody waits, a thread of its own ("collective io") polls, so that
@@ -11,27 +11,15 @@
 #include <thread>
 
 #include "core/base/thread_annotations.h"
-
-namespace grpc {
-class CompletionQueue;
-}
+#include "distributed/rpc/event_queue.h"
 
 namespace trireme {
-
-// A tag of the queue. `ok` as gRPC gives it.
-class GrpcEvent {
- public:
-  virtual void done(bool ok) = 0;
-
- protected:
-  ~GrpcEvent() = default;
-};
 
 class GrpcProgress {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  explicit GrpcProgress(grpc::CompletionQueue* queue);  // borrowed
+  explicit GrpcProgress(EventQueue& queue);  // borrowed
   ~GrpcProgress();
   GrpcProgress(const GrpcProgress&) = delete;
 
@@ -48,11 +36,9 @@ class GrpcProgress {
 
  private:
   bool wait_for(bool (*done)(void*), void* context, TimePoint deadline) EXCLUDES(mutex_);
-  // One event at most. False once the queue is shut down and empty.
-  bool run_one(TimePoint deadline);
   void run_in_background();
 
-  grpc::CompletionQueue* const queue_;
+  EventQueue& queue_;
   Mutex mutex_;
   ConditionVariable changed_;             // of events_ or polling_
   ConditionVariable background_changed_;  // of stopping_

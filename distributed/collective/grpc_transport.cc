@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/logging.h"
+#include "distributed/rpc/refusal.h"
 
 namespace trireme {
 namespace {
@@ -65,7 +66,7 @@ void GrpcTransport::want(int member, TimePoint deadline) {
   missing.invite_at = std::min(missing.invite_at, now + (deadline - now) / 2);
 }
 
-void GrpcTransport::open(int member, std::vector<std::shared_ptr<GrpcStream>> streams) {
+void GrpcTransport::open(int member, std::vector<std::shared_ptr<SegmentStream>> streams) {
   for (const auto& stream : streams) {
     stream->open({.name = peer(member).to_string(),
                   .peer = static_cast<uint32_t>(member),
@@ -219,7 +220,7 @@ void GrpcTransport::receive(int from, void* data, size_t bytes, TimePoint deadli
   size_t offset = 0;
   do {
     const size_t part = std::min(kMaxSegmentBytes, bytes - offset);
-    GrpcStream& source = stream(sender, sender.segments_received++);
+    SegmentStream& source = stream(sender, sender.segments_received++);
     const auto arrived = [&] { return source.readable() || source.ended(); };
     if (!arrived() && !failed()) {
       inquiry_->set_waiting_for(from);
@@ -303,7 +304,7 @@ void GrpcTransport::close(const SegmentHeader& last, const std::string& text, Ti
     }
   };
   const bool drop = last.kind == SegmentKind::kFault;
-  for_all([&](GrpcStream& stream) {
+  for_all([&](SegmentStream& stream) {
     stream.drain();
     if (drop) {
       stream.send_last(last, text.data());
@@ -321,9 +322,9 @@ void GrpcTransport::close(const SegmentHeader& last, const std::string& text, Ti
         return all;
       },
       until);
-  for_all([](GrpcStream& stream) { stream.cancel(); });
+  for_all([](SegmentStream& stream) { stream.cancel(); });
   if (drop || borrowed_->load() != 0) {
-    for_all([](GrpcStream& stream) { stream.break_connection(); });
+    for_all([](SegmentStream& stream) { stream.break_connection(); });
   }
   for (Link& link : links_) {
     link.streams.clear();

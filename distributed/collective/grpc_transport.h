@@ -20,7 +20,7 @@
 #include "distributed/collective/communicator.h"
 #include "distributed/collective/grpc_meeting.h"
 #include "distributed/collective/grpc_progress.h"
-#include "distributed/collective/grpc_stream.h"
+#include "distributed/collective/segment_stream.h"
 #include "distributed/collective/transport.h"
 
 namespace trireme {
@@ -54,7 +54,7 @@ class GrpcTransport final : public Transport {
     size_t bytes = 0;
   };
   struct Link {
-    std::vector<std::shared_ptr<GrpcStream>> streams;  // empty: not met
+    std::vector<std::shared_ptr<SegmentStream>> streams;  // empty: not met
     bool wanted = false, invited = false;
     TimePoint invite_at = TimePoint::max();  // when a member that is to dial is late with it
     std::deque<Message> unsent;              // until it is met
@@ -64,7 +64,7 @@ class GrpcTransport final : public Transport {
 
   const Peer& peer(int index) const { return meeting_->group().peers[static_cast<size_t>(index)]; }
   Link& link(int member) { return links_[static_cast<size_t>(member)]; }
-  GrpcStream& stream(Link& link, uint64_t segment) const {
+  SegmentStream& stream(Link& link, uint64_t segment) const {
     return *link.streams[segment % link.streams.size()];
   }
   bool is_met(int member) const { return !links_[static_cast<size_t>(member)].streams.empty(); }
@@ -73,7 +73,7 @@ class GrpcTransport final : public Transport {
   void invite_late(TimePoint now);
   // Meets those that are wanted and can be met now.
   void meet_wanted(TimePoint deadline, const std::function<void()>& check);
-  void open(int member, std::vector<std::shared_ptr<GrpcStream>> streams);
+  void open(int member, std::vector<std::shared_ptr<SegmentStream>> streams);
   // Runs events until done() or a fault; meets who is wanted. False at the deadline.
   template <typename Done>
   bool wait(Done done, TimePoint deadline);

@@ -40,11 +40,4 @@ std::string problem_with(const SegmentHeader& header, uint32_t from, int64_t gen
   return "";
 }
 
-std::string printable(const std::string& text, size_t most) {
-  std::string result = text.substr(0, most);
-  std::ranges::replace_if(
-      result, [](char c) { return c < ' ' || c > '~'; }, '?');
-  return result;
-}
-
 }  // namespace trireme

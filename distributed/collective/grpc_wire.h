@@ -64,10 +64,5 @@ inline constexpr char kGenerationKey[] = "x-trireme-generation";
 inline constexpr char kRankKey[] = "x-trireme-rank";
 inline constexpr char kChannelKey[] = "x-trireme-channel";
 inline constexpr char kVersionKey[] = "x-trireme-version";
-inline constexpr char kWelcomeKey[] = "x-trireme-welcome";  // the answer of a peer that accepts
-
-// Printable ASCII of at most `most` characters, the rest replaced by '?': text of a peer, for a
-// message.
-std::string printable(const std::string& text, size_t most);
 
 }  // namespace trireme

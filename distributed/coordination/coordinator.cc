@@ -15,13 +15,13 @@
 
 #include "core/base/error.h"
 #include "distributed/connection/acceptor.h"
+#include "distributed/connection/draw_id.h"
 #include "distributed/coordination/coordinator_service.h"
 #include "distributed/coordination/directory_board.h"
 #include "distributed/coordination/directory_service.h"
-#include "distributed/coordination/draw_id.h"
-#include "distributed/coordination/grpc_setup.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/switchboard.h"
+#include "distributed/rpc/grpc_setup.h"
 
 namespace trireme {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/base/logging.h"
-#include "distributed/coordination/draw_id.h"
+#include "distributed/connection/draw_id.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
 #include "proto/directory_service.pb.h"

@@ -12,9 +12,9 @@
 #include "distributed/connection/dial.h"
 #include "distributed/connection/secret.h"
 #include "distributed/connection/socket_address.h"
-#include "distributed/coordination/grpc_setup.h"
 #include "distributed/coordination/rpc_status.h"
 #include "distributed/coordination/wording.h"
+#include "distributed/rpc/grpc_setup.h"
 
 namespace trireme {
 namespace {

@@ -71,7 +71,7 @@ proto::ControlAnswer control_answer(const Message& message) {
   return result;
 }
 
-std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
+std::vector<proto::ControlAnswer> ask(RetryingSender& sender, const PsClientOptions& options,
                                       const std::string& what,
                                       const std::vector<ControlCall>& calls, bool is_repeatable,
                                       const std::function<bool()>& give_up) {
@@ -85,19 +85,19 @@ std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& o
     const ControlCall& call = calls[i];
     // A copy of the request: an attempt may outlast this call.
     auto request = std::make_shared<proto::ControlRequest>(*call.request);
-    Parcel parcel{.slot = call.slot,
-                  .shards = call.shards,
-                  .what = what,
-                  .is_control = true,
-                  .waits_for_workers = call.request->has_open_snapshot() &&
-                                       call.request->open_snapshot().step() > 0};
-    parcel.make = [&options, slot = call.slot, request](const Destination& destination) {
+    OutgoingRequest outgoing{.slot = call.slot,
+                             .shards = call.shards,
+                             .what = what,
+                             .is_control = true,
+                             .waits_for_workers = call.request->has_open_snapshot() &&
+                                                  call.request->open_snapshot().step() > 0};
+    outgoing.make = [&options, slot = call.slot, request](const Destination& destination) {
       return control_message(options, slot, destination, *request);
     };
-    parcel.deadline = std::chrono::steady_clock::now() + options.timeout;
-    parcel.resend_after = is_repeatable ? options.resend_after : 2 * options.timeout;
-    parcel.done = [operation, answer = &answers[i]](const Message& message,
-                                                    std::unique_ptr<Error> error) {
+    outgoing.deadline = std::chrono::steady_clock::now() + options.timeout;
+    outgoing.resend_after = is_repeatable ? options.resend_after : 2 * options.timeout;
+    outgoing.done = [operation, answer = &answers[i]](const Message& message,
+                                                      std::unique_ptr<Error> error) {
       const auto lease = operation->borrow();
       if (lease == nullptr) return;
       try {
@@ -107,7 +107,7 @@ std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& o
       }
       operation->finish_part(std::move(error));
     };
-    courier.send(std::move(parcel));
+    sender.send(std::move(outgoing));
   }
   auto future = promise->get_future();
   while (give_up && future.wait_for(kAskAgain) != std::future_status::ready) {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "ps/client/courier.h"
 #include "ps/client/ps_client.h"
+#include "ps/client/retrying_sender.h"
 
 namespace trireme::ps {
 
@@ -31,7 +31,7 @@ struct ControlCall {
 // Sends all of them and waits for all answers, which come in the same order. `is_repeatable`: may
 // be sent again when an answer does not come soon; else only when the server is lost. `give_up`:
 // asked now and then; true ends the wait with Error{kCancelled}. Throws the first error.
-std::vector<proto::ControlAnswer> ask(Courier& courier, const PsClientOptions& options,
+std::vector<proto::ControlAnswer> ask(RetryingSender& sender, const PsClientOptions& options,
                                       const std::string& what,
                                       const std::vector<ControlCall>& calls, bool is_repeatable,
                                       const std::function<bool()>& give_up = nullptr);

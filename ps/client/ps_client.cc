@@ -16,8 +16,8 @@
 #include "proto/ps.pb.h"
 #include "ps/client/activity.h"
 #include "ps/client/control_calls.h"
-#include "ps/client/courier.h"
 #include "ps/client/key_set.h"
+#include "ps/client/retrying_sender.h"
 #include "ps/client/stop_watch.h"
 #include "ps/client/transfers.h"
 #include "ps/protocol/setup.h"
@@ -89,11 +89,11 @@ class PsClient::Impl {
         directory_(directory_options()),
         view_(directory_.wait_for_view(1, options_.join_timeout)),
         full_sets_(options_.tables.size()) {
-    start_courier();
-    transfers_ = std::make_unique<Transfers>(options_, shards_, *courier_, slots());
+    start_sender();
+    transfers_ = std::make_unique<Transfers>(options_, shards_, *sender_, slots());
     has_transfers_ = true;
     try {
-      courier_->wait_until_ready(options_.timeout);
+      sender_->wait_until_ready(options_.timeout);
     } catch (...) {
       stop();
       throw;
@@ -105,7 +105,7 @@ class PsClient::Impl {
   Transfers& transfers() { return *transfers_; }
 
   std::shared_ptr<const KeySet> prepare(int table, std::span<const int64_t> keys) const {
-    return make_key_set(table, spec(table), keys, shards_, courier_->slot_of_shard());
+    return make_key_set(table, spec(table), keys, shards_, sender_->slot_of_shard());
   }
 
   std::shared_ptr<const KeySet> all_keys(int table) {
@@ -114,7 +114,7 @@ class PsClient::Impl {
     if (!spec(table).is_dense()) {
       throw invalid_argument("table \"", spec(table).name, "\" is sparse: it has no last key");
     }
-    const std::vector<int> now = courier_->slot_of_shard();
+    const std::vector<int> now = sender_->slot_of_shard();
     if (set == nullptr || !std::ranges::equal(set->slot_of_shard(), now)) {
       set = make_full_key_set(table, spec(table), shards_, now);
     }
@@ -303,7 +303,7 @@ class PsClient::Impl {
 
   // Nobody wants what is still under way.
   void end_calls() {
-    courier_->fail({ErrorCode::kCancelled, "the training with these servers has ended"});
+    sender_->fail({ErrorCode::kCancelled, "the training with these servers has ended"});
   }
 
   void tell_lost_steps(int64_t steps) { directory_.lost_steps(-1, 0, steps); }
@@ -377,7 +377,7 @@ class PsClient::Impl {
             .on_view =
                 [this](const ServerView& view) {
                   MutexLock lock(view_mutex_);
-                  if (courier_ != nullptr) courier_->set_view(view);
+                  if (sender_ != nullptr) sender_->set_view(view);
                 },
             .on_lost =
                 [this](const Error& error) {
@@ -385,12 +385,12 @@ class PsClient::Impl {
                   // For a worker that works it is no end of the job.
                   const bool is_over = error.code() == ErrorCode::kCancelled;
                   lost_ = is_over ? Error(ErrorCode::kUnavailable, error.what()) : error;
-                  if (courier_ != nullptr) courier_->fail(*lost_);
+                  if (sender_ != nullptr) sender_->fail(*lost_);
                 }};
   }
 
-  void start_courier() {
-    CourierOptions options;
+  void start_sender() {
+    ServerLinkOptions options;
     options.secret = options_.secret;
     options.encryption = options_.encryption;
     options.job_id = options_.job_id;
@@ -408,7 +408,6 @@ class PsClient::Impl {
       note_setup(slot, entry, answer);
     };
     options.suspect = [this](int server) { directory_.suspect(server); };
-    options.stop = [this] { return stop_.state(); };
     options.make_probe = [this](int slot, const Destination& destination) {
       proto::ControlRequest request;
       request.mutable_load();
@@ -419,17 +418,18 @@ class PsClient::Impl {
                       " virtual shards, expected ", shards_.shards());
     }
     MutexLock lock(view_mutex_);
-    courier_ = std::make_unique<Courier>(std::move(options), view_);
-    courier_->set_view(directory_.view());  // what came since
-    if (lost_) courier_->fail(*lost_);
+    sender_ = std::make_unique<RetryingSender>(
+        std::move(options), [this] { return stop_.state(); }, view_);
+    sender_->set_view(directory_.view());  // what came since
+    if (lost_) sender_->fail(*lost_);
   }
 
   // Views come as long as the directory's client lives, which is longer.
   void stop() {
-    std::unique_ptr<Courier> courier;
+    std::unique_ptr<RetryingSender> sender;
     {
       MutexLock lock(view_mutex_);
-      courier = std::move(courier_);
+      sender = std::move(sender_);
     }
   }
 
@@ -453,7 +453,7 @@ class PsClient::Impl {
     std::vector<ControlCall> calls;
     for (int slot = 0; slot < slots(); ++slot) calls.push_back({.slot = slot, .request = &request});
     const Activity::Call call(activity_);
-    return ask(*courier_, options_, what, calls, is_repeatable, give_up);
+    return ask(*sender_, options_, what, calls, is_repeatable, give_up);
   }
   template <typename Fill>
   std::vector<proto::ControlAnswer> ask_each(const std::string& what, bool is_repeatable,
@@ -466,7 +466,7 @@ class PsClient::Impl {
       calls.push_back({.slot = slot, .request = &request});
     }
     const Activity::Call call(activity_);
-    return ask(*courier_, options_, what, calls, is_repeatable);
+    return ask(*sender_, options_, what, calls, is_repeatable);
   }
 
   const PsClientOptions options_;
@@ -474,9 +474,9 @@ class PsClient::Impl {
   StopWatch stop_{options_.stop_signal, [this] { return directory_.workers() < options_.workers; }};
   const ShardMap shards_;
   const proto::ControlRequest setup_;
-  Mutex view_mutex_;  // guards whether there is a courier for the directory's thread
+  Mutex view_mutex_;  // guards whether there is a sender for the directory's thread
   std::optional<Error> lost_ GUARDED_BY(view_mutex_);
-  std::unique_ptr<Courier> courier_;
+  std::unique_ptr<RetryingSender> sender_;
   std::unique_ptr<Transfers> transfers_;
   std::atomic<bool> has_transfers_{false};
   DirectoryClient directory_;
@@ -527,9 +527,9 @@ void PsClient::Impl::assign(int table, std::span<const float> values, bool repla
     calls.push_back({.slot = slots[i], .request = &requests[i], .shards = shards[i]});
   }
   try {
-    ask(*courier_, options_, str_cat("assigning table \"", table_spec.name, "\""), calls, true);
+    ask(*sender_, options_, str_cat("assigning table \"", table_spec.name, "\""), calls, true);
   } catch (const Error&) {
-    if (std::ranges::equal(set->slot_of_shard(), courier_->slot_of_shard())) throw;
+    if (std::ranges::equal(set->slot_of_shard(), sender_->slot_of_shard())) throw;
     // Shards have moved: once more where they are now, which changes nothing that is done already.
     assign(table, values, replace);
   }

@@ -34,14 +34,14 @@ void add_padding(OutMessage& message, size_t bytes) {
 
 }  // namespace
 
-Transfers::Transfers(const PsClientOptions& options, const ShardMap& shards, Courier& courier,
+Transfers::Transfers(const PsClientOptions& options, const ShardMap& shards, RetryingSender& sender,
                      int slots)
-    : options_(options), shards_(shards), courier_(courier), memories_(static_cast<size_t>(slots)) {
+    : options_(options), shards_(shards), sender_(sender), memories_(static_cast<size_t>(slots)) {
   if (options.cache_staleness > 0) cache_.emplace(options.cache_staleness);
 }
 
-Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
-  Parcel parcel{
+OutgoingRequest Transfers::request_of(const std::shared_ptr<Bundle>& bundle) {
+  OutgoingRequest request{
       .slot = bundle->header.slot,
       .what = bundle->what,
       .waits_for_workers = bundle->header.kind == RequestKind::kPull && bundle->header.step > 0,
@@ -52,18 +52,18 @@ Parcel Transfers::parcel(const std::shared_ptr<Bundle>& bundle) {
                   const Message& answer,
                   std::unique_ptr<Error> error) { finish(bundle, answer, std::move(error)); }};
   // A pull may wait for other workers, and its answer is long: it is not asked for again soon.
-  if (bundle->header.kind == RequestKind::kPull) parcel.resend_after *= 2;
-  if (bundle->header.snapshot != 0) return parcel;
-  parcel.shards = unpack_shards(bundle->header.shards, shards_.shards());
-  parcel.split = [this, bundle](std::span<const int> slot_of_shard) {
+  if (bundle->header.kind == RequestKind::kPull) request.resend_after *= 2;
+  if (bundle->header.snapshot != 0) return request;
+  request.shards = unpack_shards(bundle->header.shards, shards_.shards());
+  request.split = [this, bundle](std::span<const int> slot_of_shard) {
     return split(*bundle, slot_of_shard);
   };
-  return parcel;
+  return request;
 }
 
 // The same, when shards have moved: to each slot what is there now. An attempt that is under way
 // may still be taken: each shard knows what it has.
-std::vector<Parcel> Transfers::split(Bundle& bundle, std::span<const int> slot_of_shard) {
+std::vector<OutgoingRequest> Transfers::split(Bundle& bundle, std::span<const int> slot_of_shard) {
   const RequestHeader& header = bundle.header;
   const bool is_push = header.kind == RequestKind::kPush;
   const ShardSet shards = unpack_shards(header.shards, shards_.shards());
@@ -98,9 +98,9 @@ std::vector<Parcel> Transfers::split(Bundle& bundle, std::span<const int> slot_o
     for (Part& part : bundle.parts) part.rows = {};
   }
   bundle.operation->add_parts(static_cast<int>(made.size()) - 1);
-  std::vector<Parcel> parcels;
-  for (const auto& part : made) parcels.push_back(parcel(part));
-  return parcels;
+  std::vector<OutgoingRequest> requests;
+  for (const auto& part : made) requests.push_back(request_of(part));
+  return requests;
 }
 
 Transfers::Part Transfers::part_of(const Part& part, const ShardSet& shards, RowType type) const {
@@ -250,7 +250,7 @@ void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<
                      const Snapshot* snapshot, Operation::Done done) {
   TRIREME_CHECK(tables.size() == rows.size(), tables.size(), " tables, ", rows.size(), " targets");
   const std::vector<int> slot_of_shard =
-      snapshot != nullptr ? snapshot->slot_of_shard : courier_.slot_of_shard();
+      snapshot != nullptr ? snapshot->slot_of_shard : sender_.slot_of_shard();
   std::map<int, std::shared_ptr<Bundle>> bundles;
   for (size_t i = 0; i < tables.size(); ++i) {
     const auto keys_now = at(tables[i].keys, slot_of_shard);
@@ -292,7 +292,7 @@ void Transfers::pull(int64_t step, std::span<const TableKeys> tables, std::span<
         .shards = shards_in(slot, slot_of_shard)};
     bundle->what = str_cat("pull of step ", step);
     bundle->deadline = Clock::now() + options_.timeout;
-    courier_.send(parcel(bundle));
+    sender_.send(request_of(bundle));
   }
 }
 
@@ -347,7 +347,7 @@ void Transfers::push(int64_t step, int part, int parts, double learning_rate,
                 parts);
   // Every slot hears of every push, also of one that has nothing for it: it counts steps by them.
   const int slots = static_cast<int>(memories_.size());
-  const std::vector<int> slot_of_shard = courier_.slot_of_shard();
+  const std::vector<int> slot_of_shard = sender_.slot_of_shard();
   pushed_.pushing(step);
   const auto operation = std::make_shared<Operation>(
       slots, [this, step, parts, done = std::move(done)](std::unique_ptr<Error> error) {
@@ -387,7 +387,7 @@ void Transfers::push(int64_t step, int part, int parts, double learning_rate,
     };
     bundle->what = str_cat("push of step ", step, ", part ", part);
     bundle->deadline = Clock::now() + options_.timeout;
-    courier_.send(parcel(bundle));
+    sender_.send(request_of(bundle));
   }
 }
 

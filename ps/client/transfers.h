@@ -1,6 +1,6 @@
 // Pulls and pushes: what goes to which slot, and what of an answer belongs where.
 //
-// Pulls and pushes may each come from a thread of their own; answers come on the courier's threads
+// Pulls and pushes may each come from a thread of their own; answers come on the sender's threads
 // and the transport's.
 #pragma once
 
@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "ps/client/courier.h"
 #include "ps/client/key_set.h"
 #include "ps/client/operation.h"
 #include "ps/client/ps_client.h"
+#include "ps/client/retrying_sender.h"
 #include "ps/client/row_cache.h"
 #include "ps/client/slot_memory.h"
 #include "ps/protocol/buffer_pool.h"
@@ -32,8 +32,9 @@ class Transfers {
     std::vector<int> slot_of_shard;
   };
 
-  // `options` and `courier` outlive it.
-  Transfers(const PsClientOptions& options, const ShardMap& shards, Courier& courier, int slots);
+  // `options` and `sender` outlive it.
+  Transfers(const PsClientOptions& options, const ShardMap& shards, RetryingSender& sender,
+            int slots);
 
   // As in PsClient. `snapshot`: null: the rows as they are.
   void pull(int64_t step, std::span<const TableKeys> tables, std::span<float* const> rows,
@@ -81,8 +82,8 @@ class Transfers {
     bool finished GUARDED_BY(mutex) = false;
   };
 
-  Parcel parcel(const std::shared_ptr<Bundle>& bundle);
-  std::vector<Parcel> split(Bundle& bundle, std::span<const int> slot_of_shard);
+  OutgoingRequest request_of(const std::shared_ptr<Bundle>& bundle);
+  std::vector<OutgoingRequest> split(Bundle& bundle, std::span<const int> slot_of_shard);
   Part part_of(const Part& part, const ShardSet& shards, RowType type) const;
   std::shared_ptr<const KeySet> at(const std::shared_ptr<const KeySet>& set,
                                    std::span<const int> slot_of_shard) const;
@@ -97,7 +98,7 @@ class Transfers {
 
   const PsClientOptions& options_;
   const ShardMap& shards_;
-  Courier& courier_;
+  RetryingSender& sender_;
   std::vector<SlotMemory> memories_;  // by slot
   SlotMemory pushed_;                 // to all of them
   std::atomic<int64_t> dropped_{0};

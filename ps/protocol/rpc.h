@@ -1,7 +1,5 @@
 // How bytes go between a task and a parameter server: requests and answers of any size, several
 // under way at a time, over gRPC (any hosts) or shared memory (one host).
-//
-// The network libraries are in the .cc files behind make_rpc_server() and connect_rpc().
 #pragma once
 
 #include <chrono>
@@ -14,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "distributed/connection/pending_stream.h"
+#include "distributed/rpc/owned_bytes.h"
 
 namespace trireme::ps {
 
@@ -21,10 +20,7 @@ namespace trireme::ps {
 inline constexpr size_t kMaxMessageBytes = size_t{1} << 30;
 
 // Bytes somebody keeps alive. What was received is contiguous and aligned to 8.
-struct Message {
-  std::shared_ptr<const void> owner;
-  std::span<const std::byte> bytes;
-};
+using Message = OwnedBytes;
 
 // Pieces that are sent one behind the other; owners live until they are sent.
 struct OutMessage {

@@ -39,7 +39,7 @@ class Intruder::Impl {
     call_->ReadInitialMetadata(this);
     if (!next()) return false;
     const auto& metadata = context_.GetServerInitialMetadata();
-    return metadata.find(kWelcomeKey) != metadata.end();
+    return metadata.find("x-trireme-welcome") != metadata.end();
   }
   void send(const std::string& message) {
     const grpc::Slice slice(message);

@@ -13,9 +13,9 @@
 
 #include "core/base/error.h"
 #include "distributed/connection/dial.h"
-#include "distributed/coordination/grpc_setup.h"
 #include "distributed/coordination/lateness.h"
 #include "distributed/coordination/membership_message.h"
+#include "distributed/rpc/grpc_setup.h"
 #include "proto/coordination_service.grpc.pb.h"
 
 namespace trireme::testing {

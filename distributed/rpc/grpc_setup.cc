@@ -1,4 +1,4 @@
-#include "distributed/coordination/grpc_setup.h"
+#include "distributed/rpc/grpc_setup.h"
 
 #include <absl/synchronization/mutex.h>
 

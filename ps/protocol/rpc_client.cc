@@ -1,24 +1,20 @@
-#include "ps/protocol/grpc_client.h"
-
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/support/channel_arguments.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <random>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "core/base/hand_over.h"
 #include "core/base/heap.h"
 #include "core/base/logging.h"
 #include "distributed/connection/dial.h"
+#include "distributed/connection/draw_id.h"
+#include "ps/protocol/frame_stream.h"
+#include "ps/protocol/pending_calls.h"
+#include "ps/protocol/rpc.h"
+#include "ps/protocol/shm_stream.h"
 
 namespace trireme::ps {
 namespace {
@@ -28,86 +24,39 @@ using std::chrono::steady_clock;
 // How often late calls are looked for when none is expected to be late earlier.
 constexpr std::chrono::milliseconds kLook{500};
 
-// For streams of one connection to find each other at the server.
-std::string random_name() {
-  std::random_device random;
-  const uint64_t high = random();
-  return std::to_string((high << 32) ^ random());
-}
-
-class DialledStream final : public GrpcStream {
+// What a stream of the connection reports.
+class Listener final : public StreamListener {
  public:
-  DialledStream(const ConnectOptions& options, const std::string& session)
-      : address_(options.address), peer_(str_cat(options.name, " (", options.address, ")")) {
-    context_ = std::make_unique<grpc::ClientContext>();
-    context_->AddMetadata(kVersionKey, kFrameVersion);
-    context_->AddMetadata(kSessionKey, session);
-  }
-
-  // Called with the server's host for shared memory; empty: it offers none.
+  using OnBytes = std::function<void(std::span<const std::byte>)>;
+  // With the server's host for shared memory; empty: it offers none.
   using OnWelcome = std::function<void(const std::string& shared_memory_host)>;
+  using OnLost = std::function<void(const Error& why)>;
 
-  // On a connection whose peer has proved the job's secret; takes it over.
-  void start(int socket, grpc::CompletionQueue& queue, OnWelcome on_welcome, OnBytes on_bytes,
-             OnOver on_over) {
-    grpc::ChannelArguments arguments;
-    for_each_channel_argument([&](const char* name, int value) { arguments.SetInt(name, value); });
-    channel_ = grpc::CreateCustomInsecureChannelFromFd(address_, socket, arguments);
-    stub_ = std::make_unique<grpc::GenericStub>(channel_);
-    on_welcome_ = std::move(on_welcome);
-    set_events(std::move(on_bytes), std::move(on_over));
-    call_ = stub_->PrepareCall(context_.get(), kMethod, &queue);
-    open();
+  Listener(std::string peer, OnWelcome on_welcome, OnBytes on_bytes, OnLost on_lost)
+      : peer_(std::move(peer)),
+        on_welcome_(std::move(on_welcome)),
+        on_bytes_(std::move(on_bytes)),
+        on_lost_(std::move(on_lost)) {}
+
+  void on_open(const StreamMetadata& answer) override {
+    const auto host = answer.find(kHostKey);
+    on_welcome_(host == answer.end() ? "" : host->second);
+  }
+  void on_message(ReceivedMessage message) override {
+    while (message.left() > 0) on_bytes_(message.read_piece());
+  }
+  void on_end(const Error& why, bool by_this_end) override {
+    on_lost_(by_this_end ? why : in_words(why));
   }
 
- protected:
-  void start_opening(GrpcEvent* event) override {
-    started_.then = [this, event](bool ok) {
-      if (!ok) return event->done(false);
-      auto& call = *call_;  // read before another thread may have it
-      hand_over(event);
-      call.ReadInitialMetadata(event);
-    };
-    auto& call = *call_;  // read before another thread may have it
-    hand_over(&started_);
-    call.StartCall(&started_);
-  }
-  void opened() override {
-    const auto& metadata = context_->GetServerInitialMetadata();
-    // A refusal has none of its own: the status says why.
-    if (metadata.find(kWelcomeKey) == metadata.end()) return;
-    const auto host = metadata.find(kHostKey);
-    on_welcome_(host == metadata.end() ? ""
-                                       : std::string(host->second.data(), host->second.size()));
-  }
-  void start_read(grpc::ByteBuffer* buffer, GrpcEvent* event) override {
-    auto& call = *call_;  // read before another thread may have it
-    hand_over(event);
-    call.Read(buffer, event);
-  }
-  void start_write(const grpc::ByteBuffer& buffer, GrpcEvent* event) override {
-    auto& call = *call_;  // read before another thread may have it
-    hand_over(event);
-    call.Write(buffer, event);
-  }
-  void start_cancel() override { context_->TryCancel(); }
-  void start_finish(GrpcEvent* event) override {
-    auto& call = *call_;  // read before another thread may have it
-    hand_over(event);
-    call.Finish(&status_, event);
-  }
-  Error finished() override {
-    call_ = nullptr;
-    context_ = nullptr;
-    stub_ = nullptr;
-    channel_ = nullptr;
-    on_welcome_ = nullptr;
-    const std::string says = status_.error_message().substr(0, 300);
-    switch (status_.error_code()) {
-      case grpc::StatusCode::UNAUTHENTICATED:
-      case grpc::StatusCode::FAILED_PRECONDITION:
+ private:
+  Error in_words(const Error& why) const {
+    const std::string says = why.what();
+    switch (why.code()) {
+      case ErrorCode::kInvalidArgument:
+      case ErrorCode::kFailed:
         return invalid_argument(peer_, " refused this task: ", says);
-      case grpc::StatusCode::UNIMPLEMENTED:
+      case ErrorCode::kNotFound:
         return invalid_argument(peer_, " is no parameter server of this version: ", says);
       default:
         return {ErrorCode::kUnavailable, str_cat(peer_, " is gone: its connection broke",
@@ -115,20 +64,10 @@ class DialledStream final : public GrpcStream {
     }
   }
 
- private:
-  struct Started final : GrpcEvent {
-    void done(bool ok) override { std::exchange(then, nullptr)(ok); }
-    std::function<void(bool)> then;
-  };
-
-  const std::string address_, peer_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<grpc::GenericStub> stub_;
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  OnWelcome on_welcome_;
-  Started started_;
-  grpc::Status status_;
+  const std::string peer_;
+  const OnWelcome on_welcome_;
+  const OnBytes on_bytes_;
+  const OnLost on_lost_;
 };
 
 void close_socket(int socket) { ::close(socket); }
@@ -145,10 +84,10 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void connect() EXCLUDES(mutex_) {
     const auto deadline = steady_clock::now() + options_.connect_timeout;
-    const std::string session = random_name();
     const int count = std::max(1, options_.connections);
     for (int i = 0; i < count; ++i) {
-      streams_.push_back(std::make_shared<DialledStream>(options_, session));
+      streams_.push_back(std::make_shared<MessageStream>());
+      sinks_.push_back(std::make_shared<FrameStream>(streams_.back()));
     }
     const int first = dial(deadline);
     thread_ = std::thread([self = shared_from_this()] { self->run(); });
@@ -195,13 +134,12 @@ class Core : public std::enable_shared_from_this<Core> {
     }
     const auto added = pending_.add(timeout, std::move(done));
     if (added.id == 0) return;
-    FrameSink& sink = ring_ != nullptr
-                          ? static_cast<FrameSink&>(*ring_)
-                          : static_cast<FrameSink&>(*streams_[added.id % streams_.size()]);
+    FrameSink& sink = ring_ != nullptr ? static_cast<FrameSink&>(*ring_)
+                                       : static_cast<FrameSink&>(*sinks_[added.id % sinks_.size()]);
     sink.send({.kind = FrameKind::kRequest, .call = added.id}, std::move(request));
     if (!added.is_urgent) return;
     MutexLock lock(mutex_);
-    if (live_ > 0) wake(queue_);
+    if (live_ > 0) queue_.wake();
   }
 
   std::string peer() const {
@@ -263,7 +201,7 @@ class Core : public std::enable_shared_from_this<Core> {
     try {
       ring = ShmRing::make();
       const auto offer = std::as_bytes(std::span(&ring->offer(), 1));
-      streams_[0]->send({.kind = FrameKind::kRing}, {{own({offer.begin(), offer.end()})}});
+      sinks_[0]->send({.kind = FrameKind::kRing}, {{own({offer.begin(), offer.end()})}});
       wait_for([this]() REQUIRES(mutex_) { return ring_answered_; }, deadline);
       MutexLock lock(mutex_);
       problem = ring_refusal_;
@@ -298,13 +236,12 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void run() EXCLUDES(mutex_) {
-    run_events(queue_, [this] {
+    do {
       pending_.expire();
-      return pending_.wait_until(steady_clock::now() + kLook);
-    });
+    } while (queue_.run_one(pending_.wait_until(steady_clock::now() + kLook)));
   }
 
-  void start(DialledStream& stream, int socket) EXCLUDES(mutex_) {
+  void start(MessageStream& stream, int socket) EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
       if (over_) {
@@ -319,10 +256,16 @@ class Core : public std::enable_shared_from_this<Core> {
       server_host_ = shared_memory_host;
       changed_.notify_all();
     };
-    stream.start(
-        socket, queue_, on_welcome,
-        [reader = make_reader()](std::span<const std::byte> bytes) { reader->feed(bytes); },
-        [this](const Error& why) { lose(why); });
+    stream.dial(
+        socket,
+        {.address = options_.address,
+         .method = kMethod,
+         .metadata = {{kVersionKey, kFrameVersion}, {kSessionKey, session_}},
+         .settings = kFrameStreamSettings},
+        queue_,
+        std::make_shared<Listener>(
+            peer_, on_welcome, [reader = make_reader()](auto bytes) { reader->feed(bytes); },
+            [this](const Error& why) { lose(why); }));
   }
 
   // Lives no longer than this.
@@ -374,15 +317,18 @@ class Core : public std::enable_shared_from_this<Core> {
     if (ring != nullptr) ring->stop();
     pending_.fail(first);
     for (const auto& stream : streams_) stream->end(first);
-    if (last) queue_.Shutdown();
+    if (last) queue_.shut_down();
   }
 
   const ConnectOptions options_;
   const std::string peer_;
   PendingCalls pending_;
   const std::shared_ptr<BufferPool> buffers_;
-  grpc::CompletionQueue queue_;
-  std::vector<std::shared_ptr<DialledStream>> streams_;  // does not change once they are dialled
+  const std::string session_ = draw_id();  // by which its streams find each other at the server
+  EventQueue queue_;
+  // Do not change once they are dialled.
+  std::vector<std::shared_ptr<MessageStream>> streams_;
+  std::vector<std::shared_ptr<FrameStream>> sinks_;
   std::shared_ptr<ShmStream> ring_;  // does not change once connected; null: not used
   std::thread thread_;
 
@@ -397,12 +343,12 @@ class Core : public std::enable_shared_from_this<Core> {
   std::optional<Error> over_ GUARDED_BY(mutex_);
 };
 
-class GrpcClient final : public RpcConnection {
+class Connection final : public RpcConnection {
  public:
-  explicit GrpcClient(const ConnectOptions& options) : core_(std::make_shared<Core>(options)) {
+  explicit Connection(const ConnectOptions& options) : core_(std::make_shared<Core>(options)) {
     core_->connect();
   }
-  ~GrpcClient() override {
+  ~Connection() override {
     core_->close({ErrorCode::kUnavailable, "this task closed its connection to " + core_->peer()});
   }
 
@@ -418,9 +364,9 @@ class GrpcClient final : public RpcConnection {
 
 }  // namespace
 
-std::shared_ptr<RpcConnection> connect_grpc(const ConnectOptions& options) {
+std::shared_ptr<RpcConnection> connect_rpc(const ConnectOptions& options) {
   keep_freed_memory();  // gRPC allocates what it reads into
-  return std::make_shared<GrpcClient>(options);
+  return std::make_shared<Connection>(options);
 }
 
 }  // namespace trireme::ps

@@ -1,4 +1,4 @@
-#include "distributed/coordination/draw_id.h"
+#include "distributed/connection/draw_id.h"
 
 #include <cstdint>
 #include <cstdio>
