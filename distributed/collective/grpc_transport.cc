@@ -128,11 +128,11 @@ void GrpcTransport::invite_late(TimePoint now) {
 }
 
 template <typename Done>
-bool GrpcTransport::wait(Done done, TimePoint deadline) {
+bool GrpcTransport::wait(Done done, TimePoint until, TimePoint deadline) {
   const auto over = [&] { return failed() || done(); };
   while (true) {
     if (wanted_.empty() && !meeting_->is_invited()) {
-      progress_->wait([&] { return over() || meeting_->is_invited(); }, deadline);
+      progress_->wait([&] { return over() || meeting_->is_invited(); }, until);
     } else {
       for (const int member : meeting_->take_invitations()) {
         if (!is_met(member)) want(member, deadline);
@@ -151,10 +151,10 @@ bool GrpcTransport::wait(Done done, TimePoint deadline) {
                    std::ranges::any_of(wanted_,
                                        [this](int member) { return meeting_->is_ready(member); });
           },
-          std::min(deadline, steady_clock::now() + kMeetingPause));
+          std::min(until, steady_clock::now() + kMeetingPause));
     }
     if (over()) return true;
-    if (steady_clock::now() >= deadline) return false;
+    if (steady_clock::now() >= until) return false;
   }
 }
 
@@ -188,7 +188,7 @@ void GrpcTransport::finish_sends(TimePoint deadline) {
            std::ranges::all_of(wanted_, [this](int member) { return link(member).unsent.empty(); });
   };
   // gRPC drops its references before it reports a write, but promises no order: look now and then.
-  while (!wait(sent, std::min(deadline, steady_clock::now() + milliseconds(20)))) {
+  while (!wait(sent, std::min(deadline, steady_clock::now() + milliseconds(20)), deadline)) {
     if (steady_clock::now() >= deadline) blame(slow_receiver());
   }
   if (failed()) give_up();
@@ -212,7 +212,7 @@ void GrpcTransport::receive(int from, void* data, size_t bytes, TimePoint deadli
   if (sender.streams.empty()) {
     want(from, deadline);
     inquiry_->set_waiting_for(from);
-    if (!wait([&] { return is_met(from); }, deadline)) blame(from);
+    if (!wait([&] { return is_met(from); }, deadline, deadline)) blame(from);
     inquiry_->set_waiting_for(-1);
     if (failed()) give_up();
   }
@@ -224,7 +224,7 @@ void GrpcTransport::receive(int from, void* data, size_t bytes, TimePoint deadli
     const auto arrived = [&] { return source.readable() || source.ended(); };
     if (!arrived() && !failed()) {
       inquiry_->set_waiting_for(from);
-      if (!wait(arrived, deadline)) blame(from);
+      if (!wait(arrived, deadline, deadline)) blame(from);
       inquiry_->set_waiting_for(-1);
     }
     if (failed()) give_up();

@@ -74,9 +74,10 @@ class GrpcTransport final : public Transport {
   // Meets those that are wanted and can be met now.
   void meet_wanted(TimePoint deadline, const std::function<void()>& check);
   void open(int member, std::vector<std::shared_ptr<SegmentStream>> streams);
-  // Runs events until done() or a fault; meets who is wanted. False at the deadline.
+  // Runs events until done() or a fault; meets who is wanted, which may take until `deadline`.
+  // False at `until`.
   template <typename Done>
-  bool wait(Done done, TimePoint deadline);
+  bool wait(Done done, TimePoint until, TimePoint deadline);
   void send(Link& link, Message message);
   SegmentHeader header(SegmentKind kind) const;
   // Throws the fault, after the other members know it and gRPC has let go of all memory.
