@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/model.h"
+#include "core/ops/ops.h"
 #include "ps/ops/ps_ops.h"
 #include "ps/ops/training_tables.h"
 #include "worker/build_model.h"
