@@ -13,6 +13,7 @@
 #include "core/ops/ops.h"
 #include "core/runtime/device_options.h"
 #include "core/runtime/session.h"
+#include "worker/program_tables.h"
 
 namespace trireme {
 namespace {
@@ -135,7 +136,7 @@ void bench_ops(const OpsBenchOptions& options, std::ostream& out) {
   const auto devices = make_devices({.kind = options.device});
   for (const OpsCase& op_case : all_cases()) {
     if (op_case.name.find(options.filter) == std::string::npos) continue;
-    Graph graph(core_op_table());
+    Graph graph(core_tables().ops);
     CaseGraph inputs(graph, options.device == "gpu");
     const Value result = op_case.build(inputs);
     Session session(graph, {.devices = devices});

@@ -22,6 +22,7 @@
 #include "core/runtime/device_options.h"
 #include "distributed/strategy/strategy.h"
 #include "worker/cluster_runtime.h"
+#include "worker/program_tables.h"
 
 namespace trireme {
 namespace {
@@ -103,7 +104,7 @@ struct Workers {
     auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
     register_collective_kernels(*kernels, slots);
     model.session.kernels = kernels;
-    model.ops = distributed_op_table();
+    model.ops = core_tables().ops;
   }
   void build_gradients(nn::TrainGraph& graph, bool overlap) const {
     strategy.build_gradients(graph);

@@ -7,7 +7,6 @@
 #include "core/graph/print.h"
 #include "core/graph/serialize.h"
 #include "core/io/inspect.h"
-#include "core/ops/ops.h"
 #include "launcher/commands.h"
 #include "ps/server/inspect_snapshot.h"
 

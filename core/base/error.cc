@@ -26,6 +26,10 @@ std::string_view name(ErrorCode code) {
   return "unknown";
 }
 
+Error Error::with_context(std::string_view context) const {
+  return {code_, str_cat(context, ": ", what())};
+}
+
 int Error::exit_code() const {
   switch (code_) {
     case ErrorCode::kInvalidArgument:

@@ -30,6 +30,9 @@ class Error : public std::runtime_error {
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const { return code_; }
 
+  // The same with where it happened in front: "<context>: <message>".
+  Error with_context(std::string_view context) const;
+
   // What the program exits with: 2 for bad input, 75 for a lost peer, else 1.
   int exit_code() const;
 

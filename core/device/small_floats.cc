@@ -186,40 +186,20 @@ PreparedKernel through_f32(const KernelSpec& spec, const KernelFactory& f32) {
   return {[wide](const KernelArgs& args) { wide->run(args); }, own + unused};
 }
 
-void add_kernels_through_f32(KernelTable& table, std::string_view kind) {
-  // An op, and the one whose kernel for f32 computes the same.
-  static constexpr std::pair<const char*, const char*> kOps[] = {
-      {"MatMul", "MatMul"},
-      {"FusedMatMul", "FusedMatMul"},
-      {"WideMatMul", "MatMul"},
-      {"FusedMatMulApplySgd", "FusedMatMulApplySgd"},
-      {"BiasAdd", "BiasAdd"},
-      {"Conv2d", "Conv2d"},
-      {"FusedConv2d", "FusedConv2d"},
-      {"Conv2dBackwardInput", "Conv2dBackwardInput"},
-      {"Conv2dBackwardFilter", "Conv2dBackwardFilter"},
-      {"WideConv2dBackwardFilter", "Conv2dBackwardFilter"},
-      {"MaxPool2d", "MaxPool2d"},
-      {"MaxPool2dGrad", "MaxPool2dGrad"},
-      {"MaxPool2dGradGrad", "MaxPool2dGradGrad"},
-      {"AvgPool2d", "AvgPool2d"},
-      {"AvgPool2dGrad", "AvgPool2dGrad"},
-      {"BatchNorm", "BatchNorm"},
-      {"BatchNormStatistics", "BatchNormStatistics"},
-      {"BatchNormGrad", "BatchNormGrad"},
-      {"Softmax", "Softmax"},
-      {"LogSoftmax", "LogSoftmax"},
-      {"SparseSoftmaxCrossEntropy", "SparseSoftmaxCrossEntropy"},
-      {"SigmoidCrossEntropy", "SigmoidCrossEntropy"},
-  };
-  for (const auto& [op, f32_op] : kOps) {
-    const KernelFactory* const f32 = table.find(f32_op, kind, DType::kFloat32);
-    TRIREME_CHECK(f32 != nullptr, "no ", kind, " kernel of ", f32_op, " for f32");
+void add_kernels_through_f32(KernelTable& table, const OpTable& ops, std::string_view kind) {
+  const auto add = [&](const std::string& op, const KernelFactory& f32) {
     for (DType dtype : {DType::kFloat16, DType::kBFloat16}) {
       if (table.find(op, kind, dtype) != nullptr) continue;
-      table.add(op, kind, dtype,
-                [f32 = *f32](const KernelSpec& spec) { return through_f32(spec, f32); });
+      table.add(op, kind, dtype, [f32](const KernelSpec& spec) { return through_f32(spec, f32); });
     }
+  };
+  for (const std::string& op : ops.names()) {
+    const OpTraits& traits = ops.find(op).traits;
+    if (!traits.has_small_by_f32) continue;
+    const KernelFactory* const f32 = table.find(op, kind, DType::kFloat32);
+    TRIREME_CHECK(f32 != nullptr, "no ", kind, " kernel of ", op, " for f32");
+    add(op, *f32);
+    if (!traits.wide_form.empty()) add(traits.wide_form, *f32);
   }
 }
 

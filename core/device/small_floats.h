@@ -24,9 +24,8 @@ void narrow(const float* from, BFloat16* to, int64_t count);
 // they are. REQUIRES: no small input is updated.
 PreparedKernel through_f32(const KernelSpec& spec, const KernelFactory& f32);
 
-// Gives the ops of products, pooling, normalisation and losses, which a model of 16-bit floats
-// needs besides those that have kernels for them, what `table` has not yet under `kind`, through
-// their kernels for f32. REQUIRES: those are there.
-void add_kernels_through_f32(KernelTable& table, std::string_view kind);
+// Gives the ops of OpTraits::has_small_by_f32, and their wide forms, the kernels for 16-bit floats
+// that `table` has not yet under `kind`, through their kernels for f32. REQUIRES: those are there.
+void add_kernels_through_f32(KernelTable& table, const OpTable& ops, std::string_view kind);
 
 }  // namespace trireme

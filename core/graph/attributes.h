@@ -28,10 +28,6 @@ class Attributes {
   // always sets them.
   template <typename T>
   const T& get(std::string_view name) const;
-  template <typename T>
-  T get_or(std::string_view name, T fallback) const {
-    return has(name) ? get<T>(name) : std::move(fallback);
-  }
 
   auto begin() const { return values_.begin(); }
   auto end() const { return values_.end(); }

@@ -37,6 +37,7 @@ Node& Graph::add(std::string_view op_name, std::vector<Value> inputs, Attributes
   node->graph_ = this;
   node->device_ = device_;
   node->attributes_ = std::move(attributes);
+  ops_->complete(op, node->name_, node->attributes_);
   node->inputs_ = std::move(inputs);
 
   std::vector<TensorType> types;
@@ -45,17 +46,7 @@ Node& Graph::add(std::string_view op_name, std::vector<Value> inputs, Attributes
                   "': an input is not of this graph");
     types.push_back(input.type());
   }
-  const InferenceContext context(op, node->name_, std::move(types), node->attributes_);
-  const int count = context.input_count();
-  context.require(count >= op.min_inputs && (op.max_inputs < 0 || count <= op.max_inputs),
-                  str_cat(op.min_inputs, " to ", op.max_inputs, " inputs"));
-  try {
-    node->outputs_ = op.infer(context);
-  } catch (const Error& error) {
-    // Rules that use broadcast() and the like throw without knowing for which node.
-    if (std::string_view(error.what()).starts_with(op.name)) throw;
-    context.require(false, error.what());
-  }
+  node->outputs_ = InferenceContext(op, node->name_, std::move(types), node->attributes_).infer();
   node->id_ = size();
   by_name_[node->name_] = node.get();
   nodes_.push_back(std::move(node));

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/graph/attribute_def.h"
 #include "core/graph/attributes.h"
 #include "core/tensor/tensor.h"
 
@@ -21,6 +22,18 @@ class Graph;
 class GradientContext;
 class InferenceContext;
 struct UpdateRule;
+
+// Where a value comes from that no kernel computes.
+enum class Source { kNone, kFed, kVariable, kConstant };
+
+// What mixed precision makes of an op's f32 inputs (core/passes/mixed_precision.h).
+enum class PrecisionClass {
+  kWide,        // they stay f32
+  kProduct,     // of 16 bits; the sums are f32
+  kFollow,      // of 16 bits where one is already
+  kArithmetic,  // the same, where all are or are leaves
+  kNormalise,   // input 0 as it is, the others f32
+};
 
 struct OpTraits {
   // Output 0 may be written over any of these inputs when that input dies there and has the same
@@ -48,6 +61,22 @@ struct OpTraits {
   bool packs_outputs = false;
   // Which input's dtype chooses the kernel; -1: that of output 0.
   int kernel_dtype_input = 0;
+  // Other than kNone: it has no inputs and no kernel.
+  Source source = Source::kNone;
+  // Its kernel is a copy between devices, which their streams do.
+  bool is_copy = false;
+  // A view that only adds or takes away axes of size 1, those in the attribute "axes"; a chain of
+  // elementwise ops may hold it.
+  bool is_axis_view = false;
+  PrecisionClass precision = PrecisionClass::kWide;
+  // Inputs that are numbers of rows or classes: of i32 or i64, which is checked.
+  std::vector<int> index_inputs;
+  // Inputs that lend their shape (and dtype) only.
+  std::vector<int> shape_inputs;
+  // On hosts, kernels for 16-bit floats may be made of those for f32 (core/device/small_floats.h).
+  bool has_small_by_f32 = false;
+  // The op that is this one for 16-bit inputs but gives f32, as its sums are. Empty: there is none.
+  std::string wide_form;
 };
 
 // Of an op that changes a variable by a rule (core/rules): where its inputs stand, and its other
@@ -92,11 +121,16 @@ struct OpDef {
   std::string name;
   int min_inputs = 0;
   int max_inputs = 0;  // -1: any number
+  // The attributes that a node has; there are no others.
+  std::vector<AttributeDef> attributes;
   // Returns the types of the outputs, or throws through InferenceContext::require.
   std::function<std::vector<TensorType>(const InferenceContext&)> infer;
   // Absent: the op cannot be differentiated (comparisons) and gradients stop there.
   std::function<void(GradientContext&)> gradient;
   OpTraits traits;
+  // The attribute that names another op of the table, whose attributes a node has besides. Empty:
+  // none does.
+  std::string attributes_of_op_in;
   std::optional<UpdateFacts> update = {};
   // Of an op with the trait is_elementwise: what generated kernels compute (core/device/cuda).
   ElementwiseFormula formula = {};
@@ -119,8 +153,11 @@ class InferenceContext {
     return attributes_.get<T>(name);
   }
 
-  // Throws invalid_argument "Op 'node': <expectation>; found f32[2, 3], f32[4]" when `condition` is
-  // false.
+  // The types of the outputs, by the op's rule. An error of the rule gets the node, its inputs and
+  // its attributes as context.
+  std::vector<TensorType> infer() const;
+
+  // For rules: throws invalid_argument "expected <expectation>" when `condition` is false.
   void require(bool condition, std::string_view expectation) const;
   void require_same_dtype() const;
   void require_floating(int i = 0) const;
@@ -142,6 +179,10 @@ class OpTable {
   const OpDef& find(std::string_view name) const;
   const OpDef* find_or_null(std::string_view name) const;
   std::vector<std::string> names() const;
+
+  // Checks `attributes` against what `op` says of them, and adds the defaults. Throws
+  // Error{kInvalidArgument} naming op, node and attribute, what was expected and what was found.
+  void complete(const OpDef& op, std::string_view node_name, Attributes& attributes) const;
 
  private:
   std::map<std::string, std::unique_ptr<OpDef>, std::less<>> ops_;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/graph/verify.h"
 
 namespace trireme {
 namespace {
@@ -49,7 +50,7 @@ void print_scope(const ScopeTree& tree, const std::string& path, int depth, std:
   for (const Node* node : tree.nodes) {
     const std::string& op = node->op().name;
     const std::string leaf = node->name().substr(node->name().rfind('/') + 1);
-    const bool box = op == "Variable" || op == "Constant";
+    const bool box = is_variable(*node) || is_constant(*node);
     out += str_cat(indent, "n", node->id(), " [label=", quoted(leaf + "\n" + op),
                    box ? ", shape=box" : "", "];\n");
   }

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/base/suggest.h"
 #include "core/graph/verify.h"
 #include "proto/graph.pb.h"
 
@@ -99,7 +100,8 @@ class Reader {
     require(!message.name().empty() && message.name().size() <= kMaxName,
             "expected a name of 1 to ", kMaxName, " bytes");
     require(graph_.find(message.name()) == nullptr, "its name is taken by an earlier node");
-    require(graph_.ops()->find_or_null(message.op()) != nullptr, "there is no such op");
+    require(graph_.ops()->find_or_null(message.op()) != nullptr, "there is no such op",
+            did_you_mean(message.op(), graph_.ops()->names()));
     std::vector<Value> inputs;
     for (const proto::ValueProto& input : message.inputs()) {
       require(input.node() < static_cast<uint32_t>(at_), "input ", inputs.size(), " is node ",

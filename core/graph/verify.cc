@@ -45,8 +45,10 @@ void verify_inputs(const Graph& graph, const Node& node) {
 void verify_types(const Node& node) {
   std::vector<TensorType> inputs;
   for (const Value& input : node.inputs()) inputs.push_back(input.type());
-  const InferenceContext context(node.op(), node.name(), inputs, node.attributes());
-  const std::vector<TensorType> inferred = node.op().infer(context);
+  Attributes attributes = node.attributes();
+  node.graph().ops()->complete(node.op(), node.name(), attributes);
+  const std::vector<TensorType> inferred =
+      InferenceContext(node.op(), node.name(), std::move(inputs), node.attributes()).infer();
   require(static_cast<int>(inferred.size()) == node.output_count(), node, "has ",
           node.output_count(), " outputs, its shape rule infers ", inferred.size());
   for (int i = 0; i < node.output_count(); ++i) {
@@ -58,8 +60,7 @@ void verify_types(const Node& node) {
 
 // Two Variable nodes of one name on one device are one variable.
 std::string variable_key(const Node& variable) {
-  return variable.device() + '\n' +
-         variable.attributes().get_or<std::string>("name", variable.name());
+  return variable.device() + '\n' + variable.attribute<std::string>("name");
 }
 
 void verify_updates(const Node& node, std::unordered_map<std::string, const Node*>& updated_by) {
@@ -67,7 +68,7 @@ void verify_updates(const Node& node, std::unordered_map<std::string, const Node
     // Optional slots come last in an op's inputs and may be absent.
     if (i >= static_cast<int>(node.inputs().size())) continue;
     const Node* variable = node.input(i).node;
-    require(variable->op().name == "Variable", node, "updates input ", i,
+    require(is_variable(*variable), node, "updates input ", i,
             " in place, so it must be a Variable; found ", label(*variable));
     const auto [it, first] = updated_by.emplace(variable_key(*variable), &node);
     require(first, node, "variable '", variable->name(), "' is already updated by ",
@@ -131,11 +132,16 @@ std::vector<int> mutated_inputs(const OpDef& op, const Attributes& attributes) {
   return inputs;
 }
 
+bool lends_shape(const Node& node, size_t i) {
+  return std::ranges::find(node.op().traits.shape_inputs, static_cast<int>(i)) !=
+         node.op().traits.shape_inputs.end();
+}
+
 const Node* variable_behind(Value value) {
   while (value.index == 0 && value.node->op().traits.is_view && !value.node->inputs().empty()) {
     value = value.node->input(0);
   }
-  return value.node->op().name == "Variable" ? value.node : nullptr;
+  return is_variable(*value.node) ? value.node : nullptr;
 }
 
 std::vector<std::vector<int>> successors(const Graph& graph) {

@@ -35,6 +35,18 @@ inline std::vector<int> mutated_inputs(const Node& node) {
 }
 // True when the kernel of `node` writes to one of its inputs.
 inline bool is_update(const Node& node) { return !node.op().traits.mutated_inputs.empty(); }
+// True when no kernel computes it: it is fed, kept, or given with the graph.
+inline bool is_source(const Node& node) { return node.op().traits.source != Source::kNone; }
+inline bool is_variable(const Node& node) { return node.op().traits.source == Source::kVariable; }
+inline bool is_constant(const Node& node) { return node.op().traits.source == Source::kConstant; }
+inline bool is_placeholder(const Node& node) { return node.op().traits.source == Source::kFed; }
+// True when only the shape of input `i` counts.
+bool lends_shape(const Node& node, size_t i);
+// True when a device needs a kernel to run it.
+inline bool needs_kernel(const Node& node) {
+  const OpTraits& traits = node.op().traits;
+  return !is_source(node) && !traits.is_view && !traits.is_copy;
+}
 // True when equal inputs give equal outputs and nothing else happens.
 inline bool is_pure(const Node& node) {
   const OpTraits& traits = node.op().traits;

@@ -24,7 +24,18 @@ Value forward(Value input, Value filter, const Attributes& attributes) {
   return input.graph().add("Conv2d", {input, filter}, attributes).output();
 }
 
-// The attributes that all three ops have.
+// The attributes that all of them have.
+std::vector<AttributeDef> attribute_defs(std::vector<AttributeDef> more = {}) {
+  std::vector<AttributeDef> defs = {
+      attribute<Ints>("strides").count(2).in(at_least(1)),
+      attribute<Ints>("dilations").count(2).in(at_least(1)),
+      attribute<std::string>("padding").one_of({"SAME", "VALID"}),
+      attribute<int64_t>("groups").in(at_least(1)),
+  };
+  defs.insert(defs.end(), more.begin(), more.end());
+  return defs;
+}
+
 Attributes common_attributes(const Node& node) {
   return {{"strides", node.attribute<Ints>("strides")},
           {"dilations", node.attribute<Ints>("dilations")},
@@ -39,6 +50,7 @@ OpDef conv2d() {
       .name = "Conv2d",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
@@ -51,6 +63,7 @@ OpDef conv2d() {
             g.set_grad(0, backward_input(w, dy, x, attributes));
             g.set_grad(1, backward_filter(x, dy, w.shape(), attributes));
           },
+      .traits = {.precision = PrecisionClass::kProduct, .has_small_by_f32 = true},
   };
 }
 
@@ -62,6 +75,7 @@ OpDef conv2d_backward_input() {
       .name = "Conv2dBackwardInput",
       .min_inputs = 3,
       .max_inputs = 3,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
@@ -77,6 +91,9 @@ OpDef conv2d_backward_input() {
             g.set_grad(0, backward_filter(u, dy, w.shape(), attributes));
             g.set_grad(1, forward(u, w, attributes));
           },
+      .traits = {.precision = PrecisionClass::kProduct,
+                 .shape_inputs = {2},
+                 .has_small_by_f32 = true},
   };
 }
 
@@ -87,6 +104,7 @@ OpDef conv2d_backward_filter() {
       .name = "Conv2dBackwardFilter",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = attribute_defs({attribute<Shape>("filter_shape")}),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
@@ -104,6 +122,9 @@ OpDef conv2d_backward_filter() {
             g.set_grad(0, backward_input(u, dy, x, attributes));
             g.set_grad(1, forward(x, u, attributes));
           },
+      .traits = {.precision = PrecisionClass::kProduct,
+                 .has_small_by_f32 = true,
+                 .wide_form = "WideConv2dBackwardFilter"},
   };
 }
 
@@ -117,6 +138,7 @@ OpDef wide_conv2d_backward_filter() {
     return {{DType::kFloat32, narrow(c)[0].shape}};
   };
   op.gradient = nullptr;
+  op.traits = {};
   return op;
 }
 
@@ -127,17 +149,17 @@ OpDef fused_conv2d() {
       .name = "FusedConv2d",
       .min_inputs = 3,
       .max_inputs = 3,
+      .attributes = attribute_defs(
+          {attribute<std::string>("activation").one_of({"none", "relu", "sigmoid", "tanh"})}),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
         const auto geometry = conv2d_geometry(c.shape(0), c.shape(1), c.attributes());
         c.require(compatible(c.shape(2), {geometry.out_channels}),
                   str_cat("a bias [", geometry.out_channels, "]"));
-        const std::string& name = c.attribute<std::string>("activation");
-        c.require(name == "none" || name == "relu" || name == "sigmoid" || name == "tanh",
-                  "activation none, relu, sigmoid or tanh");
         return {{c.dtype(0), geometry.output()}};
       },
+      .traits = {.precision = PrecisionClass::kProduct, .has_small_by_f32 = true},
   };
 }
 

@@ -19,6 +19,7 @@ OpDef copy() {
             // this.
             g.set_grad(0, g.grad_of_output());
           },
+      .traits = {.is_copy = true},
   };
 }
 

@@ -135,6 +135,7 @@ OpDef cast_op() {
       .name = "Cast",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<DType>("dtype")},
       .infer =
           [](const InferenceContext& c) {
             const DType dtype = c.attribute<DType>("dtype");
@@ -163,11 +164,14 @@ Value cast(Value x, DType dtype) {
 }  // namespace ops
 
 void register_elementwise_ops(OpTable& table) {
+  std::vector<OpDef> defs;
 #define TRIREME_UNARY(op, function, numbers, ...) \
-  table.add(TRIREME_UNARY_DEFINITION(op, numbers, __VA_ARGS__));
+  defs.push_back(TRIREME_UNARY_DEFINITION(op, numbers, __VA_ARGS__));
 #define TRIREME_BINARY(op, function, numbers, ...) \
-  table.add(TRIREME_BINARY_DEFINITION(op, numbers, __VA_ARGS__));
+  defs.push_back(TRIREME_BINARY_DEFINITION(op, numbers, __VA_ARGS__));
+#define TRIREME_PRECISION(of_op) defs.back().traits.precision = PrecisionClass::of_op;
 #include "core/ops/elementwise_rows.h"
+  for (OpDef& def : defs) table.add(std::move(def));
   table.add(ops::select_op());
   table.add(ops::cast_op());
 }

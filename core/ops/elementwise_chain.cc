@@ -193,6 +193,7 @@ OpDef fused_elementwise(const OpTable& table) {
       .name = "FusedElementwise",
       .min_inputs = 1,
       .max_inputs = -1,
+      .attributes = {attribute<std::string>("chain")},
       .infer =
           [&table](const InferenceContext& c) {
             const Chain chain = parse_chain(c.attribute<std::string>("chain"), c.input_count());
@@ -261,7 +262,9 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
     }
     std::vector<TensorType> taken;
     for (int input : step.inputs) taken.push_back(types[static_cast<size_t>(input)]);
-    types.push_back(op.infer(InferenceContext(op, "chain", std::move(taken), step.attributes))[0]);
+    Attributes attributes = step.attributes;
+    ops.complete(op, "chain", attributes);
+    types.push_back(InferenceContext(op, "chain", std::move(taken), attributes).infer()[0]);
   }
   return types;
 }

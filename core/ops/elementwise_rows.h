@@ -20,9 +20,15 @@
 //           y (the output) and grad; g is the GradientContext. set() sums over what was broadcast.
 //           Absent: the op has no gradient.
 //
+// TRIREME_PRECISION(class) under a row says what mixed precision does with the op (PrecisionClass);
+// absent: it is computed in f32.
+//
 // Who includes this file defines those of the macros that it needs; all are undefined at its end.
 #ifndef TRIREME_FUNCTION
 #define TRIREME_FUNCTION(name, ...)
+#endif
+#ifndef TRIREME_PRECISION
+#define TRIREME_PRECISION(precision)
 #endif
 #ifndef TRIREME_UNARY
 #define TRIREME_UNARY(op, function, ...)
@@ -50,14 +56,17 @@ TRIREME_FUNCTION(integer_power,
 
 TRIREME_BINARY(Add, add, kAny, kCommutative, a + b, T(U(a) + U(b)),
                set(grad, grad))
+TRIREME_PRECISION(kArithmetic)
 
 // The gradient is negated after summing: the smaller of the two.
 TRIREME_BINARY(Subtract, subtract, kAny, kOrdered, a - b, T(U(a) - U(b)),
                g.set_grad(0, unbroadcast(grad, a));
                g.set_grad(1, negate(unbroadcast(grad, b))))
+TRIREME_PRECISION(kArithmetic)
 
 TRIREME_BINARY(Multiply, multiply, kAny, kCommutative, a * b, T(U(a) * U(b)),
                set(grad * b, grad * a))
+TRIREME_PRECISION(kArithmetic)
 
 // Integers divide as in C++, towards zero; an integer divided by 0 is 0. The quotient by -1 is the
 // one that may not fit, and would trap.
@@ -73,12 +82,14 @@ TRIREME_BINARY(Maximum, maximum, kAny, kCommutative,
                const Value first = greater_equal(a, b);
                const Value zero = constant_like(grad, 0);
                set(select(first, grad, zero), select(first, zero, grad)))
+TRIREME_PRECISION(kArithmetic)
 
 TRIREME_BINARY(Minimum, minimum, kAny, kCommutative,
                a <= b || a != a ? a : b, a <= b ? a : b,
                const Value first = less_equal(a, b);
                const Value zero = constant_like(grad, 0);
                set(select(first, grad, zero), select(first, zero, grad)))
+TRIREME_PRECISION(kArithmetic)
 
 // a^b. The gradient to the exponent counts as zero where a ≤ 0, where log(a) is no number.
 TRIREME_BINARY(Power, power, kAny, kOrdered, pow(a, b), (integer_power<T, U>(a, b)),
@@ -88,8 +99,10 @@ TRIREME_BINARY(Power, power, kAny, kOrdered, pow(a, b), (integer_power<T, U>(a, 
 
 TRIREME_UNARY(Negate, negate, kAny, -a, T(U(0) - U(a)),
               set(negate(grad)))
+TRIREME_PRECISION(kFollow)
 TRIREME_UNARY(Abs, abs, kAny, fabs(a), a < 0 ? T(U(0) - U(a)) : a,
               set(grad * sign(x)))
+TRIREME_PRECISION(kFollow)
 TRIREME_UNARY(Square, square, kAny, a * a, T(U(a) * U(a)),
               set(grad * (x * constant_like(x, 2))))
 // −1, 0 or 1; constant almost everywhere, so without a gradient.
@@ -113,6 +126,7 @@ TRIREME_UNARY(Reciprocal, reciprocal, kReal, T(1) / a, T(),
               set(negate(grad * square(y))))
 TRIREME_UNARY(Tanh, tanh, kReal, tanh(a), T(),
               set(grad * (constant_like(y, 1) - square(y))))
+TRIREME_PRECISION(kFollow)
 // 1 / (1 + e^−x)
 TRIREME_UNARY(Sigmoid, sigmoid, kReal, T(1) / (T(1) + exp(-a)), T(),
               set(grad * (y * (constant_like(y, 1) - y))))
@@ -126,6 +140,7 @@ TRIREME_UNARY(Erf, erf, kReal, erf(a), T(),
 // The gradient is of the output, so that the input can be overwritten in the forward pass.
 TRIREME_UNARY(Relu, relu, kAny, a < T(0) ? T(0) : a, a < 0 ? T(0) : a,
               set(relu_grad(grad, y)))
+TRIREME_PRECISION(kFollow)
 // `a`, which is a gradient, where b > 0, else 0. One op rather than select(greater(b, 0), …): it is
 // what most backward passes consist of.
 TRIREME_BINARY(ReluGrad, relu_grad, kReal, kOrdered, b > T(0) ? a : T(0), T(),
@@ -146,5 +161,6 @@ TRIREME_UNARY(LogicalNot, logical_not, kLogical, T(), !a)
 
 // clang-format on
 #undef TRIREME_FUNCTION
+#undef TRIREME_PRECISION
 #undef TRIREME_UNARY
 #undef TRIREME_BINARY

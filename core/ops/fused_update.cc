@@ -16,6 +16,7 @@ OpDef fused_matmul_apply_sgd() {
       .name = "FusedMatMulApplySgd",
       .min_inputs = 4,
       .max_inputs = 4,
+      .attributes = {attribute<bool>("transpose_a"), attribute<bool>("transpose_b")},
       .infer =
           [](const InferenceContext& c) {
             const Shape &variable = c.shape(0), &a = c.shape(2), &b = c.shape(3);
@@ -35,7 +36,10 @@ OpDef fused_matmul_apply_sgd() {
                       "a product of the variable's shape");
             return ops::Types{c.input(0)};
           },
-      .traits = {.mutated_inputs = {0}, .is_stateful = true, .kernel_dtype_input = 2},
+      .traits = {.mutated_inputs = {0},
+                 .is_stateful = true,
+                 .kernel_dtype_input = 2,
+                 .has_small_by_f32 = true},
   };
 }
 

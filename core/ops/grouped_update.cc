@@ -18,6 +18,8 @@ OpDef grouped_update_op(const OpTable& table) {
       .name = "GroupedUpdate",
       .min_inputs = 2,
       .max_inputs = -1,
+      .attributes = {attribute<std::string>("rule"), attribute<int64_t>("tensors").in(at_least(1)),
+                     attribute<int64_t>("mutated").in(at_least(1))},
       .infer =
           [&table](const InferenceContext& c) {
             const OpDef& rule = table.find(c.attribute<std::string>("rule"));
@@ -45,11 +47,12 @@ OpDef grouped_update_op(const OpTable& table) {
               c.require(c.dtype(i) == c.dtype(0), "variables of one dtype");
               const InferenceContext one(rule, str_cat("number ", i, " of a group"),
                                          std::move(inputs), c.attributes());
-              variables.push_back(rule.infer(one).front());
+              variables.push_back(one.infer().front());
             }
             return variables;
           },
       .traits = {.mutated_inputs = {0}, .is_stateful = true},
+      .attributes_of_op_in = "rule",
   };
 }
 

@@ -6,11 +6,6 @@
 namespace trireme::ops {
 namespace {
 
-void require_indices(const InferenceContext& c, int input) {
-  c.require(c.dtype(input) == DType::kInt32 || c.dtype(input) == DType::kInt64,
-            "indices of i32 or i64");
-}
-
 Shape concatenated(const Shape& a, const Shape& b) {
   Shape shape = a;
   for (int64_t size : b) shape.push_back(size);
@@ -19,7 +14,6 @@ Shape concatenated(const Shape& a, const Shape& b) {
 
 // params: [rows, …], indices: [i…] → [i…, …]: row indices[i] of params at i.
 Types infer_gather(const InferenceContext& c) {
-  require_indices(c, 1);
   c.require(c.shape(0).rank() >= 1, "params of at least one dimension");
   return {{c.dtype(0), concatenated(c.shape(1), c.shape(0).last(c.shape(0).rank() - 1))}};
 }
@@ -34,6 +28,7 @@ OpDef gather_op() {
           [](GradientContext& g) {
             g.set_grad(0, scatter_add(g.input(1), g.grad_of_output(), g.input(0)));
           },
+      .traits = {.index_inputs = {1}},
   };
 }
 
@@ -55,6 +50,7 @@ OpDef embedding_lookup_op() {
             }
             g.set_sparse_grad(0, indices, rows, table);
           },
+      .traits = {.index_inputs = {1}},
   };
 }
 
@@ -67,7 +63,6 @@ OpDef scatter_add_op() {
       .max_inputs = 3,
       .infer =
           [](const InferenceContext& c) {
-            require_indices(c, 0);
             c.require(c.dtype(1) == c.dtype(2), "updates of the dtype of `like`");
             c.require(c.shape(2).rank() >= 1, "a `like` of at least one dimension");
             c.require(compatible(c.shape(1),
@@ -76,7 +71,7 @@ OpDef scatter_add_op() {
             return Types{c.input(2)};
           },
       .gradient = [](GradientContext& g) { g.set_grad(1, gather(g.grad_of_output(), g.input(0))); },
-      .traits = {.kernel_dtype_input = 1},
+      .traits = {.kernel_dtype_input = 1, .index_inputs = {0}, .shape_inputs = {2}},
   };
 }
 
@@ -86,15 +81,14 @@ OpDef one_hot_op() {
       .name = "OneHot",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<int64_t>("depth").in(at_least(0)), attribute<DType>("dtype")},
       .infer =
           [](const InferenceContext& c) {
-            require_indices(c, 0);
-            c.require(c.attribute<int64_t>("depth") >= 0, "a depth of at least 0");
             const DType dtype = c.attribute<DType>("dtype");
             c.require(dtype != DType::kString, "a numeric dtype");
             return Types{{dtype, concatenated(c.shape(0), {c.attribute<int64_t>("depth")})}};
           },
-      .traits = {.kernel_dtype_input = -1},
+      .traits = {.kernel_dtype_input = -1, .index_inputs = {0}},
   };
 }
 

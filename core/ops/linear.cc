@@ -26,12 +26,6 @@ void require_bias(const InferenceContext& c, const Shape& y, const Shape& bias) 
             str_cat("a bias [", y.dim(-1), "] as long as the last axis, not ", bias));
 }
 
-void require_activation(const InferenceContext& c) {
-  const std::string& name = c.attribute<std::string>("activation");
-  c.require(name == "none" || name == "relu" || name == "sigmoid" || name == "tanh",
-            "activation none, relu, sigmoid or tanh");
-}
-
 // Both leading shapes are known and equal, so that a gradient needs no summing.
 bool same_leading(const Shape& a, const Shape& y) {
   return a.rank() == y.rank() && a.first(a.rank() - 2).is_known() &&
@@ -46,6 +40,7 @@ OpDef matmul() {
       .name = "MatMul",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<bool>("transpose_a"), attribute<bool>("transpose_b")},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
@@ -70,6 +65,9 @@ OpDef matmul() {
             if (!same_leading(b.shape(), dy.shape())) db = ops::sum_like(db, b);
             g.set_grad(1, db);
           },
+      .traits = {.precision = PrecisionClass::kProduct,
+                 .has_small_by_f32 = true,
+                 .wide_form = "WideMatMul"},
   };
 }
 
@@ -80,6 +78,7 @@ OpDef wide_matmul() {
       .name = "WideMatMul",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<bool>("transpose_a"), attribute<bool>("transpose_b")},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require(c.dtype(0) == DType::kFloat16 || c.dtype(0) == DType::kBFloat16, "f16 or bf16");
         c.require_same_dtype();
@@ -108,7 +107,10 @@ OpDef bias_add() {
             for (int i = 0; i + 1 < g.input(0).shape().rank(); ++i) axes.push_back(i);
             g.set_grad(1, axes.empty() ? g.grad_of_output() : ops::sum(g.grad_of_output(), axes));
           },
-      .traits = {.in_place_inputs = {0}, .is_elementwise = true},
+      .traits = {.in_place_inputs = {0},
+                 .is_elementwise = true,
+                 .precision = PrecisionClass::kFollow,
+                 .has_small_by_f32 = true},
       .formula = {.real = "a + b"},
   };
 }
@@ -120,14 +122,17 @@ OpDef fused_matmul() {
       .name = "FusedMatMul",
       .min_inputs = 3,
       .max_inputs = 3,
+      .attributes =
+          {attribute<bool>("transpose_a"), attribute<bool>("transpose_b"),
+           attribute<std::string>("activation").one_of({"none", "relu", "sigmoid", "tanh"})},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
-        require_activation(c);
         const Shape y = matmul_shape(c);
         require_bias(c, y, c.shape(2));
         return {{c.dtype(0), y}};
       },
+      .traits = {.precision = PrecisionClass::kProduct, .has_small_by_f32 = true},
   };
 }
 

@@ -27,7 +27,7 @@ OpDef softmax() {
           [](GradientContext& g) {
             g.set_grad(0, softmax_backward(g.output(0), g.grad_of_output()));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .has_small_by_f32 = true},
   };
 }
 
@@ -43,7 +43,7 @@ OpDef log_softmax() {
             const Value u = g.grad_of_output();
             g.set_grad(0, u - ops::exp(g.output(0)) * ops::sum(u, {-1}, true));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .has_small_by_f32 = true},
   };
 }
 
@@ -58,7 +58,6 @@ OpDef sparse_softmax_cross_entropy() {
       .max_inputs = 2,
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
-        c.require(c.dtype(1) == DType::kInt32 || c.dtype(1) == DType::kInt64, "labels i32 or i64");
         c.require(c.shape(0).rank() == 2, "logits [batch, classes]");
         c.require(compatible(c.shape(1), c.shape(0).first(1)), "one label a row");
         c.require(c.shape(0)[1] != 0, "at least one class");
@@ -78,6 +77,7 @@ OpDef sparse_softmax_cross_entropy() {
             }
             g.set_grad(0, dx);
           },
+      .traits = {.index_inputs = {1}, .has_small_by_f32 = true},
   };
 }
 
@@ -100,7 +100,7 @@ OpDef sigmoid_cross_entropy() {
             g.set_grad(0, u * (ops::sigmoid(g.input(0)) - g.input(1)));
             g.set_grad(1, ops::negate(u * g.input(0)));
           },
-      .traits = {.in_place_inputs = {0, 1}, .is_elementwise = true},
+      .traits = {.in_place_inputs = {0, 1}, .is_elementwise = true, .has_small_by_f32 = true},
       .formula = {.real = "fmax(a, T(0)) - a * b + log1p(exp(-fabs(a)))"},
   };
 }

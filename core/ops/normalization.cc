@@ -37,6 +37,7 @@ OpDef batch_norm() {
       .name = "BatchNorm",
       .min_inputs = 3,
       .max_inputs = 3,
+      .attributes = {attribute<double>("epsilon").in(above(0))},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require(c.shape(0).rank() >= 2, "an input of rank 2 or more");
@@ -69,6 +70,7 @@ OpDef batch_norm() {
             }
             g.set_grad(0, dx);
           },
+      .traits = {.precision = PrecisionClass::kNormalise, .has_small_by_f32 = true},
   };
 }
 
@@ -81,12 +83,14 @@ OpDef batch_norm_statistics() {
       .name = "BatchNormStatistics",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<double>("epsilon").in(above(0))},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require(c.shape(0).rank() >= 2, "an input of rank 2 or more");
         require_statistics(c, 0, 1);
         return {c.input(1), c.input(1), c.input(1)};
       },
+      .traits = {.has_small_by_f32 = true},
   };
 }
 
@@ -100,6 +104,7 @@ OpDef batch_norm_grad() {
       .name = "BatchNormGrad",
       .min_inputs = 5,
       .max_inputs = 5,
+      .attributes = {attribute<double>("epsilon").in(above(0))},
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require(c.shape(1).rank() >= 2 && c.dtype(0) == c.dtype(1) &&
@@ -143,6 +148,7 @@ OpDef batch_norm_grad() {
             const Value d_r = scale * k + ops::sum(d_x_hat * centred, axes);
             g.set_grad(4, d_r * r * r * r * ops::fill_like(r, -0.5));
           },
+      .traits = {.has_small_by_f32 = true},
   };
 }
 

@@ -25,6 +25,13 @@ DType position_dtype(const Pool2dGeometry& geometry) {
   return geometry.h.window * geometry.w.window <= 256 ? DType::kUInt8 : DType::kInt32;
 }
 
+// The attributes that all of them have.
+std::vector<AttributeDef> attribute_defs() {
+  return {attribute<Ints>("window").count(2).in(at_least(1)),
+          attribute<Ints>("strides").count(2).in(at_least(1)),
+          attribute<std::string>("padding").one_of({"SAME", "VALID"})};
+}
+
 // The largest value of each window; padding never wins. x: [batch, h, w, c] floating.
 // Outputs: y [batch, h', w', c], and where in its window (row · window width + column) the maximum
 // stands, the first one where several are equal, as TensorFlow has it. The positions let every
@@ -34,6 +41,7 @@ OpDef max_pool2d() {
       .name = "MaxPool2d",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         const auto geometry = pool2d_geometry(c.shape(0), c.attributes());
@@ -44,6 +52,7 @@ OpDef max_pool2d() {
             g.set_grad(0, max_pool_grad(g.grad_of_output(), g.output(1), g.input(0),
                                         g.node().attributes()));
           },
+      .traits = {.precision = PrecisionClass::kFollow, .has_small_by_f32 = true},
   };
 }
 
@@ -54,6 +63,7 @@ OpDef max_pool2d_grad() {
       .name = "MaxPool2dGrad",
       .min_inputs = 3,
       .max_inputs = 3,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         const auto geometry = pool2d_geometry(c.shape(2), c.attributes());
@@ -66,6 +76,7 @@ OpDef max_pool2d_grad() {
           [](GradientContext& g) {
             g.set_grad(0, max_pool_pick(g.grad_of_output(), g.input(1), g.node().attributes()));
           },
+      .traits = {.shape_inputs = {2}, .has_small_by_f32 = true},
   };
 }
 
@@ -76,6 +87,7 @@ OpDef max_pool2d_grad_grad() {
       .name = "MaxPool2dGradGrad",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         const auto geometry = pool2d_geometry(c.shape(0), c.attributes());
@@ -89,6 +101,7 @@ OpDef max_pool2d_grad_grad() {
             g.set_grad(0, max_pool_grad(g.grad_of_output(), g.input(1), g.input(0),
                                         g.node().attributes()));
           },
+      .traits = {.has_small_by_f32 = true},
   };
 }
 
@@ -98,6 +111,7 @@ OpDef avg_pool2d() {
       .name = "AvgPool2d",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         return {{c.dtype(0), pool2d_geometry(c.shape(0), c.attributes()).output()}};
@@ -106,6 +120,7 @@ OpDef avg_pool2d() {
           [](GradientContext& g) {
             g.set_grad(0, avg_pool_grad(g.grad_of_output(), g.input(0), g.node().attributes()));
           },
+      .traits = {.precision = PrecisionClass::kFollow, .has_small_by_f32 = true},
   };
 }
 
@@ -116,6 +131,7 @@ OpDef avg_pool2d_grad() {
       .name = "AvgPool2dGrad",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = attribute_defs(),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         const auto geometry = pool2d_geometry(c.shape(1), c.attributes());
@@ -128,6 +144,7 @@ OpDef avg_pool2d_grad() {
             const Value u = g.grad_of_output();
             g.set_grad(0, g.graph().add("AvgPool2d", {u}, g.node().attributes()).output());
           },
+      .traits = {.shape_inputs = {1}, .has_small_by_f32 = true},
   };
 }
 

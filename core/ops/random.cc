@@ -22,13 +22,14 @@ OpDef random_like(std::string name) {
       .name = std::move(name),
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<int64_t>("seed")},
       .infer =
           [](const InferenceContext& c) {
             require_key(c, 0);
             c.require_floating(1);
             return Types{c.input(1)};
           },
-      .traits = {.kernel_dtype_input = -1},
+      .traits = {.kernel_dtype_input = -1, .shape_inputs = {1}},
   };
 }
 
@@ -40,12 +41,11 @@ OpDef dropout_op() {
       .name = "Dropout",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<double>("rate").in(from_below(0, 1)), attribute<int64_t>("seed")},
       .infer =
           [](const InferenceContext& c) {
             c.require_floating();
             require_key(c, 1);
-            const double rate = c.attribute<double>("rate");
-            c.require(rate >= 0 && rate < 1, "a rate in [0, 1)");
             return Types{c.input(0)};
           },
       .gradient =
@@ -53,7 +53,7 @@ OpDef dropout_op() {
             g.set_grad(0, dropout(g.grad_of_output(), g.input(1), g.attribute<double>("rate"),
                                   g.attribute<int64_t>("seed")));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .precision = PrecisionClass::kFollow},
   };
 }
 

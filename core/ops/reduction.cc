@@ -37,6 +37,7 @@ OpDef reduction(std::string name, bool only_floating,
       .name = std::move(name),
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("axes").in(at_least(0)), attribute<bool>("keep_dims")},
       .infer =
           [only_floating](const InferenceContext& c) {
             if (only_floating) c.require_floating();
@@ -78,10 +79,11 @@ OpDef argmax_op() {
       .name = "ArgMax",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<int64_t>("axis").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             const int64_t axis = c.attribute<int64_t>("axis");
-            c.require(axis >= 0 && axis < c.shape(0).rank(), "an axis within the input's rank");
+            c.require(axis < c.shape(0).rank(), "an axis within the input's rank");
             c.require(c.shape(0)[static_cast<int>(axis)] != 0,
                       "at least one element along the axis");
             Shape shape;
@@ -100,6 +102,7 @@ OpDef sum_like_op() {
       .name = "SumLike",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<bool>("average")},
       .infer =
           [](const InferenceContext& c) {
             c.require_same_dtype();
@@ -111,7 +114,7 @@ OpDef sum_like_op() {
             g.set_grad(
                 0, broadcast_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
           },
-      .traits = {.in_place_inputs = {0}},
+      .traits = {.in_place_inputs = {0}, .shape_inputs = {1}},
   };
 }
 
@@ -121,6 +124,7 @@ OpDef broadcast_like_op() {
       .name = "BroadcastLike",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<bool>("average")},
       .infer =
           [](const InferenceContext& c) {
             require_broadcasts_to(c, c.shape(0), c.shape(1));
@@ -130,7 +134,7 @@ OpDef broadcast_like_op() {
           [](GradientContext& g) {
             g.set_grad(0, sum_like(g.grad_of_output(), g.input(0), g.attribute<bool>("average")));
           },
-      .traits = {.in_place_inputs = {0}, .is_elementwise = true},
+      .traits = {.in_place_inputs = {0}, .is_elementwise = true, .shape_inputs = {1}},
   };
 }
 

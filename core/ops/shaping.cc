@@ -20,6 +20,7 @@ OpDef reshape_op() {
       .name = "Reshape",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Shape>("shape")},
       .infer =
           [](const InferenceContext& c) {
             Shape shape = c.attribute<Shape>("shape");
@@ -45,7 +46,7 @@ OpDef reshape_op() {
             return Types{{c.dtype(0), shape}};
           },
       .gradient = give_back_shape,
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 
@@ -62,7 +63,7 @@ OpDef reshape_like_op() {
             return Types{{c.dtype(0), c.shape(1)}};
           },
       .gradient = give_back_shape,
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .precision = PrecisionClass::kFollow, .shape_inputs = {1}},
   };
 }
 
@@ -79,7 +80,7 @@ OpDef flatten_op() {
             return Types{{c.dtype(0), {c.shape(0)[0], rest.is_known() ? rest.elements() : -1}}};
           },
       .gradient = give_back_shape,
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 
@@ -89,6 +90,7 @@ OpDef expand_dims_op() {
       .name = "ExpandDims",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("axes").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             const Ints& axes = c.attribute<Ints>("axes");
@@ -107,7 +109,7 @@ OpDef expand_dims_op() {
           [](GradientContext& g) {
             g.set_grad(0, squeeze(g.grad_of_output(), g.attribute<Ints>("axes")));
           },
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .is_axis_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 
@@ -117,6 +119,7 @@ OpDef squeeze_op() {
       .name = "Squeeze",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("axes").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             const Ints& axes = c.attribute<Ints>("axes");
@@ -138,7 +141,7 @@ OpDef squeeze_op() {
           [](GradientContext& g) {
             g.set_grad(0, expand_dims(g.grad_of_output(), g.attribute<Ints>("axes")));
           },
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .is_axis_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 
@@ -148,6 +151,7 @@ OpDef transpose_op() {
       .name = "Transpose",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("permutation").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             const Ints& permutation = c.attribute<Ints>("permutation");
@@ -172,6 +176,7 @@ OpDef transpose_op() {
             }
             g.set_grad(0, transpose(g.grad_of_output(), inverse));
           },
+      .traits = {.precision = PrecisionClass::kFollow},
   };
 }
 
@@ -183,6 +188,8 @@ OpDef batch_part_op() {
       .name = "BatchPart",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<int64_t>("index").in(at_least(0)),
+                     attribute<int64_t>("count").in(at_least(1))},
       .infer =
           [](const InferenceContext& c) {
             const auto index = c.attribute<int64_t>("index"), count = c.attribute<int64_t>("count");
@@ -194,6 +201,7 @@ OpDef batch_part_op() {
             }
             return Types{{c.dtype(0), shape}};
           },
+      .traits = {.precision = PrecisionClass::kFollow},
   };
 }
 
@@ -202,6 +210,7 @@ OpDef concat_op() {
       .name = "Concat",
       .min_inputs = 1,
       .max_inputs = -1,
+      .attributes = {attribute<int64_t>("axis").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             c.require_same_dtype();
@@ -234,6 +243,7 @@ OpDef concat_op() {
                                   {{"axis", g.attribute<int64_t>("axis")}, {"part", int64_t{i}}}));
             }
           },
+      .traits = {.precision = PrecisionClass::kFollow},
   };
 }
 
@@ -245,6 +255,8 @@ OpDef concat_part_op() {
       .name = "ConcatPart",
       .min_inputs = 2,
       .max_inputs = -1,
+      .attributes = {attribute<int64_t>("axis").in(at_least(0)),
+                     attribute<int64_t>("part").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             const int64_t part = c.attribute<int64_t>("part");
@@ -269,6 +281,7 @@ OpDef slice_op() {
       .name = "Slice",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("begin"), attribute<Ints>("size")},
       .infer =
           [](const InferenceContext& c) {
             const Ints& begin = c.attribute<Ints>("begin");
@@ -293,6 +306,7 @@ OpDef slice_op() {
             g.set_grad(0, build("PadLike", {g.grad_of_output(), g.input(0)},
                                 {{"before", g.attribute<Ints>("begin")}}));
           },
+      .traits = {.precision = PrecisionClass::kFollow},
   };
 }
 
@@ -302,6 +316,7 @@ OpDef pad_op() {
       .name = "Pad",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<Ints>("before"), attribute<Ints>("after")},
       .infer =
           [](const InferenceContext& c) {
             const Ints& before = c.attribute<Ints>("before");
@@ -323,6 +338,7 @@ OpDef pad_op() {
             g.set_grad(0, build("SliceLike", {g.grad_of_output(), g.input(0)},
                                 {{"begin", g.attribute<Ints>("before")}}));
           },
+      .traits = {.precision = PrecisionClass::kFollow},
   };
 }
 
@@ -345,6 +361,7 @@ OpDef slice_like_op() {
       .name = "SliceLike",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<Ints>("begin")},
       .infer =
           [](const InferenceContext& c) {
             require_box(c, c.shape(1), c.attribute<Ints>("begin"), c.shape(0));
@@ -363,6 +380,7 @@ OpDef pad_like_op() {
       .name = "PadLike",
       .min_inputs = 2,
       .max_inputs = 2,
+      .attributes = {attribute<Ints>("before")},
       .infer =
           [](const InferenceContext& c) {
             require_box(c, c.shape(0), c.attribute<Ints>("before"), c.shape(1));

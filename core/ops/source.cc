@@ -9,11 +9,12 @@ namespace {
 OpDef placeholder_op() {
   return {
       .name = "Placeholder",
+      .attributes = {attribute<DType>("dtype"), attribute<Shape>("shape")},
       .infer =
           [](const InferenceContext& c) {
             return Types{{c.attribute<DType>("dtype"), c.attribute<Shape>("shape")}};
           },
-      .traits = {.is_stateful = true, .kernel_dtype_input = -1},
+      .traits = {.is_stateful = true, .kernel_dtype_input = -1, .source = Source::kFed},
   };
 }
 
@@ -22,21 +23,24 @@ OpDef placeholder_op() {
 OpDef variable_op() {
   return {
       .name = "Variable",
+      .attributes = {attribute<DType>("dtype"), attribute<Shape>("shape"),
+                     attribute<std::string>("name")},
       .infer =
           [](const InferenceContext& c) {
             const Shape& shape = c.attribute<Shape>("shape");
             c.require(shape.is_known(), "a variable's shape to be known");
             return Types{{c.attribute<DType>("dtype"), shape}};
           },
-      .traits = {.is_stateful = true, .kernel_dtype_input = -1},
+      .traits = {.is_stateful = true, .kernel_dtype_input = -1, .source = Source::kVariable},
   };
 }
 
 OpDef constant_op() {
   return {
       .name = "Constant",
+      .attributes = {attribute<Tensor>("value")},
       .infer = [](const InferenceContext& c) { return Types{c.attribute<Tensor>("value").type()}; },
-      .traits = {.kernel_dtype_input = -1},
+      .traits = {.kernel_dtype_input = -1, .source = Source::kConstant},
   };
 }
 
@@ -46,12 +50,13 @@ OpDef fill_like_op() {
       .name = "FillLike",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<double>("value")},
       .infer =
           [](const InferenceContext& c) {
             c.require(c.dtype(0) != DType::kString, "a numeric input");
             return Types{c.input(0)};
           },
-      .traits = {.is_elementwise = true},
+      .traits = {.is_elementwise = true, .shape_inputs = {0}},
   };
 }
 
@@ -62,7 +67,7 @@ OpDef identity_op() {
       .max_inputs = 1,
       .infer = same_as_input,
       .gradient = [](GradientContext& g) { g.set_grad(0, g.grad_of_output()); },
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 
@@ -73,7 +78,7 @@ OpDef stop_gradient_op() {
       .min_inputs = 1,
       .max_inputs = 1,
       .infer = same_as_input,
-      .traits = {.is_view = true},
+      .traits = {.is_view = true, .precision = PrecisionClass::kFollow},
   };
 }
 

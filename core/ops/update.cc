@@ -28,9 +28,7 @@ Types infer_update(const InferenceContext& c, const UpdateFacts& facts) {
   const int gradient = facts.gradient_input();
   if (facts.is_sparse) {
     c.require(c.shape(0).rank() >= 1, "a variable with rows");
-    c.require((c.dtype(gradient) == DType::kInt32 || c.dtype(gradient) == DType::kInt64) &&
-                  c.shape(gradient).rank() == 1,
-              "indices of i32 or i64, [n]");
+    c.require(c.shape(gradient).rank() == 1, "indices [n]");
     Shape rows = c.shape(gradient).first(1);
     for (int64_t size : c.shape(0).last(c.shape(0).rank() - 1)) rows.push_back(size);
     c.require(c.dtype(gradient + 1) == c.dtype(0) && compatible(c.shape(gradient + 1), rows),
@@ -45,12 +43,17 @@ Types infer_update(const InferenceContext& c, const UpdateFacts& facts) {
 OpDef update_op_def(std::string name, UpdateFacts facts) {
   std::vector<int> mutated(static_cast<size_t>(facts.own()));
   for (int i = 0; i < facts.own(); ++i) mutated[static_cast<size_t>(i)] = i;
+  std::vector<int> indices;
+  if (facts.is_sparse) indices.push_back(facts.gradient_input());
   return {
       .name = std::move(name),
       .min_inputs = facts.inputs(),
       .max_inputs = facts.inputs(),
+      .attributes = facts.rule->attributes,
       .infer = [facts](const InferenceContext& c) { return infer_update(c, facts); },
-      .traits = {.mutated_inputs = std::move(mutated), .is_stateful = true},
+      .traits = {.mutated_inputs = std::move(mutated),
+                 .is_stateful = true,
+                 .index_inputs = std::move(indices)},
       .update = facts,
   };
 }

@@ -10,9 +10,7 @@ namespace trireme {
 namespace {
 
 bool may_merge(const ProgramRewrite& rewrite, const Node& node) {
-  const std::string& op = node.op().name;
-  return is_pure(node) && op != "Variable" && op != "Placeholder" && !rewrite.is_fed(node) &&
-         node.control_inputs().empty();
+  return is_pure(node) && !rewrite.is_fed(node) && node.control_inputs().empty();
 }
 
 // Equal for nodes that compute the same, given what the inputs became in the new graph.

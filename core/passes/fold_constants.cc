@@ -16,7 +16,7 @@ class Folder {
 
   // True when `node`, of the old graph, became constants.
   bool fold(const Node& node) {
-    if (node.op().name == "Constant" && !rewrite_.is_fed(node)) {
+    if (is_constant(node) && !rewrite_.is_fed(node)) {
       known_[{const_cast<Node*>(&node), 0}] = node.attribute<Tensor>("value");
       return false;
     }

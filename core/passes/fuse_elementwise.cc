@@ -31,11 +31,11 @@ bool is_scalar_fill(const Node& node) {
 // Also of a scalar that was copied to the chain's device. Nothing: it is not known, or no double
 // holds it.
 std::optional<KnownScalar> known_scalar(Value value) {
-  while (value.node->op().name == "Copy") value = value.node->input(0);
+  while (value.node->op().traits.is_copy) value = value.node->input(0);
   if (value.shape().rank() != 0) return std::nullopt;
   if (is_scalar_fill(*value.node))
     return KnownScalar{value.dtype(), value.node->attribute<double>("value")};
-  if (value.node->op().name != "Constant" || value.dtype() == DType::kString) return std::nullopt;
+  if (!is_constant(*value.node) || value.dtype() == DType::kString) return std::nullopt;
   const double number = value.node->attribute<Tensor>("value").as_double(0);
   const bool is_exact =
       value.dtype() != DType::kInt64 || std::abs(number) < static_cast<double>(int64_t{1} << 53);

@@ -4,58 +4,18 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/graph/verify.h"
 #include "core/ops/ops.h"
 
 namespace trireme {
-
-enum class MixedPrecision::Rule { kProduct, kFollow, kArithmetic, kNormalise, kWide };
-
-MixedPrecision::Rule MixedPrecision::rule_of(const Node& node) {
-  static const std::unordered_map<std::string_view, Rule> rules = {
-      {"MatMul", Rule::kProduct},
-      {"FusedMatMul", Rule::kProduct},
-      {"Conv2d", Rule::kProduct},
-      {"FusedConv2d", Rule::kProduct},
-      {"Conv2dBackwardInput", Rule::kProduct},
-      {"Conv2dBackwardFilter", Rule::kProduct},
-      {"BiasAdd", Rule::kFollow},
-      {"Relu", Rule::kFollow},
-      {"Tanh", Rule::kFollow},
-      {"Negate", Rule::kFollow},
-      {"Abs", Rule::kFollow},
-      {"MaxPool2d", Rule::kFollow},
-      {"AvgPool2d", Rule::kFollow},
-      {"Dropout", Rule::kFollow},
-      {"Identity", Rule::kFollow},
-      {"StopGradient", Rule::kFollow},
-      {"Reshape", Rule::kFollow},
-      {"ReshapeLike", Rule::kFollow},
-      {"Flatten", Rule::kFollow},
-      {"ExpandDims", Rule::kFollow},
-      {"Squeeze", Rule::kFollow},
-      {"Transpose", Rule::kFollow},
-      {"BatchPart", Rule::kFollow},
-      {"Concat", Rule::kFollow},
-      {"Slice", Rule::kFollow},
-      {"Pad", Rule::kFollow},
-      {"Add", Rule::kArithmetic},
-      {"Subtract", Rule::kArithmetic},
-      {"Multiply", Rule::kArithmetic},
-      {"Maximum", Rule::kArithmetic},
-      {"Minimum", Rule::kArithmetic},
-      {"BatchNorm", Rule::kNormalise},
-  };
-  const auto it = rules.find(node.op().name);
-  return it == rules.end() ? Rule::kWide : it->second;
-}
 
 namespace {
 
 bool is_f32(Value value) { return value.dtype() == DType::kFloat32; }
 
 bool is_leaf(Value value) {
-  const std::string& op = value.node->op().name;
-  return op == "Variable" || op == "Constant";
+  const Source source = value.node->op().traits.source;
+  return source == Source::kVariable || source == Source::kConstant;
 }
 
 }  // namespace
@@ -77,8 +37,9 @@ void MixedPrecision::find_last(const std::vector<Value>& results) {
   for (size_t id = size; id-- > 0;) {
     if (!needed[id]) continue;
     Node& node = *graph_.nodes()[id];
-    const Rule rule = rule_of(node);
-    const bool ends = before_product[id] || rule == Rule::kProduct || rule == Rule::kNormalise;
+    const PrecisionClass precision = node.op().traits.precision;
+    const bool ends = before_product[id] || precision == PrecisionClass::kProduct ||
+                      precision == PrecisionClass::kNormalise;
     is_last_[id] = !ends;
     for (const Value& input : node.inputs()) {
       const auto from = static_cast<size_t>(input.node->id());
@@ -107,22 +68,23 @@ void MixedPrecision::rebuild(Node& node) {
 }
 
 std::vector<Value> MixedPrecision::inputs_for(const Node& node) {
-  const Rule rule = rule_of(node);
+  const PrecisionClass precision = node.op().traits.precision;
   const auto& old = node.inputs();
   const auto narrow_input = [&](Value x) { return is_narrow(x); };
   const auto small_or_leaf = [&](Value x) { return is_narrow(x) || !is_f32(x) || is_leaf(x); };
   bool small = false;
-  if (rule == Rule::kProduct) {
+  if (precision == PrecisionClass::kProduct) {
     small = true;
   } else if (!is_last_[static_cast<size_t>(node.id())]) {
-    small = (rule == Rule::kFollow || rule == Rule::kArithmetic) &&
+    small = (precision == PrecisionClass::kFollow || precision == PrecisionClass::kArithmetic) &&
             std::ranges::any_of(old, narrow_input);
-    if (rule == Rule::kArithmetic) small = small && std::ranges::all_of(old, small_or_leaf);
+    if (precision == PrecisionClass::kArithmetic)
+      small = small && std::ranges::all_of(old, small_or_leaf);
   }
   std::vector<Value> inputs;
   for (size_t i = 0; i < old.size(); ++i) {
-    const bool shape_only = i == 1 && node.op().name == "ReshapeLike";
-    if (shape_only || (rule == Rule::kNormalise && i == 0)) {
+    const bool shape_only = precision == PrecisionClass::kFollow && lends_shape(node, i);
+    if (shape_only || (precision == PrecisionClass::kNormalise && i == 0)) {
       inputs.push_back(as_is(old[i]));
     } else {
       inputs.push_back(small && is_f32(old[i]) ? narrow(old[i]) : wide(old[i]));

@@ -35,9 +35,6 @@ class MixedPrecision {
   Value operator()(Value old) { return wide(old); }
 
  private:
-  enum class Rule;
-  static Rule rule_of(const Node& node);
-
   void find_last(const std::vector<Value>& results);
   void rebuild(Node& node);
   std::vector<Value> inputs_for(const Node& node);

@@ -84,7 +84,7 @@ class Placer {
     for (const auto& node : graph_.nodes()) {
       const bool cannot = options_.runs_on && !options_.runs_on(*node, device_of(*node));
       if (cannot || (is_of_host(*node) && !is_there(*node))) moves(*node) = true;
-      const bool lives_there = options_.home && node->op().name == "Variable" &&
+      const bool lives_there = options_.home && is_variable(*node) &&
                                options_.home(node->attribute<std::string>("name")) == host;
       if (lives_there && node->device().empty()) moves(*node) = true;
     }

@@ -13,14 +13,6 @@ bool is_cast_to_f32(const Node& node) {
          is_small(node.input(0).dtype());
 }
 
-// Empty: there is none.
-std::string_view wide_op(const Node& product) {
-  const std::string& op = product.op().name;
-  if (op == "MatMul") return "WideMatMul";
-  if (op == "Conv2dBackwardFilter") return "WideConv2dBackwardFilter";
-  return {};
-}
-
 }  // namespace
 
 Program simplify_casts(Program program, const HasKernel& has_kernel) {
@@ -29,7 +21,7 @@ Program simplify_casts(Program program, const HasKernel& has_kernel) {
   GraphCopier& copier = rewrite.copier();
   const auto widens = [&](const Node& cast) {
     const Value product = cast.input(0);
-    const std::string_view op = wide_op(*product.node);
+    const std::string& op = product.node->op().traits.wide_form;
     return has_kernel && !op.empty() && !rewrite.is_fed(cast) && users.of(product).size() == 1 &&
            !rewrite.is_root(*product.node) && !users.has_control_edges(*product.node) &&
            product.node->device() == cast.device() && has_kernel(op, product.dtype());
@@ -46,7 +38,7 @@ Program simplify_casts(Program program, const HasKernel& has_kernel) {
     }
     const Node& from = *node->input(0).node;
     if (products.contains(&from)) {
-      copier.copy(*node, {.op = std::string(wide_op(from)),
+      copier.copy(*node, {.op = from.op().traits.wide_form,
                           .inputs = copier.map(from.inputs()),
                           .attributes = from.attributes()});
     } else if (is_cast_to_f32(from) && !rewrite.is_fed(from) && !rewrite.is_root(*node) &&

@@ -66,6 +66,23 @@ class Writer : public NumbersAndFlags {
   Attributes& to_;
 };
 
+class Collector : public NumbersAndFlags {
+ public:
+  explicit Collector(std::vector<AttributeDef>& to) : to_(to) {}
+  using NumbersAndFlags::field;
+  void field(const OptionInfo& info, bool&) override { add<bool>(info); }
+  void field(const OptionInfo& info, int64_t&) override { add<int64_t>(info); }
+  void field(const OptionInfo& info, double&) override { add<double>(info); }
+
+ private:
+  template <typename T>
+  void add(const OptionInfo& info) {
+    to_.push_back(attribute<T>(std::string(info.name)).in(info.range));
+  }
+
+  std::vector<AttributeDef>& to_;
+};
+
 }  // namespace
 
 std::unique_ptr<OptionVisitor> attribute_reader(const Attributes& from) {
@@ -74,6 +91,10 @@ std::unique_ptr<OptionVisitor> attribute_reader(const Attributes& from) {
 
 std::unique_ptr<OptionVisitor> attribute_writer(Attributes& to) {
   return std::make_unique<Writer>(to);
+}
+
+std::unique_ptr<OptionVisitor> attribute_collector(std::vector<AttributeDef>& to) {
+  return std::make_unique<Collector>(to);
 }
 
 void throw_other_form(std::string_view op, std::string_view form, const Attributes& attributes) {

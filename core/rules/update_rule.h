@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/graph/attribute_def.h"
 #include "core/graph/attributes.h"
 #include "core/rules/rule.h"
 
@@ -96,6 +97,7 @@ struct UpdateRule {
   std::type_index type;  // of the rule
   RuleInfo info;
   std::vector<Op> ops;
+  std::vector<AttributeDef> attributes;  // its options; every op has them
   // Throw Error{kInvalidArgument} when the options in `attributes` are for another op than `op`,
   // and kInternal when one is missing.
   Updater<float> (*f32)(std::string_view op, const Attributes& attributes);
@@ -113,11 +115,20 @@ struct UpdateRule {
   }
 };
 
-// Visitors that give options the values of attributes, and that make attributes of options.
+// Visitors that give options the values of attributes, that make attributes of options, and that
+// note what attributes there are.
 std::unique_ptr<OptionVisitor> attribute_reader(const Attributes& from);
 std::unique_ptr<OptionVisitor> attribute_writer(Attributes& to);
+std::unique_ptr<OptionVisitor> attribute_collector(std::vector<AttributeDef>& to);
 [[noreturn]] void throw_other_form(std::string_view op, std::string_view form,
                                    const Attributes& attributes);
+
+template <typename Rule>
+std::vector<AttributeDef> rule_attributes() {
+  std::vector<AttributeDef> defs;
+  Rule().describe(*attribute_collector(defs));
+  return defs;
+}
 
 template <typename Rule>
 Rule rule_from(const Attributes& attributes) {
@@ -240,6 +251,7 @@ static UpdateRule make_update_rule() {
   return {.type = typeid(Rule),
           .info = Rule::kInfo,
           .ops = rule_ops<Rule>(),
+          .attributes = rule_attributes<Rule>(),
           .f32 = &updater_of_rule<Rule, float>,
           .f64 = &updater_of_rule<Rule, double>,
           .is_plain_descent = [](const Attributes& attributes) {

@@ -49,19 +49,14 @@ struct Builder {
     return storages.size() - 1;
   }
 
-  bool is_source(const Node& node) const {
-    const std::string& op = node.op().name;
-    return op == "Placeholder" || op == "Variable" || op == "Constant";
-  }
-
   void add_source(Node& node) {
     const size_t device = device_index(node);
     Storage storage{.kind = Location::Kind::kFixed, .device = device};
     const TensorType& type = types.at(&node)[0];
-    if (node.op().name == "Variable") {
+    if (is_variable(node)) {
       storage.address =
           variables.at(node.attribute<std::string>("name"), type, node.device()).raw();
-    } else if (node.op().name == "Constant") {
+    } else if (is_constant(node)) {
       const Tensor& host = node.attribute<Tensor>("value");
       Tensor copy(type.dtype, type.shape,
                   allocate_for(*devices.all()[device], type.bytes(),
@@ -89,7 +84,7 @@ struct Builder {
   void add_feeds(size_t device) {
     std::vector<Node*> nodes;
     for (Node* node : order) {
-      if (node->op().name == "Placeholder" && device_index(*node) == device) nodes.push_back(node);
+      if (is_placeholder(*node) && device_index(*node) == device) nodes.push_back(node);
     }
     const auto bytes = [&](const Node* node) { return types.at(node)[0].bytes(); };
     std::ranges::stable_sort(nodes, {}, bytes);
@@ -232,7 +227,7 @@ struct Builder {
   void check_kernels() const {
     std::string missing;
     for (const Node* node : order) {
-      if (is_source(*node) || node->op().traits.is_view || node->op().name == "Copy") continue;
+      if (!needs_kernel(*node)) continue;
       const Device& device = devices.find(node->device());
       if (kernels.find(node->op().name, device.kernel_kind(), kernel_dtype(*node)) != nullptr)
         continue;
@@ -285,7 +280,7 @@ struct Builder {
       touched.push_back(storage);
       instruction.outputs.push_back({.feed = static_cast<int>(storage)});
     }
-    if (node.op().name == "Copy") {
+    if (node.op().traits.is_copy) {
       instruction.kind = Instruction::Kind::kCopy;
       instruction.copy_bytes = spec.outputs[0].bytes();
       const bool from_host = devices.find(node.input(0).node->device()).host_memory();

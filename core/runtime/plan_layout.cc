@@ -107,7 +107,7 @@ std::vector<Node*> issue_order(const Program& program) {
   auto rank = [&](const Node* node) {
     const auto it = group.find(node);
     const auto key = std::tuple(it == group.end() ? node->id() : it->second, node->id());
-    if (node->op().name == "Placeholder") return std::pair(-1, key);
+    if (is_placeholder(*node)) return std::pair(-1, key);
     if (node->op().traits.is_communication) return std::pair(0, key);
     if (!is_update(*node)) return std::pair(1, key);
     return std::pair(waits.contains(node) ? 2 : 0, key);
@@ -147,7 +147,7 @@ NodeTypes infer_types(const Program& program, const std::vector<Node*>& order,
   }
   for (Node* node : order) {
     if (types.contains(node)) continue;
-    if (node->op().name == "Placeholder") {
+    if (is_placeholder(*node)) {
       throw invalid_argument("placeholder '", node->name(), "' (", node->output_type(),
                              ") is needed but not fed");
     }
@@ -155,16 +155,12 @@ NodeTypes infer_types(const Program& program, const std::vector<Node*>& order,
     for (const Value& input : node->inputs()) {
       inputs.push_back(types.at(input.node)[static_cast<size_t>(input.index)]);
     }
-    const InferenceContext context(node->op(), node->name(), std::move(inputs), node->attributes());
-    std::vector<TensorType> outputs;
-    try {
-      outputs = node->op().infer(context);
-    } catch (const Error& error) {
-      if (std::string_view(error.what()).starts_with(node->op().name)) throw;
-      context.require(false, error.what());
-    }
+    std::vector<TensorType> outputs =
+        InferenceContext(node->op(), node->name(), std::move(inputs), node->attributes()).infer();
     for (const TensorType& output : outputs) {
-      context.require(output.shape.is_known(), "shapes that follow from the fed tensors");
+      if (output.shape.is_known()) continue;
+      throw invalid_argument(node->op().name, " '", node->name(),
+                             "': expected shapes that follow from the fed tensors, found ", output);
     }
     types[node] = std::move(outputs);
   }

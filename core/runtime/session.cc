@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/device/kernel.h"
 #include "core/graph/rewrite.h"
+#include "core/graph/verify.h"
 #include "core/passes/placement.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/plan.h"
@@ -133,10 +134,8 @@ PlacementOptions Session::placement() const {
   if (!options_.soft_placement) return placement;
   placement.runs_on = [this](const Node& node, const std::string& name) {
     const std::string& op = node.op().name;
-    const bool needs_kernel = !node.op().traits.is_view && op != "Placeholder" &&
-                              op != "Variable" && op != "Constant" && op != "Copy";
     const std::string& kind = options_.devices->find(name).kernel_kind();
-    return !needs_kernel || options_.kernels->find(op, kind, kernel_dtype(node)) != nullptr;
+    return !needs_kernel(node) || options_.kernels->find(op, kind, kernel_dtype(node)) != nullptr;
   };
   return placement;
 }

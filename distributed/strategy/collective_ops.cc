@@ -14,6 +14,10 @@ OpDef all_reduce_op() {
       .name = "AllReduce",
       .min_inputs = 1,
       .max_inputs = -1,
+      .attributes = {attribute<std::string>("reduction").one_of({"sum", "min", "max"}),
+                     attribute<bool>("tree"), attribute<double>("top_k").in(from_to(0, 1)),
+                     attribute<std::string>("label"), attribute<std::string>("collective"),
+                     attribute<int64_t>("device_rank").in(at_least(0))},
       .infer =
           [](const InferenceContext& c) {
             c.require_same_dtype();

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
+#include "core/graph/verify.h"
 #include "core/ops/ops.h"
 #include "distributed/strategy/collective_ops.h"
 
@@ -69,7 +70,7 @@ std::vector<ShardLookup> ShardBuilder::add_keys() {
 
 void ShardBuilder::replace(Value old, Value now) {
   values_[old] = now;
-  if (old.node->op().name == "Variable") shard_.variables[old] = now;
+  if (is_variable(*old.node)) shard_.variables[old] = now;
 }
 
 ShardForward ShardBuilder::build() {
@@ -120,7 +121,7 @@ Value ShardBuilder::map(Value old) const {
 
 void ShardBuilder::copy(Node& node) {
   if (values_.contains(node.output())) return;  // what is fed
-  if (node.op().name == "Variable") {
+  if (is_variable(node)) {
     Value value = node.output();
     if (options_.copy > 0) {
       value = train_.variables->get_or_add_copy(graph_, node.attribute<std::string>("name"),

@@ -23,12 +23,15 @@ OpDef ps_lookup_op() {
       .name = "PsLookup",
       .min_inputs = 1,
       .max_inputs = 1,
+      .attributes = {attribute<std::string>("table"), attribute<int64_t>("dim").in(at_least(1))},
       .infer =
           [](const InferenceContext& c) {
-            c.require(are_keys(c.input(0)), "keys of i32 or i64");
             return std::vector{rows_of(c.input(0), c.attribute<int64_t>("dim"))};
           },
-      .traits = {.is_stateful = true, .is_communication = true, .runs_on_host = true},
+      .traits = {.is_stateful = true,
+                 .is_communication = true,
+                 .runs_on_host = true,
+                 .index_inputs = {0}},
   };
 }
 
@@ -37,6 +40,8 @@ OpDef ps_pull_op() {
       .name = "PsPull",
       .min_inputs = 1,
       .max_inputs = -1,
+      .attributes = {attribute<std::string>("tables"), attribute<Ints>("dims").in(at_least(1)),
+                     attribute<std::string>("label")},
       .infer =
           [](const InferenceContext& c) {
             c.require(c.input(0) == TensorType{DType::kInt64, {}}, "a step of i64[]");
@@ -61,6 +66,10 @@ OpDef ps_push_op() {
       .name = "PsPush",
       .min_inputs = 2,
       .max_inputs = -1,
+      .attributes = {attribute<std::string>("tables"),
+                     attribute<int64_t>("lookups").in(at_least(0)),
+                     attribute<int64_t>("part").in(at_least(0)),
+                     attribute<int64_t>("parts").in(at_least(1)), attribute<std::string>("label")},
       .infer =
           [](const InferenceContext& c) {
             c.require(c.input(0) == TensorType{DType::kFloat32, {}}, "a learning rate of f32[]");

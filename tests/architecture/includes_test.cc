@@ -18,7 +18,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/base", {}},
       {"core/catalog", {"core/base"}},
       {"core/tensor", {"core/base"}},
-      {"core/graph", {"core/tensor", "proto"}},
+      {"core/graph", {"core/tensor", "core/catalog", "proto"}},
       {"core/rules", {"core/catalog", "core/graph"}},
       {"core/ops", {"core/graph", "core/rules"}},
       {"core/autodiff", {"core/ops"}},

@@ -90,6 +90,17 @@ TEST_F(WorkersTest, TheLauncherStartsThem) {
   }
 }
 
+// It holds ops that a program which trains alone never makes.
+TEST_F(WorkersTest, TheirGraphCanBeInspected) {
+  const ProcessResult result =
+      Process(launch("graph", 2, {}, {"--set", "epochs=1", "--save-graph", out("two.graph")}))
+          .wait(60s);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const ProcessResult shown = Process({kProgram, "inspect", out("two.graph")}).wait(60s);
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("AllReduce"));
+}
+
 TEST_F(WorkersTest, TfConfigStartsThem) {
   const int port = testing::free_ports(2);
   const std::string first = "127.0.0.1:" + std::to_string(port),

@@ -47,7 +47,7 @@ void run_node(Node& node, Values& values, std::string_view device_kind,
   if (node.inputs().empty())
     throw not_found("nothing was fed to ", node.op().name, " '", node.name(), "'");
   const std::vector<TensorType> types =
-      node.op().infer(InferenceContext(node.op(), node.name(), input_types, node.attributes()));
+      InferenceContext(node.op(), node.name(), input_types, node.attributes()).infer();
   if (traits.is_view) {
     values[node.output()] = values.at(node.input(0)).reshaped(types[0].shape);
     return;

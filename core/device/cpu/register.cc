@@ -4,6 +4,7 @@
 #include "core/device/chain_by_ops.h"
 #include "core/device/reference/register.h"
 #include "core/device/small_floats.h"
+#include "core/ops/ops.h"
 
 namespace trireme {
 
@@ -30,7 +31,7 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_normalization(table);
   register_batch_norm_statistics(table, kCpuKind);
   register_cpu_loss(table);
-  add_kernels_through_f32(table, kCpuKind);
+  add_kernels_through_f32(table, *core_op_table(), kCpuKind);
   add_chains_by_ops(table, kCpuKind);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/device/chain_by_ops.h"
 #include "core/device/small_floats.h"
+#include "core/ops/ops.h"
 
 namespace trireme {
 
@@ -19,7 +20,7 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_pooling(table);
   register_reference_normalization(table);
   register_reference_loss(table);
-  add_kernels_through_f32(table, kReferenceKind);
+  add_kernels_through_f32(table, *core_op_table(), kReferenceKind);
   add_chains_by_ops(table, kReferenceKind);
 }
 

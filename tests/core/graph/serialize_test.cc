@@ -101,7 +101,18 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadGraph{"Version", [](auto& g) { g.set_version(2); }, "found version 2"},
         BadGraph{"UnknownOp", [](auto& g) { g.mutable_nodes(2)->set_op("Ad"); },
-                 "node 2 (Ad 'add'): there is no such op"},
+                 "node 2 (Ad 'add'): there is no such op; did you mean 'Add'?"},
+        BadGraph{
+            "UnknownAttribute",
+            [](auto& g) { (*g.mutable_nodes(2)->mutable_attributes())["axis"].set_integer(1); },
+            "node 2 (Add 'add'): Add 'add': there is no attribute 'axis' (it takes: none)"},
+        BadGraph{"MissingAttribute",
+                 [](auto& g) { g.mutable_nodes(0)->mutable_attributes()->erase("dtype"); },
+                 "Placeholder 'x': attribute 'dtype' is missing: expected a dtype"},
+        BadGraph{
+            "AttributeOfAnotherType",
+            [](auto& g) { (*g.mutable_nodes(0)->mutable_attributes())["dtype"].set_text("f32"); },
+            "Placeholder 'x': attribute 'dtype': expected a dtype, found \"f32\""},
         BadGraph{"LaterInput", [](auto& g) { g.mutable_nodes(2)->mutable_inputs(0)->set_node(2); },
                  "node 2 (Add 'add'): input 0 is node 2, expected an earlier one"},
         BadGraph{"NoSuchOutput",

@@ -61,7 +61,7 @@ TEST_F(ShapeRulesTest, MessagesNameTheOpAndTheShapes) {
               HasSubstr("indices of i32 or i64"));
   EXPECT_THAT(message([&] { ops::add(input({2}), {}); }), HasSubstr("input 1 is not defined"));
   EXPECT_THAT(message([&] { ops::dropout(input({2}), input({2}, DType::kInt64), 1.0, 0); }),
-              HasSubstr("rate in [0, 1)"));
+              HasSubstr("attribute 'rate': expected a number at least 0 and below 1, found 1"));
 }
 
 TEST_F(ShapeRulesTest, TheBatchMayBeUnknown) {

@@ -4,10 +4,10 @@
 
 #include "core/base/error.h"
 #include "core/graph/serialize.h"
-#include "core/ops/ops.h"
+#include "worker/program_tables.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto ops = trireme::core_op_table();
+  static const auto ops = trireme::core_tables().ops;
   std::unique_ptr<trireme::Graph> graph;
   try {
     graph = trireme::parse_graph({reinterpret_cast<const char*>(data), size}, ops, "input");
