@@ -1,8 +1,23 @@
 #include "core/catalog/option_visitor.h"
 
+#include <charconv>
+#include <cmath>
+
 #include "core/base/error.h"
 
 namespace trireme {
+namespace {
+
+// The shortest text that is this number; whole ones without an exponent.
+std::string text_of(double value) {
+  if (value == std::trunc(value) && std::abs(value) < 1e15) {
+    return std::to_string(static_cast<int64_t>(value));
+  }
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
+}  // namespace
 
 bool Range::contains(double value) const {
   return (excludes_min ? value > min : value >= min) && (excludes_max ? value < max : value <= max);
@@ -17,12 +32,13 @@ std::string Range::to_string() const {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (is_all()) return "";
   if (min > -kInfinity && max < kInfinity && !excludes_min && !excludes_max) {
-    return str_cat("from ", min, " to ", max);
+    return str_cat("from ", text_of(min), " to ", text_of(max));
   }
   std::string text;
-  if (min > -kInfinity) text = str_cat(excludes_min ? "above " : "at least ", min);
+  if (min > -kInfinity) text = str_cat(excludes_min ? "above " : "at least ", text_of(min));
   if (max < kInfinity) {
-    text += str_cat(text.empty() ? "" : " and ", excludes_max ? "below " : "at most ", max);
+    text +=
+        str_cat(text.empty() ? "" : " and ", excludes_max ? "below " : "at most ", text_of(max));
   }
   return text;
 }

@@ -50,6 +50,8 @@ TEST(RangeTest, HoldsItsEndsAsItSaysAndNeverNan) {
   EXPECT_EQ(from_to(0, 1).to_string(), "from 0 to 1");
   EXPECT_EQ(from_below(0, 1).to_string(), "at least 0 and below 1");
   EXPECT_EQ(above(0).to_string(), "above 0");
+  EXPECT_EQ(from_to(1, 2147483647).to_string(), "from 1 to 2147483647");
+  EXPECT_EQ(above(1e-7).to_string(), "above 1e-07");
   EXPECT_EQ(Range().to_string(), "");
 }
 
