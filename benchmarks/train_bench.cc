@@ -20,7 +20,7 @@
 #include "core/nn/step_function.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/device_options.h"
-#include "distributed/strategy/strategy.h"
+#include "distributed/strategy/strategies.h"
 #include "worker/cluster_runtime.h"
 #include "worker/program_tables.h"
 
@@ -78,19 +78,19 @@ void send_after_backward(const Graph& graph) {
 // What turns a training of one process into that of several workers.
 struct Workers {
   std::shared_ptr<CommunicatorSlots> slots = std::make_shared<CommunicatorSlots>();
-  Strategy strategy;
+  std::unique_ptr<Strategy> strategy;
   std::unique_ptr<ClusterRuntime> runtime;
   nn::StepShare share;
 
   Workers(const TrainBenchOptions& options, const ClusterSpec& spec, Device& device)
-      : strategy(strategy_options(options)) {
+      : strategy(kMultiWorkerStrategy.make(strategy_options(options))) {
     ClusterOptions cluster{.backend = options.backend};
     if (!device.host_memory()) cluster.gpu = &device;
     runtime = std::make_unique<ClusterRuntime>(spec, cluster, slots);
   }
 
   static StrategyOptions strategy_options(const TrainBenchOptions& options) {
-    StrategyOptions strategy{.kind = StrategyKind::kMultiWorker};
+    StrategyOptions strategy;
     strategy.bucket_bytes = static_cast<int64_t>(options.bucket_mib * (1 << 20));
     if (options.bucket_mib == 0) {
       strategy.bucket_bytes = strategy.first_bucket_bytes = int64_t{1} << 40;
@@ -107,13 +107,13 @@ struct Workers {
     model.ops = core_tables().ops;
   }
   void build_gradients(nn::TrainGraph& graph, bool overlap) const {
-    strategy.build_gradients(graph);
+    strategy->build_gradients(graph);
     if (!overlap) send_after_backward(*graph.graph);
   }
   void join(const nn::Model& model, int rows) {
     const nn::TrainGraph& graph = model.train_graph();
     runtime->join({{"graph", std::to_string(graph_hash(*graph.graph))}}, 0);
-    strategy.fill_share(rows, runtime->rank(), runtime->workers(), share);
+    strategy->fill_share(rows, runtime->rank(), runtime->workers(), share);
   }
 };
 
@@ -147,7 +147,7 @@ void bench_train(const TrainBenchOptions& options, std::ostream& out, std::ostre
     compile.build_gradients = [&](nn::TrainGraph& g) {
       workers->build_gradients(g, options.overlap);
     };
-    compile.rewrite_updates = [&](nn::TrainGraph& g) { workers->strategy.rewrite_updates(g); };
+    compile.rewrite_updates = [&](nn::TrainGraph& g) { workers->strategy->rewrite_updates(g); };
   }
   model.compile(std::move(compile));
   const int rank = workers ? workers->runtime->spec().rank : 0;

@@ -17,6 +17,7 @@
 #include "distributed/coordination/coordinator.h"
 #include "worker/client_options.h"
 #include "worker/job_failure.h"
+#include "worker/lost_peer.h"
 #include "worker/meeting.h"
 
 namespace trireme {
@@ -140,7 +141,7 @@ const Membership& ClusterRuntime::join(const std::map<std::string, std::string>&
     try {
       if (connect()) return membership_;
     } catch (const Error& error) {
-      if (!nn::is_lost_peer(error)) throw;
+      if (!is_lost_peer(error)) throw;
       report(error);
       if (std::chrono::steady_clock::now() > deadline) throw;
       log_warning(str_cat("could not connect generation ", membership_.group.generation, ": ",
@@ -175,7 +176,7 @@ bool ClusterRuntime::connect() {
   slots_->set(std::move(communicators), std::move(gpus));
   MutexLock lock(watcher_->mutex);
   watcher_->connected = true;
-  if (watcher_->fault && !nn::is_lost_peer(*watcher_->fault)) throw Error(*watcher_->fault);
+  if (watcher_->fault && !is_lost_peer(*watcher_->fault)) throw Error(*watcher_->fault);
   return !watcher_->fault;  // lost again meanwhile
 }
 

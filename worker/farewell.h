@@ -7,6 +7,7 @@
 
 #include "core/nn/callbacks.h"
 #include "core/nn/model.h"
+#include "worker/lost_peer.h"
 
 namespace trireme {
 
@@ -43,7 +44,7 @@ class Farewell : public nn::Callback {
       try {
         return finish_();
       } catch (const Error& error) {
-        if (!nn::is_lost_peer(error)) throw;
+        if (!is_lost_peer(error)) throw;
         if (!recover_(training, error)) return;
       }
     }

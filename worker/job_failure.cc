@@ -15,6 +15,7 @@
 #include "distributed/coordination/coordinator_client.h"
 #include "worker/client_options.h"
 #include "worker/cluster_runtime.h"
+#include "worker/lost_peer.h"
 
 namespace trireme {
 namespace {
@@ -66,7 +67,7 @@ void tell(const ClusterSpec& spec, const ClusterOptions& options, Coordinator* c
 
 void tell_job_failed(const ClusterSpec& spec, const ClusterOptions& options,
                      Coordinator* coordinator, const Error& error) noexcept {
-  if (spec.is_single_process() || spec.coordinator == "mpi" || nn::is_lost_peer(error)) return;
+  if (spec.is_single_process() || spec.coordinator == "mpi" || is_lost_peer(error)) return;
   try {
     tell(spec, options, coordinator, error);
   } catch (const std::exception& second) {

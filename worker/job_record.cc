@@ -19,7 +19,7 @@ constexpr size_t kShown = 60;             // of a value
 
 // What of the cluster and the data belongs to the run as much as the job file does.
 std::map<std::string, std::string> facts_of(const Task& task) {
-  return {{"strategy", std::string(name(task.strategy_kind))},
+  return {{"strategy", std::string(task.strategy_def->name)},
           {"workers", std::to_string(task.cluster.world_size)},
           {"training examples", std::to_string(task.train_examples())},
           {"steps of an epoch", std::to_string(task.steps_per_epoch)}};

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/model.h"
+#include "worker/lost_peer.h"
 #include "worker/share_state.h"
 
 namespace trireme {
@@ -42,7 +43,7 @@ void join_generation(const GenerationJoin& join) {
       if (shares) share_state(runtime.communicator(), membership.state_source, state);
       if (join.servers != nullptr) settle_rows(join, membership, ahead);
     } catch (const Error& error) {
-      if (!nn::is_lost_peer(error)) throw;
+      if (!is_lost_peer(error)) throw;
       runtime.report(error);
       continue;
     }

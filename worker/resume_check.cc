@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "distributed/strategy/strategies.h"
 #include "proto/job.pb.h"
 #include "worker/job_record.h"
 
@@ -133,13 +134,12 @@ class Check {
   }
 
   Effect of_cluster(const JobDifference& difference) const {
-    const auto has_servers = [](const std::string& strategy) {
-      return strategy == name(StrategyKind::kParameterServer) ||
-             strategy == name(StrategyKind::kHybrid);
-    };
-    if (difference.field == "strategy" &&
-        (has_servers(difference.then) || has_servers(difference.now))) {
-      return {Verdict::kRefused, "what is on parameter servers and what on workers is another"};
+    if (difference.field == "strategy") {
+      const StrategyDef* const then = find_strategy_or_null(difference.then);
+      if (then == nullptr) return {Verdict::kRefused, "this program does not know the former"};
+      if (then->uses_servers || task_.strategy_def->uses_servers) {
+        return {Verdict::kRefused, "what is on parameter servers and what on workers is another"};
+      }
     }
     return {Verdict::kGoesOn, "results are equal but for rounding and dropout"};
   }

@@ -1,83 +1,19 @@
 #include "worker/server_training.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <sstream>
+#include <chrono>
 
 #include "core/base/activity.h"
 #include "core/base/error.h"
 #include "core/base/logging.h"
-#include "core/base/philox.h"
-#include "core/ops/ops.h"
-#include "distributed/cluster/security.h"
+#include "distributed/strategy/votes_table.h"
 #include "proto/job.pb.h"
+#include "worker/compare_jobs.h"
+#include "worker/ps_client_options.h"
 #include "worker/rows_checkpoint.h"
 
 namespace trireme {
 namespace {
-
-namespace fs = std::filesystem;
-using std::chrono::milliseconds;
-
-ps::Consistency consistency(job::Consistency value) {
-  switch (value) {
-    case job::BOUNDED:
-      return ps::Consistency::kBounded;
-    case job::ASYNC:
-      return ps::Consistency::kAsync;
-    default:
-      return ps::Consistency::kSync;
-  }
-}
-
-ps::RowType row_type(job::RowType value) {
-  switch (value) {
-    case job::ROW_BF16:
-      return ps::RowType::kBFloat16;
-    case job::ROW_F16:
-      return ps::RowType::kFloat16;
-    case job::ROW_INT8:
-      return ps::RowType::kInt8;
-    default:
-      return ps::RowType::kFloat32;
-  }
-}
-
-ps::PsClientOptions client_options(const Task& task, const ServerTrainingOptions& options) {
-  const job::ParameterServers& job = task.file.job().parameter_servers();
-  ps::PsClientOptions client{.coordinator = task.cluster.coordinator,
-                             .secret = task.cluster.secret,
-                             .encryption = make_security(task.cluster).encryption,
-                             .job_id = task.cluster.job_id,
-                             .run = task.run,
-                             .worker = task.cluster.rank,
-                             .workers = task.cluster.world_size,
-                             .incarnation = options.incarnation + 1,
-                             .servers = task.cluster.parameter_servers,
-                             .replicas = task.cluster.ps_replicas,
-                             .dense = consistency(job.dense()),
-                             .sparse = consistency(job.sparse()),
-                             .staleness = job.staleness(),
-                             .backup_workers = job.backup_workers(),
-                             .push_type = row_type(job.push_rows()),
-                             .pull_type = row_type(job.pull_rows()),
-                             .shared_memory = !job.no_shared_memory(),
-                             .cache_staleness = job.cache_staleness()};
-  if (job.connections() > 0) client.connections = job.connections();
-  const double join_timeout_s = task.file.job().distributed().join_timeout_s();
-  if (join_timeout_s > 0) {
-    client.join_timeout = milliseconds(static_cast<int64_t>(join_timeout_s * 1000));
-  }
-  // The group's collectives keep the workers of HYBRID together.
-  if (options.saves && task.strategy_kind == StrategyKind::kParameterServer) {
-    client.save_every_steps = options.save_every_steps;
-    client.steps_per_epoch = task.steps_per_epoch;
-  }
-  if (job.timeout_s() > 0) {
-    client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
-  }
-  return client;
-}
 
 constexpr std::chrono::hours kEpochPatience{1};
 
@@ -88,47 +24,34 @@ ServerTraining::ServerTraining(Task& task, ServerTrainingOptions options)
   for (const auto& node : task.model->graph().nodes()) {
     if (node->op().name == "PsPush") ++parts_;
   }
-  ps::PsClientOptions client = client_options(task, options_);
+  ps::PsClientOptions client = ps_client_options(task, options_.incarnation, options_.saves);
   client.tables = make_tables();
   client.stop_signal = options_.stop_signal;
-  client.has_group = task_.strategy_kind == StrategyKind::kHybrid;
   if (client.tables.empty()) {
     throw invalid_argument(
-        task.file.where("strategy"),
-        "strategy HYBRID: the model has no embedding, so nothing would be on the "
-        "parameter servers; use MULTI_WORKER");
+        task.file.where("strategy"), "strategy ", task.strategy_def->name,
+        ": the model has no embedding, so nothing would be on the parameter servers; use "
+        "multi_worker");
   }
   client_ = std::make_shared<ps::PsClient>(std::move(client));
   store_ = std::make_shared<ps::ClientStore>(client_);
+  saver_ = std::make_unique<RowsSaver>(client_, options_.checkpoints, options_.interrupted);
   task_.tables->set(store_);
 }
 
-// Where rows may be a step old, those of the next batch come while this one is computed.
-void ServerTraining::prefetch_rows(nn::FitOptions& fit) {
+void ServerTraining::prepare_prefetch() {
   const job::ParameterServers& job = task_.file.job().parameter_servers();
   if (job.sparse() == job::SYNC || job.no_prefetch()) return;
-  Node* pull = nullptr;
-  for (const auto& node : task_.model->graph().nodes()) {
-    if (node->op().name == "PsPull") pull = node.get();
-  }
-  if (pull == nullptr || pull->attribute<Ints>("dims").empty()) return;
-  const size_t lists = pull->attribute<Ints>("dims").size();
-  std::istringstream names(pull->attribute<std::string>("tables"));
-  std::vector<Value> keys;
-  for (std::string name; key_tables_.size() < lists && std::getline(names, name);) {
-    key_tables_.push_back(ps::table_index(store_->tables(), name));
-    keys.push_back(ops::cast(pull->input(static_cast<int>(keys.size()) + 1), DType::kInt64));
-  }
-  const auto& features = task_.model->train_graph().forward.features;
-  next_keys_ = task_.model->session().function(features, std::move(keys));
-  fit.peek = [this, count = features.size()](int64_t step, const data::Element& batch) {
-    next_keys_->run(std::span(batch).first(count), keys_);
-    std::vector<ps::ClientStore::KeyList> wanted;
-    for (size_t i = 0; i < keys_.size(); ++i) {
-      wanted.push_back({key_tables_[i], keys_[i].flat<int64_t>()});
-    }
-    store_->prefetch(step, wanted);
-  };
+  prefetch_ = RowPrefetch::make(*task_.model, store_);
+}
+
+data::Dataset ServerTraining::noting_progress(const data::Dataset& batches) {
+  return batches.map([this](data::Element&, const auto&) { note_progress(); }, {.threads = 0});
+}
+
+int64_t ServerTraining::steps_after_vote() const {
+  const job::ParameterServers& job = task_.file.job().parameter_servers();
+  return job.dense() == job::BOUNDED ? job.staleness() + 1 : 0;
 }
 
 ServerTraining::~ServerTraining() { task_.tables->set(nullptr); }
@@ -137,7 +60,7 @@ std::vector<ps::TableSpec> ServerTraining::make_tables() const {
   const nn::Model& model = *task_.model;
   const nn::Optimizer& optimizer = *model.compiled().optimizer;
   auto tables = task_.training_tables.embeddings(optimizer, model.options().seed);
-  if (task_.strategy_kind == StrategyKind::kParameterServer) {
+  if (task_.strategy_def->variables_on_servers) {
     auto dense = ps::TrainingTables::variables(model.variables(), optimizer, kVotesTable);
     std::ranges::move(dense, std::back_inserter(tables));
   }
@@ -148,14 +71,14 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   const int rank = task_.cluster.rank;
   const bool first_start = options_.incarnation == 0;
   // Before the servers are set up: they would refuse another job too, but know less of it.
-  if (first_start) compare_jobs();
+  if (first_start) compare();
   const int64_t last = client_->last_step(parts_);
   nn::TrainPlace place;
   // One that comes back into the middle of it has met the others before.
   const bool trained = client_->is_trained();
   const bool begins = first_start || !trained;
   if (begins) {
-    if (!first_start) compare_jobs();
+    if (!first_start) compare();
     place = agree_on_start(fit, resumed);
     if (rank == 0) {
       if (place.step > last || (place.step > 0 && !trained)) {
@@ -178,21 +101,7 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
   if (has_sums) warn_of_missing_losses(nn::load_progress(*fit.resume));
   store_->set_pushed(place.step);
   log_info(str_cat("worker ", rank, " goes on behind step ", place.step));
-
-  if (task_.file.job().parameter_servers().dense() == job::BOUNDED) {
-    fit.steps_after_vote = task_.file.job().parameter_servers().staleness() + 1;
-  }
-  prefetch_rows(fit);
-  fit.refresh = [this] { refresh(); };
-  fit.leave_epoch = [this](int64_t epoch, bool stopping, nn::RunningMeans& sums) {
-    return leave_epoch(epoch, stopping, sums);
-  };
-  fit.evaluation = {.interrupt = [this](int64_t) { return stopping(); },
-                    .reduce =
-                        [this](nn::RunningMeans& means, bool interrupted) {
-                          return add_up(str_cat("validation of epoch ", epoch_ + 1), means,
-                                        interrupted);
-                        }};
+  prepare_prefetch();
 }
 
 // A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
@@ -223,7 +132,7 @@ void ServerTraining::begin_rows(nn::FitOptions& fit, const std::string& resumed)
   const bool behind = static_cast<double>(client_->last_step(parts_)) < *most;
   if (restores && (behind || !client_->is_trained())) restore(resumed);
   meet("the tables are ready");
-  prefetch_rows(fit);
+  prepare_prefetch();
 }
 
 void ServerTraining::catch_up(int64_t done) {
@@ -248,41 +157,9 @@ void ServerTraining::take_back(int64_t done, const std::string& checkpoint) {
   done > 0 ? restore(checkpoint) : client_->clear();
 }
 
-// The names first: workers of different jobs may have different ones.
-void ServerTraining::compare_jobs() {
-  std::string names;
-  std::vector<std::pair<std::string, std::string>> fields;
-  for (const auto& [name, value] : options_.handshake) {
-    names += name + "\n";
-    fields.emplace_back(name, value);
-  }
-  compare_over_workers({{"what is compared", names}});
-  compare_over_workers(fields);
-}
-
-// The hash of each worker's values in its own place, in halves that a double keeps exactly.
-void ServerTraining::compare_over_workers(
-    const std::vector<std::pair<std::string, std::string>>& fields) {
-  const auto workers = static_cast<size_t>(task_.cluster.world_size);
-  const auto mine = static_cast<size_t>(task_.cluster.rank);
-  const size_t width = 2 * fields.size();
-  std::vector<double> halves(workers * width, 0.0);
-  for (size_t i = 0; i < fields.size(); ++i) {
-    const uint64_t hash = hash_name(fields[i].second);
-    halves[mine * width + 2 * i] = static_cast<double>(hash >> 32);
-    halves[mine * width + 2 * i + 1] = static_cast<double>(hash & 0xffffffffU);
-  }
-  sum(str_cat("the comparison of the jobs (", fields.size(), ")"), halves);
-  for (size_t worker = 1; worker < workers; ++worker) {
-    for (size_t i = 0; i < fields.size(); ++i) {
-      const double* const theirs = &halves[worker * width + 2 * i];
-      if (theirs[0] == halves[2 * i] && theirs[1] == halves[2 * i + 1]) continue;
-      throw invalid_argument(
-          "worker ", worker, " and worker 0 differ in ", fields[i].first, ": worker ", mine,
-          " has ", fields[i].second,
-          "; all workers must run the same program and job file on the same data");
-    }
-  }
+void ServerTraining::compare() {
+  compare_jobs(options_.handshake, task_.cluster.rank, task_.cluster.world_size,
+               [this](const std::string& name, std::span<double> values) { sum(name, values); });
 }
 
 // Where rank 0's checkpoint ends; it may be on its host only.
@@ -332,7 +209,7 @@ void ServerTraining::assign_variables() {
   }
 }
 
-void ServerTraining::refresh() {
+void ServerTraining::pull_variables() {
   const auto& tables = store_->tables();
   std::vector<std::pair<std::string, Tensor>> values;
   std::vector<ps::TableRows<float>> rows;
@@ -345,54 +222,6 @@ void ServerTraining::refresh() {
   }
   store_->pull(0, rows);
   for (const auto& [name, value] : values) task_.model->session().variables().set(name, value);
-}
-
-bool ServerTraining::leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums) {
-  epoch_ = epoch;
-  return add_up(str_cat("training of epoch ", epoch + 1), sums, stopping);
-}
-
-bool ServerTraining::is_sync() const {
-  const ps::PsClientOptions& options = client_->options();
-  return std::ranges::all_of(store_->tables(), [&](const ps::TableSpec& table) {
-    return (table.is_dense() ? options.dense : options.sparse) == ps::Consistency::kSync;
-  });
-}
-
-void ServerTraining::save(int64_t step) {
-  const std::string prefix =
-      rows_prefix((fs::absolute(options_.checkpoints) / str_cat("ckpt-", step)).string());
-  // The end of an epoch is saved again after the last of its steps: the rows are the same, and as
-  // long as they are not replaced the checkpoint that they belong to is whole.
-  if (saved_.step == step && is_sync() && is_saved_as(prefix, saved_)) return;
-  fs::create_directories(fs::path(prefix).parent_path());
-  std::optional<Error> interruption;
-  try {
-    saved_ = client_->save_checkpoint(step, prefix, [&] {
-      if (options_.interrupted) interruption = options_.interrupted();
-      return interruption.has_value();
-    });
-  } catch (const Error& error) {
-    if (interruption) {
-      log_warning(str_cat("there is no checkpoint of step ", step, ": ", interruption->what()));
-      throw Error(*interruption);
-    }
-    fault_ = error;
-    throw;
-  }
-  log_info(str_cat("saved ", saved_.rows, " rows of step ", step, " in ", prefix));
-}
-
-void ServerTraining::forget(std::span<const io::CheckpointInfo> kept) const {
-  std::error_code error;
-  const fs::path folder = fs::path(rows_prefix(options_.checkpoints + "/")).parent_path();
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename();
-    const bool wanted = std::ranges::any_of(kept, [&](const io::CheckpointInfo& info) {
-      return name.starts_with(fs::path(info.prefix).filename().string() + ".");
-    });
-    if (!wanted && name.starts_with("ckpt-")) fs::remove(entry.path(), error);
-  }
 }
 
 void ServerTraining::tell_lost_steps(int64_t step) {

@@ -18,9 +18,9 @@
 #include <string>
 #include <vector>
 
-#include "core/io/checkpoint.h"
-#include "core/io/checkpoint_parts.h"
 #include "ps/ops/client_store.h"
+#include "worker/row_prefetch.h"
+#include "worker/rows_saver.h"
 #include "worker/task.h"
 
 namespace trireme {
@@ -34,8 +34,7 @@ struct ServerTrainingOptions {
   // they were not.
   std::function<int64_t()> reached = nullptr;
   std::function<int()> stop_signal = {};  // see ClientOptions
-  int64_t save_every_steps = 0;           // checkpoints within an epoch; 0: none
-  bool saves = true;                      // checkpoints at all
+  bool saves = true;                      // checkpoints
   // Of a group: what has ended its generation, asked while a checkpoint waits for other workers'
   // pushes. Null: nothing ends one.
   std::function<std::optional<Error>()> interrupted = {};
@@ -49,7 +48,7 @@ class ServerTraining {
   ServerTraining(const ServerTraining&) = delete;
 
   // Strategy parameter_server: returns when all workers are there and the tables have their values.
-  // `fit` may have a state to go on from; it gets the hooks, and the place of this worker.
+  // `fit` may have a state to go on from; it gets the place of this worker.
   // `resumed`: the checkpoint with that state, on rank 0; empty: none. Its rows lie beside it.
   void begin(nn::FitOptions& fit, const std::string& resumed);
   // Strategy hybrid, before the group forms: returns when the tables have the rows of the
@@ -69,55 +68,52 @@ class ServerTraining {
   // coordinator and in the log. One worker calls it, when all have come.
   void tell_lost_steps(int64_t step);
 
-  // Rows and slots of all tables as a checkpoint of that step: in SYNC consistency exactly those
-  // after it, which it waits for. forget() removes those of steps that are not among `kept`.
-  // Throws what PsClient::save_checkpoint throws, and what `interrupted` says.
-  void save(int64_t step);
-  // Of what save() wrote last; see RowsMark.
-  const io::PartsManifest& saved() const { return saved_; }
-  void forget(std::span<const io::CheckpointInfo> kept) const;
+  RowsSaver& saver() { return *saver_; }
+
+  // Where rows may be a step old, those of the next batch come while this one is computed.
+  // prefetch() asks for them; see TrainingGroup::peek().
+  bool prefetches() const { return prefetch_ != nullptr; }
+  void prefetch(int64_t step, const data::Element& batch) { prefetch_->fetch(step, batch); }
+  // See TrainingGroup.
+  int64_t steps_after_vote() const;
+  // The session gets the variables that are on the servers.
+  void pull_variables();
+  // Adds loss and metrics up over all workers; returns true if any of them passed true as `vote`.
+  // Returns when all have called it with this name.
+  bool add_up(const std::string& name, nn::RunningMeans& means, bool vote);
 
   // The servers' error that ended a step or a checkpoint; nothing: it was another one.
-  const std::optional<Error>& fault() const { return fault_ ? fault_ : store_->fault(); }
+  const std::optional<Error>& fault() const {
+    return saver_->fault() ? saver_->fault() : store_->fault();
+  }
   // Returns when all workers call it: whether any of them says `yes`.
   bool finish(bool yes);
   // This worker does something without servers: it does not hang. Any thread.
   void note_progress() { client_->note_progress(); }
+  // The same for each batch that is read.
+  data::Dataset noting_progress(const data::Dataset& batches);
   std::string describe() const;  // tables and where they are, for the log
 
  private:
   std::vector<ps::TableSpec> make_tables() const;
-  // Throws Error{kInvalidArgument} naming a worker and what it has that differs from worker 0's.
-  void compare_jobs();
-  void compare_over_workers(const std::vector<std::pair<std::string, std::string>>& fields);
+  void compare();  // throws what compare_jobs() throws
   nn::TrainPlace agree_on_start(const nn::FitOptions& fit, const std::string& resumed);
   nn::TrainPlace place_behind(int64_t step) const;
   void warn_of_missing_losses(const nn::TrainProgress& saved) const;
   void restore(const std::string& checkpoint);
   void assign_variables();
-  void refresh();
-  void prefetch_rows(nn::FitOptions& fit);
-  bool leave_epoch(int64_t epoch, bool stopping, nn::RunningMeans& sums);
+  void prepare_prefetch();
   // Over all workers; returns when all have called it with this name.
   void sum(const std::string& name, std::span<double> values);
-  bool is_sync() const;  // all tables are
-  // The same for loss and metrics; returns whether any worker passed true as `vote`.
-  bool add_up(const std::string& name, nn::RunningMeans& means, bool vote);
   void meet(const std::string& name);
-  bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 
   Task& task_;
   const ServerTrainingOptions options_;
   int parts_ = 0;  // pushes of a step
   std::shared_ptr<ps::PsClient> client_;
   std::shared_ptr<ps::ClientStore> store_;
-  int64_t epoch_ = 0;  // that was left last
-  std::optional<Error> fault_;
-  io::PartsManifest saved_{.step = -1};  // last
-  // From a batch to the keys that its step looks up: lists, and the table of each.
-  std::unique_ptr<Function> next_keys_;
-  std::vector<Tensor> keys_;
-  std::vector<int> key_tables_;
+  std::unique_ptr<RowPrefetch> prefetch_;  // null: rows come when their step asks
+  std::unique_ptr<RowsSaver> saver_;
 };
 
 }  // namespace trireme

@@ -1,7 +1,6 @@
 #include "worker/task.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <thread>
 
@@ -19,117 +18,10 @@
 #include "worker/build_model.h"
 #include "worker/preprocessing.h"
 #include "worker/table_policies.h"
+#include "worker/task_strategy.h"
 
 namespace trireme {
 namespace {
-
-StrategyKind resolve_kind(const JobFile& file, const ClusterSpec& cluster, int devices) {
-  const job::Job& job = file.job();
-  const bool alone = cluster.is_single_process();
-  const auto refuse = [&](std::string_view why) {
-    throw invalid_argument(file.where("strategy"), "strategy ", job::Strategy_Name(job.strategy()),
-                           ": ", why);
-  };
-  const bool for_servers = job.strategy() == job::PARAMETER_SERVER ||
-                           job.strategy() == job::HYBRID || job.strategy() == job::AUTO;
-  if (cluster.parameter_servers > 0 && !for_servers) {
-    refuse(str_cat("the job's ", cluster.parameter_servers,
-                   " parameter servers would have nothing to do; use parameter_server or hybrid"));
-  }
-  if (cluster.parameter_servers == 0 && for_servers && job.strategy() != job::AUTO) {
-    refuse(
-        "there are no parameter servers; start some, e.g. with trireme launch --workers 2 --ps 2");
-  }
-  if (cluster.parameter_servers > 0 && job.early_stopping().restore_best()) {
-    throw invalid_argument(file.where("early_stopping.restore_best"),
-                           "early_stopping.restore_best: parameter servers do not go back to an "
-                           "earlier epoch; leave it out: the checkpoint of the best epoch is kept "
-                           "all the same, and the file checkpoints/checkpoint_best names it");
-  }
-  if (job.strategy() == job::HYBRID && job.distributed().min_workers() > 0) {
-    throw invalid_argument(
-        file.where("distributed.min_workers"),
-        "distributed.min_workers: parameter servers wait for all workers; a lost "
-        "one must come back");
-  }
-  switch (job.strategy()) {
-    case job::ONE_DEVICE:
-      if (!alone) {
-        refuse(str_cat("each of the ", cluster.world_size,
-                       " workers would train by itself; use multi_worker"));
-      }
-      return StrategyKind::kOneDevice;
-    case job::MIRRORED:
-    case job::CENTRAL_STORAGE:
-      if (!alone) refuse("uses the devices of one process; several workers need multi_worker");
-      return job.strategy() == job::MIRRORED ? StrategyKind::kMirrored
-                                             : StrategyKind::kCentralStorage;
-    case job::MULTI_WORKER:
-      return StrategyKind::kMultiWorker;
-    case job::PARAMETER_SERVER:
-      return StrategyKind::kParameterServer;
-    case job::HYBRID:
-      return StrategyKind::kHybrid;
-    default:
-      if (cluster.parameter_servers > 0) return StrategyKind::kParameterServer;
-      if (!alone) return StrategyKind::kMultiWorker;
-      return devices > 1 ? StrategyKind::kMirrored : StrategyKind::kOneDevice;
-  }
-}
-
-StrategyOptions strategy_options(const JobFile& file, const ClusterSpec& cluster,
-                                 const DeviceSet& devices) {
-  const job::Job& job = file.job();
-  const job::Distributed& distributed = job.distributed();
-  StrategyOptions options{
-      .kind = resolve_kind(file, cluster, static_cast<int>(computing_devices(devices).size())),
-      .micro_batches = std::max(1, distributed.micro_batches()),
-      .deterministic = distributed.deterministic(),
-      .sync_batch_norm = distributed.sync_batch_norm()};
-  const auto bytes_of = [&](double mebibytes, const char* field) {
-    if (mebibytes >= 0 && mebibytes <= 1 << 30) return static_cast<int64_t>(mebibytes * (1 << 20));
-    const std::string path = str_cat("distributed.", field);
-    throw invalid_argument(file.where(path), path, ": expected 0 to ", 1 << 30, " MiB, found ",
-                           mebibytes);
-  };
-  if (const int64_t bytes = bytes_of(distributed.bucket_mib(), "bucket_mib"); bytes > 0) {
-    options.bucket_bytes = bytes;
-  }
-  if (const int64_t bytes = bytes_of(distributed.first_bucket_mib(), "first_bucket_mib");
-      bytes > 0) {
-    options.first_bucket_bytes = bytes;
-  }
-  if (distributed.compression() == job::BF16) options.compression = Compression::kBFloat16;
-  if (distributed.compression() == job::F16) options.compression = Compression::kFloat16;
-  if (distributed.compression() == job::TOP_K) options.compression = Compression::kTopK;
-  if (distributed.top_k_ratio() != 0) options.top_k_ratio = distributed.top_k_ratio();
-  const bool several_devices =
-      options.kind == StrategyKind::kMirrored || options.kind == StrategyKind::kCentralStorage;
-  options.devices =
-      several_devices ? computing_devices(devices) : std::vector{devices.names().front()};
-  if (options.deterministic) {
-    const int shards = distributed.virtual_shards() == 0 ? 4 : distributed.virtual_shards();
-    const int parts = cluster.world_size * static_cast<int>(options.devices.size());
-    if (distributed.micro_batches() > 1) {
-      throw invalid_argument(
-          file.path(),
-          ": distributed.micro_batches and deterministic: the virtual shards are "
-          "the micro-batches; set virtual_shards");
-    }
-    if (shards < 1 || !std::has_single_bit(static_cast<unsigned>(shards)) || shards % parts != 0) {
-      throw invalid_argument(file.path(),
-                             ": distributed.virtual_shards: expected a power of two "
-                             "that ",
-                             parts, " worker(s) share evenly, found ", shards);
-    }
-    options.micro_batches = shards / parts;
-  }
-  return options;
-}
-
-bool needs_strategy(const StrategyOptions& options) {
-  return options.kind != StrategyKind::kOneDevice || options.micro_batches > 1;
-}
 
 // OMP_NUM_THREADS is what a launcher gives; under mpirun or srun the tasks of a host share its
 // cores.
@@ -210,14 +102,14 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                       label_unit_);
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
-    StrategyOptions spread = strategy_options(file, cluster, *devices);
-    strategy_kind = spread.kind;
-    check_table_policies(
-        file, make_layers(file),
-        strategy_kind == StrategyKind::kParameterServer || strategy_kind == StrategyKind::kHybrid);
-    if (needs_strategy(spread)) {
-      strategy.emplace(std::move(spread));
-      rows_apart = strategy->uses_servers();
+    strategy_def = &resolve_strategy(file, cluster, *devices);
+    StrategyOptions spread = strategy_options(file, *strategy_def, cluster, *devices);
+    check_table_policies(file, make_layers(file), uses_servers());
+    const bool cuts_batches =
+        strategy_def->spans_workers || strategy_def->spans_devices || spread.micro_batches > 1;
+    if (cuts_batches) {
+      strategy = strategy_def->make(std::move(spread));
+      rows_apart = uses_servers();
       compile.build_gradients = [this](nn::TrainGraph& graph) { strategy->build_gradients(graph); };
       compile.rewrite_updates = [this](nn::TrainGraph& graph) { strategy->rewrite_updates(graph); };
       if (cluster.is_single_process()) {

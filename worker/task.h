@@ -37,8 +37,8 @@ struct Task {
   // With parameter servers: where rows are pulled from, and which tables the model has.
   std::shared_ptr<ps::TableStoreSlot> tables = std::make_shared<ps::TableStoreSlot>();
   ps::TrainingTables training_tables;
-  std::optional<Strategy> strategy;  // nothing: one device does the whole batch
-  StrategyKind strategy_kind = StrategyKind::kOneDevice;
+  const StrategyDef* strategy_def = nullptr;  // the job's; null unless the task trains
+  std::unique_ptr<Strategy> strategy;         // null: one device does the whole batch
   JobData data;
   std::string own_preprocessing;  // what this task's files decided, whatever a checkpoint says
   int64_t steps_per_epoch = 0;
@@ -68,7 +68,7 @@ struct Task {
   bool communicates() const {
     return strategy && strategy->communicates() && !cluster.is_single_process();
   }
-  bool uses_servers() const { return strategy && strategy->uses_servers(); }
+  bool uses_servers() const { return strategy_def != nullptr && strategy_def->uses_servers; }
 
  private:
   // What a label of 1 is in its column's units; null: labels are not scaled.

@@ -67,14 +67,15 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
     checkpoint.saves_on_failure = servers == nullptr;
     checkpoint.before = [&folder, servers](int64_t step) {
       folder.check();
-      if (servers != nullptr) servers->save(step);
+      if (servers != nullptr) servers->saver().save(step);
     };
     checkpoint.after = [servers, metrics](auto kept) {
-      if (servers != nullptr) servers->forget(kept);
+      if (servers != nullptr) servers->saver().forget(kept);
       if (metrics != nullptr) metrics->note_checkpoint(kept.back().step);
     };
     if (servers != nullptr) {
-      callbacks.push_back(std::make_shared<RowsMark>([servers] { return servers->saved(); }));
+      callbacks.push_back(
+          std::make_shared<RowsMark>([servers] { return servers->saver().saved(); }));
     }
     result.checkpoint = std::make_shared<nn::CheckpointCallback>(std::move(checkpoint));
     std::shared_ptr<nn::Callback> saves = result.checkpoint;

@@ -37,11 +37,11 @@ void add_outcome(const nn::History& history, const nn::EarlyStopping* early_stop
   line["restored_best"] = early_stopping->restored();
 }
 
-ResultLine training_line(const job::Job& job, StrategyKind strategy, int workers,
+ResultLine training_line(const job::Job& job, std::string_view strategy, int workers,
                          const nn::History& history, const nn::EarlyStopping* early_stopping,
                          int64_t lost_steps, std::chrono::duration<double> took) {
   ResultLine line = {{"job", job.name()},
-                     {"strategy", name(strategy)},
+                     {"strategy", strategy},
                      {"workers", workers},
                      {"epochs", history.epochs},
                      {"steps", history.steps}};

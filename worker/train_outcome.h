@@ -4,10 +4,10 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "core/nn/callbacks.h"
 #include "core/nn/model.h"
-#include "distributed/strategy/strategy.h"
 #include "proto/job.pb.h"
 #include "worker/result_line.h"
 
@@ -21,7 +21,7 @@ void add_outcome(const nn::History& history, const nn::EarlyStopping* early_stop
 
 // The line of results of a training of `workers`, which took so long. `lost_steps`: with the rows
 // of parameter servers.
-ResultLine training_line(const job::Job& job, StrategyKind strategy, int workers,
+ResultLine training_line(const job::Job& job, std::string_view strategy, int workers,
                          const nn::History& history, const nn::EarlyStopping* early_stopping,
                          int64_t lost_steps, std::chrono::duration<double> took);
 

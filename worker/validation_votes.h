@@ -8,11 +8,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <utility>
 
-#include "core/nn/model.h"
+#include "core/nn/metrics.h"
 
 namespace trireme {
 
@@ -26,23 +25,11 @@ class ValidationVotes {
 
   // `batches`: so many every worker has, asked when a validation begins, as `place` is when it
   // ends. `stop`: set when this worker is told to stop; null: it never is.
-  static nn::EvaluateOptions evaluation(Sum sum, Place place, std::function<int64_t()> batches,
-                                        const std::atomic<bool>* stop) {
-    auto votes = std::make_shared<ValidationVotes>(std::move(sum), std::move(place),
-                                                   std::move(batches), stop);
-    return {.interrupt = [votes](int64_t batch) { return votes->before(batch); },
-            .reduce = [votes](nn::RunningMeans& means,
-                              bool interrupted) { return votes->reduce(means, interrupted); }};
-  }
   ValidationVotes(Sum sum, Place place, std::function<int64_t()> batches,
                   const std::atomic<bool>* stop)
       : sum_(std::move(sum)), place_(std::move(place)), batches_(std::move(batches)), stop_(stop) {}
 
- private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr double kIntervalSeconds = 0.5;
-  static constexpr int64_t kMostBatches = 4096;
-
+  // See TrainingGroup::interrupts_validation().
   bool before(int64_t batch) {
     if (batch == 0) begin(batch, 1);
     if (batch < next_ || batch >= batches_()) return false;
@@ -56,17 +43,24 @@ class ValidationVotes {
                      : kMostBatches);
     return values[0] > 0;
   }
-  void begin(int64_t batch, int64_t interval) {
-    last_ = batch;
-    next_ = batch + interval;
-    began_ = Clock::now();
-  }
 
+  // See TrainingGroup::reduce_validation().
   bool reduce(nn::RunningMeans& means, bool interrupted) {
     double votes = interrupted ? 1 : 0;
     const auto [rank, workers] = place_();
     means.merge_workers(rank, workers, sum_, {&votes, 1});
     return votes > 0;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr double kIntervalSeconds = 0.5;
+  static constexpr int64_t kMostBatches = 4096;
+
+  void begin(int64_t batch, int64_t interval) {
+    last_ = batch;
+    next_ = batch + interval;
+    began_ = Clock::now();
   }
 
   Sum sum_;

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,10 +19,13 @@
 
 namespace trireme {
 
+class CrossBatchContext;
 class Graph;
 class GradientContext;
 class InferenceContext;
+class Node;
 struct UpdateRule;
+struct Value;
 
 // Where a value comes from that no kernel computes.
 enum class Source { kNone, kFed, kVariable, kConstant };
@@ -127,6 +131,12 @@ struct OpDef {
   std::function<std::vector<TensorType>(const InferenceContext&)> infer;
   // Absent: the op cannot be differentiated (comparisons) and gradients stop there.
   std::function<void(GradientContext&)> gradient;
+  // For an op that takes means over its batch: its outputs for a part of a batch, from means over
+  // the whole of it. Absent: a part of a batch gives what it gives by itself.
+  std::function<void(CrossBatchContext&)> cross_batch;
+  // For an op of which a part is elementwise: the outputs of `node` by other ops, that part among
+  // them, so that it can run together with what follows. Absent: the op is one piece.
+  std::function<std::vector<Value>(const Node& node, std::span<const Value> inputs)> split;
   OpTraits traits;
   // The attribute that names another op of the table, whose attributes a node has besides. Empty:
   // none does.

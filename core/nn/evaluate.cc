@@ -8,7 +8,7 @@
 namespace trireme::nn {
 
 std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
-                                                  const EvaluateOptions& options) {
+                                                  TrainingGroup& group) {
   const BatchTypes types = batch_types(dataset);
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
@@ -21,7 +21,7 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
   bool interrupted = false;
   data::Element batch;
   for (int64_t i = 0; iterator.next(batch); ++i) {
-    interrupted = options.interrupt && options.interrupt(i);
+    interrupted = group.interrupts_validation(i);
     if (interrupted) break;
     if (const auto wrong = find_wrong_label(batch.back())) {
       throw invalid_argument("evaluation, batch ", i + 1, " of this process: ", *wrong);
@@ -29,8 +29,7 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
     evaluate_step_->run(batch);
     means.add(evaluate_step_->values(), evaluate_step_->examples(), evaluate_step_->rows());
   }
-  if (options.reduce) interrupted = options.reduce(means, interrupted);
-  if (interrupted) return std::nullopt;
+  if (group.reduce_validation(means, interrupted)) return std::nullopt;
   return means;
 }
 

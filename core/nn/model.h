@@ -28,6 +28,7 @@
 #include "core/nn/progress.h"
 #include "core/nn/step_function.h"
 #include "core/nn/train_graph.h"
+#include "core/nn/training_group.h"
 #include "core/runtime/session.h"
 
 namespace trireme::nn {
@@ -51,36 +52,11 @@ struct CompileOptions {
   TrainGraphRewrite rewrite_updates;    // runs when updates are there too
 };
 
-// What this process does of one step that several workers, or several shards, do together.
-struct StepShare {
-  std::vector<BatchShard> shards;  // one for each row of TrainGraph::shard_keys
-  int64_t examples = 0;            // that the step's loss is the mean of
-  int64_t global_rows = 0;         // of the batch of all workers
-  float vote = 0;                  // summed over the workers; more than 0 ends the training
-};
-
 // How far a training is.
 struct TrainPlace {
   int64_t step = 0;
   int64_t epoch = 0;       // that is under way
   int64_t epoch_step = 0;  // steps taken in it; when these are all, it is still to be left
-};
-
-struct FitData {
-  data::Dataset train;
-  std::optional<data::Dataset> validation = {};
-};
-
-// What a group of workers can get over: the next generation goes on with the same step.
-bool is_lost_peer(const Error& error);
-
-struct EvaluateOptions {
-  // Asked before each batch, with its number: whether the evaluation is to end without a result,
-  // because a signal asks for it. Null: it runs to its end.
-  std::function<bool(int64_t batch)> interrupt = {};
-  // Adds the examples of all workers up; returns whether any of them was `interrupted`, by which
-  // the evaluation of all is. Null: there is one worker.
-  std::function<bool(RunningMeans& means, bool interrupted)> reduce = {};
 };
 
 struct FitOptions {
@@ -90,30 +66,11 @@ struct FitOptions {
   std::vector<std::shared_ptr<Callback>> callbacks = {};
   std::optional<StateMap> resume = {};                            // a checkpoint's tensors
   std::optional<ProgressOptions> progress = standard_progress();  // nothing: silent
-  bool allow_nan = false;  // else a loss that is no finite number is an Error{kFailed}
-  // Fills the share of the step that comes next, when the training graph has shards. `batch`: its
-  // position in the data set.
-  std::function<void(int64_t batch, StepShare& share)> share = {};
-  EvaluateOptions evaluation = {};  // how validations are done
-  // Brings the session's variables up to date where they live elsewhere; called before they are
-  // read: by the validation, a checkpoint, the end.
-  std::function<void()> refresh = {};
-  // Of workers that see the loss of their own examples: adds the epoch's sums up over all of them
-  // when it ends, early too when `stopping`. Returns whether any of them stops here.
-  std::function<bool(int64_t epoch, bool stopping, RunningMeans& sums)> leave_epoch = {};
-  // Called before a step with the batch that comes after it, where that is known: to have ready
-  // what it needs. Null: batches are read when their step comes.
-  std::function<void(int64_t step, const data::Element& batch)> peek = {};
-  // Steps that are still taken after votes to stop were seen, for workers that see them at
-  // different steps and wait for each other.
-  int64_t steps_after_vote = 0;
-  // Where this worker goes on when `resume` is not there or not as far: at that place of the data
+  bool allow_nan = false;          // else a loss that is no finite number is an Error{kFailed}
+  TrainingGroup* group = nullptr;  // borrowed; null: this process trains by itself
+  // Where this process goes on when `resume` is not there or not as far: at that place of the data
   // set. What came before in its epoch is in no mean. REQUIRES: epochs of known length.
   std::optional<TrainPlace> place = {};
-  // Called when a step or a validation failed because a peer was lost; no variable was changed by
-  // it. Returns the data to go on with, after Training::restore() where others were ahead; or
-  // throws.
-  std::function<FitData(Training&, const Error&)> recover = {};
 };
 
 struct History {
@@ -191,7 +148,7 @@ class Model {
   // The weighted means of loss and metrics over a data set; nothing when it was interrupted. Throws
   // Error{kInvalidArgument} for a label that the loss or a metric does not take.
   std::optional<RunningMeans> evaluate_means(const data::Dataset& dataset,
-                                             const EvaluateOptions& options = {});
+                                             TrainingGroup& group = TrainingGroup::local());
 
   Graph& graph() { return *graph_; }
   Session& session();  // REQUIRES: is_built()

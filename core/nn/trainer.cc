@@ -10,13 +10,11 @@
 
 namespace trireme::nn {
 
-bool is_lost_peer(const Error& error) {
-  return error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDeadlineExceeded ||
-         error.code() == ErrorCode::kCancelled;
-}
-
 Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
-    : model_(model), options_(std::move(options)), dataset_(train) {
+    : model_(model),
+      options_(std::move(options)),
+      group_(options_.group != nullptr ? *options_.group : TrainingGroup::local()),
+      dataset_(train) {
   const BatchTypes types = batch_types(train);
   const int64_t cardinality = train.cardinality();
   if (options_.epochs < 0 || options_.steps_per_epoch < 0) {
@@ -100,7 +98,7 @@ void Trainer::restore(const StateMap& state) {
 }
 
 StateMap Trainer::state() {
-  refresh();
+  group_.refresh_variables();
   StateMap state;
   for (const VariableSpec& spec : model_.variables().all()) {
     if (!spec.copy_of.empty()) continue;
@@ -130,7 +128,7 @@ History Trainer::run() {
     try {
       run_epoch();
     } catch (const Error& error) {
-      if (!options_.recover || !is_lost_peer(error)) {
+      if (!group_.can_recover_from(error)) {
         fail();
         throw;
       }
@@ -140,7 +138,7 @@ History Trainer::run() {
       throw;
     }
   }
-  refresh();
+  group_.refresh_variables();
   notify(&Callback::on_train_end);
   history_.epochs = progress_.epoch;
   history_.steps = progress_.step;
@@ -166,20 +164,13 @@ void Trainer::run_epoch() {
     if (stop_) break;
   }
   in_step_ = false;
-  leave_epoch();
+  // Before anybody reads the model: when all have come here, nobody changes it.
+  if (group_.leave_epoch(*this, stop_, means_)) request_stop(kStoppedBySignal);
   if (stop_) {
     if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
     return;
   }
   end_epoch();
-}
-
-// Before anybody reads the model: when all have come here, nobody changes it.
-void Trainer::leave_epoch() {
-  if (!options_.leave_epoch) return;
-  const bool stopping = options_.leave_epoch(progress_.epoch, stop_, means_);
-  changed();
-  if (stopping) request_stop(kStoppedBySignal);
 }
 
 // A step that failed may have taken a batch; it changed nothing else.
@@ -202,7 +193,7 @@ void Trainer::fail() {
 void Trainer::recover(const Error& error) {
   forget_failed_step();
   progress_.dataset_state = iterator_->state();
-  FitData data = options_.recover(*this, error);
+  FitData data = group_.recover(*this, error);
   options_.validation = std::move(data.validation);
   read_from(data.train);
   iterator_->restore(progress_.dataset_state);
@@ -220,9 +211,9 @@ bool Trainer::read_batch() {
     return false;
   }
   const bool is_last = steps_ < 0 || progress_.step + 1 >= options_.epochs * steps_;
-  if (is_last || (!options_.peek && !copies_ahead_)) return true;
+  if (is_last || (!group_.reads_ahead() && !copies_ahead_)) return true;
   has_ahead_ = iterator_->next(ahead_);
-  if (has_ahead_ && options_.peek) options_.peek(progress_.step + 2, ahead_);
+  if (has_ahead_ && group_.reads_ahead()) group_.peek(progress_.step + 2, ahead_);
   return true;
 }
 
@@ -238,7 +229,7 @@ void Trainer::run_step() {
     throw invalid_argument("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1,
                            "): ", *wrong);
   }
-  if (options_.share) options_.share(next_batch_, share_);
+  group_.fill_share(next_batch_, share_);
   const StepInputs inputs{
       .step = progress_.step,
       .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
@@ -255,9 +246,9 @@ void Trainer::run_step() {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
-  means_.add(values, options_.share ? share_.examples : step_function_->examples(),
+  means_.add(values, share_.shards.empty() ? step_function_->examples() : share_.examples,
              step_function_->rows());
-  if (step_function_->votes() > 0 && steps_with_votes_++ >= options_.steps_after_vote) {
+  if (step_function_->votes() > 0 && steps_with_votes_++ >= group_.steps_after_vote()) {
     request_stop(kStoppedBySignal);
   }
   ++progress_.step;
@@ -274,7 +265,7 @@ void Trainer::run_step() {
 void Trainer::end_epoch() {
   // A loss can stay finite over weights that are not: a rectifier may make 0 of NaN, and the last
   // update has no loss.
-  refresh();
+  group_.refresh_variables();
   if (!options_.allow_nan) {
     if (const std::string found = find_non_finite_variable(model_); !found.empty()) {
       throw failed("after step ", progress_.step, " (epoch ", progress_.epoch + 1, "): ", found);
@@ -286,7 +277,7 @@ void Trainer::end_epoch() {
     notify(&Callback::on_validation_begin);
     {
       const ActivityScope validating(Activity::kValidation);
-      validation = model_.evaluate_means(*options_.validation, options_.evaluation);
+      validation = model_.evaluate_means(*options_.validation, group_);
     }
     // The epoch stays open: whoever goes on from here validates first.
     if (!validation) return stop_in_validation();

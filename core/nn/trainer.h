@@ -25,10 +25,6 @@ class Trainer : public Training {
  private:
   void read_from(const data::Dataset& dataset);
   void go_to(const TrainPlace& place);
-  void refresh() const {
-    if (options_.refresh) options_.refresh();
-  }
-  void leave_epoch();
   void recover(const Error& error);
   void forget_failed_step();
   void fail();
@@ -47,6 +43,7 @@ class Trainer : public Training {
 
   Model& model_;
   FitOptions options_;
+  TrainingGroup& group_;
   data::Dataset dataset_;
   int64_t steps_ = -1;             // of an epoch; -1: until the data set ends
   bool restart_iterator_ = false;  // each epoch reads the data set from its start

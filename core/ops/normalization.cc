@@ -2,6 +2,7 @@
 //
 // Its other form, with stored statistics, is plain arithmetic and needs no op.
 #include "core/base/error.h"
+#include "core/graph/cross_batch_context.h"
 #include "core/graph/gradient_context.h"
 #include "core/ops/ops.h"
 #include "core/ops/register.h"
@@ -71,6 +72,31 @@ OpDef batch_norm() {
             g.set_grad(0, dx);
           },
       .traits = {.precision = PrecisionClass::kNormalise, .has_small_by_f32 = true},
+      // Plain arithmetic, whose gradient goes through the means to all parts of the batch.
+      .cross_batch =
+          [](CrossBatchContext& c) {
+            // Of 16 bits in mixed precision: the statistics are f32.
+            const Value given = c.input(0), x = ops::cast(given, c.input(1).dtype());
+            const ops::Axes axes = all_but_last(x.shape());
+            const Value mean = c.batch_mean(ops::mean(x, axes), "mean");
+            const Value centred = x - mean;
+            const Value variance = c.batch_mean(ops::mean(ops::square(centred), axes), "variance");
+            const Value epsilon = ops::fill_like(variance, c.attribute<double>("epsilon"));
+            const Value factor = c.input(1) * ops::rsqrt(variance + epsilon);
+            c.set_output(0, ops::cast(centred * factor + c.input(2), given.dtype()));
+            c.set_output(1, mean);
+            c.set_output(2, variance);
+          },
+      // mean, variance, factor = BatchNormStatistics(x, scale);  y = (x − mean) · factor + offset,
+      // computed in f32 for 16-bit floats.
+      .split = [](const Node& node, std::span<const Value> inputs) -> std::vector<Value> {
+        const Value x = inputs[0];
+        Node& statistics =
+            x.graph().add("BatchNormStatistics", {x, inputs[1]}, node.attributes(), "statistics");
+        const Value mean = statistics.output(0), factor = statistics.output(2);
+        const Value y = (ops::cast(x, mean.dtype()) - mean) * factor + inputs[2];
+        return {ops::cast(y, x.dtype()), mean, statistics.output(1)};
+      },
   };
 }
 

@@ -11,7 +11,7 @@
 #include "core/passes/prune.h"
 #include "core/passes/shrink_pool_gradients.h"
 #include "core/passes/simplify_casts.h"
-#include "core/passes/split_batch_norm.h"
+#include "core/passes/split_ops.h"
 
 namespace trireme {
 namespace {
@@ -59,8 +59,8 @@ Program optimize(Program program, const PassOptions& options) {
   apply(options.group_updates && !options.chain_devices.empty(), "group_updates",
         [&](Program p) { return group_updates(std::move(p), options.chain_devices); });
   const bool fuse_chains = options.fuse_elementwise && !options.chain_devices.empty();
-  apply(fuse_chains, "split_batch_norm",
-        [&](Program p) { return split_batch_norm(std::move(p), options.chain_devices); });
+  apply(fuse_chains, "split_ops",
+        [&](Program p) { return split_ops(std::move(p), options.chain_devices); });
   apply(fuse_chains, "fuse_elementwise",
         [&](Program p) { return fuse_elementwise(std::move(p), options.chain_devices); });
   // Constants that went into chains.

@@ -213,6 +213,14 @@ Node& all_reduce(Graph& graph, const std::vector<Value>& values, const AllReduce
                    "all_reduce");
 }
 
+std::vector<Node*> all_reduces(const Graph& graph) {
+  std::vector<Node*> nodes;
+  for (const auto& node : graph.nodes()) {
+    if (node->op().name == "AllReduce") nodes.push_back(node.get());
+  }
+  return nodes;
+}
+
 void register_collective_kernels(KernelTable& table, std::shared_ptr<CommunicatorSlots> slots) {
   const auto factory = [slots](const KernelSpec& spec) { return all_reduce_kernel(spec, slots); };
   const auto on_gpus = [slots](const KernelSpec& spec) {

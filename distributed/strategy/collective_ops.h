@@ -68,6 +68,8 @@ struct AllReduceOptions {
 };
 // Sums. REQUIRES: at least one value; equal dtypes.
 Node& all_reduce(Graph& graph, const std::vector<Value>& values, const AllReduceOptions& options);
+// All of a graph.
+std::vector<Node*> all_reduces(const Graph& graph);
 
 // Adds the kernels, for devices with host memory and for GPUs. `slots` lives as long as they are
 // used.

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
+#include "core/graph/cross_batch_context.h"
 #include "core/graph/verify.h"
 #include "core/ops/ops.h"
 #include "distributed/strategy/collective_ops.h"
@@ -131,7 +132,7 @@ void ShardBuilder::copy(Node& node) {
     shard_.variables[node.output()] = value;
     return;
   }
-  if (node.op().name == "BatchNorm" && options_.sync_batch_norm) return sync_batch_norm(node);
+  if (node.op().cross_batch && options_.sync_batch_norm) return build_cross_batch(node);
   // What depends on nothing that differs between shards is there once.
   if (std::ranges::none_of(node.inputs(), [&](Value v) { return values_.contains(v); })) return;
   std::vector<Value> inputs;
@@ -140,31 +141,28 @@ void ShardBuilder::copy(Node& node) {
   for (int i = 0; i < node.output_count(); ++i) values_[node.output(i)] = made.output(i);
 }
 
-// Means over the global batch: the shards' own, weighted with the shards' shares of the examples.
-std::vector<Value> ShardBuilder::global_mean(const Node& node, const std::string& what,
-                                             Value mean) {
+// A mean over the global batch: those of the shards, weighted with their shares of the examples.
+Value ShardBuilder::global_mean(const Node& node, Value mean, std::string_view what) {
   Node& sums = all_reduce(graph_, {mean * shard_.weight, shard_.weight},
                           {.label = str_cat(what, " of ", node.name()),
                            .collective = str_cat(node.name(), "/", what, "/", options_.micro_batch),
                            .device_rank = options_.device_rank,
                            .tree = options_.tree});
-  return {sums.output(0) / sums.output(1)};
+  return sums.output(0) / sums.output(1);
 }
 
-void ShardBuilder::sync_batch_norm(Node& node) {
-  // Of 16 bits in mixed precision: the statistics are f32.
-  const Value given = map(node.input(0)), x = ops::cast(given, map(node.input(1)).dtype());
-  const Value scale = map(node.input(1)), offset = map(node.input(2));
-  ops::Axes axes;
-  for (int64_t axis = 0; axis + 1 < x.shape().rank(); ++axis) axes.push_back(axis);
-  const Value mean = global_mean(node, "mean", ops::mean(x, axes))[0];
-  const Value centred = x - mean;
-  const Value variance = global_mean(node, "variance", ops::mean(ops::square(centred), axes))[0];
-  const Value epsilon = ops::fill_like(variance, node.attribute<double>("epsilon"));
-  values_[node.output(0)] =
-      ops::cast(centred * (scale * ops::rsqrt(variance + epsilon)) + offset, given.dtype());
-  values_[node.output(1)] = mean;
-  values_[node.output(2)] = variance;
+void ShardBuilder::build_cross_batch(Node& node) {
+  std::vector<Value> inputs;
+  for (const Value& input : node.inputs()) inputs.push_back(map(input));
+  CrossBatchContext context(node, std::move(inputs), [&](Value mean, std::string_view what) {
+    return global_mean(node, mean, what);
+  });
+  node.op().cross_batch(context);
+  for (int i = 0; i < node.output_count(); ++i) {
+    const Value value = context.outputs()[static_cast<size_t>(i)];
+    TRIREME_CHECK(value.defined(), node.op().name, ": its cross-batch form has no output ", i);
+    values_[node.output(i)] = value;
+  }
 }
 
 }  // namespace trireme

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -51,8 +52,8 @@ class ShardBuilder {
   Value place_rows(Value rows) const;
   void feed();
   void copy(Node& node);
-  std::vector<Value> global_mean(const Node& node, const std::string& what, Value mean);
-  void sync_batch_norm(Node& node);
+  Value global_mean(const Node& node, Value mean, std::string_view what);
+  void build_cross_batch(Node& node);
 
   nn::TrainGraph& train_;
   Graph& graph_;

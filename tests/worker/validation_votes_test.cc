@@ -45,22 +45,21 @@ std::array<Outcome, kWorkers> validate(int64_t batches, int64_t told) {
     std::vector<std::jthread> threads;
     for (int worker = 0; worker < kWorkers; ++worker) {
       threads.emplace_back([&, worker] {
-        const auto options = ValidationVotes::evaluation(
-            [&, worker](std::span<double> values) { group.sum(worker, values); },
-            [worker] { return std::pair(worker, kWorkers); }, [&] { return batches - 1; },
-            worker == 1 ? &stop : nullptr);
+        ValidationVotes votes([&, worker](std::span<double> values) { group.sum(worker, values); },
+                              [worker] { return std::pair(worker, kWorkers); },
+                              [&] { return batches - 1; }, worker == 1 ? &stop : nullptr);
         Outcome& outcome = outcomes[static_cast<size_t>(worker)];
         const int64_t own = worker == kWorkers - 1 ? batches - 1 : batches;
         bool interrupted = false;
         for (; outcome.batches < own; ++outcome.batches) {
           if (worker == 1 && outcome.batches == told) stop = true;
-          interrupted = options.interrupt(outcome.batches);
+          interrupted = votes.before(outcome.batches);
           if (interrupted) break;
         }
         nn::RunningMeans means(1);
         const double mine[] = {static_cast<double>(worker + 1)};
         means.add(mine, 1);
-        outcome.interrupted = options.reduce(means, interrupted);
+        outcome.interrupted = votes.reduce(means, interrupted);
         outcome.mean = means.value(0).value_or(0);
       });
     }

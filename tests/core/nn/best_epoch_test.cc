@@ -189,17 +189,26 @@ class EpochCounter : public Callback {
   int ends = 0;
 };
 
+// Told to stop in its second validation.
+class StopsInValidation : public TrainingGroup {
+ public:
+  bool interrupts_validation(int64_t batch) override {
+    if (batch == 0) ++validations_;
+    return validations_ == 2 && batch == 4;
+  }
+
+ private:
+  int validations_ = 0;
+};
+
 // The epoch that was being validated is neither lost nor counted twice.
 TEST(InterruptedValidationTest, TheResumedTrainingHasTheLogOfOneThatWasNot) {
   TemporaryFolder whole, cut;
   const Fitted undisturbed = fit(whole, kWatch, validating(3));
   auto counter = std::make_shared<EpochCounter>();
-  int validations = 0;
+  StopsInValidation group;
   FitOptions options = validating(3);
-  options.evaluation.interrupt = [&](int64_t batch) {
-    if (batch == 0) ++validations;
-    return validations == 2 && batch == 4;
-  };
+  options.group = &group;
   const Fitted first = fit(cut, kWatch, std::move(options), {counter});
   EXPECT_EQ(first.history.stop_reason, kStoppedBySignal);
   EXPECT_EQ(first.history.epochs, 1);

@@ -8,7 +8,7 @@
 #include "core/ops/elementwise_chain.h"
 #include "core/ops/ops.h"
 #include "core/passes/optimize.h"
-#include "core/passes/split_batch_norm.h"
+#include "core/passes/split_ops.h"
 #include "tests/core/passes/run_program.h"
 #include "tests/support/updates.h"
 
@@ -310,12 +310,12 @@ TEST(SplitBatchNormTest, NormalisationActivationAndSumAreOneChain) {
     const auto grads = gradients(ops::mean(ops::square(z)), wanted);
     p.fetches = {z, norm.mean * norm.variance, grads[0].values, grads[1].values};
   };
-  const Program split = split_batch_norm(make_program(build), {""});
+  const Program split = split_ops(make_program(build), {""});
   EXPECT_EQ(count(split, "BatchNorm"), 0);
   EXPECT_EQ(count(split, "BatchNormStatistics"), 1);
   verify(*split.graph);
   EXPECT_EQ(compare(split, make_program(build)), "");
-  const Program fused = fuse_elementwise(split_batch_norm(make_program(build), {""}), {""});
+  const Program fused = fuse_elementwise(split_ops(make_program(build), {""}), {""});
   EXPECT_EQ(count(fused, "Relu") + count(fused, "Add") + count(fused, "Subtract"), 0);
   EXPECT_EQ(compare(fused, make_program(build)), "");
 }
@@ -326,13 +326,13 @@ TEST(SplitBatchNormTest, StaysWholeWhereNothingElementwiseFollows) {
         ops::batch_norm(batch(g), variable(g, "scale", {4}), variable(g, "offset", {4}), 1e-3);
     p.fetches = {ops::matmul(norm.y, variable(g, "w", {4, 2}))};
   };
-  EXPECT_EQ(count(split_batch_norm(make_program(build), {""}), "BatchNorm"), 1);
+  EXPECT_EQ(count(split_ops(make_program(build), {""}), "BatchNorm"), 1);
   const Build elsewhere = [](Graph& g, Program& p) {
     const auto norm =
         ops::batch_norm(batch(g), variable(g, "scale", {4}), variable(g, "offset", {4}), 1e-3);
     p.fetches = {ops::relu(norm.y)};
   };
-  EXPECT_EQ(count(split_batch_norm(make_program(elsewhere), {}), "BatchNorm"), 1);
+  EXPECT_EQ(count(split_ops(make_program(elsewhere), {}), "BatchNorm"), 1);
 }
 
 TEST(ElementwiseChainTest, TextIsReadAsItWasWritten) {

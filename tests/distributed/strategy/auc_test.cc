@@ -8,12 +8,14 @@
 #include "core/base/philox.h"
 #include "core/device/kernel.h"
 #include "core/nn/layers.h"
+#include "core/nn/model.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"
 #include "core/runtime/device_options.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/strategy/collective_ops.h"
-#include "distributed/strategy/strategy.h"
+#include "distributed/strategy/strategies.h"
+#include "tests/support/strategy_group.h"
 
 namespace trireme {
 namespace {
@@ -72,6 +74,7 @@ data::Dataset dataset(const Examples& examples) {
 }
 
 struct AucRun {
+  const StrategyDef* kind;
   StrategyOptions strategy;
   int workers = 1, devices = 1;
 };
@@ -92,34 +95,28 @@ std::pair<double, double> train_worker(const AucRun& run, int rank, const Strate
   compile.rewrite_updates = [&](TrainGraph& graph) { strategy.rewrite_updates(graph); };
   model.compile(std::move(compile));
   FitOptions fit{.epochs = 1, .progress = {}};
-  const int64_t batches = (kExamples + kBatch - 1) / kBatch;
-  fit.steps_per_epoch = batches;
-  fit.share = [&](int64_t batch, StepShare& share) {
-    const int64_t rows = std::min(kBatch, kExamples - batch % batches * kBatch);
-    strategy.fill_share(rows, rank, run.workers, share);
-  };
-  fit.evaluation.reduce = [&](RunningMeans& means, bool interrupted) {
-    means.merge_workers(rank, run.workers, [&](std::span<double> sums) {
-      if (run.workers == 1) return;
-      slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
-                              ReduceOp::kSum);
-    });
-    return interrupted;
-  };
+  fit.steps_per_epoch = (kExamples + kBatch - 1) / kBatch;
+  testing::StrategyGroup group(strategy, kExamples, kBatch, rank, run.workers);
+  group.set_sum([&](std::span<double> sums) {
+    if (run.workers == 1) return;
+    slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
+                            ReduceOp::kSum);
+  });
+  fit.group = &group;
   fit.validation = dataset(draw(kValidation, 9)).batch(4).shard(run.workers, rank);
   const History history = model.fit(
       dataset(draw(kExamples, 8)).shuffle(3).batch_part(kBatch, rank, run.workers).repeat(), fit);
   return {history.last("auc"), history.last("val_auc")};
 }
 
-class AucOfWorkersTest : public testing::TestWithParam<AucRun> {};
+class AucOfWorkersTest : public ::testing::TestWithParam<AucRun> {};
 
 TEST_P(AucOfWorkersTest, IsThatOfAllExamples) {
   const AucRun& run = GetParam();
   StrategyOptions options = run.strategy;
   if (run.devices > 1) options.devices = {"/device:CPU:0", "/device:CPU:1"};
-  const Strategy strategy(options);
-  auto group = make_local_group(run.workers * strategy.ranks(),
+  const auto strategy = run.kind->make(options);
+  auto group = make_local_group(run.workers * strategy->ranks(),
                                 {.timeout = std::chrono::milliseconds(60'000)});
   const double expected = count_pairs(draw(kExamples, 8)),
                expected_validation = count_pairs(draw(kValidation, 9));
@@ -128,11 +125,11 @@ TEST_P(AucOfWorkersTest, IsThatOfAllExamples) {
   std::vector<std::thread> threads;
   for (int rank = 0; rank < run.workers; ++rank) {
     std::vector<std::unique_ptr<Communicator>> mine;
-    for (int i = 0; i < strategy.ranks(); ++i) {
-      mine.push_back(std::move(group[static_cast<size_t>(rank * strategy.ranks() + i)]));
+    for (int i = 0; i < strategy->ranks(); ++i) {
+      mine.push_back(std::move(group[static_cast<size_t>(rank * strategy->ranks() + i)]));
     }
     threads.emplace_back([&, rank, mine = std::move(mine)]() mutable {
-      found[static_cast<size_t>(rank)] = train_worker(run, rank, strategy, std::move(mine));
+      found[static_cast<size_t>(rank)] = train_worker(run, rank, *strategy, std::move(mine));
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -144,13 +141,11 @@ TEST_P(AucOfWorkersTest, IsThatOfAllExamples) {
 
 INSTANTIATE_TEST_SUITE_P(
     Runs, AucOfWorkersTest,
-    testing::Values(
-        AucRun{{.kind = StrategyKind::kMultiWorker}},
-        AucRun{{.kind = StrategyKind::kMultiWorker}, 2},
-        AucRun{{.kind = StrategyKind::kMultiWorker, .micro_batches = 3}, 3},
-        AucRun{{.kind = StrategyKind::kMultiWorker, .micro_batches = 2, .deterministic = true}, 2},
-        AucRun{{.kind = StrategyKind::kMirrored}, 1, 2},
-        AucRun{{.kind = StrategyKind::kCentralStorage}, 1, 2}));
+    ::testing::Values(AucRun{&kMultiWorkerStrategy, {}}, AucRun{&kMultiWorkerStrategy, {}, 2},
+                      AucRun{&kMultiWorkerStrategy, {.micro_batches = 3}, 3},
+                      AucRun{&kMultiWorkerStrategy, {.micro_batches = 2, .deterministic = true}, 2},
+                      AucRun{&kMirroredStrategy, {}, 1, 2},
+                      AucRun{&kCentralStorageStrategy, {}, 1, 2}));
 
 }  // namespace
 }  // namespace trireme

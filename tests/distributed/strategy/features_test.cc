@@ -4,8 +4,10 @@
 
 #include "core/base/philox.h"
 #include "core/nn/layers.h"
+#include "core/nn/model.h"
 #include "core/ops/ops.h"
-#include "distributed/strategy/strategy.h"
+#include "distributed/strategy/strategies.h"
+#include "tests/support/strategy_group.h"
 
 namespace trireme {
 namespace {
@@ -40,12 +42,11 @@ History train(const Strategy* strategy) {
                          .loss = mean_squared_error(),
                          .metrics = {area_under_curve_metric()}};
   FitOptions fit{.epochs = 3, .progress = {}};
+  std::optional<testing::StrategyGroup> group;
   if (strategy != nullptr) {
     compile.build_gradients = [=](TrainGraph& graph) { strategy->build_gradients(graph); };
-    fit.share = [=](int64_t batch, StepShare& share) {
-      const int64_t batches = (kExamples + kBatch - 1) / kBatch;
-      strategy->fill_share(std::min(kBatch, kExamples - batch % batches * kBatch), 0, 1, share);
-    };
+    group.emplace(*strategy, kExamples, kBatch);
+    fit.group = &*group;
   }
   model.compile(std::move(compile));
   fit.validation = columns().batch(kBatch);
@@ -54,8 +55,8 @@ History train(const Strategy* strategy) {
 
 // The AUC too, which is no mean of the parts' own.
 TEST(FeaturesTest, MicroBatchesHaveTheLossesOfWholeBatches) {
-  const Strategy strategy({.micro_batches = 3});
-  const History whole = train(nullptr), cut = train(&strategy);
+  const auto strategy = kOneDeviceStrategy.make({.micro_batches = 3});
+  const History whole = train(nullptr), cut = train(strategy.get());
   for (const char* name : {"loss", "auc", "val_loss", "val_auc"}) {
     ASSERT_EQ(whole.values.at(name).size(), 3u);
     for (size_t i = 0; i < 3; ++i) {

@@ -4,19 +4,23 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "core/base/philox.h"
 #include "core/data/digits.h"
 #include "core/device/kernel.h"
 #include "core/nn/layers.h"
+#include "core/nn/model.h"
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/strategy/collective_ops.h"
-#include "distributed/strategy/strategy.h"
+#include "distributed/strategy/strategies.h"
+#include "distributed/strategy/votes_table.h"
 #include "ps/ops/ps_ops.h"
 #include "ps/ops/training_tables.h"
 #include "tests/support/shared_tables.h"
+#include "tests/support/strategy_group.h"
 
 namespace trireme {
 namespace {
@@ -28,6 +32,7 @@ constexpr int64_t kExamples = 212, kBatch = 32;  // the last batch has 20 rows
 constexpr int64_t kSteps = (kExamples + kBatch - 1) / kBatch;
 
 struct RunOptions {
+  const StrategyDef* kind = nullptr;  // null: one process without any
   StrategyOptions strategy;
   int workers = 1;
   bool embedding = false;  // else a convolution with batch norm
@@ -76,9 +81,46 @@ void add_layers(Model& model, const RunOptions& run) {
 // Everything that the workers of one job share.
 struct Job {
   RunOptions run;
-  std::optional<Strategy> strategy;  // nothing: one process without any
+  std::unique_ptr<Strategy> strategy;  // null: one process without any
   std::unique_ptr<testing::SharedTables> tables;
   std::once_flag made;
+};
+
+// A worker that meets the others at the servers.
+class ServedGroup : public testing::StrategyGroup {
+ public:
+  ServedGroup(Job& job, int rank, Model& model, ps::TableStoreSlot& slot)
+      : StrategyGroup(*job.strategy, kExamples, kBatch, rank, job.run.workers),
+        job_(job),
+        model_(model),
+        slot_(slot) {}
+
+  void refresh_variables() override {
+    if (!has_variables()) return;
+    const auto& specs = slot_.store().tables();
+    for (size_t i = 0; i + 1 < specs.size(); ++i) {
+      if (!specs[i].is_dense()) continue;
+      Tensor value = model_.session().variables().get(specs[i].name);
+      const ps::TableRows<float> wanted{static_cast<int>(i), {}, value.flat<float>().data()};
+      slot_.store().pull(0, {&wanted, 1});
+      model_.session().variables().set(specs[i].name, value);
+    }
+  }
+  // Before the validation all have pushed.
+  bool leave_epoch(Training&, bool, RunningMeans& means) override {
+    RunningMeans local = means;
+    (has_variables() ? means : local).merge_workers(rank(), workers(), [&](std::span<double> sums) {
+      job_.tables->sum(sums);
+    });
+    return false;
+  }
+
+ private:
+  bool has_variables() const { return job_.run.kind->variables_on_servers; }
+
+  Job& job_;
+  Model& model_;
+  ps::TableStoreSlot& slot_;
 };
 
 RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communicator) {
@@ -106,14 +148,10 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
       .loss = run.embedding ? mean_squared_error() : sparse_categorical_cross_entropy()};
   const data::Dataset all = examples(run);
   FitOptions fit{.epochs = 3, .steps_per_epoch = kSteps, .progress = {}};
-  const bool remote = job.strategy && run.strategy.kind == StrategyKind::kParameterServer;
+  const bool remote = job.strategy && run.kind->variables_on_servers;
   if (job.strategy) {
     compile.build_gradients = [&](TrainGraph& graph) { job.strategy->build_gradients(graph); };
     compile.rewrite_updates = [&](TrainGraph& graph) { job.strategy->rewrite_updates(graph); };
-    fit.share = [&](int64_t batch, StepShare& share) {
-      const int64_t rows = std::min(kBatch, kExamples - batch % kSteps * kBatch);
-      job.strategy->fill_share(rows, rank, run.workers, share);
-    };
   }
   fit.validation = all.batch(50);
   model.compile(std::move(compile));
@@ -137,28 +175,10 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
     });
     slot->set(job.tables->store(rank));
   }
-  if (remote) {
-    // Variables come to the session when they are read.
-    fit.refresh = [&] {
-      const auto& specs = slot->store().tables();
-      for (size_t i = 0; i + 1 < specs.size(); ++i) {
-        if (!specs[i].is_dense()) continue;
-        Tensor value = model.session().variables().get(specs[i].name);
-        const ps::TableRows<float> wanted{static_cast<int>(i), {}, value.flat<float>().data()};
-        slot->store().pull(0, {&wanted, 1});
-        model.session().variables().set(specs[i].name, value);
-      }
-    };
-  }
+  std::optional<ServedGroup> group;
   if (job.strategy) {
-    // Before the validation all have pushed.
-    fit.leave_epoch = [&](int64_t, bool, RunningMeans& means) {
-      RunningMeans local = means;
-      (remote ? means : local).merge_workers(rank, run.workers, [&](std::span<double> sums) {
-        job.tables->sum(sums);
-      });
-      return false;
-    };
+    group.emplace(job, rank, model, *slot);
+    fit.group = &*group;
   }
   const History history =
       model.fit(all.shuffle(7).batch_part(kBatch, rank, run.workers).repeat(), std::move(fit));
@@ -172,7 +192,7 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
 
 RunResult train(const RunOptions& run) {
   Job job{.run = run};
-  job.strategy.emplace(run.strategy);
+  job.strategy = run.kind->make(run.strategy);
   auto group = make_local_group(run.workers, {.timeout = std::chrono::milliseconds(60'000)});
   std::vector<RunResult> results(static_cast<size_t>(run.workers));
   std::vector<std::thread> threads;
@@ -208,29 +228,29 @@ class ServerStrategyTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Workers, ServerStrategyTest, ::testing::Values(1, 2, 3));
 
 TEST_P(ServerStrategyTest, VariablesOnServersFollowOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}};
+  RunOptions run{.kind = &kParameterServerStrategy};
   const RunResult alone = train_alone(run);
   run.workers = GetParam();
   expect_close(train(run), alone);
 }
 
 TEST_P(ServerStrategyTest, RowsOnServersFollowOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}, .embedding = true};
+  RunOptions run{.kind = &kParameterServerStrategy, .embedding = true};
   const RunResult alone = train_alone(run);
   run.workers = GetParam();
   expect_close(train(run), alone);
 }
 
 TEST_P(ServerStrategyTest, HybridFollowsOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kHybrid}, .embedding = true};
+  RunOptions run{.kind = &kHybridStrategy, .embedding = true};
   const RunResult alone = train_alone(run);
   run.workers = GetParam();
   expect_close(train(run), alone);
 }
 
 TEST(ServerStrategyPartsTest, MicroBatchesOfOneTableArePushedTogether) {
-  for (const StrategyKind kind : {StrategyKind::kParameterServer, StrategyKind::kHybrid}) {
-    RunOptions run{.strategy = {.kind = kind, .micro_batches = 2}, .embedding = true};
+  for (const StrategyDef* kind : {&kParameterServerStrategy, &kHybridStrategy}) {
+    RunOptions run{.kind = kind, .strategy = {.micro_batches = 2}, .embedding = true};
     const RunResult alone = train_alone(run);
     run.workers = 2;
     expect_close(train(run), alone);
@@ -238,9 +258,8 @@ TEST(ServerStrategyPartsTest, MicroBatchesOfOneTableArePushedTogether) {
 }
 
 TEST(ServerStrategyPartsTest, GradientsAreSentInPiecesAsTheyAreMade) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer,
-                              .bucket_bytes = 2048,
-                              .first_bucket_bytes = 16},
+  RunOptions run{.kind = &kParameterServerStrategy,
+                 .strategy = {.bucket_bytes = 2048, .first_bucket_bytes = 16},
                  .workers = 2};
   const RunResult result = train(run);
   EXPECT_GT(result.pushes, 2);
@@ -251,18 +270,18 @@ TEST(ServerStrategyPartsTest, GradientsAreSentInPiecesAsTheyAreMade) {
 // Each worker normalizes by its own examples; the averages that the validation uses move as those
 // of one process do when it is alone.
 TEST(ServerStrategyPartsTest, MovingAveragesAreTables) {
-  const RunOptions run{.strategy = {.kind = StrategyKind::kParameterServer}, .batch_norm = true};
+  const RunOptions run{.kind = &kParameterServerStrategy, .batch_norm = true};
   expect_close(train(run), train_alone(run));
 }
 
 TEST(ServerStrategyOptionsTest, RefusesWhatBelongsToAllReduce) {
   for (const char* what : {"compression", "deterministic", "sync_batch_norm"}) {
-    StrategyOptions options{.kind = StrategyKind::kParameterServer};
+    StrategyOptions options;
     if (what == std::string("compression")) options.compression = Compression::kBFloat16;
     if (what == std::string("deterministic")) options.deterministic = true;
     if (what == std::string("sync_batch_norm")) options.sync_batch_norm = true;
     try {
-      const Strategy strategy(options);
+      kParameterServerStrategy.make(options);
       ADD_FAILURE() << what;
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr(what));

@@ -1,19 +1,21 @@
 // What a strategy promises: the losses of one process on the same global batch, whatever the number
 // of workers, devices and micro-batches.
-#include "distributed/strategy/strategy.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "core/data/digits.h"
 #include "core/device/kernel.h"
 #include "core/nn/layers.h"
+#include "core/nn/model.h"
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/strategy/collective_ops.h"
+#include "distributed/strategy/strategies.h"
+#include "tests/support/strategy_group.h"
 
 namespace trireme {
 namespace {
@@ -23,6 +25,7 @@ using namespace nn;
 constexpr int64_t kBatch = 32;
 
 struct RunOptions {
+  const StrategyDef* kind = &kOneDeviceStrategy;
   StrategyOptions strategy;
   int workers = 1;
   bool batch_norm = false;
@@ -82,22 +85,18 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
       .epochs = run.epochs, .callbacks = {std::make_shared<Losses>(result.losses)}, .progress = {}};
   const data::Dataset digits = data::digits(data::Split::kTest, 1).dataset();
   const data::Dataset train = digits.take(run.examples).shuffle(7);
+  std::optional<testing::StrategyGroup> group;
   if (strategy != nullptr) {
     compile.build_gradients = [strategy](TrainGraph& graph) { strategy->build_gradients(graph); };
     compile.rewrite_updates = [strategy](TrainGraph& graph) { strategy->rewrite_updates(graph); };
-    fit.share = [&](int64_t batch, StepShare& share) {
-      const int64_t batches = (run.examples + kBatch - 1) / kBatch;
-      const int64_t rows = std::min(kBatch, run.examples - batch % batches * kBatch);
-      strategy->fill_share(rows, rank, run.workers, share);
-    };
-    fit.evaluation.reduce = [&](RunningMeans& means, bool interrupted) {
-      if (run.workers == 1) return interrupted;
-      means.merge_workers(rank, run.workers, [&](std::span<double> sums) {
+    group.emplace(*strategy, run.examples, kBatch, rank, run.workers);
+    if (run.workers > 1) {
+      group->set_sum([&](std::span<double> sums) {
         slots->at(0).all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::kFloat64},
                                 ReduceOp::kSum);
       });
-      return interrupted;
-    };
+    }
+    fit.group = &*group;
   }
   fit.validation = digits.skip(1000).take(101).shard(run.workers, rank).batch(16);
   model.compile(std::move(compile));
@@ -117,18 +116,18 @@ RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank
 // Trains with `run.workers` threads, each a worker with a model of its own; every worker must see
 // the same losses.
 RunResult train(const RunOptions& run) {
-  const Strategy strategy(run.strategy);
-  auto group = make_local_group(run.workers * strategy.ranks(),
+  const auto strategy = run.kind->make(run.strategy);
+  auto group = make_local_group(run.workers * strategy->ranks(),
                                 {.timeout = std::chrono::milliseconds(60'000)});
   std::vector<RunResult> results(static_cast<size_t>(run.workers));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < run.workers; ++rank) {
     std::vector<std::unique_ptr<Communicator>> mine;
-    for (int i = 0; i < strategy.ranks(); ++i) {
-      mine.push_back(std::move(group[static_cast<size_t>(rank * strategy.ranks() + i)]));
+    for (int i = 0; i < strategy->ranks(); ++i) {
+      mine.push_back(std::move(group[static_cast<size_t>(rank * strategy->ranks() + i)]));
     }
     threads.emplace_back([&, rank, mine = std::move(mine)]() mutable {
-      results[static_cast<size_t>(rank)] = train_worker(run, &strategy, rank, std::move(mine));
+      results[static_cast<size_t>(rank)] = train_worker(run, strategy.get(), rank, std::move(mine));
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -159,7 +158,7 @@ class StrategyTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Workers, StrategyTest, ::testing::Values(1, 2, 3, 4));
 
 TEST_P(StrategyTest, WorkersFollowOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}};
+  RunOptions run{.kind = &kMultiWorkerStrategy};
   const RunResult alone = train_alone(run);
   run.workers = GetParam();
   expect_close(train(run), alone);
@@ -171,7 +170,7 @@ TEST_P(StrategyTest, MicroBatchesFollowOneProcess) {
 }
 
 TEST_P(StrategyTest, MirroredDevicesFollowOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMirrored}};
+  RunOptions run{.kind = &kMirroredStrategy};
   for (int i = 0; i < GetParam(); ++i) {
     run.strategy.devices.push_back("/device:CPU:" + std::to_string(i));
   }
@@ -179,7 +178,7 @@ TEST_P(StrategyTest, MirroredDevicesFollowOneProcess) {
 }
 
 TEST_P(StrategyTest, CentralStorageFollowsOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kCentralStorage}};
+  RunOptions run{.kind = &kCentralStorageStrategy};
   for (int i = 0; i < GetParam(); ++i) {
     run.strategy.devices.push_back("/device:CPU:" + std::to_string(i));
   }
@@ -188,39 +187,39 @@ TEST_P(StrategyTest, CentralStorageFollowsOneProcess) {
 
 // More workers than rows in the last batch: some have nothing to do and must not be missed.
 TEST(UnevenBatchTest, WorkersWithoutRowsDoNotCount) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}, .examples = 2 * kBatch + 2};
+  RunOptions run{.kind = &kMultiWorkerStrategy, .examples = 2 * kBatch + 2};
   const RunResult alone = train_alone(run);
   run.workers = 4;
   expect_close(train(run), alone);
 }
 
 TEST(SyncBatchNormTest, NormalizesOverTheGlobalBatch) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .sync_batch_norm = true},
-                 .batch_norm = true};
+  RunOptions run{
+      .kind = &kMultiWorkerStrategy, .strategy = {.sync_batch_norm = true}, .batch_norm = true};
   const RunResult alone = train_alone(run);
   run.workers = 3;
   expect_close(train(run), alone, 1e-3);
 }
 
 TEST(SyncBatchNormTest, WithoutItShardsDiffer) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker}, .batch_norm = true};
+  RunOptions run{.kind = &kMultiWorkerStrategy, .batch_norm = true};
   const RunResult alone = train_alone(run);
   run.workers = 3;
   EXPECT_GT(std::abs(train(run).losses.back() - alone.losses.back()), 1e-4);
 }
 
 TEST(SyncBatchNormTest, WorksAcrossMirroredDevices) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMirrored,
-                              .devices = {"/device:CPU:0", "/device:CPU:1"},
-                              .sync_batch_norm = true},
-                 .batch_norm = true};
+  RunOptions run{
+      .kind = &kMirroredStrategy,
+      .strategy = {.devices = {"/device:CPU:0", "/device:CPU:1"}, .sync_batch_norm = true},
+      .batch_norm = true};
   expect_close(train(run), train_alone(run), 1e-3);
 }
 
 TEST(DeterministicTest, EqualBitsForAnyNumberOfWorkersAndDevices) {
-  RunOptions run{
-      .strategy = {.kind = StrategyKind::kMultiWorker, .micro_batches = 4, .deterministic = true},
-      .batch_norm = true};
+  RunOptions run{.kind = &kMultiWorkerStrategy,
+                 .strategy = {.micro_batches = 4, .deterministic = true},
+                 .batch_norm = true};
   const RunResult one = train(run);
   for (int workers : {2, 4}) {
     run.workers = workers;
@@ -228,7 +227,7 @@ TEST(DeterministicTest, EqualBitsForAnyNumberOfWorkersAndDevices) {
     EXPECT_EQ(train(run).losses, one.losses) << workers << " workers";
   }
   run.workers = 1;
-  run.strategy.kind = StrategyKind::kMirrored;
+  run.kind = &kMirroredStrategy;
   run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
   run.strategy.micro_batches = 2;
   EXPECT_EQ(train(run).losses, one.losses) << "2 mirrored devices";
@@ -236,7 +235,8 @@ TEST(DeterministicTest, EqualBitsForAnyNumberOfWorkersAndDevices) {
 
 TEST(CompressionTest, HalfPrecisionOnTheWireStaysClose) {
   for (Compression compression : {Compression::kBFloat16, Compression::kFloat16}) {
-    RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .compression = compression},
+    RunOptions run{.kind = &kMultiWorkerStrategy,
+                   .strategy = {.compression = compression},
                    .dropout = false,
                    .epochs = 1};
     const RunResult alone = train_alone(run);
@@ -252,7 +252,8 @@ INSTANTIATE_TEST_SUITE_P(Small, MixedPrecisionTest,
                          ::testing::Values(Precision::kMixedBFloat16, Precision::kMixedFloat16));
 
 TEST_P(MixedPrecisionTest, WorkersAndDevicesFollowOneProcess) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker, .sync_batch_norm = true},
+  RunOptions run{.kind = &kMultiWorkerStrategy,
+                 .strategy = {.sync_batch_norm = true},
                  .batch_norm = true,
                  .epochs = 1,
                  .precision = GetParam()};
@@ -260,19 +261,17 @@ TEST_P(MixedPrecisionTest, WorkersAndDevicesFollowOneProcess) {
   run.workers = 2;
   expect_close(train(run), alone, 0.05);
   run.workers = 1;
-  run.strategy.kind = StrategyKind::kMirrored;
+  run.kind = &kMirroredStrategy;
   run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
   expect_close(train(run), alone, 0.05);
 }
 
 // train() demands that all workers have the same losses, weights and count of skipped steps.
 TEST(LossScaleTest, WorkersSkipTheSameSteps) {
-  for (const StrategyKind kind : {StrategyKind::kMultiWorker, StrategyKind::kMirrored}) {
-    RunOptions run{.strategy = {.kind = kind},
-                   .epochs = 4,
-                   .precision = Precision::kMixedFloat16,
-                   .loss_scale = 0x1p32};
-    if (kind == StrategyKind::kMultiWorker) {
+  for (const StrategyDef* kind : {&kMultiWorkerStrategy, &kMirroredStrategy}) {
+    RunOptions run{
+        .kind = kind, .epochs = 4, .precision = Precision::kMixedFloat16, .loss_scale = 0x1p32};
+    if (kind == &kMultiWorkerStrategy) {
       run.workers = 3;
     } else {
       run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
@@ -285,19 +284,18 @@ TEST(LossScaleTest, WorkersSkipTheSameSteps) {
 }
 
 TEST(LossScaleTest, WhatWouldSendGradientsBeforeTheyAreCheckedIsRefused) {
-  RunOptions run{
-      .strategy = {.kind = StrategyKind::kMultiWorker, .compression = Compression::kTopK},
-      .precision = Precision::kMixedFloat16};
-  const Strategy strategy(run.strategy);
-  EXPECT_THAT([&] { train_worker(run, &strategy, 0, make_local_group(1)); },
+  RunOptions run{.kind = &kMultiWorkerStrategy,
+                 .strategy = {.compression = Compression::kTopK},
+                 .precision = Precision::kMixedFloat16};
+  const auto strategy = run.kind->make(run.strategy);
+  EXPECT_THAT([&] { train_worker(run, strategy.get(), 0, make_local_group(1)); },
               ::testing::ThrowsMessage<Error>(::testing::HasSubstr("use mixed_bfloat16")));
 }
 
 // What is not sent is added the next time: nothing of a gradient is lost, and training converges.
 TEST(CompressionTest, TopKConvergesAndWorkersAgree) {
-  RunOptions run{.strategy = {.kind = StrategyKind::kMultiWorker,
-                              .compression = Compression::kTopK,
-                              .top_k_ratio = 0.05},
+  RunOptions run{.kind = &kMultiWorkerStrategy,
+                 .strategy = {.compression = Compression::kTopK, .top_k_ratio = 0.05},
                  .workers = 2,
                  .dropout = false,
                  .epochs = 6};

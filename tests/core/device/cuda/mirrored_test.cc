@@ -11,10 +11,11 @@
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/nccl/device_collective.h"
 #include "distributed/strategy/collective_ops.h"
-#include "distributed/strategy/strategy.h"
+#include "distributed/strategy/strategies.h"
 #include "tests/support/cuda_devices.h"
 #include "tests/support/evaluate.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/strategy_group.h"
 
 namespace trireme::testing {
 namespace {
@@ -42,15 +43,14 @@ Trained train(int gpus, bool record = true, Compression compression = Compressio
   const auto devices = make_gpu_set({.count = 1, .virtual_per_card = gpus});
   // Several buckets, whose reductions of all GPUs must come in one order; sent in 16 bits, so that
   // what comes back is computed with before anything is updated.
-  const Strategy strategy({.kind = StrategyKind::kMirrored,
-                           .devices = computing_devices(*devices),
-                           .bucket_bytes = 4096,
-                           .first_bucket_bytes = 256,
-                           .compression = compression});
+  const auto strategy = kMirroredStrategy.make({.devices = computing_devices(*devices),
+                                                .bucket_bytes = 4096,
+                                                .first_bucket_bytes = 256,
+                                                .compression = compression});
   const auto slots = std::make_shared<CommunicatorSlots>();
   std::vector<Device*> members;
   for (int i = 0; i < gpus; ++i) members.push_back(devices->all()[static_cast<size_t>(i)].get());
-  slots->set(make_local_group(strategy.ranks()),
+  slots->set(make_local_group(strategy->ranks()),
              gpus > 1 ? make_mirrored_collectives(members, std::chrono::milliseconds(30'000))
                       : DeviceCollectives{});
   auto kernels = std::make_shared<KernelTable>(*built_in_kernels());
@@ -64,14 +64,15 @@ Trained train(int gpus, bool record = true, Compression compression = Compressio
   model.add<nn::Dense>({.units = 10});
   model.compile({.optimizer = std::make_shared<nn::Adam>(),
                  .loss = nn::sparse_categorical_cross_entropy(),
-                 .build_gradients = [&](nn::TrainGraph& g) { strategy.build_gradients(g); },
-                 .rewrite_updates = [&](nn::TrainGraph& g) { strategy.rewrite_updates(g); }});
+                 .build_gradients = [&](nn::TrainGraph& g) { strategy->build_gradients(g); },
+                 .rewrite_updates = [&](nn::TrainGraph& g) { strategy->rewrite_updates(g); }});
   Trained trained;
   nn::FitOptions fit{.epochs = 1,
                      .steps_per_epoch = kSteps,
                      .callbacks = {std::make_shared<Losses>(trained.losses)},
                      .progress = std::nullopt};
-  fit.share = [&](int64_t, nn::StepShare& share) { strategy.fill_share(kBatch, 0, 1, share); };
+  testing::StrategyGroup group(*strategy, kBatch * kSteps, kBatch);
+  fit.group = &group;
   const data::Dataset digits = data::digits(data::Split::kTest, 1).dataset().take(kBatch * kSteps);
   model.fit(digits.batch_part(kBatch, 0, 1).repeat(), std::move(fit));
   trained.weights = model.weights();
