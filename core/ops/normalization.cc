@@ -71,7 +71,6 @@ OpDef batch_norm() {
             }
             g.set_grad(0, dx);
           },
-      .traits = {.precision = PrecisionClass::kNormalise, .has_small_by_f32 = true},
       // Plain arithmetic, whose gradient goes through the means to all parts of the batch.
       .cross_batch =
           [](CrossBatchContext& c) {
@@ -97,6 +96,7 @@ OpDef batch_norm() {
         const Value y = (ops::cast(x, mean.dtype()) - mean) * factor + inputs[2];
         return {ops::cast(y, x.dtype()), mean, statistics.output(1)};
       },
+      .traits = {.precision = PrecisionClass::kNormalise, .has_small_by_f32 = true},
   };
 }
 
