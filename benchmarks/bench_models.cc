@@ -68,12 +68,12 @@ void build_dlrm(nn::Model& model) { model.add<nn::Dlrm>({.rows = kClickKeys}); }
 
 data::Dataset mnist(const BenchData& data) {
   if (data.noise) return data::noise({8192, 28, 28, 1}, 10, 1).dataset();
-  return data::mnist(find_data("mnist", data.data_dir), data::Split::kTrain).dataset();
+  return data::mnist(data::find_data("mnist", data.data_dir), data::Split::kTrain).dataset();
 }
 
 data::Dataset cifar10(const BenchData& data) {
   if (data.noise) return data::noise({8192, 32, 32, 3}, 10, 1).dataset();
-  return data::cifar10(find_data("cifar10", data.data_dir), data::Split::kTrain).dataset();
+  return data::cifar10(data::find_data("cifar10", data.data_dir), data::Split::kTrain).dataset();
 }
 
 data::Dataset large_images(const BenchData& data) {

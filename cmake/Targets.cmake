@@ -18,6 +18,9 @@ if(TRIREME_SANITIZER STREQUAL "thread")
   list(APPEND TRIREME_TEST_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
 endif()
 
+# Where tests of real data find them when TRIREME_DATA_DIR does not say it.
+set(TRIREME_TEST_DATA_DIR "${PROJECT_SOURCE_DIR}/../shared/data" CACHE PATH "Folder with mnist/ and cifar10/ for tests")
+
 # trireme_test(NAME SOURCES… [DEPENDS targets…] [LABELS …] [TIMEOUT seconds] [SERIAL] [FAKE_CUDA]): one GoogleTest program.
 # SERIAL: it counts what is left on the machine (/dev/shm), so no other test may run beside it. FAKE_CUDA: it finds the
 # libraries of tests/support/fake_cuda in place of the GPU's, but for a build without CUDA; and scripts/gpu_check, which finds it by the label

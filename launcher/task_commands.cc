@@ -69,7 +69,7 @@ struct Options {
 std::shared_ptr<Options> add_common(CLI::App& command, const CommandContext& context) {
   auto options = std::make_shared<Options>();
   options->task.tables = context.tables;
-  command.add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)")
+  command.add_option("JOB", options->job, "Job file (protobuf text; trireme describe says what may be in it)")
       ->required();
   command
       .add_option("--set", options->overrides,
@@ -84,8 +84,8 @@ std::shared_ptr<Options> add_common(CLI::App& command, const CommandContext& con
                      "float32, mixed_bfloat16 or mixed_float16, also f32, bf16 and f16 (the job's "
                      "precision)");
   command.add_option("--data-dir", options->task.data_dir,
-                     "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, ., "
-                     "data, ../shared/data)");
+                     "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, . "
+                     "and data)");
   command.add_option("--threads", options->task.threads, "Compute threads; 0: all cores")
       ->check(CLI::Range(0, 1024));
   command.add_option("--device", options->device,

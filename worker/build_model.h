@@ -11,9 +11,6 @@ namespace trireme {
 
 class JobFile;
 
-// The job's layers. Throws invalid_argument with the line of a layer that cannot be made.
-nn::LayerList make_layers(const JobFile& file);
-
 // Adds the job's layers and builds them for batches of features like `features`. Throws
 // invalid_argument with the line of the layer in the job file when one does not fit.
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features);

@@ -9,9 +9,8 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/data/cifar10.h"
 #include "core/io/crc32c.h"
-#include "proto/job.pb.h"
+#include "worker/job_file.h"
 
 namespace trireme {
 namespace {
@@ -68,55 +67,15 @@ class Fingerprint {
   std::map<std::string, std::string> fields_;
 };
 
-// Under its own name or with .gz, as the readers look for it.
-void add_packed_or_not(const std::string& field, const fs::path& path, Fingerprint& fingerprint) {
-  for (const std::string suffix : {"", ".gz"}) {
-    if (!fs::exists(path.string() + suffix)) continue;
-    fingerprint.add(field, path.string() + suffix);
-    return;
-  }
-}
-
-void add_files(const job::Data& data, const std::string& data_dir, Fingerprint& fingerprint) {
-  const auto find = [&](const std::string& name) { return find_data(name, data_dir); };
-  const auto add_all = [&](const std::string& field, const auto& names) {
-    for (const std::string& name : names) fingerprint.add(field, find(name));
-  };
-  if (data.has_mnist()) {
-    const std::string& folder = data.mnist().directory();
-    const fs::path path = find(folder.empty() ? "mnist" : folder);
-    for (const char* name : {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}) {
-      add_packed_or_not("data.mnist.directory", path / name, fingerprint);
-    }
-  } else if (data.has_cifar10()) {
-    const job::Cifar10& cifar = data.cifar10();
-    const fs::path path = find(cifar.directory().empty() ? "cifar10" : cifar.directory());
-    const auto add_split = [&](const std::string& field, const auto& names, data::Split split) {
-      for (const std::string& name : names) fingerprint.add(field, path / name);
-      if (!names.empty()) return;
-      for (const std::string& file : data::cifar10_files(path, split)) fingerprint.add(field, file);
-    };
-    add_split("data.cifar10.train_files", cifar.train_files(), data::Split::kTrain);
-    add_split("data.cifar10.test_files", cifar.test_files(), data::Split::kTest);
-  } else if (data.has_csv() && !data.csv().file().empty()) {
-    fingerprint.add("data.csv.file", find(data.csv().file()));
-  } else if (data.has_reviews() && !data.reviews().train_file().empty()) {
-    fingerprint.add("data.reviews.train_file", find(data.reviews().train_file()));
-    fingerprint.add("data.reviews.test_file", find(data.reviews().test_file()));
-  } else if (data.has_criteo()) {
-    add_all("data.criteo.train_files", data.criteo().train_files());
-    add_all("data.criteo.validation_files", data.criteo().validation_files());
-  }
-}
-
 }  // namespace
 
-std::map<std::string, std::string> data_fingerprint(const job::Job& job, const JobData& data,
+std::map<std::string, std::string> data_fingerprint(const JobFile& file, const JobData& data,
                                                     const std::string& data_dir) {
   const bool by_file = data.parts > 1;
   Fingerprint fingerprint(by_file);
-  add_files(job.data(), data_dir, fingerprint);
+  for (const data::SourceFile& read : file.data().files(source_context(file, data_dir))) {
+    fingerprint.add(read.field, read.path);
+  }
   if (!by_file) fingerprint.add("data: examples to train with", data.train);
   fingerprint.add("data: examples to validate with", data.validation);
   return fingerprint.take();

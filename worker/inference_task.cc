@@ -9,9 +9,8 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "proto/job.pb.h"
-#include "worker/build_csv.h"
-#include "worker/example_reader.h"
 #include "worker/prediction_lines.h"
+#include "worker/preprocessing.h"
 #include "worker/result_line.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/task.h"
@@ -34,7 +33,7 @@ struct Saved {
 
   std::string prefix;
   nn::StateMap state;
-  PreprocessingPtr preprocessing;
+  data::PreprocessingPtr preprocessing;
   bool has_rows = false;
 };
 
@@ -49,9 +48,15 @@ void load(const Saved& saved, Task& task) {
 }
 
 // The validation data of the job as the model was trained to see them.
-JobData job_data(const job::Job& job, const TaskOptions& options, const Saved& saved) {
-  if (!saved.preprocessing && job.data().has_csv()) csv_transform(job, nullptr);  // throws
-  return build_data(job, options.data_dir, saved.preprocessing);
+JobData job_data(const JobFile& file, const TaskOptions& options, const Saved& saved) {
+  file.data().require_saved(source_context(file, options.data_dir, saved.preprocessing));
+  JobData data = build_data(file, options.data_dir, saved.preprocessing);
+  if (data.validation.cardinality() == 0) {
+    throw invalid_argument(file.where("data"),
+                           "data: the job keeps no examples to validate with; give a file with "
+                           "--input, or let validation_fraction be above 0");
+  }
+  return data;
 }
 
 // No example, of the type that `features` are batches of: what a model is built for.
@@ -90,13 +95,13 @@ class Output {
 };
 
 // The validation data of the job, in pieces like a file.
-class ValidationExamples final : public ExampleReader {
+class ValidationExamples final : public data::ExampleReader {
  public:
   explicit ValidationExamples(const data::Dataset& examples) : examples_(examples) {}
   std::vector<TensorType> features() const override {
     return nn::batch_types(examples_.batch(1)).features;
   }
-  bool read(int64_t count, ExampleBatch& batch) override {
+  bool read(int64_t count, data::ExampleBatch& batch) override {
     batch = {};
     const int64_t left = examples_.cardinality() - done_;
     if (left <= 0) return false;
@@ -109,7 +114,6 @@ class ValidationExamples final : public ExampleReader {
     done_ += batch.size;
     return true;
   }
-  std::string description() const override { return ""; }
 
  private:
   data::Dataset examples_;
@@ -122,14 +126,11 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
                     const std::string& input) {
   const auto start = std::chrono::steady_clock::now();
   const Saved saved(checkpoint);
-  if (!input.empty() && !file.job().data().has_csv()) {
-    throw invalid_argument(
-        "--input: of tables only (data { csv }); for other formats set the job's validation files, "
-        "e.g. --set data.criteo.validation_files=FILE");
-  }
   Task task(file, options, saved.use(),
-            input.empty() ? job_data(file.job(), options, saved)
-                          : labeled_csv(file.job(), saved.preprocessing, input));
+            input.empty()
+                ? job_data(file, options, saved)
+                : JobData{file.data().labeled_examples(
+                      source_context(file, options.data_dir, saved.preprocessing), input)});
   if (!options.quiet) std::cerr << task.data.description << "\n";
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
@@ -150,30 +151,31 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
 
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
              const PredictOptions& wanted, std::ostream& out) {
-  const job::Job& job = file.job();
   const Saved saved(checkpoint);
-  JobData data{.train = no_examples({{DType::kFloat32, {-1}}}),
-               .validation = no_examples({{DType::kFloat32, {-1}}}),
-               .preprocessing = saved.preprocessing};
-  std::unique_ptr<ExampleReader> examples;
+  JobData data{{.train = no_examples({{DType::kFloat32, {-1}}}),
+                .validation = no_examples({{DType::kFloat32, {-1}}}),
+                .description = "",
+                .preprocessing = saved.preprocessing}};
+  std::unique_ptr<data::ExampleReader> examples;
   if (wanted.input.empty()) {
-    data = job_data(job, options, saved);
+    data = job_data(file, options, saved);
     examples = std::make_unique<ValidationExamples>(data.validation);
   } else {
-    examples = open_examples(job, saved.preprocessing, wanted.input);
+    examples = file.data().open_examples(
+        source_context(file, options.data_dir, saved.preprocessing), wanted.input);
     data.train = data.validation = no_examples(examples->features());
     data.description = str_cat(wanted.input, ": ", examples->description());
   }
-  const PreprocessingPtr preprocessing = data.preprocessing;
+  const data::PreprocessingPtr preprocessing = data.preprocessing;
   if (!options.quiet) std::cerr << data.description << "\n";
   Task task(file, options, saved.use(), std::move(data));
   load(saved, task);
 
-  const PredictionLines lines(job, preprocessing,
+  const PredictionLines lines(file, preprocessing,
                               wanted.csv ? PredictionFormat::kCsv : PredictionFormat::kJson);
   Output output(wanted.output, out);
   int64_t done = 0;
-  ExampleBatch batch;
+  data::ExampleBatch batch;
   const auto next = [&] {
     const int64_t count =
         wanted.limit > 0 ? std::min(kEvaluationBatch, wanted.limit - done) : kEvaluationBatch;

@@ -1,16 +1,19 @@
 #include "worker/job_file.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <filesystem>
 
 #include "core/base/error.h"
 #include "core/base/input_stream.h"
-#include "core/base/suggest.h"
 #include "core/data/line_reader.h"
+#include "core/nn/catalogs.h"
 #include "core/nn/precision.h"
 #include "proto/job.pb.h"
+#include "worker/field_setter.h"
+#include "worker/job_components.h"
+#include "worker/job_text.h"
 #include "worker/job_values.h"
 
 namespace trireme {
@@ -18,91 +21,22 @@ namespace {
 
 namespace pb = google::protobuf;
 using job::Job;
-using job::Model;
-using job::Optimizer;
 
-// 'Job has no field "epoch"; did you mean "epochs"?' of what protobuf says about an unknown field.
-std::string with_suggestion(const std::string& message) {
-  constexpr std::string_view kBegin = "Message type \"", kMiddle = "\" has no field named \"",
-                             kEnd = "\".";
-  const size_t middle = message.find(kMiddle);
-  if (!message.starts_with(kBegin) || middle == std::string::npos || !message.ends_with(kEnd)) {
-    return message;
-  }
-  const size_t name_at = middle + kMiddle.size();
-  const std::string name = message.substr(name_at, message.size() - kEnd.size() - name_at);
-  const pb::Descriptor* const type = Job::descriptor()->file()->pool()->FindMessageTypeByName(
-      message.substr(kBegin.size(), middle - kBegin.size()));
-  if (type == nullptr) return message;
-  std::vector<std::string> names;
-  for (int i = 0; i < type->field_count(); ++i) names.push_back(type->field(i)->name());
-  return str_cat(type->name(), " has no field '", printable(name), "'", did_you_mean(name, names));
+const pb::FieldDescriptor& field_named(const pb::Message& message, const std::string& name) {
+  const auto* const field = message.GetDescriptor()->FindFieldByName(name);
+  TRIREME_CHECK(field != nullptr, "a job has no field '", name, "'");
+  return *field;
+}
+const pb::Message& part(const pb::Message& message, const std::string& name) {
+  return message.GetReflection()->GetMessage(message, &field_named(message, name));
+}
+void set_text(pb::Message& message, const std::string& name, const std::string& text) {
+  message.GetReflection()->SetString(&message, &field_named(message, name), text);
 }
 
-// Keeps the first error; protobuf counts lines and columns from 0.
-class FirstError : public pb::io::ErrorCollector {
- public:
-  explicit FirstError(std::string file) : file_(std::move(file)) {}
-  void AddError(int line, int column, const std::string& message) override {
-    if (!text_.empty()) return;
-    const std::string text = with_suggestion(message);
-    text_ =
-        line < 0 ? file_ + ": " + text : str_cat(file_, ":", line + 1, ":", column + 1, ": ", text);
-  }
-  void AddWarning(int, int, const std::string&) override {}
-  const std::string& text() const { return text_; }
-
- private:
-  std::string file_, text_;
-};
-
-void require(bool condition, const std::string& file, std::string_view expectation) {
-  if (!condition) throw invalid_argument(file, ": ", expectation);
-}
-
-void fill_defaults_and_check(Job& job, const std::string& file) {
-  require(job.has_data() && job.data().source_case() != job::Data::SOURCE_NOT_SET, file,
-          "expected a data source; add e.g. data { digits {} }");
-  require(job.has_model() && job.model().layers_size() > 0, file,
-          "expected a model with layers; add e.g. model { layers { flatten {} } layers { dense { "
-          "units: 10 } } }");
-  require(job.epochs() >= 0 && job.batch_size() >= 0 && job.steps_per_epoch() >= 0, file,
-          "epochs, batch_size and steps_per_epoch must not be negative");
-  if (job.epochs() == 0) job.set_epochs(1);
-  if (job.batch_size() == 0) job.set_batch_size(128);
-  if (job.seed() == 0) job.set_seed(1);
-  if (job.name().empty()) job.set_name(std::filesystem::path(file).stem().string());
-  if (job.output_dir().empty()) job.set_output_dir("runs/" + job.name());
-  Optimizer& optimizer = *job.mutable_optimizer();
-  if (optimizer.kind_case() == Optimizer::KIND_NOT_SET) optimizer.mutable_sgd();
-  require(optimizer.learning_rate() >= 0, file, "optimizer.learning_rate must not be negative");
-  if (optimizer.learning_rate() == 0)
-    optimizer.set_learning_rate(optimizer.has_sgd() ? 0.01 : 0.001);
-  if (job.checkpoint().keep() == 0) job.mutable_checkpoint()->set_keep(3);
-  require(job.checkpoint().keep() > 0 && job.checkpoint().every_steps() >= 0, file,
-          "checkpoint.keep must be positive and checkpoint.every_steps must not be negative");
-  for (int metric : job.metrics()) {
-    require(metric != job::METRIC_UNSPECIFIED, file, "expected a metric, found METRIC_UNSPECIFIED");
-  }
-}
-
-// Where each field of the text stands, by the path that an override would name it with.
-void note_positions(const pb::Descriptor& type, const pb::TextFormat::ParseInfoTree& tree,
-                    const std::string& prefix, std::map<std::string, std::pair<int, int>>& places) {
-  for (int i = 0; i < type.field_count(); ++i) {
-    const pb::FieldDescriptor* const field = type.field(i);
-    for (int index = field->is_repeated() ? 0 : -1;; ++index) {
-      const auto at = tree.GetLocation(field, index);
-      if (at.line < 0) break;
-      const std::string path = prefix + field->name() + (index < 0 ? "" : str_cat("[", index, "]"));
-      places[path] = {at.line + 1, at.column + 1};
-      const auto* nested = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE
-                               ? tree.GetTreeForNested(field, index)
-                               : nullptr;
-      if (nested != nullptr) note_positions(*field->message_type(), *nested, path + ".", places);
-      if (index < 0) break;
-    }
-  }
+bool names_kind(const pb::Message& family) {
+  const pb::OneofDescriptor* const kind = kind_of(*family.GetDescriptor());
+  return kind != nullptr && family.GetReflection()->HasOneof(family, kind);
 }
 
 // Whether `path` is `of` or a field or an element of it.
@@ -112,8 +46,7 @@ bool is_below(const std::string& path, const std::string& of) {
 }
 
 // The one name of several that workers compare.
-std::string precision_name(const JobFile& file) {
-  const std::string& given = file.job().precision();
+std::string precision_name(const JobFile& file, const std::string& given) {
   try {
     return std::string(
         name(given.empty() ? nn::Precision::kFloat32 : nn::precision_from_name(given)));
@@ -133,31 +66,49 @@ void check_parameter_servers(const JobFile& file) {
   const auto any = [&](job::Consistency consistency) {
     return servers.dense() == consistency || servers.sparse() == consistency;
   };
-  require(servers.staleness() >= 0, "staleness", "expected steps, found a negative number");
   require(servers.staleness() > 0 || !any(job::BOUNDED),
           servers.dense() == job::BOUNDED ? "dense" : "sparse",
           "BOUNDED needs a bound; add e.g. staleness: 4");
   require(servers.staleness() == 0 || any(job::BOUNDED), "staleness",
           "is of consistency BOUNDED; set dense or sparse to it");
-  require(servers.backup_workers() >= 0, "backup_workers", "must not be negative");
   require(servers.backup_workers() == 0 || any(job::SYNC), "backup_workers",
           "are of consistency SYNC: in the others nobody waits for a slow worker's gradients");
-  require(servers.cache_staleness() >= 0, "cache_staleness", "must not be negative");
   require(servers.cache_staleness() == 0 || servers.sparse() != job::SYNC, "cache_staleness",
           "with sparse: SYNC no row may be older than the last step; set sparse to BOUNDED or "
           "ASYNC");
   require(servers.cache_staleness() <= servers.staleness() || servers.sparse() != job::BOUNDED,
           "cache_staleness", "must not be more than staleness");
-  require(servers.connections() >= 0, "connections", "must not be negative");
-  require(servers.timeout_s() >= 0, "timeout_s", "must not be negative");
   require(file.job().strategy() != job::HYBRID || servers.dense() == job::SYNC, "dense",
           "strategy HYBRID all-reduces the gradients of variables, which is SYNC");
+}
+
+template <typename T>
+std::unique_ptr<T> read_one(const JobFile& file, const pb::Message& message,
+                            const std::string& path) {
+  auto component = read_component(file.schema(), message, path,
+                                  [&](const std::string& field) { return file.where(field); });
+  return std::unique_ptr<T>(dynamic_cast<T*>(component.release()));
+}
+
+// Those of a list at `path`, a field of `message`.
+template <typename T>
+std::vector<std::unique_ptr<T>> read_list(const JobFile& file, const pb::Message& message,
+                                          const std::string& field, const std::string& prefix) {
+  std::vector<std::unique_ptr<T>> components;
+  const pb::FieldDescriptor& list = field_named(message, field);
+  const int size = message.GetReflection()->FieldSize(message, &list);
+  for (int i = 0; i < size; ++i) {
+    components.push_back(read_one<T>(file,
+                                     message.GetReflection()->GetRepeatedMessage(message, &list, i),
+                                     str_cat(prefix, field, "[", i, "]")));
+  }
+  return components;
 }
 
 }  // namespace
 
 JobFile::JobFile(std::shared_ptr<const JobSchema> schema)
-    : schema_(std::move(schema)), job_(std::make_unique<Job>()) {}
+    : schema_(std::move(schema)), message_(schema_->new_job()), frame_(std::make_unique<Job>()) {}
 JobFile::JobFile(JobFile&&) noexcept = default;
 JobFile::~JobFile() = default;
 
@@ -167,22 +118,13 @@ JobFile JobFile::parse(const std::string& text, const std::string& name,
                        std::shared_ptr<const JobSchema> schema) {
   JobFile file(std::move(schema));
   file.path_ = name;
-  FirstError errors(name);
-  pb::TextFormat::ParseInfoTree positions;
-  pb::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&errors);
-  parser.WriteLocationsTo(&positions);
-  parser.SetRecursionLimit(20);  // a Job is not deep; hostile text may be
-  if (!parser.ParseFromString(text, file.job_.get())) {
-    throw invalid_argument(errors.text().empty() ? name + ": is no job" : errors.text());
-  }
-  note_positions(*Job::descriptor(), positions, "", file.positions_);
+  parse_job_text(*file.schema_, text, {.name = name, .places = &file.positions_}, *file.message_);
   for (const std::string& set : overrides) file.apply(JobOverride(set));
   for (const JobOption& option : options) file.apply(JobOverride(option));
-  check_values(*file.job_, [&](const std::string& path) { return file.where(path); });
-  fill_defaults_and_check(*file.job_, name);
-  file.job_->set_precision(precision_name(file));
+  check_values(*file.message_, [&](const std::string& path) { return file.where(path); });
+  file.make_frame();
   check_parameter_servers(file);
+  file.make_components();
   return file;
 }
 
@@ -196,7 +138,7 @@ JobFile JobFile::read(const std::string& path, const std::vector<std::string>& o
 }
 
 void JobFile::apply(const JobOverride& override_) {
-  override_.apply(*job_);
+  override_.apply(*schema_, *message_);
   const std::string& path = override_.path();
   // What stood there, and below it, stands there no longer, unless something was added to it.
   if (!override_.adds()) {
@@ -204,6 +146,72 @@ void JobFile::apply(const JobOverride& override_) {
     std::erase_if(origins_, [&](const auto& origin) { return is_below(origin.first, path); });
   }
   origins_[path] = override_.shown();
+}
+
+void JobFile::make_frame() {
+  const auto text = [&](const char* name) {
+    return message_->GetReflection()->GetString(*message_, &field_named(*message_, name));
+  };
+  if (text("name").empty()) {
+    set_text(*message_, "name", std::filesystem::path(path_).stem().string());
+  }
+  if (text("output_dir").empty()) set_text(*message_, "output_dir", "runs/" + text("name"));
+  set_text(*message_, "precision", precision_name(*this, text("precision")));
+  const std::unique_ptr<pb::Message> frame(message_->New());
+  frame->CopyFrom(*message_);
+  for (int i = 0; i < message_->GetDescriptor()->field_count(); ++i) {
+    const pb::FieldDescriptor* const field = message_->GetDescriptor()->field(i);
+    const bool in_frame = Job::descriptor()->FindFieldByNumber(field->number()) != nullptr;
+    if (!in_frame) frame->GetReflection()->ClearField(frame.get(), field);
+  }
+  TRIREME_CHECK(frame_->ParseFromString(frame->SerializeAsString()), "the frame of a job");
+}
+
+void JobFile::make_components() {
+  const auto require = [&](bool condition, std::string_view expectation) {
+    if (!condition) throw invalid_argument(path_, ": ", expectation);
+  };
+  require(names_kind(part(*message_, "data")),
+          "expected a data source; add e.g. data { digits {} }");
+  const pb::Message& model = part(*message_, "model");
+  require(model.GetReflection()->FieldSize(model, &field_named(model, "layers")) > 0,
+          "expected a model with layers; add e.g. model { layers { flatten {} } layers { dense { "
+          "units: 10 } } }");
+  choose_defaults(*schema_, *message_);
+  data_ = read_one<data::Source>(*this, part(*message_, "data"), "data");
+  loss_ = read_one<nn::LossOptions>(*this, part(*message_, "loss"), "loss");
+  metrics_ = read_list<nn::MetricOptions>(*this, *message_, "metrics", "");
+  // The others are made when they are wanted; what is wrong with them is said now.
+  (void)make_layers();
+  (void)make_optimizer();
+  (void)make_callbacks();
+}
+
+std::vector<std::unique_ptr<nn::Layer>> JobFile::make_layers() const {
+  return read_list<nn::Layer>(*this, part(*message_, "model"), "layers", "model.");
+}
+
+std::unique_ptr<nn::Optimizer> JobFile::make_optimizer() const {
+  return read_one<nn::Optimizer>(*this, part(*message_, "optimizer"), "optimizer");
+}
+
+std::vector<std::unique_ptr<nn::Callback>> JobFile::make_callbacks() const {
+  return read_list<nn::Callback>(*this, *message_, "callbacks", "");
+}
+
+std::optional<double> JobFile::number(const std::string& field) const {
+  const pb::Message* message = message_.get();
+  size_t begin = 0;
+  for (size_t dot; (dot = field.find('.', begin)) != std::string::npos; begin = dot + 1) {
+    const pb::FieldDescriptor& nested = field_named(*message, field.substr(begin, dot - begin));
+    if (!message->GetReflection()->HasField(*message, &nested)) return std::nullopt;
+    message = &message->GetReflection()->GetMessage(*message, &nested);
+  }
+  const pb::FieldDescriptor& wanted = field_named(*message, field.substr(begin));
+  const pb::Reflection& reflection = *message->GetReflection();
+  return wanted.cpp_type() == pb::FieldDescriptor::CPPTYPE_DOUBLE
+             ? reflection.GetDouble(*message, &wanted)
+             : static_cast<double>(reflection.GetInt64(*message, &wanted));
 }
 
 std::string JobFile::where(const std::string& field) const {
@@ -214,15 +222,20 @@ std::string JobFile::where(const std::string& field) const {
   for (const auto& [path, origin] : origins_) {
     if (is_below(field, path)) return origin + ": ";
   }
-  // Of a list in brackets, only the beginning is known.
-  if (field.ends_with(']') && !field.ends_with("[0]")) {
-    return where(field.substr(0, field.rfind('[')) + "[0]");
-  }
   return path_ + ": ";
 }
 
 std::string JobFile::where_layer(int index) const {
   return where(str_cat("model.layers[", index, "]"));
+}
+
+void choose_defaults(const JobSchema& schema, pb::Message& job) {
+  const std::pair<const char*, const char*> defaults[] = {
+      {"loss", "sparse_categorical_cross_entropy"}, {"optimizer", "sgd"}};
+  for (const auto& [field, kind] : defaults) {
+    if (names_kind(part(job, field))) continue;
+    FieldSetter(schema, job, field_named(job, field), field).set_component(kind, -1);
+  }
 }
 
 }  // namespace trireme

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,14 +13,25 @@
 
 namespace trireme {
 
+namespace data {
+class Source;
+}
 namespace job {
 class Job;  // proto/job.pb.h
 }
+namespace nn {
+class Callback;
+class Layer;
+class LossOptions;
+class MetricOptions;
+class Optimizer;
+}  // namespace nn
 
-// A job and where it came from. Defaults that do not depend on the data are filled in.
+// A job and where it came from. Defaults that do not depend on the data are filled in. It is read
+// only: any thread.
 class JobFile {
  public:
-  // Throws invalid_argument "FILE:LINE:COLUMN: …" for text that is no Job, and for values out of
+  // Throws invalid_argument "FILE:LINE:COLUMN: …" for text that is no job, and for values out of
   // range; not_found. `overrides` are those of --set (worker/job_override.h); `options` come after
   // them. The file may be packed with gzip, and a pipe.
   static JobFile read(const std::string& path, const std::vector<std::string>& overrides = {},
@@ -33,8 +45,23 @@ class JobFile {
   JobFile(JobFile&&) noexcept;
   ~JobFile();
 
-  const job::Job& job() const { return *job_; }
+  // All but the components.
+  const job::Job& job() const { return *frame_; }
+
+  const data::Source& data() const { return *data_; }
+  const nn::LossOptions& loss() const { return *loss_; }
+  const std::vector<std::unique_ptr<nn::MetricOptions>>& metrics() const { return metrics_; }
+  // New ones for each training; `plan_schedule()` is the caller's.
+  std::vector<std::unique_ptr<nn::Layer>> make_layers() const;
+  std::unique_ptr<nn::Optimizer> make_optimizer() const;
+  std::vector<std::unique_ptr<nn::Callback>> make_callbacks() const;
+
   const JobSchema& schema() const { return *schema_; }
+  // What was written, and the defaults of the frame that follow from other fields.
+  const google::protobuf::Message& message() const { return *message_; }
+  // The number at this path, or its default; nothing: there is no such message in the job.
+  std::optional<double> number(const std::string& field) const;
+
   const std::string& path() const { return path_; }
   // "FILE:LINE:COLUMN: " of a field, by its path as in overrides; "--set …: " when it came from an
   // override, "FILE: " when it is not there.
@@ -44,12 +71,21 @@ class JobFile {
  private:
   explicit JobFile(std::shared_ptr<const JobSchema> schema);
   void apply(const JobOverride& override_);
+  void make_frame();
+  void make_components();
 
   std::shared_ptr<const JobSchema> schema_;
   std::string path_;
-  std::unique_ptr<job::Job> job_;
+  std::unique_ptr<google::protobuf::Message> message_;
+  std::unique_ptr<job::Job> frame_;
+  std::unique_ptr<data::Source> data_;
+  std::unique_ptr<nn::LossOptions> loss_;
+  std::vector<std::unique_ptr<nn::MetricOptions>> metrics_;
   std::map<std::string, std::pair<int, int>> positions_;  // of fields: line and column, from 1
   std::map<std::string, std::string> origins_;  // of fields that an override set: "--set …"
 };
+
+// Chooses the loss and the optimizer of a job that names none.
+void choose_defaults(const JobSchema& schema, google::protobuf::Message& job);
 
 }  // namespace trireme

@@ -1,17 +1,19 @@
 #include "worker/job_override.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
-#include <cmath>
-#include <limits>
 #include <memory>
 #include <utility>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "worker/field_setter.h"
+#include "worker/job_schema.h"
+#include "worker/job_text.h"
 
 namespace trireme {
 namespace {
@@ -26,192 +28,36 @@ std::string_view without_blanks(std::string_view text) {
   return text;
 }
 
-std::vector<std::string> fields_of(const pb::Descriptor& type) {
-  std::vector<std::string> names;
-  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
-  return names;
+bool is_name(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_';
+  });
 }
 
-// Without the value that stands for "not set" in a list.
-std::vector<std::string> values_of(const pb::EnumDescriptor& type) {
-  std::vector<std::string> names;
-  for (int i = 0; i < type.value_count(); ++i) {
-    if (!type.value(i)->name().ends_with("_UNSPECIFIED")) names.push_back(type.value(i)->name());
+// A message in the job file's language, with or without braces around its fields, or the name of a
+// component. `index`: of an element, -1 for a new one or a single field.
+void set_message(const JobSchema& schema, FieldSetter& setter, const Field& field,
+                 std::string_view value, bool merge, int index, const std::string& shown) {
+  value = without_blanks(value);
+  const pb::Descriptor& type = *field.message_type();
+  if (schema.family_of(type) != nullptr && is_name(value)) {
+    if (!merge && (index >= 0 || !field.is_repeated())) setter.message(index).Clear();
+    return setter.set_component(value, index);
   }
-  return names;
+  const bool braces = value.starts_with('{');
+  if (braces && !value.ends_with('}')) setter.refuse("a closing brace at the end", value);
+  if (braces) value = value.substr(1, value.size() - 2);
+  const std::unique_ptr<pb::Message> parsed = schema.new_message(type);
+  try {
+    parse_job_text(schema, value, {}, *parsed);
+  } catch (const Error& error) {
+    throw invalid_argument(shown, ": '", printable(value), "' is no ", type.name(), ": ",
+                           printable(error.what()));
+  }
+  pb::Message& target = setter.message(index);
+  if (!merge) target.Clear();
+  target.MergeFrom(*parsed);
 }
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
-// Keeps the first error of a message's text.
-class FirstError : public pb::io::ErrorCollector {
- public:
-  void AddError(int, int column, const std::string& message) override {
-    if (text_.empty()) text_ = str_cat(message, " (character ", column + 1, ")");
-  }
-  void AddWarning(int, int, const std::string&) override {}
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-// Sets one field of one message from text.
-class FieldSetter {
- public:
-  FieldSetter(pb::Message& message, const Field& field, const std::string& shown)
-      : message_(message), field_(field), reflection_(*message.GetReflection()), shown_(shown) {}
-
-  // A single field, or one element: `index` of those that are there, -1 for a new one.
-  void set(std::string_view value, bool merge, int index) {
-    switch (field_.cpp_type()) {
-      case Field::CPPTYPE_STRING:
-        return put(std::string(value), index, &pb::Reflection::SetString,
-                   &pb::Reflection::SetRepeatedString, &pb::Reflection::AddString);
-      case Field::CPPTYPE_BOOL:
-        return put(boolean(value), index, &pb::Reflection::SetBool,
-                   &pb::Reflection::SetRepeatedBool, &pb::Reflection::AddBool);
-      case Field::CPPTYPE_INT32:
-        return put(integer<int32_t>(value), index, &pb::Reflection::SetInt32,
-                   &pb::Reflection::SetRepeatedInt32, &pb::Reflection::AddInt32);
-      case Field::CPPTYPE_INT64:
-        return put(integer<int64_t>(value), index, &pb::Reflection::SetInt64,
-                   &pb::Reflection::SetRepeatedInt64, &pb::Reflection::AddInt64);
-      case Field::CPPTYPE_UINT32:
-        return put(integer<uint32_t>(value), index, &pb::Reflection::SetUInt32,
-                   &pb::Reflection::SetRepeatedUInt32, &pb::Reflection::AddUInt32);
-      case Field::CPPTYPE_UINT64:
-        return put(integer<uint64_t>(value), index, &pb::Reflection::SetUInt64,
-                   &pb::Reflection::SetRepeatedUInt64, &pb::Reflection::AddUInt64);
-      case Field::CPPTYPE_DOUBLE:
-        return put(number(value), index, &pb::Reflection::SetDouble,
-                   &pb::Reflection::SetRepeatedDouble, &pb::Reflection::AddDouble);
-      case Field::CPPTYPE_FLOAT:
-        return put(static_cast<float>(number(value)), index, &pb::Reflection::SetFloat,
-                   &pb::Reflection::SetRepeatedFloat, &pb::Reflection::AddFloat);
-      case Field::CPPTYPE_ENUM:
-        return put(enumerator(value), index, &pb::Reflection::SetEnum,
-                   &pb::Reflection::SetRepeatedEnum, &pb::Reflection::AddEnum);
-      case Field::CPPTYPE_MESSAGE:
-        return set_message(value, merge, index);
-    }
-  }
-
- private:
-  template <typename T, typename Set, typename SetAt, typename Add>
-  void put(T value, int index, Set set, SetAt set_at, Add add) {
-    if (!field_.is_repeated()) {
-      (reflection_.*set)(&message_, &field_, std::move(value));
-    } else if (index >= 0) {
-      (reflection_.*set_at)(&message_, &field_, index, std::move(value));
-    } else {
-      (reflection_.*add)(&message_, &field_, std::move(value));
-    }
-  }
-
-  [[noreturn]] void refuse(const std::string& expected, std::string_view found) const {
-    throw invalid_argument(shown_, ": '", field_.name(), "': expected ", expected, ", found '",
-                           printable(found), "'");
-  }
-
-  bool boolean(std::string_view value) const {
-    value = without_blanks(value);
-    for (const std::string_view name : {"true", "True", "t", "1"}) {
-      if (value == name) return true;
-    }
-    for (const std::string_view name : {"false", "False", "f", "0"}) {
-      if (value == name) return false;
-    }
-    refuse("true or false", value);
-  }
-
-  template <typename T>
-  T integer(std::string_view value) const {
-    value = without_blanks(value);
-    std::string_view digits = value;
-    if (digits.starts_with('+') && !digits.starts_with("+-")) digits.remove_prefix(1);
-    const std::string_view first = digits.starts_with('-') ? digits.substr(1) : digits;
-    T result{};
-    const auto [end, status] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), result);
-    // A job file takes 010 for eight.
-    const bool octal = first.size() > 1 && first[0] == '0';
-    if (status != std::errc() || end != digits.data() + digits.size() || octal) {
-      refuse(str_cat("a whole number from ", std::numeric_limits<T>::min(), " to ",
-                     std::numeric_limits<T>::max(), octal ? ", without leading zeros" : ""),
-             value);
-    }
-    return result;
-  }
-
-  double number(std::string_view value) const {
-    value = without_blanks(value);
-    std::string_view digits = value;
-    if (digits.starts_with('+') && !digits.starts_with("+-")) digits.remove_prefix(1);
-    double result = 0;
-    const auto [end, status] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), result);
-    if (status != std::errc() || end != digits.data() + digits.size() || !std::isfinite(result)) {
-      refuse("a finite number", value);
-    }
-    return result;
-  }
-
-  const pb::EnumValueDescriptor* enumerator(std::string_view value) const {
-    const pb::EnumDescriptor& type = *field_.enum_type();
-    const std::string name(without_blanks(value));
-    if (const auto* found = type.FindValueByName(name)) return found;
-    std::string upper = name;
-    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    if (const auto* found = type.FindValueByName(upper)) return found;
-    int32_t number = 0;
-    const auto [end, status] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (status == std::errc() && end == name.data() + name.size()) {
-      if (const auto* found = type.FindValueByNumber(number)) return found;
-    }
-    const std::vector<std::string> names = values_of(type);
-    throw invalid_argument(shown_, ": '", field_.name(), "': expected one of ", joined(names),
-                           ", found '", printable(name), "'", did_you_mean(name, names));
-  }
-
-  // The fields of a message in the job file's language, with or without braces around them.
-  void set_message(std::string_view value, bool merge, int index) {
-    value = without_blanks(value);
-    const bool braces = value.starts_with('{');
-    if (braces && !value.ends_with('}')) refuse("a closing brace at the end", value);
-    if (braces) value = value.substr(1, value.size() - 2);
-    const auto* const type = field_.message_type();
-    const std::unique_ptr<pb::Message> parsed(
-        reflection_.GetMessageFactory()->GetPrototype(type)->New());
-    FirstError error;
-    pb::TextFormat::Parser parser;
-    parser.RecordErrorsTo(&error);
-    parser.SetRecursionLimit(20);
-    if (!parser.ParseFromString(std::string(value), parsed.get())) {
-      throw invalid_argument(shown_, ": '", printable(value), "' is no ", type->name(), ": ",
-                             printable(error.text()));
-    }
-    pb::Message* target = nullptr;
-    if (!field_.is_repeated()) {
-      target = reflection_.MutableMessage(&message_, &field_);
-    } else if (index >= 0) {
-      target = reflection_.MutableRepeatedMessage(&message_, &field_, index);
-    } else {
-      target = reflection_.AddMessage(&message_, &field_);
-    }
-    if (!merge) target->Clear();
-    target->MergeFrom(*parsed);
-  }
-
-  pb::Message& message_;
-  const Field& field_;
-  const pb::Reflection& reflection_;
-  const std::string& shown_;
-};
 
 // The elements of "[a, b]". `messages`: braces keep commas together.
 std::vector<std::string> split_list(std::string_view text, bool messages,
@@ -314,16 +160,15 @@ void JobOverride::parse_path() {
   }
 }
 
-void JobOverride::apply(pb::Message& job) const {
+void JobOverride::apply(const JobSchema& schema, pb::Message& job) const {
   pb::Message* message = &job;
   for (size_t i = 0; i < steps_.size(); ++i) {
     const JobPathStep& step = steps_[i];
     const pb::Descriptor& type = *message->GetDescriptor();
     const Field* const field = type.FindFieldByName(step.field);
     if (field == nullptr) {
-      const std::vector<std::string> names = fields_of(type);
-      throw invalid_argument(shown_, ": ", type.name(), " has no field '", printable(step.field),
-                             "'; it has ", joined(names), did_you_mean(step.field, names));
+      throw invalid_argument(shown_, ": ", no_such_field(type, step.field), "; it has ",
+                             joined(fields_of(type)));
     }
     const pb::Reflection& reflection = *message->GetReflection();
     const int size = field->is_repeated() ? reflection.FieldSize(*message, field) : 0;
@@ -345,19 +190,23 @@ void JobOverride::apply(pb::Message& job) const {
                                      : reflection.MutableMessage(message, field);
       continue;
     }
-    FieldSetter setter(*message, *field, shown_);
+    FieldSetter setter(schema, *message, *field, str_cat(shown_, ": '", field->name(), "'"));
+    const auto set = [&](std::string_view value, bool merge, int index) {
+      if (!is_message) return setter.set(value, index);
+      set_message(schema, setter, *field, value, merge, index, shown_);
+    };
     if (!field->is_repeated() || step.index >= 0) {
       if (add_ && !is_message) {
         throw invalid_argument(shown_, ": += is for lists and messages, '", step.field,
                                "' is neither");
       }
-      setter.set(value_, add_, step.index);
+      set(value_, add_, step.index);
       return;
     }
     std::vector<std::string> elements = {value_};
     if (value_.starts_with('[')) elements = split_list(value_, is_message, shown_);
     if (!add_) reflection.ClearField(message, field);
-    for (const std::string& element : elements) setter.set(element, false, -1);
+    for (const std::string& element : elements) set(element, false, -1);
   }
 }
 

@@ -8,6 +8,7 @@
 //   data.criteo.train_files=["a,b", c]  in a list, quotes keep commas and blanks; \" and \\ in them
 //   optimizer={adam {beta1: 0.8}}       a message as the job file has it, in the place of what is
 //   checkpoint+={keep: 9}               there; += changes only the fields that are named
+//   loss=MEAN_SQUARED_ERROR             a component with its defaults
 //
 // A value is parsed by its field's type: no text can reach another field.
 #pragma once
@@ -20,6 +21,8 @@ class Message;
 }
 
 namespace trireme {
+
+class JobSchema;
 
 // An option of its own for a field: {"--output-dir", "output_dir", "my runs"}.
 struct JobOption {
@@ -40,7 +43,7 @@ class JobOverride {
 
   // Sets the field, making messages on the way to it. Throws Error{kInvalidArgument} that names the
   // option, what is expected and, for a name that is not known, the nearest one that is.
-  void apply(google::protobuf::Message& job) const;
+  void apply(const JobSchema& schema, google::protobuf::Message& job) const;
 
   // For messages: "--set epochs=7".
   const std::string& shown() const { return shown_; }

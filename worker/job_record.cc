@@ -1,12 +1,15 @@
 #include "worker/job_record.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
 #include <algorithm>
 #include <sstream>
 
 #include "core/base/error.h"
-#include "proto/job.pb.h"
+#include "worker/job_components.h"
+#include "worker/job_text.h"
 
 namespace trireme {
 namespace {
@@ -25,18 +28,21 @@ std::map<std::string, std::string> facts_of(const Task& task) {
           {"steps of an epoch", std::to_string(task.steps_per_epoch)}};
 }
 
-job::Job comparable(job::Job job) {
+// With all defaults, so that what means the same is the same.
+std::unique_ptr<pb::Message> comparable(const JobSchema& schema, const pb::Message& job) {
+  std::unique_ptr<pb::Message> full = with_defaults(schema, job);
   for (const char* const unrelated : {"name", "output_dir", "checkpoint", "gpu", "strategy"}) {
-    job.GetReflection()->ClearField(&job, job.GetDescriptor()->FindFieldByName(unrelated));
+    full->GetReflection()->ClearField(full.get(),
+                                      full->GetDescriptor()->FindFieldByName(unrelated));
   }
-  return job;
+  return full;
 }
 
 std::string text_of(const Task& task) {
   std::string text;
   for (const auto& [name, value] : facts_of(task)) text += str_cat(kFact, name, ": ", value, "\n");
   std::string fields;
-  pb::TextFormat::PrintToString(comparable(task.file.job()), &fields);
+  pb::TextFormat::PrintToString(*comparable(task.file.schema(), task.file.message()), &fields);
   return text + fields;
 }
 
@@ -46,8 +52,17 @@ std::string shown(const std::string& text) {
   return text.size() > kShown ? "… " + text.substr(text.size() - kShown) : text;
 }
 
-// One value of a field; of a message only which it is.
+// One value of a field; of a component its name, as in a job file.
 std::string value_of(const pb::Message& message, const pb::FieldDescriptor* field, int index) {
+  if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
+    const pb::Message& part = message.GetReflection()->GetRepeatedMessage(message, field, index);
+    const pb::OneofDescriptor* const kind = kind_of(*part.GetDescriptor());
+    const auto* const chosen =
+        kind == nullptr ? nullptr : part.GetReflection()->GetOneofFieldDescriptor(part, kind);
+    std::string name = chosen == nullptr ? "none" : chosen->name();
+    for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return name;
+  }
   pb::TextFormat::Printer printer;
   printer.SetSingleLineMode(true);
   std::string text;
@@ -117,9 +132,9 @@ class Comparison {
         for (int i = 0; i < size; ++i) text += (i > 0 ? ", " : "") + value_of(message, field, i);
         return text;
       };
-      const bool is_list = field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE;
-      add(prefix + field->name(), is_list ? all(then, before) : str_cat(before),
-          is_list ? all(now, after) : str_cat(after));
+      const bool counts = field->name() == "layers";  // their names would be too many
+      add(prefix + field->name(), counts ? str_cat(before) : all(then, before),
+          counts ? str_cat(after) : all(now, after));
       return;
     }
     for (int i = 0; i < before; ++i) {
@@ -165,11 +180,16 @@ std::optional<std::vector<JobDifference>> compare_with_record(const Task& task,
       differences.push_back({now->first, then, now->second});
     }
   }
-  job::Job then;
-  pb::TextFormat::Parser parser;
-  parser.AllowUnknownField(true);  // of another version of the program
-  if (!parser.ParseFromString(text, &then)) return std::nullopt;
-  Comparison(differences).messages(then, comparable(task.file.job()), "");
+  const JobSchema& schema = task.file.schema();
+  const std::unique_ptr<pb::Message> then = schema.new_job();
+  try {
+    parse_job_text(schema, text, {.name = kKey, .skips_unknown = true}, *then);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  choose_defaults(schema, *then);
+  Comparison(differences)
+      .messages(*comparable(schema, *then), *comparable(schema, task.file.message()), "");
   return differences;
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <set>
 
 #include "core/base/error.h"
 #include "core/nn/catalogs.h"
@@ -256,31 +255,12 @@ void add_components(pb::FileDescriptorProto& file) {
                                       [](const auto& message) { return message.name(); })
                         .
                         operator->();
+  job->clear_reserved_range();
   for (const FamilyField& field : kFamilyFields) *job->add_field() = family_field(field);
   Field& field = *job->add_field();
   field = family_field({"model", "model", 3, false, "its layers"});
   // Where they are looked for by who reads about them: after the name.
   std::ranges::sort(*job->mutable_field(), {}, [](const Field& f) { return f.number(); });
-}
-
-// Without the messages that catalogs say now.
-void keep_frame(pb::FileDescriptorProto& file) {
-  const std::set<std::string> frame = {
-      "Job", "Gpu", "Distributed", "Tls", "ParameterServers", "Checkpoint", "EarlyStopping"};
-  const std::set<std::string> enums = {"Strategy", "Consistency", "RowType", "DataSharding",
-                                       "Compression"};
-  const auto erase = [](auto& list, const auto& goes) {
-    for (int i = list.size(); i-- > 0;) {
-      if (goes(list[i])) list.DeleteSubrange(i, 1);
-    }
-  };
-  erase(*file.mutable_message_type(), [&](const auto& m) { return !frame.contains(m.name()); });
-  erase(*file.mutable_enum_type(), [&](const auto& e) { return !enums.contains(e.name()); });
-  for (auto& message : *file.mutable_message_type()) {
-    if (message.name() != "Job") continue;
-    erase(*message.mutable_field(),
-          [](const Field& f) { return f.number() >= 2 && f.number() <= 6; });
-  }
 }
 
 class FirstError : public pb::DescriptorPool::ErrorCollector {
@@ -304,7 +284,6 @@ JobSchema::JobSchema(std::shared_ptr<const nn::Catalogs> catalogs)
   pb::FileDescriptorProto file;
   job::Job::descriptor()->file()->CopyTo(&file);
   file.clear_dependency();  // the options' meaning is linked in
-  keep_frame(file);
   add_components(file);
   for (const CatalogBase* const family : catalogs_->all()) {
     *file.add_message_type() = family_message(*catalogs_, *family);

@@ -59,6 +59,7 @@ class Parser : public pb::io::ErrorCollector {
   void AddWarning(int, int, const std::string&) override {}
 
   std::string place(int line, int column) const {
+    if (options_.name.empty()) return str_cat("character ", column + 1, ": ");
     return str_cat(options_.name, ":", line + 1, ":", column + 1, ": ");
   }
   std::string here() const { return place(token().line, token().column); }

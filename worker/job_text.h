@@ -21,7 +21,8 @@ class JobSchema;
 using JobPlaces = std::map<std::string, std::pair<int, int>>;
 
 struct JobTextOptions {
-  std::string name;             // of the text, for messages: "FILE:LINE:COLUMN: …"
+  // Of the text, for messages: "FILE:LINE:COLUMN: …"; empty: it is one line, "character COLUMN: …".
+  std::string name = {};
   JobPlaces* places = nullptr;  // null: nobody asks
   // Fields, entries and values that are not known are left out: the text is of another version of
   // the program.

@@ -5,7 +5,10 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/nn/layer.h"
+#include "core/nn/losses.h"
 #include "proto/job.pb.h"
+#include "worker/job_file.h"
 #include "worker/result_line.h"
 
 namespace trireme {
@@ -21,11 +24,8 @@ std::string number_text(double value, double deviation) {
   return text.str();
 }
 
-job::Activation last_activation(const job::Job& job) {
-  if (job.model().layers().empty()) return job::NONE;
-  const job::Layer& last = job.model().layers(job.model().layers_size() - 1);
-  if (last.has_dense()) return last.dense().activation();
-  return last.has_activation() ? last.activation().function() : job::NONE;
+nn::Activation last_activation(const JobFile& file) {
+  return file.make_layers().back()->output_activation();
 }
 
 std::vector<double> softmax(const std::vector<double>& logits) {
@@ -56,23 +56,18 @@ struct PredictionLines::Prediction {
   std::string name;
 };
 
-PredictionLines::PredictionLines(const job::Job& job, const PreprocessingPtr& preprocessing,
+PredictionLines::PredictionLines(const JobFile& file, const data::PreprocessingPtr& preprocessing,
                                  PredictionFormat format)
     : format_(format),
-      is_classifier_(job.loss() == job::SPARSE_CATEGORICAL_CROSS_ENTROPY),
-      is_binary_(job.loss() == job::BINARY_CROSS_ENTROPY),
-      allows_nan_(job.allow_nan()) {
-  const job::Activation activation = last_activation(job);
-  are_probabilities_ =
-      (is_classifier_ && activation == job::SOFTMAX) || (is_binary_ && activation == job::SIGMOID);
-  if (!preprocessing) return;
-  if (preprocessing->has_csv()) {
-    const data::CsvTransform transform = transform_of(preprocessing->csv());
-    unscales_ = transform.scales_label;
-    label_ = transform.label;
-    classes_ = transform.classes;
-  }
-  for (const std::string& name : preprocessing->images().classes()) classes_.push_back(name);
+      allows_nan_(file.job().allow_nan()),
+      meaning_(data::output_meaning(preprocessing)) {
+  const nn::Loss loss = file.loss().make();
+  is_classifier_ =
+      loss.labels == nn::LabelDomain::kClass || loss.labels == nn::LabelDomain::kDistribution;
+  is_binary_ = loss.labels == nn::LabelDomain::kUnitInterval;
+  const nn::Activation activation = last_activation(file);
+  are_probabilities_ = (is_classifier_ && activation == nn::Activation::kSoftmax) ||
+                       (is_binary_ && activation == nn::Activation::kSigmoid);
 }
 
 PredictionLines::Prediction PredictionLines::of_row(const Tensor& predictions, int64_t row,
@@ -80,7 +75,7 @@ PredictionLines::Prediction PredictionLines::of_row(const Tensor& predictions, i
   Prediction made;
   for (int64_t i = 0; i < width; ++i) {
     const double value = predictions.as_double(row * width + i);
-    made.values.push_back(unscales_ ? label_.undo(value) : value);
+    made.values.push_back(meaning_.scales_label ? meaning_.label.undo(value) : value);
   }
   if (is_classifier_ && width > 0) {
     made.probabilities = are_probabilities_ ? made.values : softmax(made.values);
@@ -92,7 +87,7 @@ PredictionLines::Prediction PredictionLines::of_row(const Tensor& predictions, i
     if (width == 1) made.chosen = made.probabilities[0] > 0.5 ? 1 : 0;
   }
   const auto named = static_cast<size_t>(made.chosen.value_or(0));
-  if (made.chosen && named < classes_.size()) made.name = classes_[named];
+  if (made.chosen && named < meaning_.classes.size()) made.name = meaning_.classes[named];
   return made;
 }
 
@@ -103,12 +98,12 @@ std::string PredictionLines::header(int64_t outputs, bool has_lines) const {
   if (is_classifier_ || is_binary_) {
     for (int64_t i = 0; i < outputs; ++i) text += str_cat(",probability_", i);
     text += ",class";
-    if (!classes_.empty()) text += ",class_name";
+    if (!meaning_.classes.empty()) text += ",class_name";
   }
   return text + "\n";
 }
 
-std::string PredictionLines::lines(const Tensor& predictions, const ExampleBatch& batch,
+std::string PredictionLines::lines(const Tensor& predictions, const data::ExampleBatch& batch,
                                    int64_t first) const {
   const int64_t width = batch.size == 0 ? 0 : predictions.elements() / batch.size;
   std::string text;
@@ -124,7 +119,7 @@ std::string PredictionLines::lines(const Tensor& predictions, const ExampleBatch
           ": a prediction is not finite: the example or the weights of the checkpoint hold "
           "numbers that are not finite or very large");
     }
-    const double unit = unscales_ ? label_.deviation : 0;
+    const double unit = meaning_.scales_label ? meaning_.label.deviation : 0;
     const auto shown = [&](double value) {
       return unit > 0 ? number_text(value, unit) : str_cat(rounded(value));
     };
@@ -140,7 +135,7 @@ std::string PredictionLines::lines(const Tensor& predictions, const ExampleBatch
           text += "," + (missing.empty() ? str_cat(rounded(made.probabilities[i])) : "");
         }
         text += "," + (made.chosen ? std::to_string(*made.chosen) : "");
-        if (!classes_.empty()) text += "," + (made.chosen ? quoted(made.name) : "");
+        if (!meaning_.classes.empty()) text += "," + (made.chosen ? quoted(made.name) : "");
       }
       text += "\n";
       continue;

@@ -5,10 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "core/data/example_reader.h"
+#include "core/data/preprocessing.h"
 #include "core/tensor/tensor.h"
-#include "worker/example_reader.h"
 
 namespace trireme {
+
+class JobFile;
 
 enum class PredictionFormat { kJson, kCsv };
 
@@ -19,14 +22,15 @@ enum class PredictionFormat { kJson, kCsv };
 // label's own units. Probabilities and classes are there with the cross entropies.
 class PredictionLines {
  public:
-  PredictionLines(const job::Job& job, const PreprocessingPtr& preprocessing,
+  PredictionLines(const JobFile& file, const data::PreprocessingPtr& preprocessing,
                   PredictionFormat format);
 
   // The header of CSV for a model of so many outputs; empty for JSON.
   std::string header(int64_t outputs, bool has_lines) const;
   // Of a batch whose first example is example `first`. `predictions`: [size, …]. Throws
   // Error{kFailed} for one that is not finite, unless the job allows them.
-  std::string lines(const Tensor& predictions, const ExampleBatch& batch, int64_t first) const;
+  std::string lines(const Tensor& predictions, const data::ExampleBatch& batch,
+                    int64_t first) const;
 
  private:
   struct Prediction;
@@ -35,10 +39,8 @@ class PredictionLines {
   PredictionFormat format_;
   bool is_classifier_ = false, is_binary_ = false;
   bool are_probabilities_ = false;  // the last layer gives them
-  bool unscales_ = false;
   bool allows_nan_ = false;
-  data::Standardization label_;
-  std::vector<std::string> classes_;
+  data::OutputMeaning meaning_;
 };
 
 }  // namespace trireme

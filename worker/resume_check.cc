@@ -58,7 +58,7 @@ class Check {
     if (is("model.")) {
       return {Verdict::kChanges, from + "the model computes this with the weights that it has"};
     }
-    if (field == "loss" || is("metrics")) {
+    if (is("loss.") || is("metrics")) {
       return {Verdict::kRefused,
               "the epochs before were measured by another, in log.csv and for "
               "what is the best"};
@@ -146,8 +146,7 @@ class Check {
 
   Effect of_epochs() const {
     if (is_finished()) return {Verdict::kChanges, nothing_left()};
-    const bool whole_run = job_.optimizer().schedule().has_cosine() &&
-                           job_.optimizer().schedule().cosine().steps() == 0;
+    const bool whole_run = task_.file.number("optimizer.schedule.cosine.steps") == 0;
     if (whole_run) {
       return {Verdict::kChanges, str_cat("the cosine schedule is one over all ", job_.epochs(),
                                          " epochs now; the learning rate of step ",
@@ -235,15 +234,16 @@ void check_resume(const Task& task, const std::string& checkpoint, nn::StateMap&
 }
 
 void check_schedule(const Task& task) {
-  const job::Job& job = task.file.job();
-  if (!job.optimizer().schedule().has_cosine() || task.cluster.rank != 0) return;
-  const auto& cosine = job.optimizer().schedule().cosine();
-  const int64_t whole = task.steps_per_epoch * job.epochs();
-  if (cosine.steps() == 0 || cosine.steps() >= whole) return;
+  const auto steps = task.file.number("optimizer.schedule.cosine.steps");
+  const auto minimum = task.file.number("optimizer.schedule.cosine.minimum");
+  const int64_t whole = task.steps_per_epoch * task.file.job().epochs();
+  if (!steps || *steps == 0 || *steps >= static_cast<double>(whole) || task.cluster.rank != 0) {
+    return;
+  }
   log_warning(str_cat(
-      "the cosine schedule ends at step ", cosine.steps(), " of ", whole,
-      "; from there on the learning rate is ", cosine.minimum(),
-      cosine.minimum() == 0 ? ", so that nothing is learned" : "",
+      "the cosine schedule ends at step ", static_cast<int64_t>(*steps), " of ", whole,
+      "; from there on the learning rate is ", *minimum,
+      *minimum == 0 ? ", so that nothing is learned" : "",
       "; set optimizer.schedule.cosine.steps to the steps of the whole run, or to 0 for that"));
 }
 

@@ -14,7 +14,6 @@
 #include "distributed/collective/nccl/device_collective.h"
 #include "proto/job.pb.h"
 #include "ps/ops/ps_ops.h"
-#include "worker/build_csv.h"
 #include "worker/build_model.h"
 #include "worker/preprocessing.h"
 #include "worker/table_policies.h"
@@ -52,11 +51,11 @@ DeviceOptions device_options(const job::Job& job, const TaskOptions& options,
   return devices;
 }
 
-JobData load(const job::Job& job, const TaskOptions& options, const ClusterSpec& cluster,
+JobData load(const JobFile& file, const TaskOptions& options, const ClusterSpec& cluster,
              std::optional<JobData> given) {
-  set_compute_threads(task_threads(job, options, cluster));
+  set_compute_threads(task_threads(file.job(), options, cluster));
   if (given) return *std::move(given);
-  return build_data_share(job, options.data_dir, cluster.rank, cluster.world_size);
+  return build_data_share(file, options.data_dir, cluster.rank, cluster.world_size);
 }
 
 std::shared_ptr<const KernelTable> kernels_with(const KernelTable& program,
@@ -77,7 +76,7 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
       cluster(use == TaskUse::kTrain ? resolve_cluster(options.cluster, process_environment())
                                      : ClusterSpec{}),
       devices(make_devices(device_options(file.job(), options, cluster))),
-      data(load(file.job(), options, cluster, std::move(given))) {
+      data(load(file, options, cluster, std::move(given))) {
   const job::Job& job = file.job();
   steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
   if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
@@ -91,7 +90,7 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .record = !job.gpu().no_graphs(),
                                              .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision())};
-  if (data.preprocessing) own_preprocessing = preprocessing_text(*data.preprocessing);
+  own_preprocessing = data::preprocessing_text(data.preprocessing);
   if (const auto unit = label_deviation(data.preprocessing)) {
     label_unit_ = std::make_shared<double>(*unit);
   }
@@ -104,7 +103,7 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   if (use == TaskUse::kTrain) {
     strategy_def = &resolve_strategy(file, cluster, *devices);
     StrategyOptions spread = strategy_options(file, *strategy_def, cluster, *devices);
-    check_table_policies(file, make_layers(file), uses_servers());
+    check_table_policies(file, file.make_layers(), uses_servers());
     const bool cuts_batches =
         strategy_def->spans_workers || strategy_def->spans_devices || spread.micro_batches > 1;
     if (cuts_batches) {
@@ -129,11 +128,11 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
 }
 
 void Task::take_preprocessing(const nn::StateMap& state, const std::string& source) {
-  const PreprocessingPtr saved = saved_preprocessing(state, source);
-  const job::Job& job = file.job();
-  if (!saved && job.data().has_csv()) csv_transform(job, saved);  // says that it is needed
-  if (!saved || preprocessing_text(*saved) == preprocessing_text(*data.preprocessing)) return;
-  data = build_data_share(job, options.data_dir, cluster.rank, cluster.world_size, saved);
+  const data::PreprocessingPtr saved = saved_preprocessing(state, source);
+  file.data().require_saved(source_context(file, options.data_dir, saved));
+  const std::string text = data::preprocessing_text(saved);
+  if (!saved || text == data::preprocessing_text(data.preprocessing)) return;
+  data = build_data_share(file, options.data_dir, cluster.rank, cluster.world_size, saved);
   if (label_unit_) *label_unit_ = label_deviation(saved).value();
 }
 
@@ -154,7 +153,7 @@ DeviceCollectives Task::mirrored_gpus() const {
 data::Dataset Task::train_batches(int rank, int workers) const {
   const job::Job& job = file.job();
   data::Dataset train = data.train;
-  if (!job.data().keep_order()) train = train.shuffle(job.seed());
+  if (!file.data().keep_order()) train = train.shuffle(job.seed());
   if (data.parts > 1) return train.batch(job.batch_size() / data.parts).repeat();
   return train.batch_part(job.batch_size(), rank, workers).repeat();
 }

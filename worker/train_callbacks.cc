@@ -54,6 +54,7 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
   }
+  for (auto& callback : task.file.make_callbacks()) callbacks.push_back(std::move(callback));
   // Last, so that it saves what the others remember of this step.
   if (!job.checkpoint().off()) {
     nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job),

@@ -21,7 +21,7 @@ class JobFile;
 // What the command line says, beside the job.
 struct TaskOptions {
   ProgramTables tables = core_tables();
-  std::string data_dir;  // see find_data()
+  std::string data_dir;  // see data::find_data()
   int threads = 0;       // compute threads; 0: this task's share of the cores
   int cpu_devices = 1;   // virtual ones
   // The checkpoint to go on from: "newest", "auto" (the newest of this job, else from the

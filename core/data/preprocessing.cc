@@ -1,5 +1,6 @@
 #include "core/data/preprocessing.h"
 
+#include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
@@ -14,6 +15,12 @@ namespace {
 namespace pb = google::protobuf;
 
 constexpr int kVersion = 1;
+
+// What is wrong within the text is of no use to anybody.
+class SilentErrors : public pb::io::ErrorCollector {
+ public:
+  void AddError(int, int, const std::string&) override {}
+};
 
 job::CsvColumn column_of(const std::string& name, const Standardization& scale) {
   job::CsvColumn column;
@@ -165,8 +172,8 @@ PreprocessingPtr parse_preprocessing(const Tensor& saved, const std::string& che
   auto preprocessing = std::make_shared<job::Preprocessing>();
   pb::TextFormat::Parser parser;
   parser.SetRecursionLimit(10);
-  pb::io::ErrorCollector* const silent = nullptr;
-  parser.RecordErrorsTo(silent);
+  SilentErrors silent;
+  parser.RecordErrorsTo(&silent);
   if (!parser.ParseFromString(saved.flat<std::string>()[0], preprocessing.get())) {
     throw fail("cannot be read: it is damaged, or a newer version of this program wrote it");
   }

@@ -40,6 +40,4 @@ int64_t Source::held_back_rows(double fraction, int64_t rows, std::string_view f
                          "or the fraction 0 for no validation");
 }
 
-Dataset no_examples(const Dataset& like) { return like.take(0); }
-
 }  // namespace trireme::data

@@ -44,7 +44,7 @@ struct SourceContext {
 
 struct SourceData {
   // Neither shuffled nor in batches. The last component of an element is the label. Without
-  // examples to validate with `validation` is empty: its cardinality is 0.
+  // examples to validate with `validation` is empty, train.take(0).
   Dataset train, validation;
   std::string description;  // for people: "mnist: 60000 + 10000 images from /data/mnist"
   PreprocessingPtr preprocessing = nullptr;  // what was done to the values; a part of the model
@@ -96,8 +96,5 @@ class Source : public Component {
   int64_t take_ = 0, validation_take_ = 0;
 };
 void register_core_sources(Catalog<Source>& catalog);
-
-// Whatever examples `like` has, none.
-Dataset no_examples(const Dataset& like);
 
 }  // namespace trireme::data

@@ -21,7 +21,6 @@ namespace trireme::nn {
 namespace {
 
 constexpr std::string_view kEarlyStopping = "callback/early_stopping/";
-constexpr std::string_view kCsvLines = "callback/csv_log/lines";
 
 std::string key(std::string_view name) { return str_cat(kEarlyStopping, name); }
 
@@ -246,7 +245,21 @@ void EarlyStopping::restore(const StateMap& state) {
 }
 
 CsvLog::CsvLog(std::string path, std::function<bool()> writes)
-    : path_(std::move(path)), writes_(std::move(writes)) {}
+    : path_(std::move(path)), is_main_(true) {
+  set_writes(std::move(writes));
+}
+
+void CsvLog::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "file", .help = "where to write it", .keras = "filename"}, path_);
+}
+
+void CsvLog::check() const {
+  if (path_.empty()) throw invalid_argument("expected a file, such as file: \"loss.csv\"");
+}
+
+std::string CsvLog::key() const {
+  return is_main_ ? "callback/csv_log/lines" : str_cat("callback/csv_log/", path_, "/lines");
+}
 
 void CsvLog::on_train_begin(Training& training) {
   // A state without lines is older than this callback: the file has them.
@@ -285,12 +298,11 @@ void CsvLog::on_train_end(Training&) { write(); }
 
 void CsvLog::save(StateMap& state) const {
   if (lines_.empty()) return;
-  state[std::string(kCsvLines)] =
-      Tensor::from<std::string>({static_cast<int64_t>(lines_.size())}, lines_);
+  state[key()] = Tensor::from<std::string>({static_cast<int64_t>(lines_.size())}, lines_);
 }
 
 void CsvLog::restore(const StateMap& state) {
-  const auto found = state.find(std::string(kCsvLines));
+  const auto found = state.find(key());
   if (found == state.end()) return;
   const auto lines = found->second.flat<std::string>();
   lines_.assign(lines.begin(), lines.end());
@@ -307,7 +319,7 @@ void CsvLog::drop_from(int64_t epoch) {
 }
 
 void CsvLog::write() {
-  if (writes_ && !writes_()) {
+  if (!writes()) {
     close();  // whoever writes now may do so until it is this process's turn again
     return;
   }
@@ -335,6 +347,10 @@ void CsvLog::close() {
 
 CsvLog::~CsvLog() { close(); }
 
-void register_core_callbacks(Catalog<Callback>&) {}
+void register_core_callbacks(Catalog<Callback>& catalog) {
+  catalog.add<CsvLog>(
+      "csv_log", "CSVLogger",
+      "A line of figures an epoch in a file, beside the log.csv of the output folder.");
+}
 
 }  // namespace trireme::nn

@@ -1,7 +1,10 @@
 // Callbacks: what happens beside the steps of training.
 //
 // Called on the thread that trains, in the order in which they were given. An Error ends the
-// training.
+// training. Of several workers each has its own, which see the same steps and epochs.
+//
+// To add one that job files name: derive a class that can be made without arguments, describe its
+// options, and add it in register_core_callbacks() or in a program's own list.
 #pragma once
 
 #include <atomic>
@@ -67,6 +70,16 @@ class Callback : public Component {
   // What it must remember over a resume, under names that start with "callback/".
   virtual void save(StateMap&) const {}
   virtual void restore(const StateMap&) {}
+
+  // `writes`: asked whether this process is the one of several workers that writes what they share;
+  // null: it is. Called before the training begins.
+  void set_writes(std::function<bool()> writes) { writes_ = std::move(writes); }
+
+ protected:
+  bool writes() const { return !writes_ || writes_(); }
+
+ private:
+  std::function<bool()> writes_;
 };
 
 struct BestCheckpoint {
@@ -168,9 +181,13 @@ class EarlyStopping : public Callback {
 // over writes a complete file.
 class CsvLog : public Callback {
  public:
-  // `writes`: asked before each write whether this process does it; null: always.
+  // One that a job names; its lines are kept under the name of its file.
+  CsvLog() = default;
+  // `writes`: as for set_writes().
   explicit CsvLog(std::string path, std::function<bool()> writes = nullptr);
   ~CsvLog() override;
+  void describe(OptionVisitor& visitor) override;
+  void check() const override;
   void on_train_begin(Training& training) override;
   void on_epoch_begin(Training& training) override;
   void on_epoch_end(Training& training, Logs logs) override;
@@ -182,9 +199,10 @@ class CsvLog : public Callback {
   void drop_from(int64_t epoch);
   void write();
   void close();
+  std::string key() const;
 
   std::string path_;
-  std::function<bool()> writes_;
+  bool is_main_ = false;            // of the training itself, whose file may be moved
   std::vector<std::string> lines_;  // the header first
   int fd_ = -1;
   size_t written_ = 0;  // lines_ that are in the file

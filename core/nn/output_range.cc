@@ -57,6 +57,27 @@ OutputRange output_range(Value value) {
   return range_of(value, left);
 }
 
+bool gives_probabilities(const Loss& loss, Value predictions) {
+  std::string_view wanted;
+  switch (loss.labels) {
+    case LabelDomain::kClass:
+    case LabelDomain::kDistribution:
+      wanted = "Softmax";
+      break;
+    case LabelDomain::kUnitInterval:
+    case LabelDomain::kZeroOrOne:
+      wanted = "Sigmoid";
+      break;
+    case LabelDomain::kAny:
+    case LabelDomain::kFinite:
+      return false;
+  }
+  if (!loss.takes_logits) return true;
+  const Node* node = predictions.node;
+  while (node->op().name == "Cast" || node->op().name == "Identity") node = node->input(0).node;
+  return node->op().name == wanted;
+}
+
 std::optional<std::string> why_not_logits(const Loss& loss, Value predictions,
                                           const std::string& layer) {
   if (!loss.takes_logits) return std::nullopt;

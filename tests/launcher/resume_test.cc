@@ -110,7 +110,7 @@ TEST_F(ResumeTest, ResumeSaysWhatIsDifferent) {
     std::string said;
   } cases[] = {
       {{"optimizer.learning_rate=0.01"}, "optimizer.learning_rate: 0.001 → 0.01"},
-      {{"optimizer.adam.beta1=0.8"}, "optimizer.adam.beta1: 0 → 0.8"},
+      {{"optimizer.adam.beta1=0.8"}, "optimizer.adam.beta1: 0.9 → 0.8"},
       {{"precision=bf16"}, "precision: \"float32\" → \"mixed_bfloat16\""},
       {{"distributed.micro_batches=2"}, "distributed.micro_batches: 1 → 2"},
       {{"model.layers[2].dropout.rate=0.5"}, "model.layers[2].dropout.rate: 0.2 → 0.5"},

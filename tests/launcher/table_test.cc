@@ -279,7 +279,7 @@ TEST_F(TableTest, TheScaleIsInTheCheckpointsOfWorkersAndServers) {
 TEST_F(TableTest, HousesOfBoston) {
   const std::string data = std::getenv("TRIREME_DATA_DIR") != nullptr
                                ? std::getenv("TRIREME_DATA_DIR")
-                               : TRIREME_SOURCE_DIR "/../shared/data";
+                               : TRIREME_TEST_DATA_DIR;
   const std::string file = data + "/boston_house_prices.csv";
   if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
   std::string job = kLinear;

@@ -45,7 +45,7 @@ std::string error_of(const std::string& layers, bool uses_servers = true) {
   try {
     const JobFile file =
         JobFile::parse("data { clicks {} }\nmodel {\n" + layers + "}\n", "job.textproto");
-    check_table_policies(file, make_layers(file), uses_servers);
+    check_table_policies(file, file.make_layers(), uses_servers);
   } catch (const Error& error) {
     EXPECT_EQ(error.exit_code(), 2);
     return error.what();

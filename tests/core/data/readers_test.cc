@@ -156,7 +156,7 @@ class RealDataTest : public ::testing::Test {
  protected:
   void need(const std::string& file) {
     const char* set = std::getenv("TRIREME_DATA_DIR");
-    root_ = set != nullptr ? set : TRIREME_SOURCE_DIR "/../shared/data";
+    root_ = set != nullptr ? set : TRIREME_TEST_DATA_DIR;
     if (!locate_file(root_ + "/" + file)) {
       GTEST_SKIP() << root_ << "/" << file
                    << " is not there; set TRIREME_DATA_DIR to the folder of mnist/ and cifar10/";

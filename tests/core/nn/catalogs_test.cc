@@ -1,5 +1,8 @@
-// What job files name of this folder: losses, metrics, schedules.
+// What job files name of this folder: losses, metrics, schedules, callbacks; and a source of data.
 #include "core/nn/catalogs.h"
+
+#include <algorithm>
+#include <fstream>
 
 #include "core/ops/ops.h"
 #include "tests/core/nn/helpers.h"
@@ -155,6 +158,117 @@ TEST(CatalogsTest, ExponentialSchedulesMultiplyOnceInTheirSteps) {
                 schedule("exponential", {{"factor", "0"}}, 1);
               }),
               HasSubstr("factor: expected above 0, found 0"));
+}
+
+// A source of data as a program of somebody else writes it: build() and nothing else.
+class LineSource : public data::Source {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    visitor.field({.name = "slope", .help = "of the line"}, slope_);
+  }
+  data::SourceData build(const data::SourceContext&) const override {
+    std::vector<float> x, y;
+    for (int i = 0; i < 64; ++i) {
+      x.push_back(static_cast<float>(i) / 64);
+      y.push_back(static_cast<float>(slope_) * x.back() + 1);
+    }
+    const data::Dataset all = data::from_tensors(
+        {Tensor::from<float>({64, 1}, x), Tensor::from<float>({64, 1}, y)}, {"x", "y"});
+    return {.train = all, .validation = all.take(0), .description = "a line"};
+  }
+
+ private:
+  double slope_ = 1;
+};
+
+TEST(CatalogsTest, ASourceFromOutsideTrains) {
+  Catalogs catalogs = core();
+  catalogs.data.add<LineSource>("line", "", "Points of a line.");
+  const auto source = catalogs.data.make("line");
+  const data::SourceData data = with_options(*source, {{"slope", "3"}}).build({});
+  Model model;
+  model.add<Dense>({.units = 1, .name = "dense"});
+  model.compile({.optimizer = std::make_shared<Sgd>(constant_rate(0.3)),
+                 .loss = catalogs.losses.make("mean_squared_error")->make()});
+  const History history = model.fit(data.train.batch(16), quiet(200));
+  EXPECT_LT(history.last("loss"), 1e-3);
+  EXPECT_NEAR(model.weights().at("dense/kernel").flat<float>()[0], 3, 0.1);
+}
+
+// validation_fraction: 0 gives no rows to validate with: figures of none are absent, not 0.
+TEST(CatalogsTest, WithoutExamplesToValidateWithItsFiguresAreAbsent) {
+  const data::SourceData data = LineSource().build({});
+  Model model;
+  model.add<Dense>({.units = 1});
+  model.compile({.optimizer = std::make_shared<Sgd>(),
+                 .loss = mean_squared_error(),
+                 .metrics = {mean_absolute_error()}});
+  FitOptions options = quiet(2);
+  options.validation = data.validation.batch(16);
+  TemporaryFolder folder;
+  const std::string path = folder / "log.csv";
+  options.callbacks = {std::make_shared<CsvLog>(path)};
+  const History history = model.fit(data.train.batch(16), options);
+  EXPECT_TRUE(history.values.at("loss")[1].has_value());
+  EXPECT_FALSE(history.values.at("val_loss")[1].has_value());
+  EXPECT_THAT(error_of([&] { (void)history.last("val_loss"); }), HasSubstr("val_loss"));
+  std::ifstream in(path);
+  std::string header, line;
+  std::getline(in, header);
+  std::getline(in, line);
+  EXPECT_EQ(header, "epoch,loss,mean_absolute_error,val_loss,val_mean_absolute_error");
+  EXPECT_TRUE(line.ends_with(",,")) << line;
+  EXPECT_THAT(error_of([&] { model.evaluate(data.validation.batch(16)); }), HasSubstr("no"));
+}
+
+// Its lines are its own: the log of the training, which every job has, is another.
+TEST(CatalogsTest, ACsvLogOfAJobStandsBesideTheTrainings) {
+  TemporaryFolder folder;
+  const auto named = [&] {
+    std::shared_ptr<Callback> log = core().callbacks.make("csv_log");
+    with_options(*log, {{"file", folder / "mine.csv"}});
+    return log;
+  };
+  const auto fit = [&](FitOptions options) {
+    Model model;
+    model.add<Dense>({.units = 3});
+    model.compile(classifier(std::make_shared<Sgd>(constant_rate(0.1))));
+    model.fit(clusters(40).batch(8), options);
+  };
+  const auto text = [&](const std::string& name) {
+    std::ifstream in(folder / name);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  FitOptions options = quiet(3);
+  const auto state = std::make_shared<StateAt>(12);
+  options.callbacks = {std::make_shared<CsvLog>(folder / "log.csv"), named(), state};
+  fit(options);
+  const std::string whole = text("log.csv");
+  EXPECT_EQ(std::ranges::count(whole, '\n'), 4);
+  EXPECT_EQ(text("mine.csv"), whole);
+  // Resumed without the training's own, which would otherwise lend its lines.
+  options = quiet(3);
+  options.resume = state->state;
+  options.callbacks = {named()};
+  fit(options);
+  EXPECT_EQ(text("mine.csv"), whole);
+  EXPECT_THAT(error_of([] { with_options(*core().callbacks.make("csv_log"), {}); }),
+              HasSubstr("expected a file"));
+}
+
+// Of several workers one writes.
+TEST(CatalogsTest, ACsvLogAsksWhetherItsProcessWrites) {
+  TemporaryFolder folder;
+  std::shared_ptr<Callback> log = core().callbacks.make("csv_log");
+  with_options(*log, {{"file", folder / "mine.csv"}});
+  log->set_writes([] { return false; });
+  FitOptions options = quiet(1);
+  options.callbacks = {log};
+  Model model;
+  model.add<Dense>({.units = 3});
+  model.compile(classifier(std::make_shared<Sgd>(constant_rate(0.1))));
+  model.fit(clusters(40).batch(8), options);
+  EXPECT_FALSE(std::filesystem::exists(folder / "mine.csv"));
 }
 
 }  // namespace

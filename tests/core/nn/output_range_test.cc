@@ -32,6 +32,26 @@ std::vector<std::string> warnings(Loss loss, LayerList layers,
   return found;
 }
 
+// What predictions are made of: a softmax of probabilities would be wrong without a word.
+TEST(OutputRangeTest, KnowsWhetherOutputsAreProbabilities) {
+  const auto gives = [](const Loss& loss, Activation activation,
+                        Precision precision = Precision::kFloat32) {
+    Model model({.precision = precision});
+    model.add<Dense>({.units = 2, .activation = activation});
+    model.build(TensorType{DType::kFloat32, {-1, 2}});
+    return gives_probabilities(loss, model.inference().predictions);
+  };
+  EXPECT_FALSE(gives(sparse_categorical_cross_entropy(), Activation::kNone));
+  EXPECT_TRUE(gives(sparse_categorical_cross_entropy(), Activation::kSoftmax));
+  EXPECT_TRUE(gives(categorical_cross_entropy(), Activation::kSoftmax));
+  EXPECT_FALSE(gives(sparse_categorical_cross_entropy(), Activation::kSigmoid));
+  EXPECT_TRUE(gives(sparse_categorical_cross_entropy(false), Activation::kNone));
+  EXPECT_TRUE(gives(binary_cross_entropy(), Activation::kSigmoid));
+  EXPECT_TRUE(gives(binary_cross_entropy(), Activation::kSigmoid, Precision::kMixedBFloat16));
+  EXPECT_FALSE(gives(binary_cross_entropy(), Activation::kSoftmax));
+  EXPECT_FALSE(gives(mean_squared_error(), Activation::kSigmoid));
+}
+
 TEST(OutputRangeTest, AnActivationBeforeALossOfLogitsIsWarnedOf) {
   for (const auto& [activation, range] : {std::pair{Activation::kSigmoid, "numbers from 0 to 1"},
                                           {Activation::kTanh, "numbers from -1 to 1"},
