@@ -141,7 +141,7 @@ std::unique_ptr<Everything> read(const std::string& options) {
 constexpr char kAll[] =
     "no_flag: true count: 1 seed: 0 rate: 0 word: 'x' \"y\" maybe: 0 sizes: [7, 0x10, 010] "
     "words: 'a', words: \"b\"; color: red limits { low: 0 } extra <high: 1.5f> "
-    "inner: EVERYTHING layers: { dense { units: 3 } } layers { name: \"n\" dense {} } # the end";
+    "inner: EVERYTHING layers: { dense { units: 3 } } layers { name: \"n\" dense {} } # the end\n";
 
 TEST(JobSchemaTest, WhatIsAbsentHasItsDefault) {
   const auto read_back = read("");
@@ -229,7 +229,8 @@ TEST(JobSchemaTest, WhatIsWrongIsNamedWithLineColumnAndPath) {
   EXPECT_THAT(options("rate: inf"), HasSubstr("expected a finite number, found 'inf'"));
   EXPECT_THAT(options("count 3"), HasSubstr("job:3:11: expected ':', found '3'"));
   EXPECT_THAT(options("count: 1 count: 2"), HasSubstr("job:3:14: loss.everything.count: stands"));
-  EXPECT_THAT(options("layers { dense {} dense {} }"), HasSubstr("there is 'dense' already"));
+  EXPECT_EQ(error_of("metrics { plain {} other {} }"),
+            "job:1:20: metrics[0].other: there is 'plain' already, and Metric has one of them");
   EXPECT_THAT(options("limits { low: 1"), HasSubstr("expected '}', found the end"));
   EXPECT_THAT(options("word: \"\\q\""), HasSubstr("Invalid escape sequence"));
   EXPECT_EQ(error_of("metrics: [PLAIN, OTHR]"),
@@ -248,8 +249,8 @@ TEST(JobSchemaTest, WhatDoesNotGoTogetherIsNamedWithItsPlace) {
 }
 
 TEST(JobSchemaTest, HostileTextIsAnError) {
-  std::string deep;
-  for (int i = 0; i < 100000; ++i) deep += "loss { everything { inner ";
+  std::string deep = "loss { ";
+  for (int i = 0; i < 100000; ++i) deep += "everything { inner { ";
   EXPECT_THAT(error_of(deep), HasSubstr("messages in another"));
   for (const char* text : {"{", "}", "[", "loss", "loss:", "loss {", "loss: [", "loss <}", ":", "-",
                            "loss { everything { sizes: [1,", "\x01", "loss: \"", "1", "[a.b]: 1"}) {
