@@ -1,6 +1,7 @@
 // Layers for click logs: whole models over the two features of data::click_spec(), numbers
-// f32[batch, n] (the layer's input) and keys [batch, k] of one table (the data's second component).
-// Each gives one logit an example, [batch, 1].
+// f32[batch, n] and keys [batch, k] of one table: two inputs, or one, the numbers, and then the
+// keys are the data's second component. Each is a network of ordinary layers, and gives one logit
+// an example, [batch, 1].
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ class Dlrm : public LayerOf<DlrmOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "dlrm"; }
-  Value call(BuildContext& context, Value x) override;
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
 
 // Cheng et al. 2016. The wide part is linear: a weight for each key and for each number. The deep
@@ -49,7 +50,7 @@ class WideDeep : public LayerOf<WideDeepOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "wide_deep"; }
-  Value call(BuildContext& context, Value x) override;
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
 
 }  // namespace trireme::nn

@@ -1,6 +1,7 @@
 // The layers that job files know.
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
+#include "core/nn/merge_layers.h"
 #include "core/nn/residual_layers.h"
 
 namespace trireme::nn {
@@ -24,6 +25,12 @@ void register_core_layers(Catalog<Layer>& catalog) {
                          "Each example with the mean and variance of its channels brought to 0 and "
                          "1.");
   catalog.add<Embedding>("embedding", "Embedding", "A row of a table for each index.");
+  catalog.add<EmbeddingBag>("embedding_bag", "", "The sum of the rows that an example names.");
+  catalog.add<Concat>("concat", "Concatenate", "The inputs side by side along an axis.");
+  catalog.add<Add>("add", "Add", "The sum of the inputs.");
+  catalog.add<Multiply>("multiply", "Multiply", "The product of the inputs, number by number.");
+  catalog.add<DotInteraction>("dot_interaction", "",
+                              "The dot product of each pair of an example's vectors.");
   catalog.add<Residual>("residual", "", "What layers make of the input, plus the input.");
   catalog.add<Bottleneck>(
       "bottleneck", "", "A stage of a residual network: blocks of convolutions 1×1, 3×3 and 1×1.");

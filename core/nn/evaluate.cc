@@ -46,7 +46,9 @@ std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
   return values;
 }
 
-Tensor Model::predict(std::span<const Tensor> features) {
+Tensor Model::predict(std::span<const Tensor> features) { return predict_all(features)[0]; }
+
+std::vector<Tensor> Model::predict_all(std::span<const Tensor> features) {
   std::vector<TensorType> types;
   for (const Tensor& feature : features) {
     if (!feature.defined() || feature.shape().rank() == 0) {
@@ -56,30 +58,22 @@ Tensor Model::predict(std::span<const Tensor> features) {
   }
   build(types);
   if (!predict_function_) {
-    predict_function_ = session_->function(inference_.features, {inference_.predictions});
+    std::vector<Value> outputs = {inference_.predictions};
+    outputs.insert(outputs.end(), inference_.other_predictions.begin(),
+                   inference_.other_predictions.end());
+    predict_function_ = session_->function(inference_.features, outputs);
   }
   std::vector<Tensor> results;
   predict_function_->run(features, results);
-  return results[0];
+  return results;
 }
 
-Tensor Model::predict(const data::Dataset& dataset) {
-  // Labels, where there are any, are not looked at.
-  const size_t components = dataset.element_spec().size();
-  const size_t features = components == 1                                ? 1
-                          : is_built() && components == features_.size() ? components
-                                                                         : components - 1;
-  if (dataset.cardinality() == data::kInfinite) {
-    throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");
-  }
-  std::vector<Tensor> parts;
+namespace {
+
+// The rows of all parts, one after the other.
+Tensor joined(const std::vector<Tensor>& parts) {
   int64_t rows = 0;
-  data::Iterator iterator = dataset.iterator();
-  for (data::Element batch; iterator.next(batch);) {
-    parts.push_back(predict(std::span(batch).first(features)));
-    rows += parts.back().shape()[0];
-  }
-  if (parts.empty()) throw invalid_argument("predict: the data set is empty");
+  for (const Tensor& part : parts) rows += part.shape()[0];
   Shape shape = parts[0].shape();
   shape.set(0, rows);
   Tensor all(parts[0].dtype(), shape);
@@ -88,6 +82,31 @@ Tensor Model::predict(const data::Dataset& dataset) {
     std::memcpy(to, part.raw(), part.bytes());
     to += part.bytes();
   }
+  return all;
+}
+
+}  // namespace
+
+Tensor Model::predict(const data::Dataset& dataset) { return predict_all(dataset)[0]; }
+
+std::vector<Tensor> Model::predict_all(const data::Dataset& dataset) {
+  // Labels, where there are any, are not looked at.
+  const size_t components = dataset.element_spec().size();
+  const size_t features = components == 1                                ? 1
+                          : is_built() && components == features_.size() ? components
+                                                                         : components - 1;
+  if (dataset.cardinality() == data::kInfinite) {
+    throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");
+  }
+  std::vector<std::vector<Tensor>> parts(network_.outputs().size());  // by output
+  data::Iterator iterator = dataset.iterator();
+  for (data::Element batch; iterator.next(batch);) {
+    std::vector<Tensor> found = predict_all(std::span(batch).first(features));
+    for (size_t i = 0; i < parts.size(); ++i) parts[i].push_back(std::move(found[i]));
+  }
+  if (parts.empty() || parts[0].empty()) throw invalid_argument("predict: the data set is empty");
+  std::vector<Tensor> all;
+  for (const std::vector<Tensor>& of_output : parts) all.push_back(joined(of_output));
   return all;
 }
 

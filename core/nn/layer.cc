@@ -10,7 +10,21 @@ void Layer::describe_common(OptionVisitor& visitor) {
                  .help = "of its variables and in messages",
                  .default_text = "the kind, numbered"},
                 name_);
+  visitor.field({.name = "inputs",
+                 .help = "names of layers above, or feature_0, feature_1, … of the data",
+                 .default_text = "the layer above; of the first one feature_0"},
+                inputs_);
 }
+
+Value Layer::call(BuildContext&, Value) {
+  TRIREME_CHECK(false, "the layer ", type(), " overrides neither call() nor call_inputs()");
+}
+
+Value Layer::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  if (inputs.size() != 1) throw invalid_argument("expected one input, found ", inputs.size());
+  return call(context, inputs[0]);
+}
+
 namespace {
 
 std::string describe(int number, std::string_view type, std::string_view name) {
@@ -79,7 +93,9 @@ Tensor initial_value(const VariableSpec& spec, uint64_t seed) {
 }
 
 int64_t BuildContext::layer_seed() const {
-  return static_cast<int64_t>(initializer_key(seed_, scope_ + "random") >> 1);
+  std::string name = scope_ + "random";
+  if (call_.repeat > 0) name += str_cat("_", call_.repeat);
+  return static_cast<int64_t>(initializer_key(seed_, name) >> 1);
 }
 
 Value BuildContext::variable(const std::string& name, const Shape& shape,
@@ -105,6 +121,16 @@ Value BuildContext::embedding(EmbeddingTable table, Value keys) {
   return lookup_(*this, table, keys);
 }
 
+void BuildContext::add_moving_average(Value variable, Value value, double momentum) {
+  for (const MovingAverage& average : moving_averages_) {
+    if (average.variable != variable) continue;
+    throw invalid_argument(
+        "it is called more than once, which its moving averages cannot follow; give each call a "
+        "layer of its own");
+  }
+  moving_averages_.push_back({variable, value, momentum});
+}
+
 std::string BuildContext::describe_layer() const {
   std::string text = describe(layer_number(), stack_.front()->type(), stack_.front()->name());
   for (size_t i = 1; i < stack_.size(); ++i) {
@@ -113,32 +139,43 @@ std::string BuildContext::describe_layer() const {
   return text;
 }
 
-void BuildContext::require(bool condition, std::string_view expected,
-                           std::string_view advice) const {
-  if (condition) return;
-  std::string from = "the model's input";
-  if (!outputs_.empty()) {
-    from = describe(layer_number() - 1, outputs_.back().type, outputs_.back().name);
+Value BuildContext::value_of(const ValueSource& source) const {
+  return source.is_feature ? feature(source.index) : outputs_.at(source.index).value;
+}
+
+std::string BuildContext::describe_source(const ValueSource& source) const {
+  if (!source.is_feature) {
+    const Output& output = outputs_.at(source.index);
+    return describe(output.layer_number, output.type, output.name);
   }
+  return source.index == 0 ? "the model's input" : str_cat("the data's feature_", source.index);
+}
+
+void BuildContext::require(bool condition, std::string_view expected, std::string_view advice,
+                           size_t input) const {
+  if (condition) return;
+  const TensorType& type = inputs_.at(input).type();
   const std::string found =
-      input_.dtype() == DType::kFloat32 ? input_.shape().to_string() : input_.type().to_string();
+      type.dtype == DType::kFloat32 ? type.shape.to_string() : type.to_string();
   std::string message = str_cat(describe_layer(), ": expected ", expected, ", found ", found);
-  if (stack_.size() == 1) message += " from " + from;
+  if (stack_.size() == 1) message += " from " + describe_source(call_.inputs.at(input));
   if (!advice.empty()) message += str_cat("; ", advice);
   throw LayerError(message, layer_number());
 }
 
-Value BuildContext::call(Layer& layer, Value x) {
+Value BuildContext::call(Layer& layer, std::span<const Value> inputs) {
   const std::string saved_scope = scope_;
-  const Value saved_input = input_;
+  std::vector<Value> saved_inputs = std::exchange(inputs_, {inputs.begin(), inputs.end()});
   scope_ += layer.name() + "/";
-  input_ = x;
   stack_.push_back(&layer);
   const Graph::Scope graph_scope(graph_, layer.name());
   Value y;
   try {
     check_options(layer, layer.type());
-    y = layer.call(*this, x);
+    if (stack_.size() > 1 && !layer.inputs().empty()) {
+      throw invalid_argument("inputs: only the layers of the model itself choose their inputs");
+    }
+    y = layer.call_inputs(*this, inputs_);
   } catch (const LayerError&) {
     throw;
   } catch (const Error& error) {
@@ -147,8 +184,18 @@ Value BuildContext::call(Layer& layer, Value x) {
   }
   stack_.pop_back();
   scope_ = saved_scope;
-  input_ = saved_input;
-  if (stack_.empty()) outputs_.push_back({layer.name(), layer.type(), y});
+  inputs_ = std::move(saved_inputs);
+  return y;
+}
+
+Value BuildContext::call(Layer& layer, const LayerCall& call) {
+  call_ = call;
+  stack_ = {&layer};  // feature() names it
+  std::vector<Value> inputs;
+  for (const ValueSource& source : call.inputs) inputs.push_back(value_of(source));
+  stack_.clear();
+  const Value y = this->call(layer, inputs);
+  outputs_.push_back({layer.name(), layer.type(), y, layer_number()});
   return y;
 }
 

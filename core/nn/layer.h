@@ -1,13 +1,14 @@
 // Layers: what a model is made of. A layer builds nodes; it holds options, no values.
 //
-// Model calls every layer once for training and once for inference, in the same graph: variables
-// are found again by their names. A layer made of others hands them to BuildContext::call. Building
-// happens on one thread.
+// Model calls every layer for training and for inference, in the same graph: variables are found
+// again by their names, also where one layer is called on several inputs. A layer made of others
+// hands them to BuildContext::call. Building happens on one thread.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -99,6 +100,22 @@ using EmbeddingLookup =
 
 class Layer;
 
+// Where a value of a model comes from: component `index` of the data's features, or the call number
+// `index` of a layer, from 0.
+struct ValueSource {
+  bool is_feature = false;
+  size_t index = 0;
+
+  bool operator==(const ValueSource&) const = default;
+};
+
+// A layer that is called by the model itself.
+struct LayerCall {
+  size_t layer = 0;   // its index in the model
+  size_t repeat = 0;  // how often it was called before
+  std::vector<ValueSource> inputs;
+};
+
 // What a layer sees while it builds its nodes. Lives for one pass over the model.
 class BuildContext {
  public:
@@ -115,10 +132,11 @@ class BuildContext {
   Graph& graph() { return graph_; }
   bool training() const { return training_; }
   Value random_key() const { return random_key_; }
-  // Component `index` of the data's features. The first layer's input is component 0; a layer that
-  // takes more than one asks for the others here. Throws LayerError when the data has fewer.
+  // Component `index` of the data's features, for a layer that takes one which is not among its
+  // inputs. Throws LayerError when the data has fewer.
   Value feature(size_t index) const;
-  // The seed of the current layer's random numbers: of the model's seed and the layer's name.
+  // The seed of the current layer's random numbers: of the model's seed and the layer's name, and
+  // of which of its calls this is, when there are several.
   int64_t layer_seed() const;
 
   // The current layer's variable "LAYER/NAME".
@@ -130,30 +148,36 @@ class BuildContext {
   Value embedding(EmbeddingTable table, Value keys);
   void set_embedding_lookup(EmbeddingLookup lookup) { lookup_ = std::move(lookup); }
 
-  // Each training step moves `variable` towards `value`.
-  void add_moving_average(Value variable, Value value, double momentum) {
-    moving_averages_.push_back({variable, value, momentum});
-  }
+  // Each training step moves `variable` towards `value`. Throws LayerError when it is moved
+  // already: by another call of the layer.
+  void add_moving_average(Value variable, Value value, double momentum);
   const std::vector<MovingAverage>& moving_averages() const { return moving_averages_; }
 
-  // Builds `layer` on `x`. What does not fit is a LayerError that names the layer and where its
-  // input came from.
-  Value call(Layer& layer, Value x);
+  // Builds `layer`, a part of the current one, on its inputs. What does not fit is a LayerError
+  // that names the layer and where its input came from.
+  Value call(Layer& layer, Value x) { return call(layer, std::span(&x, 1)); }
+  Value call(Layer& layer, std::span<const Value> inputs);
+  // The same for a layer of the model itself, whose inputs are features or were called before.
+  Value call(Layer& layer, const LayerCall& call);
 
   // Throws `layer 3 (dense "logits"): expected EXPECTED, found TYPE from layer 2 (flatten "f");
-  // ADVICE`.
-  void require(bool condition, std::string_view expected, std::string_view advice = "") const;
+  // ADVICE`, where TYPE is that of the input number `input`.
+  void require(bool condition, std::string_view expected, std::string_view advice = "",
+               size_t input = 0) const;
 
-  // The output of each layer that was called directly by the model, in order.
+  // The output of each call of a layer by the model, in order.
   struct Output {
     std::string name, type;
     Value value;
+    int layer_number = 0;  // from 1
   };
   const std::vector<Output>& outputs() const { return outputs_; }
+  Value value_of(const ValueSource& source) const;
 
  private:
-  int layer_number() const { return static_cast<int>(outputs_.size()) + 1; }
+  int layer_number() const { return static_cast<int>(call_.layer) + 1; }
   std::string describe_layer() const;
+  std::string describe_source(const ValueSource& source) const;
 
   Graph& graph_;
   VariableRegistry& variables_;
@@ -166,7 +190,8 @@ class BuildContext {
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first
   std::string scope_;                // "block/dense/"
-  Value input_;
+  LayerCall call_;                   // of the outermost
+  std::vector<Value> inputs_;        // of the innermost
 };
 
 // The names of the layers of a list, which differ.
@@ -187,17 +212,27 @@ class Layer : public Component {
   static constexpr std::string_view kFamily = "layer";
   explicit Layer(std::string name = "") : name_(std::move(name)) {}
 
-  void describe_common(OptionVisitor& visitor) override;  // name
+  void describe_common(OptionVisitor& visitor) override;  // name, inputs
 
   const std::string& name() const { return name_; }  // Model gives one to a layer without
   void set_name(std::string name) { name_ = std::move(name); }
+  // What it is called on, by name: layers above, or "feature_0", "feature_1", … for the components
+  // of the data's features. Empty: the layer above; of the first one feature_0. Not looked at where
+  // a model is built by functions.
+  const std::vector<std::string>& inputs() const { return inputs_; }
+  void set_inputs(std::vector<std::string> names) { inputs_ = std::move(names); }
+
   virtual std::string type() const = 0;  // "dense"
-  virtual Value call(BuildContext& context, Value x) = 0;
+  // Builds the layer. One that takes a single input overrides the first, which the second calls;
+  // one that takes several overrides the second, call_inputs().
+  virtual Value call(BuildContext& context, Value x);
+  virtual Value call_inputs(BuildContext& context, std::span<const Value> inputs);
   // What is applied last to what it gives, where it says so itself.
   virtual Activation output_activation() const { return Activation::kNone; }
 
  private:
   std::string name_;
+  std::vector<std::string> inputs_;
 };
 
 using LayerList = std::vector<std::unique_ptr<Layer>>;

@@ -144,16 +144,21 @@ Value LayerNorm::call(BuildContext& context, Value x) {
   return centered * ops::rsqrt(variance + epsilon) * gamma + beta;
 }
 
-Value Embedding::call(BuildContext& context, Value x) {
+Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Value x) {
   context.require(x.dtype() == DType::kInt64 || x.dtype() == DType::kInt32, "i32 or i64 indices",
-                  "an embedding is a model's first layer");
-  context.require(x.shape().rank() == 1 || x.shape().rank() == 2, "indices [batch] or [batch, n]");
+                  "an embedding is called on what the data give");
   return context.embedding({.name = "embeddings",
-                            .rows = options_.rows,
-                            .dim = options_.dimension,
-                            .initializer = options_.initializer,
-                            .policy = options_.table},
+                            .rows = options.rows,
+                            .dim = options.dimension,
+                            .initializer = options.initializer,
+                            .policy = options.table},
                            x);
+}
+
+Value Embedding::call(BuildContext& context, Value x) {
+  const int rank = x.shape().rank();
+  context.require(rank == 1 || rank == 2, "indices [batch] or [batch, n]");
+  return embedding_rows(context, options_, x);
 }
 
 void EmbeddingOptions::describe(OptionVisitor& visitor) {

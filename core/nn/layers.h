@@ -205,6 +205,8 @@ struct EmbeddingOptions {
 
   void describe(OptionVisitor& visitor);
 };
+// The rows of the current layer's table "embeddings".
+Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Value x);
 class Embedding : public LayerOf<EmbeddingOptions> {
  public:
   using LayerOf::LayerOf;

@@ -1,6 +1,7 @@
 #include "core/nn/model.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "core/base/error.h"
 #include "core/nn/output_range.h"
@@ -28,6 +29,47 @@ void require_same_features(const std::vector<Value>& built, const std::vector<Te
   }
   for (size_t i = 0; i < built.size(); ++i) {
     require_same_data("features", built[i], any_batch(found[i]));
+  }
+}
+
+std::string describe_source(const Network& network, const ValueSource& source) {
+  if (source.is_feature) return "the model's input";
+  const size_t index = network.calls()[source.index].layer;
+  const Layer& layer = *network.layers()[index];
+  return str_cat("layer ", index + 1, " (", layer.type(), " \"", layer.name(), "\")");
+}
+
+// Of a model with several outputs: which variables the loss of the first says nothing about.
+std::optional<std::string> why_not_trained(const TrainGraph& graph) {
+  if (graph.forward.other_predictions.empty()) return std::nullopt;
+  std::unordered_set<std::string> trained;
+  for (const Update& update : graph.updates) {
+    trained.insert(update.variable.node->attribute<std::string>("name"));
+  }
+  std::string names;
+  for (const VariableSpec& spec : graph.variables->all()) {
+    if (spec.role != VariableRole::kTrainable || !spec.copy_of.empty()) continue;
+    if (trained.contains(spec.name)) continue;
+    names += (names.empty() ? "\"" : ", \"") + spec.name + "\"";
+  }
+  if (names.empty()) return std::nullopt;
+  return str_cat("the loss is that of the model's first output, of ",
+                 graph.forward.other_predictions.size() + 1,
+                 "; these variables are of other outputs only, and are not trained: ", names);
+}
+
+// What a model that was built by functions was built for.
+void require_inputs(const std::vector<TensorType>& inputs, const std::vector<TensorType>& found) {
+  if (inputs.size() != found.size()) {
+    throw invalid_argument("the model has ", inputs.size(),
+                           " input(s), the data set gives features of ", found.size(),
+                           " component(s)");
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorType type = any_batch(found[i]);
+    if (inputs[i].dtype == type.dtype && compatible(inputs[i].shape, type.shape)) continue;
+    throw invalid_argument("input ", i + 1, " of the model is ", inputs[i], ", the data set gives ",
+                           type);
   }
 }
 
@@ -69,6 +111,12 @@ Model::Model(ModelOptions options) : options_(std::move(options)) {
   graph_ = std::make_unique<Graph>(options_.ops ? options_.ops : core_op_table());
 }
 
+Model::Model(const std::vector<LayerOutput>& inputs, const std::vector<LayerOutput>& outputs,
+             ModelOptions options)
+    : Model(std::move(options)) {
+  network_ = Network(inputs, outputs);
+}
+
 Model::~Model() = default;
 
 Session& Model::session() {
@@ -78,14 +126,7 @@ Session& Model::session() {
 
 Model& Model::add(std::unique_ptr<Layer> layer) {
   if (is_built()) throw invalid_argument("layers are added before the model is built");
-  check_options(*layer, layer->type());
-  if (layer->name().empty()) {
-    layer->set_name(layer_names_.make(layer->type()));
-  } else if (!layer_names_.take(layer->name())) {
-    throw invalid_argument("layer ", layers_.size() + 1, " (", layer->type(), "): the name \"",
-                           layer->name(), "\" is taken; names of layers must differ");
-  }
-  layers_.push_back(std::move(layer));
+  network_.add(std::move(layer));
   return *this;
 }
 
@@ -96,9 +137,13 @@ Forward Model::build_forward(bool training) {
   }
   BuildContext context(*graph_, variables_, features_, training, forward.random_key, options_.seed);
   context.set_embedding_lookup(options_.embedding_lookup);
-  Value x = features_[0];
-  for (const auto& layer : layers_) x = context.call(*layer, x);
-  forward.predictions = x;
+  for (const LayerCall& call : network_.calls()) {
+    context.call(*network_.layers()[call.layer], call);
+  }
+  forward.predictions = context.value_of(network_.outputs().front());
+  for (const ValueSource& output : std::span(network_.outputs()).subspan(1)) {
+    forward.other_predictions.push_back(context.value_of(output));
+  }
   forward.moving_averages = context.moving_averages();
   for (const auto& output : context.outputs()) {
     forward.outputs.push_back({output.name, output.value});
@@ -110,16 +155,25 @@ Forward Model::build_forward(bool training) {
 void Model::mix_precision(Forward& forward) const {
   if (options_.precision == Precision::kFloat32) return;
   std::vector<Value> results = {forward.predictions};
+  for (const Value& output : forward.other_predictions) results.push_back(output);
   for (const MovingAverage& average : forward.moving_averages) results.push_back(average.value);
   MixedPrecision mixed(results, product_dtype(options_.precision));
   forward.predictions = mixed(forward.predictions);
+  for (Value& output : forward.other_predictions) output = mixed(output);
   for (MovingAverage& average : forward.moving_averages) average.value = mixed(average.value);
   for (NamedValue& output : forward.outputs) output.value = mixed(output.value);
 }
 
+void Model::build() {
+  TRIREME_CHECK(network_.input_types().has_value(), "the model does not say what its inputs are");
+  build(*network_.input_types());
+}
+
 void Model::build(const std::vector<TensorType>& features) {
   if (is_built()) return require_same_features(features_, features);
-  if (layers_.empty()) throw invalid_argument("the model has no layers");
+  if (network_.calls().empty()) throw invalid_argument("the model has no layers");
+  network_.require_used();
+  if (const auto& inputs = network_.input_types()) require_inputs(*inputs, features);
   if (features.empty()) throw invalid_argument("the model has no features");
   // After an error the graph may hold half a pass: a second build() starts from nothing.
   graph_ = std::make_unique<Graph>(graph_->ops());
@@ -176,9 +230,8 @@ void Model::build_evaluation(const BatchTypes& types) {
     inference_.metrics.clear();
     throw;
   }
-  const std::string last = str_cat("layer ", layers_.size(), " (", layers_.back()->type(), " \"",
-                                   layers_.back()->name(), "\")");
-  if (auto why = why_not_logits(compile_.loss, inference_.predictions, last)) {
+  if (auto why = why_not_logits(compile_.loss, inference_.predictions,
+                                describe_source(network_, network_.outputs().front()))) {
     warnings_.push_back(std::move(*why));
   }
   const Shape& predictions = inference_.predictions.shape();
@@ -213,6 +266,7 @@ void Model::build_training(const BatchTypes& types) {
   if (scales) unscale_gradients(train, options_.loss_scale);
   add_updates(train, *compile_.optimizer);
   if (compile_.rewrite_updates) compile_.rewrite_updates(train);
+  if (auto why = why_not_trained(train)) warnings_.push_back(std::move(*why));
   train_graph_ = std::move(train);
   initialize_variables();
 }

@@ -1,4 +1,4 @@
-// A Model: layers in a row, and what is done with them: compile, fit, evaluate, predict.
+// A Model: a network of layers, and what is done with it: compile, fit, evaluate, predict.
 //
 //   Model model({.seed = 1});
 //   model.add<Flatten>().add<Dense>({.units = 10});
@@ -7,9 +7,11 @@
 //                  .metrics = {sparse_categorical_accuracy()}});
 //   History history = model.fit(train, {.epochs = 3, .validation = test});
 //
+// Models that are no row of layers are in core/nn/network.h.
+//
 // Owns its graph, its session and through it the variables. One thread at a time. Data sets are
 // batched; their last component is the labels, the others are the features. The first layer gets
-// the first of these; BuildContext::feature() has the others. Errors of the user's are
+// the first of these, where it does not say which it takes. Errors of the user's are
 // Error{kInvalidArgument}.
 #pragma once
 
@@ -23,6 +25,7 @@
 #include "core/data/dataset.h"
 #include "core/nn/callbacks.h"
 #include "core/nn/layer.h"
+#include "core/nn/network.h"
 #include "core/nn/optimizers.h"
 #include "core/nn/precision.h"
 #include "core/nn/progress.h"
@@ -93,11 +96,17 @@ BatchTypes batch_types(const data::Dataset& dataset);
 class Model {
  public:
   explicit Model(ModelOptions options = {});
+  // Of functions that were called on the inputs. The data give the features in the order of
+  // `inputs`; the loss is of the first output, and a training leaves alone what only others need.
+  // Throws Error{kInvalidArgument} as Network does.
+  Model(const std::vector<LayerOutput>& inputs, const std::vector<LayerOutput>& outputs,
+        ModelOptions options = {});
   ~Model();
   Model(const Model&) = delete;
 
   // A layer without a name gets its type's: "dense", "dense_1". Throws Error{kInvalidArgument} when
-  // a name is there already, and for options that are out of their range.
+  // a name is there already, for options that are out of their range, and for `inputs` of the
+  // layer that are no layers above.
   Model& add(std::unique_ptr<Layer> layer);
   template <typename L>
   Model& add(typename L::Options options = {}) {
@@ -108,6 +117,7 @@ class Model {
   // BatchTypes. fit, evaluate and predict call it with the types of their data.
   void build(const std::vector<TensorType>& features);
   void build(const TensorType& feature) { build(std::vector<TensorType>{feature}); }
+  void build();  // REQUIRES: the model was built by functions, whose inputs say their types
   bool is_built() const { return session_ != nullptr; }
   std::string summary() const;  // REQUIRES: is_built()
 
@@ -116,9 +126,13 @@ class Model {
   // "loss", "accuracy", …; what does not exist is left out. Throws Error{kInvalidArgument} when
   // there are no examples.
   std::map<std::string, double> evaluate(const data::Dataset& dataset);
-  Tensor predict(const data::Dataset& dataset);  // rows of all batches
+  // Of the first output, where there are several: rows of all batches.
+  Tensor predict(const data::Dataset& dataset);
   Tensor predict(std::span<const Tensor> features);
   Tensor predict(const Tensor& feature) { return predict(std::span(&feature, 1)); }
+  // Of all outputs, in their order.
+  std::vector<Tensor> predict_all(const data::Dataset& dataset);
+  std::vector<Tensor> predict_all(std::span<const Tensor> features);
 
   // Builds the training pass, gradients and updates. REQUIRES: compile(). The graph may be asked
   // for once it is there.
@@ -153,7 +167,8 @@ class Model {
   Graph& graph() { return *graph_; }
   Session& session();  // REQUIRES: is_built()
   const VariableRegistry& variables() const { return variables_; }
-  const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
+  const std::vector<std::shared_ptr<Layer>>& layers() const { return network_.layers(); }
+  const Network& network() const { return network_; }
   const ModelOptions& options() const { return options_; }
   const CompileOptions& compiled() const { return compile_; }
 
@@ -166,8 +181,7 @@ class Model {
 
   ModelOptions options_;
   CompileOptions compile_;
-  std::vector<std::unique_ptr<Layer>> layers_;
-  LayerNames layer_names_;
+  Network network_;
   std::unique_ptr<Graph> graph_;
   VariableRegistry variables_;
   std::vector<Value> features_;

@@ -38,6 +38,7 @@ struct Forward {
   Value labels;                 // placeholder
   Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
   Value predictions;
+  std::vector<Value> other_predictions;  // of the model's outputs behind the first
   Value loss;
   std::vector<MetricValue> metrics;
   std::vector<NamedValue> outputs;             // of each layer
