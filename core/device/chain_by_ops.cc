@@ -32,7 +32,7 @@ class ChainRun {
       if (step.op == "Constant") {
         constants_[i] = ops::scalar_tensor(types[i].dtype, step.attributes.get<double>("value"));
         addresses_[i] = constants_[i].raw();
-      } else if (is_chain_view(step.op)) {
+      } else if (is_chain_view(step.op, spec.ops)) {
         steps_.push_back({.kernel = {}, .inputs = step.inputs, .value = i, .addresses = {}});
       } else {
         prepare(spec, i, types, kind);
@@ -108,11 +108,9 @@ class ChainRun {
     steps_.push_back(
         {(*factory)(spec), step.inputs, value, std::vector<void*>(step.inputs.size())});
     offsets_[value] = bytes_;
-    bytes_ += aligned(types[value].bytes());
+    bytes_ += align_up(types[value].bytes());
     scratch_of_kernels_ = std::max(scratch_of_kernels_, steps_.back().kernel.scratch_bytes);
   }
-
-  static size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
   Chain chain_;
   std::vector<Step> steps_;

@@ -154,7 +154,7 @@ std::vector<Twin> widen_types(std::vector<TensorType>& types, size_t& bytes) {
     if (!is_small(types[i].dtype)) continue;
     twins.push_back({i, bytes, types[i].shape.elements(), types[i].dtype});
     types[i].dtype = DType::kFloat32;
-    bytes += (types[i].bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    bytes += align_up(types[i].bytes());
   }
   return twins;
 }
@@ -178,7 +178,7 @@ PreparedKernel through_f32(const KernelSpec& spec, const KernelFactory& f32) {
   wide->inputs = widen_types(wide_spec.inputs, unused);
   wide->outputs = widen_types(wide_spec.outputs, unused);
   wide->kernel = f32(wide_spec);
-  const size_t own = (wide->kernel.scratch_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t own = align_up(wide->kernel.scratch_bytes);
   for (Twin& twin : wide->inputs) twin.at += own;
   for (Twin& twin : wide->outputs) twin.at += own;
   wide->input_addresses.resize(spec.inputs.size());

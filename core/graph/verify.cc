@@ -144,6 +144,31 @@ const Node* variable_behind(Value value) {
   return is_variable(*value.node) ? value.node : nullptr;
 }
 
+std::vector<bool> needed_nodes(const Graph& graph, std::span<const Node* const> roots,
+                               bool data_only) {
+  std::vector<bool> needed(graph.nodes().size());
+  std::vector<const Node*> open;
+  const auto need = [&](const Node* node) {
+    const auto id = static_cast<size_t>(node->id());
+    if (!needed[id]) open.push_back(node);
+    needed[id] = true;
+  };
+  std::ranges::for_each(roots, need);
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    for (const Value& input : node->inputs()) need(input.node);
+    if (!data_only) std::ranges::for_each(node->control_inputs(), need);
+  }
+  return needed;
+}
+
+std::vector<bool> needed_nodes(const Graph& graph, std::span<const Value> values, bool data_only) {
+  std::vector<const Node*> roots;
+  for (const Value& value : values) roots.push_back(value.node);
+  return needed_nodes(graph, roots, data_only);
+}
+
 std::vector<std::vector<int>> successors(const Graph& graph) {
   std::vector<std::vector<int>> after(graph.nodes().size());
   std::unordered_map<std::string, std::vector<int>> readers;  // by variable

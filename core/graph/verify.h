@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,14 @@ inline bool is_pure(const Node& node) {
   const OpTraits& traits = node.op().traits;
   return !traits.is_stateful && !traits.is_communication && traits.mutated_inputs.empty();
 }
+
+// By id, whether `roots` need a node: they themselves, their inputs and what those need. Nodes that
+// are only to run before (control inputs) count, too, unless `data_only`.
+std::vector<bool> needed_nodes(const Graph& graph, std::span<const Node* const> roots,
+                               bool data_only = false);
+// The same for the nodes that make `values`.
+std::vector<bool> needed_nodes(const Graph& graph, std::span<const Value> values,
+                               bool data_only = false);
 
 // For each node, by id, the nodes that must run after it: those that use its outputs or have it as
 // a control input, and behind a reader of a variable, that variable's update. May hold a pair

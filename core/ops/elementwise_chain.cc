@@ -154,11 +154,6 @@ class Parser {
   Chain chain_;
 };
 
-// How many inputs, from the first on, an op reads elements of; the others lend their shapes.
-size_t elements_read(std::string_view op) {
-  return op == "FillLike" ? 0 : op == "BroadcastLike" ? 1 : SIZE_MAX;
-}
-
 // The axes that a view's input goes along when its output goes along `after`.
 std::vector<int> axes_before_view(const Chain::Step& view, const std::vector<int>& after,
                                   int input_rank) {
@@ -167,7 +162,7 @@ std::vector<int> axes_before_view(const Chain::Step& view, const std::vector<int
     return std::ranges::find(changed, static_cast<int64_t>(axis)) != changed.end();
   };
   std::vector<int> before;
-  if (view.op == "ExpandDims") {
+  if (input_rank < static_cast<int>(after.size())) {
     for (size_t axis = 0; axis < after.size(); ++axis) {
       if (!is_changed(axis)) before.push_back(after[axis]);
     }
@@ -237,7 +232,18 @@ bool fits_chain(const Attributes& attributes) {
   });
 }
 
-bool is_chain_view(std::string_view op) { return op == "ExpandDims" || op == "Squeeze"; }
+bool is_chain_view(std::string_view op, const OpTable& ops) {
+  return ops.find(op).traits.is_axis_view;
+}
+
+std::vector<int> inputs_read(const Chain::Step& step, const OpTable& ops) {
+  const std::vector<int>& lent = ops.find(step.op).traits.shape_inputs;
+  std::vector<int> read;
+  for (size_t i = 0; i < step.inputs.size(); ++i) {
+    if (std::ranges::find(lent, static_cast<int>(i)) == lent.end()) read.push_back(step.inputs[i]);
+  }
+  return read;
+}
 
 Chain parse_chain(std::string_view text, int input_count) {
   return Parser(text, input_count).parse();
@@ -255,7 +261,7 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
     }
     const OpDef& op = ops.find(step.op);
     const int count = static_cast<int>(step.inputs.size());
-    const bool may_be_step = op.traits.is_elementwise || is_chain_view(step.op);
+    const bool may_be_step = op.traits.is_elementwise || op.traits.is_axis_view;
     if (!may_be_step || count < op.min_inputs || count > op.max_inputs) {
       throw invalid_argument("a chain has elementwise ops of as many inputs as they take; found ",
                              step.op, " of ", count);
@@ -269,7 +275,8 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
   return types;
 }
 
-std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types) {
+std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types,
+                                         const OpTable& ops) {
   const auto rank = [&](int value) { return types[static_cast<size_t>(value)].shape.rank(); };
   std::vector<std::vector<int>> axes(types.size());
   std::vector<bool> is_read(types.size());
@@ -295,10 +302,10 @@ std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const Ten
     const int result = chain.input_count + static_cast<int>(i);
     if (!is_read[static_cast<size_t>(result)]) continue;
     const std::vector<int>& from = axes[static_cast<size_t>(result)];
-    for (size_t k = 0; k < std::min(step.inputs.size(), elements_read(step.op)); ++k) {
-      const int input = step.inputs[k];
-      read(input, is_chain_view(step.op) ? axes_before_view(step, from, rank(input))
-                                         : std::vector<int>(from.end() - rank(input), from.end()));
+    const bool is_view = is_chain_view(step.op, ops);
+    for (int input : inputs_read(step, ops)) {
+      read(input, is_view ? axes_before_view(step, from, rank(input))
+                          : std::vector<int>(from.end() - rank(input), from.end()));
     }
   }
   return axes;

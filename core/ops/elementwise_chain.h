@@ -33,8 +33,10 @@ struct Chain {
 
 // True when a chain can hold attributes of these types.
 bool fits_chain(const Attributes& attributes);
-// ExpandDims or Squeeze.
-bool is_chain_view(std::string_view op);
+// True of ExpandDims, Squeeze, and what else has the trait is_axis_view.
+bool is_chain_view(std::string_view op, const OpTable& ops);
+// The inputs of a step whose elements it reads; the others lend their shapes.
+std::vector<int> inputs_read(const Chain::Step& step, const OpTable& ops);
 
 // Throws Error{kInvalidArgument} with what is wrong in the text.
 Chain parse_chain(std::string_view text, int input_count);
@@ -47,6 +49,7 @@ std::vector<TensorType> chain_types(const Chain& chain, std::span<const TensorTy
 // Which element of each value an element of the outputs comes from: for each axis of a value the
 // axis of the outputs that it goes along, or -1 where its size is 1 or nobody reads it. Throws
 // Error{kInvalidArgument} when a value is read along other axes by one step than by another.
-std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types);
+std::vector<std::vector<int>> chain_axes(const Chain& chain, std::span<const TensorType> types,
+                                         const OpTable& ops);
 
 }  // namespace trireme

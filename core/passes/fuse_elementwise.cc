@@ -101,7 +101,7 @@ class Groups {
   // what uses it, when what it is of may join too.
   void join_producer(Node& producer, const Node& user) {
     Node* root = &producer;
-    while (is_chain_view(root->op().name) && is_free(*root)) root = root->input(0).node;
+    while (root->op().traits.is_axis_view && is_free(*root)) root = root->input(0).node;
     if (!may_join(*root) && !known_scalar(root->output())) return;
     for (const Node* view = &producer; view != root; view = view->input(0).node) {
       // A view that others see costs nothing where it is.
@@ -293,7 +293,7 @@ class ChainBuilder {
     for (const Value& input : fused.inputs) inputs.push_back(input.type());
     const OpTable& ops = *fused.inputs[0].graph().ops();
     try {
-      chain_axes(fused.chain, chain_types(fused.chain, inputs, ops));
+      chain_axes(fused.chain, chain_types(fused.chain, inputs, ops), ops);
       return true;
     } catch (const Error&) {
       return false;

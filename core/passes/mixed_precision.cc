@@ -31,8 +31,8 @@ MixedPrecision::MixedPrecision(const std::vector<Value>& results, DType small)
 // Also finds the nodes that the results need. Ids are a topological order.
 void MixedPrecision::find_last(const std::vector<Value>& results) {
   const auto size = static_cast<size_t>(graph_.size());
-  std::vector<bool> needed(size), before_product(size);
-  for (const Value& result : results) needed[static_cast<size_t>(result.node->id())] = true;
+  const std::vector<bool> needed = needed_nodes(graph_, results, true);
+  std::vector<bool> before_product(size);
   is_last_.resize(size);
   for (size_t id = size; id-- > 0;) {
     if (!needed[id]) continue;
@@ -41,10 +41,10 @@ void MixedPrecision::find_last(const std::vector<Value>& results) {
     const bool ends = before_product[id] || precision == PrecisionClass::kProduct ||
                       precision == PrecisionClass::kNormalise;
     is_last_[id] = !ends;
-    for (const Value& input : node.inputs()) {
-      const auto from = static_cast<size_t>(input.node->id());
-      needed[from] = true;
-      if (ends) before_product[from] = true;
+    if (ends) {
+      for (const Value& input : node.inputs()) {
+        before_product[static_cast<size_t>(input.node->id())] = true;
+      }
     }
     nodes_.push_back(&node);
   }

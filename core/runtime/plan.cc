@@ -129,7 +129,7 @@ void Plan::prepare_fetches() {
     const auto is_here = [&](const Fetch& fetch) { return fetch.location.device == d; };
     size_t bytes = 0;
     for (const Fetch& fetch : fetches_) {
-      if (is_here(fetch)) bytes += (fetch.bytes + kAlignment - 1) / kAlignment * kAlignment;
+      if (is_here(fetch)) bytes += align_up(fetch.bytes);
     }
     if (bytes == 0) continue;
     fetch_memory_.push_back(device.allocate_staging(bytes));
@@ -137,7 +137,7 @@ void Plan::prepare_fetches() {
     for (Fetch& fetch : fetches_) {
       if (!is_here(fetch)) continue;
       fetch.staged = next;
-      next += (fetch.bytes + kAlignment - 1) / kAlignment * kAlignment;
+      next += align_up(fetch.bytes);
     }
     const std::pair compute(d, kComputeStream), communication(d, kCommunicationStream);
     if (std::ranges::find(streams_, communication) != streams_.end()) {

@@ -11,29 +11,14 @@
 #include "core/graph/verify.h"
 
 namespace trireme {
-namespace {
-
-std::unordered_set<Node*> needed_nodes(const Program& program) {
-  std::unordered_set<Node*> needed;
-  std::vector<Node*> stack(program.targets.begin(), program.targets.end());
-  for (const Value& fetch : program.fetches) stack.push_back(fetch.node);
-  while (!stack.empty()) {
-    Node* node = stack.back();
-    stack.pop_back();
-    if (!needed.insert(node).second) continue;
-    for (const Value& input : node->inputs()) stack.push_back(input.node);
-    for (Node* control : node->control_inputs()) stack.push_back(control);
-  }
-  return needed;
-}
-
-}  // namespace
 
 std::vector<Node*> issue_order(const Program& program) {
-  const auto needed = needed_nodes(program);
+  std::vector<const Node*> roots(program.targets.begin(), program.targets.end());
+  for (const Value& fetch : program.fetches) roots.push_back(fetch.node);
+  const std::vector<bool> needed = needed_nodes(*program.graph, roots);
   std::vector<Node*> nodes;
   for (const auto& node : program.graph->nodes()) {
-    if (needed.contains(node.get())) nodes.push_back(node.get());
+    if (needed[static_cast<size_t>(node->id())]) nodes.push_back(node.get());
   }
   std::unordered_map<Node*, std::vector<Node*>> successors;
   std::unordered_map<Node*, int> pending;
@@ -228,8 +213,6 @@ class FreeSpace {
   size_t end_ = 0;
 };
 
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 // In the order in which storages are made; one is free again for whoever comes from the instruction
 // on that, like all behind it, starts when its last uses are known to be done. A little more memory
 // than by size, but the time grows with the number of storages and not with its square.
@@ -264,9 +247,9 @@ void assign_by_time(const std::vector<Storage*>& arena, const Clocks& clocks,
     while (!releases.empty() && static_cast<int>(releases.top().first) <= made_at(storage)) {
       const Storage* dead = releases.top().second;
       releases.pop();
-      spaces[dead->device].free(dead->offset, aligned(dead->bytes));
+      spaces[dead->device].free(dead->offset, align_up(dead->bytes));
     }
-    storage->offset = spaces[storage->device].allocate(aligned(storage->bytes));
+    storage->offset = spaces[storage->device].allocate(align_up(storage->bytes));
     if (!storage->lives_to_end) releases.emplace(free_from(*storage), storage);
   }
   for (size_t device = 0; device < totals.size(); ++device) totals[device] = spaces[device].end();
@@ -313,7 +296,7 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
   std::ranges::stable_sort(by_size, [](auto* a, auto* b) { return a->bytes > b->bytes; });
   std::vector<Storage*> placed;
   for (Storage* storage : by_size) {
-    const size_t bytes = aligned(storage->bytes);
+    const size_t bytes = align_up(storage->bytes);
     std::vector<std::pair<size_t, size_t>> taken;
     for (Storage* other : placed) {
       if (other->device == storage->device && !precedes(*other, *storage) &&
@@ -325,7 +308,7 @@ std::vector<size_t> assign_offsets(std::vector<Storage>& storages, const Clocks&
     size_t offset = 0;
     for (const auto& [begin, end] : taken) {
       if (offset + bytes <= begin) break;
-      offset = std::max(offset, aligned(end));
+      offset = std::max(offset, align_up(end));
     }
     storage->offset = offset;
     totals[storage->device] = std::max(totals[storage->device], offset + bytes);

@@ -11,6 +11,11 @@ namespace trireme {
 // register.
 inline constexpr size_t kAlignment = 64;
 
+// The least multiple of kAlignment that is at least `bytes`.
+constexpr size_t align_up(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 class Buffer {
  public:
   virtual ~Buffer() = default;

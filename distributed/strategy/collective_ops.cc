@@ -62,7 +62,7 @@ std::shared_ptr<TopKExchange> top_k_of(const KernelSpec& spec, CommunicatorSlots
   if (ratio == 0) return nullptr;
   size_t bytes = 0;
   for (const TensorType& type : spec.outputs) {
-    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment + type.bytes();
+    bytes = align_up(bytes) + type.bytes();
   }
   return slots.top_k(spec.attribute<std::string>("label"),
                      static_cast<int>(spec.attribute<int64_t>("device_rank")),

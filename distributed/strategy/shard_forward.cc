@@ -1,7 +1,6 @@
 #include "distributed/strategy/shard_forward.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "core/base/error.h"
 #include "core/graph/cross_batch_context.h"
@@ -13,19 +12,11 @@ namespace trireme {
 namespace {
 
 // The nodes that `outputs` need, in the order in which they were made.
-std::vector<Node*> needed_nodes(const Graph& graph, const std::vector<Value>& outputs) {
-  std::unordered_set<const Node*> needed;
-  std::vector<const Node*> stack;
-  for (const Value& output : outputs) stack.push_back(output.node);
-  while (!stack.empty()) {
-    const Node* node = stack.back();
-    stack.pop_back();
-    if (!needed.insert(node).second) continue;
-    for (const Value& input : node->inputs()) stack.push_back(input.node);
-  }
+std::vector<Node*> nodes_for(const Graph& graph, const std::vector<Value>& outputs) {
+  const std::vector<bool> needed = needed_nodes(graph, outputs, true);
   std::vector<Node*> nodes;
   for (const auto& node : graph.nodes()) {
-    if (needed.contains(node.get())) nodes.push_back(node.get());
+    if (needed[static_cast<size_t>(node->id())]) nodes.push_back(node.get());
   }
   return nodes;
 }
@@ -52,12 +43,12 @@ std::vector<ShardLookup> ShardBuilder::add_keys() {
   const Graph::Scope scope(graph_, scope_, options_.device);
   std::vector<ShardLookup> lookups;
   std::vector<Value> keys;
-  for (Node* node : needed_nodes(graph_, results())) {
+  for (Node* node : nodes_for(graph_, results())) {
     if (node->op().name != "PsLookup") continue;
     lookups.push_back({node, {}});
     keys.push_back(node->input(0));
   }
-  for (Node* node : needed_nodes(graph_, keys)) {
+  for (Node* node : nodes_for(graph_, keys)) {
     if (node->op().name == "PsLookup") {
       throw invalid_argument("the rows of \"", node->attribute<std::string>("table"),
                              "\" are used to make keys of another table: keys must come from the "
@@ -77,7 +68,7 @@ void ShardBuilder::replace(Value old, Value now) {
 ShardForward ShardBuilder::build() {
   const Graph::Scope scope(graph_, scope_, options_.device);
   const std::vector<Value> wanted = results();
-  for (Node* node : needed_nodes(graph_, wanted)) copy(*node);
+  for (Node* node : nodes_for(graph_, wanted)) copy(*node);
   shard_.loss = map(train_.forward.loss);
   for (const nn::MetricValue& metric : train_.forward.metrics) {
     const Value value = map(metric.value);

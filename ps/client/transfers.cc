@@ -28,7 +28,7 @@ uint64_t shards_in(int slot, std::span<const int> slot_of_shard) {
 }
 
 void add_padding(OutMessage& message, size_t bytes) {
-  const size_t missing = (kAlignment - bytes % kAlignment) % kAlignment;
+  const size_t missing = align_up(bytes) - bytes;
   if (missing > 0) message.pieces.push_back({nullptr, std::span(kPadding, missing)});
 }
 

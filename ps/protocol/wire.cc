@@ -52,7 +52,7 @@ class Cursor {
            " bytes: it is cut short, or the count is wrong");
     }
     const size_t size = static_cast<size_t>(count) * each;
-    const size_t padded = (size + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t padded = align_up(size);
     if (padded > left()) {
       fail(at_, "expected ", size, " bytes of ", name, " padded to ", padded, ", found ", left());
     }

@@ -16,20 +16,6 @@ namespace {
 
 using Values = std::unordered_map<Value, Tensor, ValueHash>;
 
-std::vector<bool> needed_nodes(const std::vector<Value>& fetches) {
-  const Graph& graph = fetches.at(0).graph();
-  std::vector<bool> needed(static_cast<size_t>(graph.size()));
-  for (const Value& fetch : fetches) needed[static_cast<size_t>(fetch.node->id())] = true;
-  for (size_t id = needed.size(); id-- > 0;) {
-    if (!needed[id]) continue;
-    for (const Value& input : graph.nodes()[id]->inputs())
-      needed[static_cast<size_t>(input.node->id())] = true;
-    for (const Node* before : graph.nodes()[id]->control_inputs())
-      needed[static_cast<size_t>(before->id())] = true;
-  }
-  return needed;
-}
-
 void run_node(Node& node, Values& values, std::string_view device_kind,
               const KernelTable& kernels) {
   const OpTraits& traits = node.op().traits;
@@ -74,7 +60,7 @@ void run_node(Node& node, Values& values, std::string_view device_kind,
 std::vector<Tensor> evaluate(const std::vector<Value>& fetches, const Feeds& feeds,
                              std::string_view device_kind, const KernelTable& kernels) {
   Values values(feeds.begin(), feeds.end());
-  const std::vector<bool> needed = needed_nodes(fetches);
+  const std::vector<bool> needed = needed_nodes(fetches.at(0).graph(), fetches);
   for (size_t id = 0; id < needed.size(); ++id) {
     Node& node = *fetches[0].graph().nodes()[id];
     if (needed[id] && !values.contains(node.output())) run_node(node, values, device_kind, kernels);

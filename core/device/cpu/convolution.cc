@@ -94,7 +94,7 @@ PreparedKernel with_filter(const memory::desc& want, const memory::desc& have, s
   OneDnnProgram program;
   program.reorder(have, OneDnnProgram::input(0), want, OneDnnProgram::output(0));
   const PreparedKernel pack = std::move(program).finish();
-  const size_t filter_bytes = (want.get_size() + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t filter_bytes = align_up(want.get_size());
   auto run = [=, pack = pack.run, kernel = kernel.run](const KernelArgs& args) {
     char* const filter = static_cast<char*>(args.scratch);
     void* const packed = filter;
@@ -181,7 +181,7 @@ PreparedKernel onednn_backward_filter(const Conv2dGeometry& g) {
          sizes.output_plain, sizes.strides, sizes.dilations, sizes.before, sizes.after},
         onednn::attributes(), onednn::cpu_engine(), sizes.forward(false, "none"));
     weights = description.diff_weights_desc();
-    sum_bytes = (weights.get_size() + kAlignment - 1) / kAlignment * kAlignment;
+    sum_bytes = align_up(weights.get_size());
     for (int64_t i = 0; i < count; ++i) {
       OneDnnProgram program;
       program.add(dnnl::convolution_backward_weights(description), description.scratchpad_desc(),

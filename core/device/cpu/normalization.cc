@@ -68,7 +68,7 @@ PreparedKernel batch_norm(const KernelSpec& spec) {
   const double epsilon = spec.attribute<double>("epsilon");
   const ColumnSums<T> sums(rows, channels);
   // Behind the sums: a factor and a shift a channel.
-  const size_t factors_at = (sums.scratch_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t factors_at = align_up(sums.scratch_bytes());
   return {[=](const KernelArgs& args) {
             const T* const x = args.in<T>(0);
             T *const mean = args.out<T>(1), *const variance = args.out<T>(2);
@@ -110,7 +110,7 @@ PreparedKernel batch_norm_grad(const KernelSpec& spec) {
   const int64_t rows = channels == 0 ? 0 : spec.input_shape(1).elements() / channels;
   const double epsilon = spec.attribute<double>("epsilon");
   const ColumnSums<T> sums(rows, channels);
-  const size_t factors_at = (sums.scratch_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t factors_at = align_up(sums.scratch_bytes());
   return {
       [=](const KernelArgs& args) {
         const T *const dy = args.in<T>(0), *const x = args.in<T>(1), *const mean = args.in<T>(3);

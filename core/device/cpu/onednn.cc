@@ -92,7 +92,7 @@ std::shared_ptr<OneDnnProgram::State> OneDnnProgram::state() {
 OneDnnProgram::Place OneDnnProgram::scratch(const memory::desc& desc) {
   size_t& used = state()->scratch_bytes;
   const Place place{Place::kScratch, used};
-  used += (desc.get_size() + kAlignment - 1) / kAlignment * kAlignment;
+  used += align_up(desc.get_size());
   return place;
 }
 

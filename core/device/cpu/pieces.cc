@@ -36,7 +36,7 @@ PreparedKernel run_all(std::vector<Piece> pieces) {
     TRIREME_CHECK(piece.input_offsets.size() <= kMaxInputs);
     scratch = std::max(scratch, piece.kernel.scratch_bytes);
   }
-  scratch = (scratch + kAlignment - 1) / kAlignment * kAlignment;
+  scratch = align_up(scratch);
   const auto all = std::make_shared<const std::vector<Piece>>(std::move(pieces));
   const auto count = static_cast<int64_t>(all->size());
   auto run = [all, count, scratch](const KernelArgs& args) {

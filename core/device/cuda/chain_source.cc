@@ -117,13 +117,11 @@ class Generator {
                     type(output).shape);
     }
     for (const Chain::Step& step : chain.steps) {
-      // Looked at for its shape only.
-      const size_t read = step.op == "FillLike" ? 0 : step.op == "BroadcastLike" ? 1 : 3;
-      for (size_t i = 0; i < std::min(read, step.inputs.size()); ++i) {
-        if (step.inputs[i] < chain.input_count) loaded_.insert(step.inputs[i]);
+      for (int input : inputs_read(step, ops)) {
+        if (input < chain.input_count) loaded_.insert(input);
       }
     }
-    const std::vector<std::vector<int>> axes = chain_axes(chain, types);
+    const std::vector<std::vector<int>> axes = chain_axes(chain, types, ops);
     std::vector<Operand> operands;
     for (int input : loaded_)
       operands.push_back({type(input).shape, axes[static_cast<size_t>(input)]});
@@ -169,7 +167,7 @@ class Generator {
     std::string text = "chain";
     for (size_t i = 0; i < chain_.steps.size() && text.size() < 64; ++i) {
       const std::string& op = chain_.steps[i].op;
-      if (op != "Constant" && !is_chain_view(op)) text += "_" + op;
+      if (op != "Constant" && !is_chain_view(op, ops_)) text += "_" + op;
     }
     return text;
   }
@@ -179,7 +177,8 @@ class Generator {
     std::set<std::string> made;
     std::string text;
     for (const Chain::Step& step : chain_.steps) {
-      if (step.op == "Constant" || is_chain_view(step.op) || is_written_out(step.op)) continue;
+      if (step.op == "Constant" || is_chain_view(step.op, ops_) || is_written_out(step.op))
+        continue;
       const ElementwiseFormula& formula = ops_.find(step.op).formula;
       const DType dtype = type(step.inputs[0]).dtype;
       const FormulaType t = formula_type(dtype);
@@ -303,7 +302,7 @@ class Generator {
     const auto v = [&](size_t i) { return str_cat("v", step.inputs[i]); };
     if (step.op == "Constant") return literal(to, step.attributes.get<double>("value"));
     if (step.op == "FillLike") return literal(to, step.attributes.get<double>("value"));
-    if (is_chain_view(step.op)) return v(0);
+    if (is_chain_view(step.op, ops_)) return v(0);
     if (step.op == "Select") return str_cat(v(0), " ? ", v(1), " : ", v(2));
     // Also to f16 and bf16: rounding waits until the value is stored.
     if (step.op == "Cast") {

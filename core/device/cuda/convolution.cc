@@ -24,8 +24,6 @@ struct Work {
   std::string activation;  // empty: no bias either
 };
 
-size_t rounded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 PreparedKernel nothing() {
   return {[](const KernelArgs&) {}};
 }
@@ -181,7 +179,7 @@ struct CudnnPlan {
   size_t filter_bytes = 0;
 
   size_t scratch_bytes() const {
-    return filter_bytes + (padding ? rounded(padding->bytes()) : 0) +
+    return filter_bytes + (padding ? align_up(padding->bytes()) : 0) +
            convolution->workspace_bytes();
   }
 
@@ -189,7 +187,7 @@ struct CudnnPlan {
     CudaStream& stream = cuda_stream(args);
     char* const filter = static_cast<char*>(args.scratch);
     char* const image = filter + filter_bytes;
-    char* const workspace = image + (padding ? rounded(padding->bytes()) : 0);
+    char* const workspace = image + (padding ? align_up(padding->bytes()) : 0);
     const void *a = args.inputs[0], *b = args.inputs[1];
     void* const out = args.outputs[0];
     if (direction != Direction::kBackwardInput && padding) {
@@ -240,7 +238,7 @@ PreparedKernel by_cudnn(const KernelSpec& spec, const Work& work) {
   const auto filter_bytes = static_cast<size_t>(work.g.filter().elements()) * size_of(work.dtype);
   auto plan = std::make_shared<CudnnPlan>(CudnnPlan{
       work.direction, std::move(convolution), FilterTransposition(device, work.g, work.dtype),
-      std::move(padding), std::move(after), rounded(filter_bytes)});
+      std::move(padding), std::move(after), align_up(filter_bytes)});
   return {[plan](const KernelArgs& args) { plan->run(args); }, plan->scratch_bytes()};
 }
 

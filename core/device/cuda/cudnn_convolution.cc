@@ -227,7 +227,7 @@ struct CudnnConvolution::State {
   bool works(CudaDevice& device, CudaStream& stream) const {
     const size_t element = size_of(sizes.dtype);
     const auto bytes = [&](int64_t elements) {
-      return (static_cast<size_t>(elements) * element + kAlignment - 1) / kAlignment * kAlignment;
+      return align_up(static_cast<size_t>(elements) * element);
     };
     const size_t image_bytes =
         bytes(sizes.batch * sizes.h.input * sizes.w.input * sizes.in_channels);

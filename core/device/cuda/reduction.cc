@@ -191,7 +191,7 @@ class Reduction {
       const size_t bytes =
           static_cast<size_t>(launch.outer * launch.parts * launch.inner) * size_of(out);
       at_ = {true, scratch_bytes_};
-      scratch_bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      scratch_bytes_ += align_up(bytes);
       launch.to = at_;
     }
     current_ = out;

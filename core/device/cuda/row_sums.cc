@@ -11,8 +11,6 @@ namespace {
 
 constexpr int kDigitBits = std::bit_width(static_cast<unsigned>(kSortDigits)) - 1;
 
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 }  // namespace
 
 RowIndices row_indices(const KernelSpec& spec, int input, int64_t rows) {
@@ -43,9 +41,9 @@ RowSums::RowSums(const KernelSpec& spec, int input, int64_t rows, int64_t width,
   const int bits = static_cast<int>(std::bit_width(static_cast<uint64_t>(rows)));
   passes_ = (bits + kDigitBits - 1) / kDigitBits;
   tiles_ = (indices_.count + kSortTile - 1) / kSortTile;
-  entry_bytes_ = aligned(static_cast<size_t>(indices_.count) * sizeof(uint32_t));
+  entry_bytes_ = align_up(static_cast<size_t>(indices_.count) * sizeof(uint32_t));
   counts_at_ = 4 * entry_bytes_;
-  runs_at_ = counts_at_ + aligned(static_cast<size_t>(tiles_ * kSortDigits) * sizeof(uint32_t));
+  runs_at_ = counts_at_ + align_up(static_cast<size_t>(tiles_ * kSortDigits) * sizeof(uint32_t));
   scratch_bytes_ = runs_at_ + static_cast<size_t>(indices_.count / kRun * width) * sum_bytes;
 }
 

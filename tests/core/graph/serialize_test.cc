@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
             "UnknownAttribute",
             [](auto& g) { (*g.mutable_nodes(2)->mutable_attributes())["axis"].set_integer(1); },
             "node 2 (Add 'add'): Add 'add': there is no attribute 'axis' (it takes: none)"},
-        BadGraph{"MissingAttribute",
+        BadGraph{"NoDType",
                  [](auto& g) { g.mutable_nodes(0)->mutable_attributes()->erase("dtype"); },
                  "Placeholder 'x': attribute 'dtype' is missing: expected a dtype"},
         BadGraph{
