@@ -78,6 +78,7 @@ void add_ps_command(CLI::App& app, CommandContext& context) {
           "trireme ps: nothing says which parameter server this is; give --index, "
           "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
     }
+    options->ops = context.tables.ops;
     serve(spec, *options, stop);
     if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
   });

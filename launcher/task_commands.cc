@@ -211,7 +211,8 @@ void add_train_command(CLI::App& app, CommandContext& context) {
       serve(resolve_cluster(options->task.cluster, process_environment()),
             {.threads = options->task.threads,
              .metrics = options->task.metrics,
-             .join_timeout_s = file.job().distributed().join_timeout_s()},
+             .join_timeout_s = file.job().distributed().join_timeout_s(),
+             .ops = context.tables.ops},
             *options->task.stop);
       if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
       return;
