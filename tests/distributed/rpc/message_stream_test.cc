@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <mutex>
+#include <future>
 #include <thread>
 
 #include "distributed/connection/connection.h"
@@ -162,19 +162,16 @@ TEST(MessageStreamTest, AnEndBeforeTheStartEndsTheCall) {
 
 // A call that is neither accepted nor refused has no end of its own.
 TEST(MessageStreamTest, ACallThatNobodyAnswersEndsWhenItIsTold) {
-  std::mutex mutex;
-  std::vector<std::unique_ptr<IncomingCall>> kept;
-  Accepting server({}, [&](std::unique_ptr<IncomingCall> call) {
-    const std::lock_guard lock(mutex);
-    kept.push_back(std::move(call));
-  });
+  std::promise<std::unique_ptr<IncomingCall>> arrived;
+  Accepting server({},
+                   [&](std::unique_ptr<IncomingCall> call) { arrived.set_value(std::move(call)); });
   Dialling client;
   client.dial(server.address());
   client.stream->send(bytes_of("hello"));
+  const auto kept = arrived.get_future().get();
+  EXPECT_EQ(client.recorder->ends(), 0);
   client.stream->end(kStop);
   EXPECT_TRUE(client.recorder->wait_for_end().by_this_end);
-  const std::lock_guard lock(mutex);
-  kept.clear();
 }
 
 // A peer that was killed closes its connection, in the middle of whatever it was.
