@@ -54,7 +54,13 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
   }
-  for (auto& callback : task.file.make_callbacks()) callbacks.push_back(std::move(callback));
+  for (auto& made : task.file.make_callbacks()) {
+    std::shared_ptr<nn::Callback> callback = std::move(made);
+    if (distributed && !callback->is_of_every_worker()) {
+      callback = std::make_shared<RankZero>(std::move(callback), rank);
+    }
+    callbacks.push_back(std::move(callback));
+  }
   // Last, so that it saves what the others remember of this step.
   if (!job.checkpoint().off()) {
     nn::CheckpointCallbackOptions checkpoint{.directory = checkpoint_directory(job),
