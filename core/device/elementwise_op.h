@@ -3,7 +3,7 @@
 //
 //   namespace acme {
 //   // x · tanh(log(1 + e^x))
-//   TRIREME_UNARY_OP(Mish, mish, kReal, a * tanh(log1p(exp(a))), T(),
+//   TRIREME_UNARY_OP(Mish, mish, kReal, kWide, a * tanh(log1p(exp(a))), T(),
 //                    const Value t = tanh(softplus(x));
 //                    set(grad * (t + x * sigmoid(x) * (constant_like(t, 1) - square(t)))))
 //   }
@@ -75,23 +75,23 @@ ElementwiseOp make_elementwise_op(OpDef definition) {
 }  // namespace trireme
 
 // What the columns are: core/ops/elementwise_rows.h.
-#define TRIREME_UNARY_OP(op, function, numbers, real, integer, ...)                                \
+#define TRIREME_UNARY_OP(op, function, numbers, precision, real, integer, ...)                     \
   namespace {                                                                                      \
   TRIREME_UNARY_FORMULA(op, numbers, real, integer)                                                \
   }                                                                                                \
   inline ::trireme::Value function(::trireme::Value x) { return ::trireme::ops::build(#op, {x}); } \
   inline ::trireme::ElementwiseOp function##_op() {                                                \
-    return ::trireme::make_elementwise_op<op##Formula>(                                            \
-        TRIREME_UNARY_DEFINITION(op, numbers, real, integer __VA_OPT__(, ) __VA_ARGS__));          \
+    return ::trireme::make_elementwise_op<op##Formula>(TRIREME_UNARY_DEFINITION(                   \
+        op, numbers, precision, real, integer __VA_OPT__(, ) __VA_ARGS__));                        \
   }
-#define TRIREME_BINARY_OP(op, function, numbers, order, real, integer, ...)                       \
-  namespace {                                                                                     \
-  TRIREME_BINARY_FORMULA(op, numbers, real, integer)                                              \
-  }                                                                                               \
-  inline ::trireme::Value function(::trireme::Value a, ::trireme::Value b) {                      \
-    return ::trireme::ops::build(#op, {a, b});                                                    \
-  }                                                                                               \
-  inline ::trireme::ElementwiseOp function##_op() {                                               \
-    return ::trireme::make_elementwise_op<op##Formula>(                                           \
-        TRIREME_BINARY_DEFINITION(op, numbers, order, real, integer __VA_OPT__(, ) __VA_ARGS__)); \
+#define TRIREME_BINARY_OP(op, function, numbers, precision, order, real, integer, ...) \
+  namespace {                                                                          \
+  TRIREME_BINARY_FORMULA(op, numbers, real, integer)                                   \
+  }                                                                                    \
+  inline ::trireme::Value function(::trireme::Value a, ::trireme::Value b) {           \
+    return ::trireme::ops::build(#op, {a, b});                                         \
+  }                                                                                    \
+  inline ::trireme::ElementwiseOp function##_op() {                                    \
+    return ::trireme::make_elementwise_op<op##Formula>(TRIREME_BINARY_DEFINITION(      \
+        op, numbers, precision, order, real, integer __VA_OPT__(, ) __VA_ARGS__));     \
   }

@@ -7,9 +7,9 @@
 namespace trireme::formulas {
 namespace {
 
-#define TRIREME_UNARY(op, function, numbers, real, integer, ...) \
+#define TRIREME_UNARY(op, function, numbers, precision, real, integer, ...) \
   TRIREME_UNARY_FORMULA(op, numbers, real, integer)
-#define TRIREME_BINARY(op, function, numbers, order, real, integer, ...) \
+#define TRIREME_BINARY(op, function, numbers, precision, order, real, integer, ...) \
   TRIREME_BINARY_FORMULA(op, numbers, real, integer)
 #include "core/ops/elementwise_rows.h"
 

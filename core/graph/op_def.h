@@ -115,7 +115,6 @@ struct ElementwiseFormula {
   // Source of what it calls besides the functions of <cmath>.
   std::string functions;
 
-  bool defined() const { return !real.empty() || !integer.empty() || !boolean.empty(); }
   const std::string& text(DType dtype) const {
     return is_floating(dtype) ? real : is_integer(dtype) ? integer : boolean;
   }

@@ -53,8 +53,8 @@ bool takes(Numbers numbers, DType dtype) {
   return numbers == Numbers::kCompared || numbers == Numbers::kLogical;
 }
 
-OpDef unary_elementwise(std::string name, Numbers numbers, std::string real, std::string integer,
-                        GradientRule gradient) {
+OpDef unary_elementwise(std::string name, Numbers numbers, PrecisionClass precision,
+                        std::string real, std::string integer, GradientRule gradient) {
   const bool gives_bool = numbers == Numbers::kCompared;
   return {
       .name = std::move(name),
@@ -67,13 +67,15 @@ OpDef unary_elementwise(std::string name, Numbers numbers, std::string real, std
           },
       .gradient = std::move(gradient),
       .traits = {.in_place_inputs = gives_bool ? std::vector<int>{} : std::vector<int>{0},
-                 .is_elementwise = true},
+                 .is_elementwise = true,
+                 .precision = precision},
       .formula = formula(numbers, std::move(real), std::move(integer)),
   };
 }
 
-OpDef binary_elementwise(std::string name, Numbers numbers, OperandOrder order, std::string real,
-                         std::string integer, GradientRule gradient) {
+OpDef binary_elementwise(std::string name, Numbers numbers, PrecisionClass precision,
+                         OperandOrder order, std::string real, std::string integer,
+                         GradientRule gradient) {
   const bool gives_bool = numbers == Numbers::kCompared;
   return {
       .name = std::move(name),
@@ -88,7 +90,8 @@ OpDef binary_elementwise(std::string name, Numbers numbers, OperandOrder order, 
       .gradient = std::move(gradient),
       .traits = {.in_place_inputs = gives_bool ? std::vector<int>{} : std::vector<int>{0, 1},
                  .is_commutative = order == OperandOrder::kCommutative,
-                 .is_elementwise = true},
+                 .is_elementwise = true,
+                 .precision = precision},
       .formula = formula(numbers, std::move(real), std::move(integer)),
   };
 }
@@ -164,14 +167,11 @@ Value cast(Value x, DType dtype) {
 }  // namespace ops
 
 void register_elementwise_ops(OpTable& table) {
-  std::vector<OpDef> defs;
 #define TRIREME_UNARY(op, function, numbers, ...) \
-  defs.push_back(TRIREME_UNARY_DEFINITION(op, numbers, __VA_ARGS__));
+  table.add(TRIREME_UNARY_DEFINITION(op, numbers, __VA_ARGS__));
 #define TRIREME_BINARY(op, function, numbers, ...) \
-  defs.push_back(TRIREME_BINARY_DEFINITION(op, numbers, __VA_ARGS__));
-#define TRIREME_PRECISION(of_op) defs.back().traits.precision = PrecisionClass::of_op;
+  table.add(TRIREME_BINARY_DEFINITION(op, numbers, __VA_ARGS__));
 #include "core/ops/elementwise_rows.h"
-  for (OpDef& def : defs) table.add(std::move(def));
   table.add(ops::select_op());
   table.add(ops::cast_op());
 }

@@ -17,10 +17,11 @@ enum class OperandOrder { kOrdered, kCommutative };
 using GradientRule = std::function<void(GradientContext&)>;
 
 // `gradient` may be null.
-OpDef unary_elementwise(std::string name, Numbers numbers, std::string real, std::string integer,
-                        GradientRule gradient);
-OpDef binary_elementwise(std::string name, Numbers numbers, OperandOrder order, std::string real,
-                         std::string integer, GradientRule gradient);
+OpDef unary_elementwise(std::string name, Numbers numbers, PrecisionClass precision,
+                        std::string real, std::string integer, GradientRule gradient);
+OpDef binary_elementwise(std::string name, Numbers numbers, PrecisionClass precision,
+                         OperandOrder order, std::string real, std::string integer,
+                         GradientRule gradient);
 
 // Whether an op that takes such numbers takes `dtype`.
 bool takes(Numbers numbers, DType dtype);
@@ -28,9 +29,9 @@ bool takes(Numbers numbers, DType dtype);
 }  // namespace trireme
 
 // An OpDef out of a row.
-#define TRIREME_UNARY_DEFINITION(op, numbers, real, integer, ...)                                \
+#define TRIREME_UNARY_DEFINITION(op, numbers, precision, real, integer, ...)                     \
   ::trireme::unary_elementwise(                                                                  \
-      #op, ::trireme::Numbers::numbers, #real, #integer,                                         \
+      #op, ::trireme::Numbers::numbers, ::trireme::PrecisionClass::precision, #real, #integer,   \
       ::trireme::GradientRule(__VA_OPT__([](::trireme::GradientContext& g) {                     \
         using namespace ::trireme::ops;                                                          \
         using ::trireme::Value;                                                                  \
@@ -38,17 +39,18 @@ bool takes(Numbers numbers, DType dtype);
         [[maybe_unused]] const auto set = [&g](Value dx) { g.set_grad(0, dx); };                 \
         __VA_ARGS__;                                                                             \
       })))
-#define TRIREME_BINARY_DEFINITION(op, numbers, order, real, integer, ...)                \
-  ::trireme::binary_elementwise(                                                         \
-      #op, ::trireme::Numbers::numbers, ::trireme::OperandOrder::order, #real, #integer, \
-      ::trireme::GradientRule(__VA_OPT__([](::trireme::GradientContext& g) {             \
-        using namespace ::trireme::ops;                                                  \
-        using ::trireme::Value;                                                          \
-        [[maybe_unused]] const Value a = g.input(0), b = g.input(1), y = g.output(0),    \
-                                     grad = g.grad_of_output();                          \
-        [[maybe_unused]] const auto set = [&](Value da, Value db) {                      \
-          g.set_grad(0, unbroadcast(da, a));                                             \
-          g.set_grad(1, unbroadcast(db, b));                                             \
-        };                                                                               \
-        __VA_ARGS__;                                                                     \
+#define TRIREME_BINARY_DEFINITION(op, numbers, precision, order, real, integer, ...)  \
+  ::trireme::binary_elementwise(                                                      \
+      #op, ::trireme::Numbers::numbers, ::trireme::PrecisionClass::precision,         \
+      ::trireme::OperandOrder::order, #real, #integer,                                \
+      ::trireme::GradientRule(__VA_OPT__([](::trireme::GradientContext& g) {          \
+        using namespace ::trireme::ops;                                               \
+        using ::trireme::Value;                                                       \
+        [[maybe_unused]] const Value a = g.input(0), b = g.input(1), y = g.output(0), \
+                                     grad = g.grad_of_output();                       \
+        [[maybe_unused]] const auto set = [&](Value da, Value db) {                   \
+          g.set_grad(0, unbroadcast(da, a));                                          \
+          g.set_grad(1, unbroadcast(db, b));                                          \
+        };                                                                            \
+        __VA_ARGS__;                                                                  \
       })))

@@ -101,6 +101,7 @@ class Checker {
         expected += analytic[i].as_double(k) * direction[i].as_double(k);
       }
     }
+    if (options_.compared != nullptr) ++*options_.compared;
     const double h = options_.step;
     const double numeric = (loss_at(loss, direction, h) - loss_at(loss, direction, -h)) / (2 * h);
     if (std::fabs(expected - numeric) <= options_.tolerance * (1 + std::fabs(numeric))) return "";

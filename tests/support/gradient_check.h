@@ -15,6 +15,7 @@ struct GradientCheckOptions {
   int random_directions = 3;  // besides every single element, when there are at most 24
   uint64_t seed = 17;
   const KernelTable* kernels = &test_kernels();
+  int* compared = nullptr;  // if given, increased for each derivative that was compared
 };
 
 // Differentiates the sum of `outputs` (each weighted with random constants; integer outputs are

@@ -16,7 +16,8 @@ template <typename T>
 using BlockOf = Eigen::Map<Eigen::Array<T, kBlock, 1>, Eigen::Aligned64>;
 
 // The faster form of a formula, in place; not defined where there is none, and the formula itself
-// is computed. tests/core/ops/elementwise_formulas_test.cc says how far they may be apart.
+// is computed. How far it may be from the formula is tested: 1 ulp of an f32 for Exp, 4 for Tanh
+// (tests/core/ops/elementwise_formulas_test.cc).
 template <typename Formula>
 struct BlockForm;
 

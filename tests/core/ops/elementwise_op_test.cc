@@ -11,14 +11,14 @@
 namespace acme {
 
 // x · tanh(log(1 + e^x))
-TRIREME_UNARY_OP(Mish, mish, kReal, a * tanh(log1p(exp(a))), T(),
+TRIREME_UNARY_OP(Mish, mish, kReal, kFollow, a* tanh(log1p(exp(a))), T(),
                  const Value t = tanh(softplus(x));
                  set(grad * (t + x * sigmoid(x) * (constant_like(t, 1) - square(t)))))
-TRIREME_BINARY_OP(SquaredDifference, squared_difference, kAny, kCommutative, (a - b) * (a - b),
-                  T((U(a) - U(b)) * (U(a) - U(b))),
+TRIREME_BINARY_OP(SquaredDifference, squared_difference, kAny, kWide, kCommutative,
+                  (a - b) * (a - b), T((U(a) - U(b)) * (U(a) - U(b))),
                   const Value d = grad * (a - b) * constant_like(grad, 2);
                   set(d, negate(d)))
-TRIREME_BINARY_OP(Near, near, kCompared, kCommutative, fabs(a - b) < T(0.5), a == b)
+TRIREME_BINARY_OP(Near, near, kCompared, kWide, kCommutative, fabs(a - b) < T(0.5), a == b)
 
 }  // namespace acme
 
@@ -54,10 +54,10 @@ class ElementwiseOpTest : public ::testing::Test {
 
 TEST_F(ElementwiseOpTest, ComputesItsFormulaOnEveryKindOfTheHost) {
   for (DType dtype : {DType::kFloat64, DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
-    const double tolerance = dtype == DType::kFloat64    ? 1e-14
-                             : dtype == DType::kFloat32  ? 1e-6
-                             : dtype == DType::kFloat16  ? 1e-3
-                                                         : 8e-3;
+    const double tolerance = dtype == DType::kFloat64   ? 1e-14
+                             : dtype == DType::kFloat32 ? 1e-6
+                             : dtype == DType::kFloat16 ? 1e-3
+                                                        : 8e-3;
     feeds_.clear();
     const Value x = feed(dtype, {40009}, 1);
     const Tensor y = run(acme::mish(x), "cpu");
@@ -70,8 +70,12 @@ TEST_F(ElementwiseOpTest, ComputesItsFormulaOnEveryKindOfTheHost) {
 }
 
 TEST_F(ElementwiseOpTest, BroadcastsItsInputs) {
-  const Shape shapes[][2] = {{{6, 3}, {3}}, {{7, 1}, {1, 5}}, {{}, {17}}, {{301, 133}, {301, 1}},
-                             {{2, 1, 3, 1}, {1, 4, 1, 2}},    {{0, 3}, {3}}};
+  const Shape shapes[][2] = {{{6, 3}, {3}},
+                             {{7, 1}, {1, 5}},
+                             {{}, {17}},
+                             {{301, 133}, {301, 1}},
+                             {{2, 1, 3, 1}, {1, 4, 1, 2}},
+                             {{0, 3}, {3}}};
   for (const auto& [left, right] : shapes) {
     feeds_.clear();
     const Value a = feed(DType::kFloat32, left, 1), b = feed(DType::kFloat32, right, 2);
@@ -110,6 +114,7 @@ TEST_F(ElementwiseOpTest, IsAStepOfAChain) {
   EXPECT_EQ(difference(run(chain, "cpu"), run(plain, "cpu"), 0), "");
   EXPECT_EQ(graph_->ops()->find("Mish").formula.text(DType::kFloat32), "a * tanh(log1p(exp(a)))");
   EXPECT_EQ(graph_->ops()->find("Mish").formula.text(DType::kInt32), "");
+  EXPECT_EQ(graph_->ops()->find("Mish").traits.precision, PrecisionClass::kFollow);
 }
 
 }  // namespace
