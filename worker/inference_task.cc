@@ -171,8 +171,9 @@ void predict(const JobFile& file, const TaskOptions& options, const std::string&
   Task task(file, options, saved.use(), std::move(data));
   load(saved, task);
 
-  const PredictionLines lines(file, preprocessing,
-                              wanted.csv ? PredictionFormat::kCsv : PredictionFormat::kJson);
+  const PredictionLines lines(*task.model, preprocessing,
+                              wanted.csv ? PredictionFormat::kCsv : PredictionFormat::kJson,
+                              file.job().allow_nan());
   Output output(wanted.output, out);
   int64_t done = 0;
   data::ExampleBatch batch;

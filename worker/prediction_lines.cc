@@ -5,10 +5,8 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "core/nn/layer.h"
-#include "core/nn/losses.h"
-#include "proto/job.pb.h"
-#include "worker/job_file.h"
+#include "core/nn/model.h"
+#include "core/nn/output_range.h"
 #include "worker/result_line.h"
 
 namespace trireme {
@@ -22,10 +20,6 @@ std::string number_text(double value, double deviation) {
   std::ostringstream text;
   text << std::setprecision(std::min(17, 6 + more)) << value;
   return text.str();
-}
-
-nn::Activation last_activation(const JobFile& file) {
-  return file.make_layers().back()->output_activation();
 }
 
 std::vector<double> softmax(const std::vector<double>& logits) {
@@ -56,18 +50,16 @@ struct PredictionLines::Prediction {
   std::string name;
 };
 
-PredictionLines::PredictionLines(const JobFile& file, const data::PreprocessingPtr& preprocessing,
-                                 PredictionFormat format)
-    : format_(format),
-      allows_nan_(file.job().allow_nan()),
-      meaning_(data::output_meaning(preprocessing)) {
-  const nn::Loss loss = file.loss().make();
+PredictionLines::PredictionLines(const nn::Model& model,
+                                 const data::PreprocessingPtr& preprocessing,
+                                 PredictionFormat format, bool allows_nan)
+    : format_(format), allows_nan_(allows_nan), meaning_(data::output_meaning(preprocessing)) {
+  const nn::Loss& loss = model.compiled().loss;
   is_classifier_ =
       loss.labels == nn::LabelDomain::kClass || loss.labels == nn::LabelDomain::kDistribution;
-  is_binary_ = loss.labels == nn::LabelDomain::kUnitInterval;
-  const nn::Activation activation = last_activation(file);
-  are_probabilities_ = (is_classifier_ && activation == nn::Activation::kSoftmax) ||
-                       (is_binary_ && activation == nn::Activation::kSigmoid);
+  is_binary_ =
+      loss.labels == nn::LabelDomain::kUnitInterval || loss.labels == nn::LabelDomain::kZeroOrOne;
+  are_probabilities_ = nn::gives_probabilities(loss, model.inference().predictions);
 }
 
 PredictionLines::Prediction PredictionLines::of_row(const Tensor& predictions, int64_t row,

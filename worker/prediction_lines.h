@@ -11,7 +11,9 @@
 
 namespace trireme {
 
-class JobFile;
+namespace nn {
+class Model;
+}
 
 enum class PredictionFormat { kJson, kCsv };
 
@@ -22,8 +24,9 @@ enum class PredictionFormat { kJson, kCsv };
 // label's own units. Probabilities and classes are there with the cross entropies.
 class PredictionLines {
  public:
-  PredictionLines(const JobFile& file, const data::PreprocessingPtr& preprocessing,
-                  PredictionFormat format);
+  // `model`: built. `allows_nan`: predictions may be numbers that are not finite.
+  PredictionLines(const nn::Model& model, const data::PreprocessingPtr& preprocessing,
+                  PredictionFormat format, bool allows_nan);
 
   // The header of CSV for a model of so many outputs; empty for JSON.
   std::string header(int64_t outputs, bool has_lines) const;

@@ -54,11 +54,8 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
   }
-  for (auto& made : task.file.make_callbacks()) {
-    std::shared_ptr<nn::Callback> callback = std::move(made);
-    if (distributed && !callback->is_of_every_worker()) {
-      callback = std::make_shared<RankZero>(std::move(callback), rank);
-    }
+  for (auto& callback : task.file.make_callbacks()) {
+    callback->set_writes([rank] { return rank() == 0; });
     callbacks.push_back(std::move(callback));
   }
   // Last, so that it saves what the others remember of this step.

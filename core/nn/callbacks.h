@@ -53,9 +53,6 @@ class Training {
 class Callback : public Component {
  public:
   static constexpr std::string_view kFamily = "callback";
-  // Of one that a job file names: whether every worker of several has it. Else rank 0 has, so that
-  // one process writes a file; one that changes the model must be of every worker.
-  virtual bool is_of_every_worker() const { return false; }
   virtual void on_train_begin(Training&) {}
   virtual void on_epoch_begin(Training&) {}
   // `logs`: the loss and metrics of this batch alone.

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/io/checkpoint.h"
@@ -273,6 +275,82 @@ TEST_F(TableTest, TheScaleIsInTheCheckpointsOfWorkersAndServers) {
     EXPECT_NEAR(loss, trained.at("val_loss").get<double>(), loss * 1e-3);
     EXPECT_GT(loss, 1e4);  // in squares of the price's units
   }
+}
+
+// A fraction of 0 is no validation: its figures are absent, alone and with workers.
+TEST_F(TableTest, WithoutAValidationFractionNothingIsValidated) {
+  folder_.write("train.csv", csv_of(houses(120)));
+  folder_.write("job.textproto", kLinear);
+  const std::vector<std::string> set = {"--set", "data.csv.validation_fraction=0", "--set",
+                                        "epochs=2"};
+  for (const std::string workers : {"1", "2"}) {
+    const std::string output = folder_ / ("run-" + workers);
+    std::vector<std::string> arguments = {
+        "launch",     "--workers",    workers,        folder_ / "job.textproto",
+        "--data-dir", folder_.path(), "--output-dir", output};
+    arguments.insert(arguments.end(), set.begin(), set.end());
+    const ProcessResult result = trireme_run(arguments);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.out + result.err, HasSubstr("120 + 0 rows"));
+    const json trained = json::parse(result.out.substr(result.out.find('{')));
+    EXPECT_TRUE(trained.contains("loss")) << result.out;
+    EXPECT_FALSE(trained.contains("val_loss")) << result.out;
+    std::istringstream log(testing::read_text(output + "/log.csv"));
+    std::string header, line;
+    std::getline(log, header);
+    EXPECT_EQ(header, "epoch,loss,mean_absolute_error,val_loss,val_mean_absolute_error");
+    int lines = 0;
+    for (; std::getline(log, line); ++lines) EXPECT_TRUE(line.ends_with(",,")) << line;
+    EXPECT_EQ(lines, 2);
+  }
+  std::vector<std::string> monitored = set;
+  monitored.insert(monitored.end(), {"--set", "early_stopping.patience=1"});
+  output_ = "monitored";
+  const ProcessResult refused = run("train", monitored);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("there is no val_loss to monitor"));
+  output_ = "run";
+  train(set);
+  const ProcessResult evaluated = run("evaluate", set);
+  EXPECT_EQ(evaluated.exit_code, 2);
+  EXPECT_THAT(evaluated.err, HasSubstr("no examples"));
+}
+
+// A softmax or a sigmoid of probabilities would be wrong without a word.
+TEST_F(TableTest, ALossOfProbabilitiesGivesPredictionsThatAreThem) {
+  std::string table = "x,y\n";
+  for (int i = 0; i < 60; ++i) table += str_cat(i % 10, ",", i % 10 > 4 ? 1 : 0, "\n");
+  folder_.write("train.csv", table);
+  const std::string job = R"(name: "table"
+data { csv { file: "train.csv" label: "y" } }
+model { layers { dense { units: 1 activation: SIGMOID } } }
+loss { binary_cross_entropy { from_logits: false } }
+optimizer { adam {} learning_rate: 0.1 }
+metrics: [ACCURACY, AUC]
+epochs: 20
+)";
+  const json trained = json::parse(train({}, job).out);
+  EXPECT_GT(trained.at("val_accuracy").get<double>(), 0.9);
+  const std::vector<json> lines = json_lines(predict("other.csv", "x\n0\n9\n", job));
+  ASSERT_EQ(lines.size(), 2u);
+  for (const json& line : lines) EXPECT_EQ(line.at("prediction"), line.at("probabilities")) << line;
+  EXPECT_EQ(lines[0].at("class"), 0);
+  EXPECT_EQ(lines[1].at("class"), 1);
+}
+
+// Each of several workers has the callbacks of the job, and one writes.
+TEST_F(TableTest, ACsvLogOfAJobIsWrittenOnceByWorkers) {
+  folder_.write("train.csv", csv_of(houses(120)));
+  const std::string log = folder_ / "mine.csv";
+  folder_.write("job.textproto",
+                kLinear + str_cat("callbacks { csv_log { file: \"", log, "\" } }\n"));
+  const ProcessResult result =
+      trireme_run({"launch", "--workers", "2", folder_ / "job.textproto", "--data-dir",
+                   folder_.path(), "--output-dir", folder_ / "run", "--set", "epochs=3"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const std::string lines = testing::read_text(log);
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 4);
+  EXPECT_EQ(lines, testing::read_text(folder_ / "run/log.csv"));
 }
 
 // The well-known table: prices are in thousands of dollars.

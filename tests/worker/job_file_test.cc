@@ -252,5 +252,32 @@ TEST(BuildDataTest, MadeUpTablesAndReviewsNeedNoFile) {
   }
 }
 
+// A 0 that is written was once the default.
+TEST(BuildDataTest, AFractionOfZeroValidatesWithNothing) {
+  const auto rows = [](const std::string& csv) {
+    const JobFile file =
+        JobFile::parse(kJob, "job", {"data={csv {" + csv + "}}", "loss=MEAN_SQUARED_ERROR"});
+    const JobData data = build_data(file, "");
+    return std::pair(data.train.cardinality(), data.validation.cardinality());
+  };
+  EXPECT_EQ(rows(""), std::pair(int64_t{3200}, int64_t{800}));
+  EXPECT_EQ(rows("validation_fraction: 0"), std::pair(int64_t{4000}, int64_t{0}));
+  EXPECT_EQ(rows("validation_fraction: 0.5"), std::pair(int64_t{2000}, int64_t{2000}));
+}
+
+// With the line, where the value stands.
+TEST(BuildDataTest, WhatMayNotBeZeroSaysSo) {
+  const auto refusal = [](const std::string& data) {
+    return error_of("data {\n  " + data + "\n}\nmodel { layers { dense { units: 1 } } }");
+  };
+  EXPECT_THAT(refusal("noise { height: 0 }"), StartsWith("job.textproto:2:"));
+  EXPECT_THAT(refusal("noise { height: 0 }"), HasSubstr("data.noise.height: expected at least 1"));
+  EXPECT_THAT(refusal("reviews { vocabulary: 0 }"), HasSubstr("data.reviews.vocabulary"));
+  EXPECT_THAT(refusal("csv { validation_fraction: 1 }"), StartsWith("job.textproto:2:"));
+  EXPECT_THAT(refusal("csv { delimiter: \";;\" }"), StartsWith("job.textproto:2:"));
+  EXPECT_THAT(refusal("cifar100 {}"), HasSubstr("did you mean 'cifar10'"));
+  EXPECT_EQ(refusal("digits { seed: 0 }"), "(no error)");
+}
+
 }  // namespace
 }  // namespace trireme
