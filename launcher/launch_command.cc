@@ -70,7 +70,8 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program,
   options->program = program;
   const CLI::Range seconds(0.0, 1e6, "seconds");
 
-  command->add_option("JOB", options->job, "Job file (protobuf text, see proto/job.proto)");
+  command->add_option("JOB", options->job,
+                      "Job file (protobuf text; trireme describe says what may be in it)");
   command->add_option("--workers", options->workers, "Workers on this machine")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

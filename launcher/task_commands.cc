@@ -69,7 +69,9 @@ struct Options {
 std::shared_ptr<Options> add_common(CLI::App& command, const CommandContext& context) {
   auto options = std::make_shared<Options>();
   options->task.tables = context.tables;
-  command.add_option("JOB", options->job, "Job file (protobuf text; trireme describe says what may be in it)")
+  command
+      .add_option("JOB", options->job,
+                  "Job file (protobuf text; trireme describe says what may be in it)")
       ->required();
   command
       .add_option("--set", options->overrides,
@@ -211,7 +213,9 @@ void add_train_command(CLI::App& app, CommandContext& context) {
       serve(resolve_cluster(options->task.cluster, process_environment()),
             {.threads = options->task.threads,
              .metrics = options->task.metrics,
-             .join_timeout_s = file.job().distributed().join_timeout_s(),
+             .join_timeout_s = file.job().distributed().has_join_timeout_s()
+                                   ? file.job().distributed().join_timeout_s()
+                                   : 0,
              .ops = context.tables.ops},
             *options->task.stop);
       if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());

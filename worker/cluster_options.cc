@@ -1,5 +1,6 @@
 #include "worker/cluster_options.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -11,8 +12,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-milliseconds seconds_or(double seconds, milliseconds otherwise) {
-  return seconds > 0 ? milliseconds(static_cast<int64_t>(seconds * 1000)) : otherwise;
+milliseconds to_ms(double seconds) {
+  return milliseconds(std::max(int64_t{1}, static_cast<int64_t>(seconds * 1000)));
 }
 
 }  // namespace
@@ -20,9 +21,9 @@ milliseconds seconds_or(double seconds, milliseconds otherwise) {
 ClusterOptions cluster_options_of(const job::Distributed& job) {
   ClusterOptions options;
   if (!job.backend().empty()) options.backend = job.backend();
-  options.stall_warning = seconds_or(job.stall_warning_s(), options.stall_warning);
-  options.collective_timeout = seconds_or(job.collective_timeout_s(), options.collective_timeout);
-  options.join_timeout = seconds_or(job.join_timeout_s(), options.join_timeout);
+  options.stall_warning = to_ms(job.stall_warning_s());
+  options.collective_timeout = to_ms(job.collective_timeout_s());
+  options.join_timeout = to_ms(job.join_timeout_s());
   options.min_workers = job.min_workers();
   options.incarnation = incarnation();
   return options;

@@ -56,19 +56,17 @@ ps::PsClientOptions ps_client_options(const Task& task, uint64_t incarnation, bo
                              .pull_type = row_type(job.pull_rows()),
                              .shared_memory = !job.no_shared_memory(),
                              .cache_staleness = job.cache_staleness()};
-  if (job.connections() > 0) client.connections = job.connections();
-  const double join_timeout_s = task.file.job().distributed().join_timeout_s();
-  if (join_timeout_s > 0) {
-    client.join_timeout = milliseconds(static_cast<int64_t>(join_timeout_s * 1000));
+  client.connections = job.connections();
+  const job::Distributed& spread = task.file.job().distributed();
+  if (spread.has_join_timeout_s()) {
+    client.join_timeout = milliseconds(static_cast<int64_t>(spread.join_timeout_s() * 1000));
   }
   // The group's collectives keep the workers of HYBRID together.
   if (saves && !task.strategy_def->forms_group) {
     client.save_every_steps = task.file.job().checkpoint().every_steps();
     client.steps_per_epoch = task.steps_per_epoch;
   }
-  if (job.timeout_s() > 0) {
-    client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
-  }
+  client.timeout = milliseconds(static_cast<int64_t>(job.timeout_s() * 1000));
   client.has_group = task.strategy_def->forms_group;
   return client;
 }

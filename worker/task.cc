@@ -41,7 +41,7 @@ DeviceOptions device_options(const job::Job& job, const TaskOptions& options,
   DeviceOptions devices{.kind = job.device().empty() ? "cpu" : job.device(),
                         .cpu_devices = options.cpu_devices,
                         .gpu = {.count = gpu.count(),
-                                .virtual_per_card = std::max(1, gpu.virtual_()),
+                                .virtual_per_card = gpu.virtual_(),
                                 .memory_limit_mib = gpu.memory_limit_mib(),
                                 .memory_growth = !gpu.take_all_memory()}};
   if (cluster.local_size > 1) {
@@ -146,8 +146,7 @@ DeviceCollectives Task::mirrored_gpus() const {
   if (!reduces) return {};
   const double timeout_s = file.job().distributed().collective_timeout_s();
   return make_mirrored_collectives(
-      gpus, std::chrono::milliseconds(timeout_s > 0 ? static_cast<int64_t>(timeout_s * 1000)
-                                                    : int64_t{60'000}));
+      gpus, std::chrono::milliseconds(static_cast<int64_t>(timeout_s * 1000)));
 }
 
 data::Dataset Task::train_batches(int rank, int workers) const {

@@ -67,30 +67,22 @@ StrategyOptions strategy_options(const JobFile& file, const StrategyDef& strateg
                                  const ClusterSpec& cluster, const DeviceSet& devices) {
   const job::Job& job = file.job();
   const job::Distributed& distributed = job.distributed();
-  StrategyOptions options{.micro_batches = std::max(1, distributed.micro_batches()),
+  StrategyOptions options{.micro_batches = distributed.micro_batches(),
                           .deterministic = distributed.deterministic(),
                           .sync_batch_norm = distributed.sync_batch_norm()};
-  const auto bytes_of = [&](double mebibytes, const char* field) {
-    if (mebibytes >= 0 && mebibytes <= 1 << 30) return static_cast<int64_t>(mebibytes * (1 << 20));
-    const std::string path = str_cat("distributed.", field);
-    throw invalid_argument(file.where(path), path, ": expected 0 to ", 1 << 30, " MiB, found ",
-                           mebibytes);
+  const auto bytes_of = [](double mebibytes) {
+    return std::max(int64_t{1}, static_cast<int64_t>(mebibytes * (1 << 20)));
   };
-  if (const int64_t bytes = bytes_of(distributed.bucket_mib(), "bucket_mib"); bytes > 0) {
-    options.bucket_bytes = bytes;
-  }
-  if (const int64_t bytes = bytes_of(distributed.first_bucket_mib(), "first_bucket_mib");
-      bytes > 0) {
-    options.first_bucket_bytes = bytes;
-  }
+  options.bucket_bytes = bytes_of(distributed.bucket_mib());
+  options.first_bucket_bytes = bytes_of(distributed.first_bucket_mib());
   if (distributed.compression() == job::BF16) options.compression = Compression::kBFloat16;
   if (distributed.compression() == job::F16) options.compression = Compression::kFloat16;
   if (distributed.compression() == job::TOP_K) options.compression = Compression::kTopK;
-  if (distributed.top_k_ratio() != 0) options.top_k_ratio = distributed.top_k_ratio();
+  options.top_k_ratio = distributed.top_k_ratio();
   options.devices =
       strategy.spans_devices ? computing_devices(devices) : std::vector{devices.names().front()};
   if (options.deterministic) {
-    const int shards = distributed.virtual_shards() == 0 ? 4 : distributed.virtual_shards();
+    const int shards = distributed.virtual_shards();
     const int parts = cluster.world_size * static_cast<int>(options.devices.size());
     if (distributed.micro_batches() > 1) {
       throw invalid_argument(

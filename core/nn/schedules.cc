@@ -101,9 +101,8 @@ class CosineOptions : public ScheduleOptions {
   void describe(OptionVisitor& visitor) override {
     visitor.field({.name = "steps",
                    .help = "steps of the whole run, warm-up included, after which the rate is "
-                           "the minimum",
-                   .range = at_least(1),
-                   .default_text = "epochs × steps of an epoch"},
+                           "the minimum; 0: epochs × steps of an epoch",
+                   .range = at_least(0)},
                   steps_);
     visitor.field({.name = "warmup_steps",
                    .help = "the first steps, over which the rate rises from 0",
@@ -112,10 +111,10 @@ class CosineOptions : public ScheduleOptions {
     visitor.field({.name = "minimum", .help = "the last rate", .range = at_least(0)}, minimum_);
   }
   void check() const override {
-    if (steps_ && *steps_ <= warmup_steps_) throw too_few(*steps_);
+    if (steps_ > 0 && steps_ <= warmup_steps_) throw too_few(steps_);
   }
   Schedule make(double rate, int64_t steps) const override {
-    const int64_t whole = steps_.value_or(steps);
+    const int64_t whole = steps_ > 0 ? steps_ : steps;
     if (whole <= warmup_steps_) throw too_few(whole);
     if (minimum_ > rate) {
       throw invalid_argument("cosine: expected a minimum of at most the learning rate, which is ",
@@ -130,7 +129,7 @@ class CosineOptions : public ScheduleOptions {
                             warmup_steps_);
   }
 
-  std::optional<int64_t> steps_;
+  int64_t steps_ = 0;
   int64_t warmup_steps_ = 0;
   double minimum_ = 0;
 };

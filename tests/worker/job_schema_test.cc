@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/base/input_stream.h"
 #include "core/nn/catalogs.h"
 #include "core/nn/layers.h"
 #include "worker/describe.h"
@@ -295,6 +296,13 @@ TEST(JobSchemaTest, DescriptionsSayTypeDefaultRangeAndMeaning) {
   EXPECT_THAT(to_text(describe(schema(), {"job"})), HasSubstr("epochs: whole number, at least 1"));
   EXPECT_THROW(describe(schema(), {"los"}), Error);
   EXPECT_THROW(describe(schema(), {"loss", "everyting"}), Error);
+}
+
+// The page is made from the catalogs: whoever adds to them writes it again.
+TEST(JobSchemaTest, TheReferencePageIsThatOfTheCatalogs) {
+  EXPECT_EQ(read_whole(TRIREME_SOURCE_DIR "/docs/reference.md", 1 << 20, "the reference"),
+            reference_page(*core_job_schema()))
+      << "write it again: trireme describe --markdown > docs/reference.md";
 }
 
 // Help is a sentence's part: every field of every component has one.

@@ -25,7 +25,8 @@ ClusterSpec cluster_of(int workers, int servers = 0) {
 }
 
 const StrategyDef& resolve(const std::string& text, const ClusterSpec& cluster, int devices = 1) {
-  const JobFile file = JobFile::parse("data { digits {} }\n" + text, "job.textproto");
+  const JobFile file = JobFile::parse("data { digits {} } model { layers { flatten {} } }\n" + text,
+                                      "job.textproto");
   return resolve_strategy(file, cluster, *make_devices({.cpu_devices = devices}));
 }
 

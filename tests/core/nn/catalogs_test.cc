@@ -128,10 +128,11 @@ TEST(CatalogsTest, CosineSchedulesRiseAndFallToTheMinimum) {
   EXPECT_DOUBLE_EQ(rate(110), 0.5);
   EXPECT_DOUBLE_EQ(schedule("cosine", {{"steps", "50"}}, 2, 110)(50), 0);
   EXPECT_EQ(schedule("cosine", {}, 0)(1), 0);
+  EXPECT_DOUBLE_EQ(schedule("cosine", {{"steps", "0"}}, 2, 110)(110), 0) << "the whole run";
   EXPECT_THAT(error_of([] {
-                schedule("cosine", {{"steps", "0"}}, 1);
+                schedule("cosine", {{"steps", "-1"}}, 1);
               }),
-              HasSubstr("steps: expected at least 1, found 0"));
+              HasSubstr("steps: expected at least 0, found -1"));
   EXPECT_THAT(error_of([] {
                 schedule("cosine", {{"warmup_steps", "100"}}, 1, 100);
               }),
