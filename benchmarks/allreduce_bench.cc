@@ -221,7 +221,7 @@ void bench_allreduce(const AllreduceBenchOptions& options, std::ostream& out) {
   worker.insert(worker.end(), {"--summation", options.tree ? "tree" : "any"});
   worker.insert(worker.end(), {"--bytes", std::to_string(options.bytes)});
   if (!options.tls.mode.empty()) worker.insert(worker.end(), {"--tls", options.tls.mode});
-  worker.insert(worker.end(), {"--meet", folder.path, "--rank"});
+  worker.insert(worker.end(), {"--rendezvous", folder.path, "--rank"});
   if (options.backend == "mpi-native") {
     std::vector<std::string> command = mpirun;
     command.push_back(std::filesystem::path(program).replace_filename("mpi_native_allreduce"));

@@ -188,7 +188,7 @@ void add_allreduce(CLI::App& bench) {
       ->check(CLI::IsMember({"any", "tree"}));
   // For the processes that the command starts.
   command->add_option("--rank", options->bench.rank)->group("");
-  command->add_option("--meet", options->bench.folder)->group("");
+  command->add_option("--rendezvous", options->bench.folder)->group("");
   command->callback([options] {
     options->bench.tree = options->summation == "tree";
     options->bench.in_cluster = process_environment().contains("TRIREME_RANK");

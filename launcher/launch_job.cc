@@ -131,7 +131,7 @@ CoordinatorOptions coordinator_options(const LaunchOptions& options, const Job& 
   result.join_timeout = to_ms(*options.join_timeout_s);
   result.stall_warning = to_ms(*options.stall_warning_s);
   result.collective_timeout = to_ms(*options.collective_timeout_s);
-  result.log = [](const std::string& line) { Supervisor::say_to_standard_error(line); };
+  result.log = [](const std::string& line) { Supervisor::report_to_standard_error(line); };
   return result;
 }
 
@@ -419,7 +419,7 @@ int launch(const LaunchOptions& given) {
                         : std::max(1, options.min_workers - (options.nodes - 1) * options.workers),
        .restart_after_success = !steps_together,
        .grace = to_ms(options.grace_s),
-       .say = {}});
+       .report = {}});
   const std::string output = file ? file->job().output_dir() : "";
   const std::unique_ptr<RunFolder> folder = hold_folder(options, job, output);
   job.run = run_of(options, output, environment);
@@ -450,7 +450,7 @@ int launch(const LaunchOptions& given) {
   std::vector<SupervisedTask> tasks;
   for (int i = 0; i < options.parameter_servers; ++i) tasks.push_back(make.parameter_server(i));
   for (int i = 0; i < options.workers; ++i) tasks.push_back(make.worker(i));
-  Supervisor::say_to_standard_error(
+  Supervisor::report_to_standard_error(
       str_cat(options.workers, " of ", options.nodes * options.workers, " workers",
               options.parameter_servers > 0
                   ? str_cat(" and ", options.parameter_servers, " parameter servers")

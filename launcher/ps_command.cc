@@ -5,8 +5,8 @@
 #include "core/base/error.h"
 #include "launcher/commands.h"
 #include "launcher/metrics_option.h"
+#include "launcher/parameter_server_task.h"
 #include "launcher/printable_path.h"
-#include "launcher/serve.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
 #include "launcher/tls_options.h"
@@ -29,7 +29,7 @@ void add_ps_command(CLI::App& app, CommandContext& context) {
       "\n"
       "`trireme ps rebalance` evens out how busy they are: see its --help.");
   auto flags = std::make_shared<ClusterFlags>();
-  auto options = std::make_shared<ServeOptions>();
+  auto options = std::make_shared<ParameterServerTaskOptions>();
   command->add_option("--index", flags->rank, "Which parameter server this is, from 0")
       ->check(CLI::NonNegativeNumber);
   command
@@ -79,7 +79,7 @@ void add_ps_command(CLI::App& app, CommandContext& context) {
           "--parameter-servers and --coordinator, or start the job with trireme launch --ps N");
     }
     options->ops = context.tables.ops;
-    serve(spec, *options, stop);
+    run_parameter_server(spec, *options, stop);
     if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
   });
 }

@@ -10,8 +10,8 @@
 #include "core/base/error.h"
 #include "launcher/commands.h"
 #include "launcher/metrics_option.h"
+#include "launcher/parameter_server_task.h"
 #include "launcher/printable_path.h"
-#include "launcher/serve.h"
 #include "launcher/standard_output.h"
 #include "launcher/stop_signals.h"
 #include "launcher/supervisor/ending_signals.h"
@@ -21,7 +21,7 @@
 #include "worker/evaluator_task.h"
 #include "worker/job_failure.h"
 #include "worker/job_file.h"
-#include "worker/meeting.h"
+#include "worker/rendezvous.h"
 #include "worker/resume.h"
 #include "worker/train_task.h"
 

@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
-#include "worker/farewell.h"
+#include "worker/finish_barrier.h"
 #include "worker/lost_peer.h"
 #include "worker/resume.h"
 #include "worker/server_group.h"
@@ -67,7 +67,7 @@ void AllReduceGroup::join(nn::FitOptions& fit) {
   if (servers_ == nullptr) return;
   const Membership& membership = runtime_.membership();
   servers_->catch_up(membership.progress);
-  if (speaks()) servers_->tell_lost_steps(membership.progress);
+  if (is_rank_zero()) servers_->tell_lost_steps(membership.progress);
 }
 
 void AllReduceGroup::tell_generation() const {
@@ -115,13 +115,13 @@ bool AllReduceGroup::rejoin(nn::Training& training, const Error& error, int64_t 
     GenerationJoin join = next_generation(progress, /*begins=*/false);
     join.give = [&] {
       nn::StateMap state = training.state();
-      Farewell::mark_stopped(training, state);
+      FinishBarrier::mark_stopped(training, state);
       return state;
     };
     join.take = [&](const nn::StateMap& state) {
       task_.take_preprocessing(state, "the state of another worker");
       training.restore(state);
-      Farewell::stop_as(state, training);
+      FinishBarrier::stop_as(state, training);
     };
     join_generation(join);
   } catch (const Error& failure) {
@@ -139,7 +139,7 @@ bool AllReduceGroup::rejoin(nn::Training& training, const Error& error, int64_t 
 // What all workers must agree on before they go: that all of them have finished.
 std::shared_ptr<nn::Callback> AllReduceGroup::make_farewell(
     std::vector<std::shared_ptr<nn::Callback>> all) {
-  return std::make_shared<Farewell>(
+  return std::make_shared<FinishBarrier>(
       [this] {
         if (!runtime_.connected()) return;
         static const std::string kWhat = "how the training was stopped";

@@ -18,7 +18,7 @@
 #include "worker/client_options.h"
 #include "worker/job_failure.h"
 #include "worker/lost_peer.h"
-#include "worker/meeting.h"
+#include "worker/rendezvous.h"
 
 namespace trireme {
 namespace {

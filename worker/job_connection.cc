@@ -5,7 +5,7 @@
 #include "worker/client_options.h"
 #include "worker/job_failure.h"
 #include "worker/lost_peer.h"
-#include "worker/meeting.h"
+#include "worker/rendezvous.h"
 
 namespace trireme {
 
@@ -18,7 +18,7 @@ void JobConnection::open(ClusterOptions options) {
     task_.cluster.coordinator = runtime_->spec().coordinator;
     task_.cluster.secret = runtime_->spec().secret;
   } else {
-    coordinator_ = open_meeting(task_.cluster, options);
+    coordinator_ = open_rendezvous(task_.cluster, options);
   }
   task_.run = greeting().run;
 }

@@ -9,7 +9,7 @@
 
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
-#include "worker/farewell.h"
+#include "worker/finish_barrier.h"
 #include "worker/resume_check.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/train_callbacks.h"

@@ -222,14 +222,14 @@ void check_resume(const Task& task, const std::string& checkpoint, nn::StateMap&
   if (check.is_finished() && changed.find("nothing is left") == std::string::npos) {
     add(changed, check.nothing_left());
   }
-  const bool speaks = task.cluster.rank == 0;
+  const bool is_rank_zero = task.cluster.rank == 0;
   if (!changed.empty()) {
     const std::string line = str_cat("--resume, from ", checkpoint, ": ", changed);
-    speaks ? log_warning(line) : log_info(line);
+    is_rank_zero ? log_warning(line) : log_info(line);
   }
   if (!kept.empty()) {
     log_info("also different: " + kept);
-    if (speaks && !task.options.quiet) std::cerr << "also different: " << kept << "\n";
+    if (is_rank_zero && !task.options.quiet) std::cerr << "also different: " << kept << "\n";
   }
 }
 

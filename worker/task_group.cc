@@ -5,7 +5,7 @@
 namespace trireme {
 
 void TaskGroup::say(const std::string& text) const {
-  if (!task_.options.quiet && speaks()) std::cerr << text << std::flush;
+  if (!task_.options.quiet && is_rank_zero()) std::cerr << text << std::flush;
 }
 
 std::shared_ptr<nn::Callback> TaskGroup::make_farewell(

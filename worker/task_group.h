@@ -24,7 +24,7 @@ class TaskGroup : public nn::TrainingGroup {
   virtual int rank() const { return task_.cluster.rank; }
   virtual int workers() const { return task_.cluster.world_size; }
   // One worker tells people how it goes, and writes what all have in common.
-  bool speaks() const { return rank() == 0; }
+  bool is_rank_zero() const { return rank() == 0; }
   void say(const std::string& text) const;
   bool stopping() const { return task_.options.stop != nullptr && *task_.options.stop; }
 

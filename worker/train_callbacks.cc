@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "proto/job.pb.h"
-#include "worker/farewell.h"
+#include "worker/finish_barrier.h"
 #include "worker/job_record.h"
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"

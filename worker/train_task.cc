@@ -83,9 +83,9 @@ class TrainRun {
     group_->say(task_.data.description + "\n" + task_.model->summary());
     if (all_reduce_ != nullptr) all_reduce_->tell_generation();
     if (options_.progress_bar) fit.progress->terminal = *options_.progress_bar;
-    if (options_.quiet || !group_->speaks()) fit.progress = {};
+    if (options_.quiet || !group_->is_rank_zero()) fit.progress = {};
     take_folder(fit);
-    if (group_->speaks()) keep_launch_id(job_.output_dir(), task_.run, environment);
+    if (group_->is_rank_zero()) keep_launch_id(job_.output_dir(), task_.run, environment);
     add_callbacks(fit);
     fit.validation = group_->validation_batches();
     fit.group = group_.get();
@@ -190,7 +190,7 @@ class TrainRun {
     job_stopped_ = result.stopped;
     group_->say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     ClusterRuntime* const runtime = connection_.runtime();
-    if (task_.tracer && (runtime != nullptr ? runtime->connected() : group_->speaks())) {
+    if (task_.tracer && (runtime != nullptr ? runtime->connected() : group_->is_rank_zero())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime != nullptr ? &runtime->communicator() : nullptr);
     }
@@ -245,7 +245,7 @@ class TrainRun {
 
   // Whoever becomes rank 0 later takes the folder then: see HoldsRunFolder.
   void take_folder(const nn::FitOptions& fit) {
-    if (!group_->speaks()) return;
+    if (!group_->is_rank_zero()) return;
     folder_.hold();
     const bool goes_on = fit.resume || (fit.place && fit.place->step > 0) || incarnation() > 0 ||
                          is_kept_launch(job_.output_dir(), task_.run);
@@ -271,7 +271,7 @@ class TrainRun {
                                                           group_->workers());
                                   },
                               .lost_steps = [this]() -> std::optional<int64_t> {
-                                if (!servers_ || !group_->speaks()) return std::nullopt;
+                                if (!servers_ || !group_->is_rank_zero()) return std::nullopt;
                                 return connection_.greeting().lost_steps;
                               }});
   }
@@ -279,7 +279,7 @@ class TrainRun {
   TaskResult describe(const nn::History& history, std::chrono::steady_clock::time_point start,
                       int64_t lost_steps) const {
     TaskResult result;
-    if (group_->speaks()) {
+    if (group_->is_rank_zero()) {
       result.json = training_line(job_, task_.strategy_def->name, group_->workers(), history,
                                   callbacks_.early_stopping.get(), lost_steps,
                                   std::chrono::steady_clock::now() - start)

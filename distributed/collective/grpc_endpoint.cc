@@ -13,7 +13,7 @@
 #include "core/base/local_process.h"
 #include "core/base/logging.h"
 #include "distributed/collective/doubling.h"
-#include "distributed/collective/grpc_meeting.h"
+#include "distributed/collective/grpc_rendezvous.h"
 #include "distributed/collective/grpc_transport.h"
 #include "distributed/collective/transport_communicator.h"
 #include "distributed/connection/dial.h"
@@ -222,7 +222,7 @@ class GrpcPort {
   GrpcProgress progress_;
 };
 
-class Meeting final : public GrpcMeeting {
+class Meeting final : public GrpcRendezvous {
  public:
   Meeting(std::shared_ptr<GrpcPort> port, Group group)
       : port_(std::move(port)), group_(std::move(group)) {}
@@ -238,8 +238,8 @@ class Meeting final : public GrpcMeeting {
   const Group& group() const override { return group_; }
   const std::string& problem() const override { return problem_; }
 
-  std::vector<std::shared_ptr<SegmentStream>> meet(int member, TimePoint deadline,
-                                                   const std::function<void()>& check) override {
+  std::vector<std::shared_ptr<SegmentStream>> connect(int member, TimePoint deadline,
+                                                      const std::function<void()>& check) override {
     std::vector<std::shared_ptr<SegmentStream>> met;
     if (member > group_.rank) {
       const auto calls = port_->take_all(group_, member);

@@ -33,13 +33,13 @@ void GrpcTransport::Fault::set(const Error& first) {
   is_set.store(true, std::memory_order_release);
 }
 
-GrpcTransport::GrpcTransport(std::unique_ptr<GrpcMeeting> meeting, GrpcProgress* progress)
-    : meeting_(std::move(meeting)),
-      me_(meeting_->group().rank),
+GrpcTransport::GrpcTransport(std::unique_ptr<GrpcRendezvous> meeting, GrpcProgress* progress)
+    : rendezvous_(std::move(meeting)),
+      me_(rendezvous_->group().rank),
       progress_(progress),
-      inquiry_(std::make_shared<GrpcInquiry>(me_, meeting_->group().size(),
-                                             meeting_->group().generation)),
-      links_(static_cast<size_t>(meeting_->group().size())) {}
+      inquiry_(std::make_shared<GrpcInquiry>(me_, rendezvous_->group().size(),
+                                             rendezvous_->group().generation)),
+      links_(static_cast<size_t>(rendezvous_->group().size())) {}
 
 GrpcTransport::~GrpcTransport() {
   if (closed_) return;
@@ -55,8 +55,9 @@ GrpcTransport::~GrpcTransport() {
 }
 
 SegmentHeader GrpcTransport::header(SegmentKind kind) const {
-  return {
-      .kind = kind, .from = static_cast<uint32_t>(me_), .generation = meeting_->group().generation};
+  return {.kind = kind,
+          .from = static_cast<uint32_t>(me_),
+          .generation = rendezvous_->group().generation};
 }
 
 void GrpcTransport::want(int member, TimePoint deadline) {
@@ -71,7 +72,7 @@ void GrpcTransport::open(int member, std::vector<std::shared_ptr<SegmentStream>>
     stream->open({.name = peer(member).to_string(),
                   .peer = static_cast<uint32_t>(member),
                   .me = static_cast<uint32_t>(me_),
-                  .generation = meeting_->group().generation,
+                  .generation = rendezvous_->group().generation,
                   .inquiry = inquiry_},
                  [fault = fault_](const Error& cause) { fault->set(cause); });
   }
@@ -83,7 +84,7 @@ void GrpcTransport::open(int member, std::vector<std::shared_ptr<SegmentStream>>
 
 void GrpcTransport::meet_wanted(TimePoint deadline, const std::function<void()>& check) {
   std::erase_if(wanted_, [&](int member) {
-    auto streams = meeting_->meet(member, deadline, check);
+    auto streams = rendezvous_->connect(member, deadline, check);
     if (streams.empty()) return false;
     open(member, std::move(streams));
     return true;
@@ -107,7 +108,7 @@ void GrpcTransport::meet_all(const CommunicatorOptions& options, TimePoint deadl
       progress_->wait(
           [this] {
             return failed() || std::ranges::any_of(wanted_, [this](int member) {
-                     return meeting_->is_ready(member);
+                     return rendezvous_->is_ready(member);
                    });
           },
           std::min(deadline, steady_clock::now() + kMeetingPause));
@@ -123,7 +124,7 @@ void GrpcTransport::invite_late(TimePoint now) {
     Link& late = link(member);
     if (member < me_ || late.invited || now < late.invite_at) continue;
     late.invited = true;
-    meeting_->invite(member);
+    rendezvous_->invite(member);
   }
 }
 
@@ -131,10 +132,10 @@ template <typename Done>
 bool GrpcTransport::wait(Done done, TimePoint until, TimePoint deadline) {
   const auto over = [&] { return failed() || done(); };
   while (true) {
-    if (wanted_.empty() && !meeting_->is_invited()) {
-      progress_->wait([&] { return over() || meeting_->is_invited(); }, until);
+    if (wanted_.empty() && !rendezvous_->is_invited()) {
+      progress_->wait([&] { return over() || rendezvous_->is_invited(); }, until);
     } else {
-      for (const int member : meeting_->take_invitations()) {
+      for (const int member : rendezvous_->take_invitations()) {
         if (!is_met(member)) want(member, deadline);
       }
       try {
@@ -147,9 +148,9 @@ bool GrpcTransport::wait(Done done, TimePoint until, TimePoint deadline) {
       invite_late(steady_clock::now());
       progress_->wait(
           [&] {
-            return over() || wanted_.empty() || meeting_->is_invited() ||
-                   std::ranges::any_of(wanted_,
-                                       [this](int member) { return meeting_->is_ready(member); });
+            return over() || wanted_.empty() || rendezvous_->is_invited() ||
+                   std::ranges::any_of(
+                       wanted_, [this](int member) { return rendezvous_->is_ready(member); });
           },
           std::min(until, steady_clock::now() + kMeetingPause));
     }
@@ -250,7 +251,7 @@ void GrpcTransport::abort(const Error& cause) {
 Error GrpcTransport::not_met(const std::vector<int>& members) const {
   std::string who;
   for (const int member : members) who += (who.empty() ? "" : ", ") + peer(member).to_string();
-  const std::string& problem = meeting_->problem();
+  const std::string& problem = rendezvous_->problem();
   return {ErrorCode::kDeadlineExceeded, str_cat("no connection by the deadline with ", who,
                                                 problem.empty() ? "" : " (" + problem + ")")};
 }
@@ -294,7 +295,7 @@ void GrpcTransport::blame(int from) {
 
 void GrpcTransport::close(const SegmentHeader& last, const std::string& text, TimePoint until) {
   closed_ = true;
-  meeting_->end(
+  rendezvous_->end(
       last.kind == SegmentKind::kFault
           ? Error(static_cast<ErrorCode>(last.extra), text)
           : Error(ErrorCode::kUnavailable, peer(me_).to_string() + " has left the group"));

@@ -18,8 +18,8 @@
 
 #include "core/base/thread_annotations.h"
 #include "distributed/collective/communicator.h"
-#include "distributed/collective/grpc_meeting.h"
 #include "distributed/collective/grpc_progress.h"
+#include "distributed/collective/grpc_rendezvous.h"
 #include "distributed/collective/segment_stream.h"
 #include "distributed/collective/transport.h"
 
@@ -28,11 +28,11 @@ namespace trireme {
 class GrpcTransport final : public Transport {
  public:
   // `progress` runs the events of the streams that `meeting` makes.
-  GrpcTransport(std::unique_ptr<GrpcMeeting> meeting, GrpcProgress* progress);
+  GrpcTransport(std::unique_ptr<GrpcRendezvous> meeting, GrpcProgress* progress);
   ~GrpcTransport() override;
 
   // Meets all members now. Throws Error{kDeadlineExceeded} naming those that did not come, what
-  // GrpcMeeting::meet() throws, and what interrupts it.
+  // GrpcRendezvous::connect() throws, and what interrupts it.
   void meet_all(const CommunicatorOptions& options, TimePoint deadline);
 
   std::string description() const override { return "grpc"; }
@@ -62,7 +62,9 @@ class GrpcTransport final : public Transport {
     uint64_t segments_sent = 0, segments_received = 0;
   };
 
-  const Peer& peer(int index) const { return meeting_->group().peers[static_cast<size_t>(index)]; }
+  const Peer& peer(int index) const {
+    return rendezvous_->group().peers[static_cast<size_t>(index)];
+  }
   Link& link(int member) { return links_[static_cast<size_t>(member)]; }
   SegmentStream& stream(Link& link, uint64_t segment) const {
     return *link.streams[segment % link.streams.size()];
@@ -90,7 +92,7 @@ class GrpcTransport final : public Transport {
   // Sends `last` on each stream, waits for the answers until then, and ends the streams.
   void close(const SegmentHeader& last, const std::string& text, TimePoint until);
 
-  const std::unique_ptr<GrpcMeeting> meeting_;
+  const std::unique_ptr<GrpcRendezvous> rendezvous_;
   const int me_;
   GrpcProgress* const progress_;
   const std::shared_ptr<Fault> fault_ = std::make_shared<Fault>();

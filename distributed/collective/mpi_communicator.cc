@@ -170,7 +170,7 @@ uint64_t fingerprint(const std::string& text) {
   return hash;
 }
 
-void meet(const Group& group, int tag, MpiSession::Clock::time_point deadline) {
+void barrier_of(const Group& group, int tag, MpiSession::Clock::time_point deadline) {
   const auto n = static_cast<size_t>(group.size());
   const auto hello_of = [&](size_t index) {
     return Hello{group.generation, fingerprint(group.job_id), group.size(),
@@ -241,7 +241,7 @@ std::unique_ptr<Communicator> connect_mpi(const Group& group, const Communicator
   const int tag =
       16 + static_cast<int>((fingerprint(group.job_id) ^ static_cast<uint64_t>(group.generation)) %
                             16384);
-  meet(group, tag, MpiSession::Clock::now() + options.timeout);
+  barrier_of(group, tag, MpiSession::Clock::now() + options.timeout);
   MPI_Group world = MPI_GROUP_NULL;
   MPI_Group part = MPI_GROUP_NULL;
   MpiSession::check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group");

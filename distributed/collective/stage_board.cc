@@ -72,17 +72,17 @@ void StageBoard::wake_all() {
 void StageBoard::say_farewell(const Error& cause) {
   MutexLock lock(farewell_mutex_);
   StageCell& mine = cells_[rank_];
-  if (mine.farewell.load(std::memory_order_relaxed) != 0) return;
-  mine.farewell.store(1, std::memory_order_relaxed);
+  if (mine.departure.load(std::memory_order_relaxed) != 0) return;
+  mine.departure.store(1, std::memory_order_relaxed);
   const size_t length = std::min(std::strlen(cause.what()), mine.farewell_text.size() - 1);
   std::memcpy(mine.farewell_text.data(), cause.what(), length);
   mine.farewell_text[length] = '\0';
-  mine.farewell.store(2 + static_cast<uint32_t>(cause.code()), std::memory_order_release);
+  mine.departure.store(2 + static_cast<uint32_t>(cause.code()), std::memory_order_release);
 }
 
 std::optional<Error> StageBoard::farewell_of(int rank) const {
   const StageCell& theirs = cells_[rank];
-  const uint32_t mark = theirs.farewell.load(std::memory_order_acquire);
+  const uint32_t mark = theirs.departure.load(std::memory_order_acquire);
   if (mark < 2 || mark > 2 + static_cast<uint32_t>(ErrorCode::kInternal)) return std::nullopt;
   const auto* end = std::find(theirs.farewell_text.begin(), theirs.farewell_text.end(), '\0');
   return Error(static_cast<ErrorCode>(mark - 2),

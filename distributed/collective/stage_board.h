@@ -27,10 +27,10 @@ namespace trireme {
 // All zero at first.
 struct alignas(128) StageCell {
   std::atomic<uint32_t> stage;
-  std::atomic<uint32_t> sleepers;               // on `stage`
-  std::array<std::atomic<uint64_t>, 2> call;    // what the rank's odd and even calls are
-  alignas(128) std::atomic<uint32_t> farewell;  // 0; 1: being written; else 2 + its code
-  std::array<char, 508> farewell_text;          // ends with a zero
+  std::atomic<uint32_t> sleepers;                // on `stage`
+  std::array<std::atomic<uint64_t>, 2> call;     // what the rank's odd and even calls are
+  alignas(128) std::atomic<uint32_t> departure;  // 0; 1: being written; else 2 + its code
+  std::array<char, 508> farewell_text;           // ends with a zero
 };
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

@@ -136,7 +136,7 @@ void Greeting::expect(size_t bytes) {
   filled_ = 0;
 }
 
-void Greeting::say(Bytes message) {
+void Greeting::send(Bytes message) {
   out_.assign(message.begin(), message.end());
   sent_ = 0;
 }
@@ -176,7 +176,7 @@ void GreetingServer::take(Bytes message) {
 
 void GreetingServer::refuse_now(Verdict verdict, const std::string& why) {
   refuse(verdict, why);
-  say(server_message(verdict, Nonce{}, why));
+  send(server_message(verdict, Nonce{}, why));
 }
 
 void GreetingServer::take_hello(Bytes hello) {
@@ -188,7 +188,7 @@ void GreetingServer::take_hello(Bytes hello) {
   const Nonce nonce = draw_nonce();
   transcript_.assign(hello.begin(), hello.end());
   transcript_.insert(transcript_.end(), nonce.begin(), nonce.end());
-  say(server_message(Verdict::kChallenge, nonce, ""));
+  send(server_message(Verdict::kChallenge, nonce, ""));
   expect(kProofBytes);
 }
 
@@ -207,7 +207,7 @@ void GreetingServer::take_proof(Bytes proof) {
                               "\" (TRIREME_JOB_ID says which)"));
   }
   transcript_.insert(transcript_.end(), proof.begin(), proof.end());
-  say(server_message(Verdict::kWelcome, prove(secret_, kServerRole, transcript_), ""));
+  send(server_message(Verdict::kWelcome, prove(secret_, kServerRole, transcript_), ""));
   end(State::kWelcome);
 }
 
@@ -226,7 +226,7 @@ GreetingClient::GreetingClient(std::string secret, std::string job_id)
   const auto job = digest(job_id);
   std::memcpy(hello.data() + kJobDigestAt, job.data(), job.size());
   std::memcpy(hello.data() + kJobTextAt, job_id.data(), std::min(job_id.size(), kJobTextBytes));
-  say(hello);
+  send(hello);
   expect(kServerMessageBytes);
 }
 
@@ -253,7 +253,7 @@ void GreetingClient::take(Bytes message) {
   transcript_.insert(transcript_.end(), payload.begin(), payload.end());
   const auto proof = prove(secret_, kClientRole, transcript_);
   transcript_.insert(transcript_.end(), proof.begin(), proof.end());
-  say(proof);
+  send(proof);
   expect(kServerMessageBytes);
 }
 

@@ -63,7 +63,7 @@ class Greeting {
 
  protected:
   void expect(size_t bytes);
-  void say(std::span<const std::byte> message);
+  void send(std::span<const std::byte> message);
   void refuse(Verdict verdict, const std::string& why);
   void end(State state) { state_ = state; }
 

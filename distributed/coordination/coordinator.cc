@@ -1,5 +1,5 @@
-// Puts the coordinator together, and lets it listen: the Switchboard, the directory of parameter
-// servers, and the gRPC services of both.
+// Puts the coordinator together, and lets it listen: the CoordinatorState, the directory of
+// parameter servers, and the gRPC services of both.
 #include "distributed/coordination/coordinator.h"
 
 // clang-format off
@@ -17,10 +17,10 @@
 #include "distributed/connection/acceptor.h"
 #include "distributed/connection/draw_id.h"
 #include "distributed/coordination/coordinator_service.h"
-#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/coordinator_state.h"
 #include "distributed/coordination/directory_service.h"
+#include "distributed/coordination/directory_state.h"
 #include "distributed/coordination/rpc_status.h"
-#include "distributed/coordination/switchboard.h"
 #include "distributed/rpc/grpc_setup.h"
 
 namespace trireme {
@@ -57,18 +57,18 @@ class Coordinator::Impl {
                    .port_is_freed = kPortIsFreed,
                    .user_timeout = kUnacknowledged,
                    .log = options.log}),
-        switchboard_(with_launchers(with_run(std::move(options)))),
-        board_({.silence = switchboard_.options().heartbeat_timeout,
-                .silence_when_suspected = switchboard_.options().heartbeat_timeout / 2,
-                .hung_after = switchboard_.options().collective_timeout,
-                .replace = switchboard_.options().replace},
-               switchboard_.options().log,
+        coordinator_state_(with_launchers(with_run(std::move(options)))),
+        board_({.silence = coordinator_state_.options().heartbeat_timeout,
+                .silence_when_suspected = coordinator_state_.options().heartbeat_timeout / 2,
+                .hung_after = coordinator_state_.options().collective_timeout,
+                .replace = coordinator_state_.options().replace},
+               coordinator_state_.options().log,
                [this](const std::string& session, const Error& why) {
-                 switchboard_.begin_again(session, why);
+                 coordinator_state_.begin_again(session, why);
                }),
-        service_(make_coordinator_service(switchboard_, board_, launchers_,
+        service_(make_coordinator_service(coordinator_state_, board_, launchers_,
                                           [this](const Error& error) { fail(error); })),
-        directory_service_(make_directory_service(board_, switchboard_)) {
+        directory_service_(make_directory_service(board_, coordinator_state_)) {
     set_up_grpc();
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(kMessageBytesLimit);
@@ -85,21 +85,23 @@ class Coordinator::Impl {
 
   ~Impl() {
     acceptor_.stop();
-    switchboard_.stop();
+    coordinator_state_.stop();
     board_.stop();
     server_->Shutdown(std::chrono::system_clock::now() + kShutdown);
     server_->Wait();
   }
 
   std::string address() const { return acceptor_.address(); }
-  const Switchboard& switchboard() const { return switchboard_; }
+  const CoordinatorState& coordinator_state() const { return coordinator_state_; }
   Launchers& launchers() { return launchers_; }
 
   void fail(const Error& error) {
-    switchboard_.fail(error);
+    coordinator_state_.fail(error);
     board_.fail(error);
   }
-  int told_of_failure() const { return switchboard_.told_of_failure() + board_.told_of_failure(); }
+  int told_of_failure() const {
+    return coordinator_state_.told_of_failure() + board_.told_of_failure();
+  }
 
  private:
   CoordinatorOptions with_launchers(CoordinatorOptions options) {
@@ -114,8 +116,8 @@ class Coordinator::Impl {
 
   Launchers launchers_;
   Acceptor acceptor_;
-  Switchboard switchboard_;
-  DirectoryBoard board_;
+  CoordinatorState coordinator_state_;
+  DirectoryState board_;
   const std::unique_ptr<grpc::Service> service_;
   const std::unique_ptr<grpc::Service> directory_service_;
   std::unique_ptr<grpc::Server> server_;
@@ -126,9 +128,9 @@ Coordinator::Coordinator(CoordinatorOptions options)
 Coordinator::~Coordinator() = default;
 
 std::string Coordinator::address() const { return impl_->address(); }
-std::string Coordinator::run() const { return impl_->switchboard().options().run; }
-int64_t Coordinator::generation() const { return impl_->switchboard().generation(); }
-int Coordinator::members() const { return impl_->switchboard().members(); }
+std::string Coordinator::run() const { return impl_->coordinator_state().options().run; }
+int64_t Coordinator::generation() const { return impl_->coordinator_state().generation(); }
+int Coordinator::members() const { return impl_->coordinator_state().members(); }
 void Coordinator::fail(const Error& error) { impl_->fail(error); }
 int Coordinator::told_of_failure() const { return impl_->told_of_failure(); }
 void Coordinator::add_launcher(Launcher launcher) { impl_->launchers().add(std::move(launcher)); }

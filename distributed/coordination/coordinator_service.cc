@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/coordinator_state.h"
+#include "distributed/coordination/directory_state.h"
 #include "distributed/coordination/launcher_service.h"
 #include "distributed/coordination/member_reactor.h"
 #include "distributed/coordination/membership_message.h"
 #include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
-#include "distributed/coordination/switchboard.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
 
@@ -33,25 +33,26 @@ constexpr size_t kTextLimit = 4096;
 // A call that is answered later. `begin` starts the wait, which ends with finish().
 class WaitingCall final : public ServerUnaryReactor {
  public:
-  explicit WaitingCall(Switchboard& switchboard) : switchboard_(switchboard) {}
+  explicit WaitingCall(CoordinatorState& coordinator_state)
+      : coordinator_state_(coordinator_state) {}
 
   // Once, before the method returns; the wait may be over by then.
-  void waits_as(Switchboard::WaitId id) { id_ = id; }
+  void waits_as(CoordinatorState::WaitId id) { id_ = id; }
   void finish(const std::optional<Error>& error) { Finish(error ? to_status(*error) : Status::OK); }
 
  private:
-  void OnCancel() override { switchboard_.give_up(id_); }
+  void OnCancel() override { coordinator_state_.give_up(id_); }
   void OnDone() override { delete this; }
 
-  Switchboard& switchboard_;
-  Switchboard::WaitId id_ = 0;
+  CoordinatorState& coordinator_state_;
+  CoordinatorState::WaitId id_ = 0;
 };
 
 class Service final : public coordination::Coordination::CallbackService {
  public:
-  Service(Switchboard& switchboard, DirectoryBoard& board, Launchers& launchers,
+  Service(CoordinatorState& coordinator_state, DirectoryState& board, Launchers& launchers,
           std::function<void(const Error&)> fail_job)
-      : switchboard_(switchboard),
+      : coordinator_state_(coordinator_state),
         board_(board),
         launchers_(launchers),
         fail_job_(std::move(fail_job)) {}
@@ -59,8 +60,8 @@ class Service final : public coordination::Coordination::CallbackService {
   ServerUnaryReactor* Hello(CallbackServerContext* context, const coordination::Done*,
                             coordination::Greeting* greeting) override {
     return answer(context, [&] {
-      greeting->set_join_timeout_ms(switchboard_.options().join_timeout.count());
-      greeting->set_run(switchboard_.options().run);
+      greeting->set_join_timeout_ms(coordinator_state_.options().join_timeout.count());
+      greeting->set_run(coordinator_state_.options().run);
       greeting->set_session(board_.session());
       greeting->set_reached(board_.reached());
       greeting->set_lost_steps(board_.lost_steps());
@@ -69,7 +70,7 @@ class Service final : public coordination::Coordination::CallbackService {
 
   grpc::ServerBidiReactor<coordination::Beat, coordination::Order>* Attend(
       CallbackServerContext* context) override {
-    return serve_member(*context, switchboard_);
+    return serve_member(*context, coordinator_state_);
   }
 
   ServerUnaryReactor* Peers(CallbackServerContext* context,
@@ -77,7 +78,7 @@ class Service final : public coordination::Coordination::CallbackService {
                             coordination::PeersAnswer* result) override {
     return answer(context, [&] {
       const std::vector<int> ranks(request->ranks().begin(), request->ranks().end());
-      for (const Peer& peer : switchboard_.peers(request->generation(), ranks)) {
+      for (const Peer& peer : coordinator_state_.peers(request->generation(), ranks)) {
         to_message(peer, result->add_peers());
       }
     });
@@ -86,7 +87,7 @@ class Service final : public coordination::Coordination::CallbackService {
   ServerUnaryReactor* Fail(CallbackServerContext* context, const coordination::FailMessage* request,
                            coordination::Done*) override {
     return answer(context, [&] {
-      switchboard_.count_told_of_failure();  // it knows
+      coordinator_state_.count_told_of_failure();  // it knows
       fail_job_({to_code(request->code()), clean(request->message(), kTextLimit)});
     });
   }
@@ -99,35 +100,35 @@ class Service final : public coordination::Coordination::CallbackService {
   ServerUnaryReactor* Stop(CallbackServerContext* context, const coordination::StopMessage* request,
                            coordination::Done*) override {
     return answer(context, [&] {
-      switchboard_.options().stop(
+      coordinator_state_.options().stop(
           {.who = clean(request->who(), kWhatLimit), .signal = request->signal()});
     });
   }
 
   ServerUnaryReactor* Barrier(CallbackServerContext*, const coordination::BarrierMessage* request,
                               coordination::Done*) override {
-    auto* call = new WaitingCall(switchboard_);
-    call->waits_as(
-        switchboard_.barrier(request->generation(), request->rank(), request->name(),
-                             milliseconds(request->timeout_ms()),
-                             [call](const std::optional<Error>& error) { call->finish(error); }));
+    auto* call = new WaitingCall(coordinator_state_);
+    call->waits_as(coordinator_state_.barrier(
+        request->generation(), request->rank(), request->name(),
+        milliseconds(request->timeout_ms()),
+        [call](const std::optional<Error>& error) { call->finish(error); }));
     return call;
   }
 
   ServerUnaryReactor* Put(CallbackServerContext* context, const coordination::KeyValue* request,
                           coordination::Done*) override {
-    return answer(context, [&] { switchboard_.put(request->key(), request->value()); });
+    return answer(context, [&] { coordinator_state_.put(request->key(), request->value()); });
   }
 
   ServerUnaryReactor* Get(CallbackServerContext*, const coordination::KeyRequest* request,
                           coordination::KeyValue* result) override {
-    auto* call = new WaitingCall(switchboard_);
-    call->waits_as(
-        switchboard_.get(request->key(), milliseconds(request->timeout_ms()),
-                         [call, result](const std::optional<Error>& error, std::string value) {
-                           if (!error) result->set_value(std::move(value));
-                           call->finish(error);
-                         }));
+    auto* call = new WaitingCall(coordinator_state_);
+    call->waits_as(coordinator_state_.get(
+        request->key(), milliseconds(request->timeout_ms()),
+        [call, result](const std::optional<Error>& error, std::string value) {
+          if (!error) result->set_value(std::move(value));
+          call->finish(error);
+        }));
     return call;
   }
 
@@ -138,8 +139,8 @@ class Service final : public coordination::Coordination::CallbackService {
     return reactor;
   }
 
-  Switchboard& switchboard_;
-  DirectoryBoard& board_;
+  CoordinatorState& coordinator_state_;
+  DirectoryState& board_;
   Launchers& launchers_;
   const std::function<void(const Error&)> fail_job_;
 };
@@ -147,9 +148,9 @@ class Service final : public coordination::Coordination::CallbackService {
 }  // namespace
 
 std::unique_ptr<grpc::Service> make_coordinator_service(
-    Switchboard& switchboard, DirectoryBoard& board, Launchers& launchers,
+    CoordinatorState& coordinator_state, DirectoryState& board, Launchers& launchers,
     std::function<void(const Error&)> fail_job) {
-  return std::make_unique<Service>(switchboard, board, launchers, std::move(fail_job));
+  return std::make_unique<Service>(coordinator_state, board, launchers, std::move(fail_job));
 }
 
 }  // namespace trireme

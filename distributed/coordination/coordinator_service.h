@@ -1,4 +1,4 @@
-// The gRPC side of the coordinator: messages in, calls of the Switchboard, messages out.
+// The gRPC side of the coordinator: messages in, calls of the CoordinatorState, messages out.
 //
 // On gRPC's callbacks: no call has a thread of its own, however long it lasts, so thousands of
 // members cost their connections and nothing else.
@@ -15,13 +15,13 @@ class Service;
 
 namespace trireme {
 
-class DirectoryBoard;
+class DirectoryState;
 class Launchers;
-class Switchboard;
+class CoordinatorState;
 
 // All outlive it. `fail_job`: a task says that no restart mends what it lacks.
-std::unique_ptr<grpc::Service> make_coordinator_service(Switchboard& switchboard,
-                                                        DirectoryBoard& board, Launchers& launchers,
+std::unique_ptr<grpc::Service> make_coordinator_service(CoordinatorState& coordinator_state,
+                                                        DirectoryState& board, Launchers& launchers,
                                                         std::function<void(const Error&)> fail_job);
 
 }  // namespace trireme

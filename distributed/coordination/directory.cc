@@ -29,9 +29,9 @@ void Directory::set_patience_of_workers(std::chrono::milliseconds timeout) {
 
 // A server says TRIREME_INCARNATION + 1.
 void Directory::replace(int server, const std::string& why) {
-  Vigil& vigil = vigils_[at(server)];
-  if (vigil.replaced || !options_.replace) return;
-  vigil.replaced = true;
+  Vigil& worker_monitor = vigils_[at(server)];
+  if (worker_monitor.replaced || !options_.replace) return;
+  worker_monitor.replaced = true;
   const auto incarnation = static_cast<int64_t>(view_.servers[at(server)].incarnation);
   if (options_.replace({.type = TaskType::kParameterServer,
                         .index = server,
@@ -43,8 +43,9 @@ void Directory::replace(int server, const std::string& why) {
 
 bool Directory::all_are_heard(Time now) const {
   return std::ranges::all_of(view_.servers, [&](const ServerEntry& server) {
-    const Vigil& vigil = vigils_[at(server.index)];
-    return server.alive && !vigil.replaced && now - vigil.heard < options_.hung_after / 2;
+    const Vigil& worker_monitor = vigils_[at(server.index)];
+    return server.alive && !worker_monitor.replaced &&
+           now - worker_monitor.heard < options_.hung_after / 2;
   });
 }
 
@@ -109,8 +110,8 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
     throw invalid_argument("there is no parameter server ", server.index, " among ", job_->servers);
   }
   ServerEntry& known = view_.servers[at(server.index)];
-  Vigil& vigil = vigils_[at(server.index)];
-  if (vigil.known && server.incarnation <= known.incarnation) {
+  Vigil& worker_monitor = vigils_[at(server.index)];
+  if (worker_monitor.known && server.incarnation <= known.incarnation) {
     throw Error(ErrorCode::kDeadlineExceeded,
                 str_cat("parameter server ", server.index, " of incarnation ", server.incarnation,
                         server.incarnation == known.incarnation
@@ -121,7 +122,7 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
   if (known.alive) lose(server.index, "was started again", now);
   server.alive = true;
   known = std::move(server);
-  vigil = {.known = true, .heard = now, .suspected = {}};
+  worker_monitor = {.known = true, .heard = now, .suspected = {}};
   note_arrival(known.index);
   if (view_.number == 0) {
     begin();
@@ -319,29 +320,31 @@ void Directory::tick(Time now) {
 void Directory::excuse(Time::duration since_last_tick, Time now) {
   if (since_last_tick <= kLateTick) return;
   const bool stood_still = since_last_tick > kPause;
-  for (Vigil& vigil : vigils_) {
-    vigil.heard = stood_still ? std::max(vigil.heard, now)
-                              : std::min(std::max(vigil.heard, now), vigil.heard + since_last_tick);
-    if (stood_still) vigil.absent_since.reset();
+  for (Vigil& worker_monitor : vigils_) {
+    worker_monitor.heard = stood_still ? std::max(worker_monitor.heard, now)
+                                       : std::min(std::max(worker_monitor.heard, now),
+                                                  worker_monitor.heard + since_last_tick);
+    if (stood_still) worker_monitor.absent_since.reset();
   }
 }
 
 void Directory::watch(Time now) {
   std::vector<bool> replicated = have_another_replica();
   for (int index = 0; at(index) < view_.servers.size(); ++index) {
-    const Vigil& vigil = vigils_[at(index)];
+    const Vigil& worker_monitor = vigils_[at(index)];
     if (!view_.servers[at(index)].alive) {
       watch_absent(index, now);
       continue;
     }
-    const auto silent = now - vigil.heard;
+    const auto silent = now - worker_monitor.heard;
     const auto why = [&] { return str_cat("has said nothing for ", seconds_text(silent)); };
     if (!replicated[at(index)]) {
       if (silent > options_.hung_after) replace(index, str_cat(name(index), " ", why()));
       continue;
     }
-    const bool suspected = vigil.suspected && *vigil.suspected >= vigil.heard &&
-                           now - *vigil.suspected > options_.silence_when_suspected;
+    const bool suspected = worker_monitor.suspected &&
+                           *worker_monitor.suspected >= worker_monitor.heard &&
+                           now - *worker_monitor.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
     lose(index, why() + " and does not count any more", now);
     replace(index, str_cat(name(index), " ", why()));

@@ -16,7 +16,7 @@
 #include "distributed/connection/pending_stream.h"
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/server_view.h"
-#include "distributed/coordination/worker_vigil.h"
+#include "distributed/coordination/worker_monitor.h"
 
 namespace trireme {
 

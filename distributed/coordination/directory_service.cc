@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/coordinator_state.h"
 #include "distributed/coordination/directory_messages.h"
+#include "distributed/coordination/directory_state.h"
 #include "distributed/coordination/rpc_answer.h"
 #include "distributed/coordination/rpc_status.h"
-#include "distributed/coordination/switchboard.h"
 #include "distributed/coordination/wording.h"
 #include "proto/directory_service.grpc.pb.h"
 
@@ -48,11 +48,11 @@ ByteBuffer to_buffer(ViewHistory::Bytes bytes) {
 
 // One task's stream. It owns itself until gRPC is done with it; one message is on its way at most,
 // so a task that does not read costs no more than that, and is heard nevertheless.
-class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
-                         public std::enable_shared_from_this<Attendance> {
+class DirectoryStream final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
+                              public std::enable_shared_from_this<DirectoryStream> {
  public:
-  Attendance(DirectoryBoard& board, Switchboard& switchboard)
-      : board_(board), switchboard_(switchboard) {}
+  DirectoryStream(DirectoryState& board, CoordinatorState& coordinator_state)
+      : board_(board), coordinator_state_(coordinator_state) {}
 
   void begin() {
     self_ = shared_from_this();
@@ -102,7 +102,7 @@ class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
     const auto watcher =
         board_.attend({.servers = who.servers(), .replicas = who.replicas()}, std::move(server),
                       snapshots, who.session(), [me = weak_from_this()] {
-                        if (const auto attendance = me.lock()) attendance->send();
+                        if (const auto directory_stream = me.lock()) directory_stream->send();
                       });
     if (who.has_worker()) {
       board_.attend_worker(*watcher, who.worker().index(), who.worker().incarnation(),
@@ -117,7 +117,7 @@ class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
                 {.progress = report.progress(),
                  .waiting = milliseconds(std::clamp<int64_t>(report.waiting_ms(), 0, INT32_MAX))});
     if (report.stop_signal() != 0 && !std::exchange(told_, true)) {
-      switchboard_.options().stop({.who = name_, .signal = report.stop_signal()});
+      coordinator_state_.options().stop({.who = name_, .signal = report.stop_signal()});
     }
     for (const directory::InSync& slot : report.in_sync()) {
       board_.backup_is_in_sync(*watcher_, slot.slot(), slot.epoch(), slot.backup_incarnation());
@@ -156,16 +156,16 @@ class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
     if (!writing_) Finish(status);
   }
 
-  DirectoryBoard& board_;
-  Switchboard& switchboard_;
-  std::shared_ptr<Attendance> self_;
+  DirectoryState& board_;
+  CoordinatorState& coordinator_state_;
+  std::shared_ptr<DirectoryStream> self_;
   ByteBuffer incoming_;
   // Of the reads, one of which runs at a time.
   std::string name_;
   bool leaving_ = false, told_ = false;
 
   Mutex mutex_;  // held while the board is asked, never by the board
-  std::shared_ptr<DirectoryBoard::Watcher> watcher_;  // written once, by the first read
+  std::shared_ptr<DirectoryState::Watcher> watcher_;  // written once, by the first read
   ByteBuffer outgoing_ GUARDED_BY(mutex_);
   bool writing_ GUARDED_BY(mutex_) = false;
   std::optional<Status> end_ GUARDED_BY(mutex_);
@@ -174,7 +174,7 @@ class Attendance final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>,
 // A call that the board answers later. Freed when gRPC is done with it and the board, too.
 class Call final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<Call> {
  public:
-  explicit Call(DirectoryBoard& board) : board_(board) {}
+  explicit Call(DirectoryState& board) : board_(board) {}
 
   // `ask`: asks the board, and returns its ticket.
   template <typename Ask>
@@ -195,7 +195,7 @@ class Call final : public grpc::ServerUnaryReactor, public std::enable_shared_fr
   void OnDone() override { self_.reset(); }
 
  private:
-  DirectoryBoard& board_;
+  DirectoryState& board_;
   std::shared_ptr<Call> self_;
   std::atomic<int64_t> ticket_ = 0;  // 0: not asked yet
   std::atomic<bool> cancelled_ = false;
@@ -209,13 +209,13 @@ using Methods =
 // only.
 class Service final : public Methods {
  public:
-  Service(DirectoryBoard& board, Switchboard& switchboard)
-      : board_(board), switchboard_(switchboard) {}
+  Service(DirectoryState& board, CoordinatorState& coordinator_state)
+      : board_(board), coordinator_state_(coordinator_state) {}
 
   grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>* Attend(CallbackServerContext*) override {
-    const auto attendance = std::make_shared<Attendance>(board_, switchboard_);
-    attendance->begin();
-    return attendance.get();
+    const auto directory_stream = std::make_shared<DirectoryStream>(board_, coordinator_state_);
+    directory_stream->begin();
+    return directory_stream.get();
   }
 
   grpc::ServerUnaryReactor* Sum(CallbackServerContext*, const directory::SumRequest* request,
@@ -245,15 +245,15 @@ class Service final : public Methods {
   }
 
  private:
-  DirectoryBoard& board_;
-  Switchboard& switchboard_;
+  DirectoryState& board_;
+  CoordinatorState& coordinator_state_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> make_directory_service(DirectoryBoard& board,
-                                                      Switchboard& switchboard) {
-  return std::make_unique<Service>(board, switchboard);
+std::unique_ptr<grpc::Service> make_directory_service(DirectoryState& board,
+                                                      CoordinatorState& coordinator_state) {
+  return std::make_unique<Service>(board, coordinator_state);
 }
 
 }  // namespace trireme

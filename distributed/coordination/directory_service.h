@@ -1,4 +1,4 @@
-// The gRPC side of the directory: messages in, calls of the DirectoryBoard, messages out.
+// The gRPC side of the directory: messages in, calls of the DirectoryState, messages out.
 #pragma once
 
 #include <memory>
@@ -9,11 +9,11 @@ class Service;
 
 namespace trireme {
 
-class DirectoryBoard;
-class Switchboard;
+class DirectoryState;
+class CoordinatorState;
 
-// Both outlive it. `switchboard`: knows who may call.
-std::unique_ptr<grpc::Service> make_directory_service(DirectoryBoard& board,
-                                                      Switchboard& switchboard);
+// Both outlive it. `coordinator's state`: knows who may call.
+std::unique_ptr<grpc::Service> make_directory_service(DirectoryState& board,
+                                                      CoordinatorState& coordinator_state);
 
 }  // namespace trireme

@@ -11,8 +11,8 @@
 #include <memory>
 #include <utility>
 
+#include "distributed/coordination/coordinator_state.h"
 #include "distributed/coordination/rpc_status.h"
-#include "distributed/coordination/switchboard.h"
 #include "distributed/coordination/wording.h"
 #include "proto/coordination_service.grpc.pb.h"
 
@@ -54,10 +54,11 @@ MemberBeat to_beat(const Beat& message) {
 
 // The lock guards what is to be written and whether the call may still be used; gRPC's own calls
 // are made with it held, and never call back from within.
-class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Beat, Order> {
+class MemberReactor final : public MemberConnection, public grpc::ServerBidiReactor<Beat, Order> {
  public:
-  static MemberReactor* start(grpc::CallbackServerContext& context, Switchboard& switchboard) {
-    const std::shared_ptr<MemberReactor> line(new MemberReactor(context, switchboard));
+  static MemberReactor* start(grpc::CallbackServerContext& context,
+                              CoordinatorState& coordinator_state) {
+    const std::shared_ptr<MemberReactor> line(new MemberReactor(context, coordinator_state));
     line->self_ = line;
     line->begin();
     return line.get();
@@ -86,12 +87,12 @@ class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Be
   void close() override { close_with(grpc::Status::OK); }
 
  private:
-  MemberReactor(grpc::CallbackServerContext& context, Switchboard& switchboard)
-      : context_(context), switchboard_(switchboard) {}
+  MemberReactor(grpc::CallbackServerContext& context, CoordinatorState& coordinator_state)
+      : context_(context), coordinator_state_(coordinator_state) {}
 
   void begin() {
     try {
-      switchboard_.attach(self_);
+      coordinator_state_.attach(self_);
     } catch (const Error& error) {
       return close_with(to_status(error));
     }
@@ -101,13 +102,13 @@ class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Be
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      switchboard_.detach(self_);
+      coordinator_state_.detach(self_);
       return close();
     }
     try {
       take(beat_);
     } catch (const Error& error) {
-      switchboard_.detach(self_);
+      coordinator_state_.detach(self_);
       return close_with(to_status(error));
     }
     MutexLock lock(mutex_);
@@ -124,20 +125,20 @@ class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Be
   void OnDone() override { const auto last = std::move(self_); }
 
   void take(const Beat& message) {
-    if (message.stop_signal() != 0) switchboard_.told_to_stop(*this, message.stop_signal());
+    if (message.stop_signal() != 0) coordinator_state_.told_to_stop(*this, message.stop_signal());
     if (message.has_join()) {
-      switchboard_.join(self_, to_request(message.join()), message.join().task());
+      coordinator_state_.join(self_, to_request(message.join()), message.join().task());
       return;
     }
     if (message.leaving()) {
-      switchboard_.leave(*this);
+      coordinator_state_.leave(*this);
       return;
     }
     const milliseconds late(std::clamp<int64_t>(message.late_ms(), 0, INT32_MAX));
-    switchboard_.beat(self_, message.generation(), to_beat(message), late);
+    coordinator_state_.beat(self_, message.generation(), to_beat(message), late);
     if (!message.fault().empty()) {
-      switchboard_.report(*this, message.generation(),
-                          Error(to_code(message.fault_code()), message.fault()));
+      coordinator_state_.report(*this, message.generation(),
+                                Error(to_code(message.fault_code()), message.fault()));
     }
   }
 
@@ -166,7 +167,7 @@ class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Be
   }
 
   grpc::CallbackServerContext& context_;
-  Switchboard& switchboard_;
+  CoordinatorState& coordinator_state_;
   std::shared_ptr<MemberReactor> self_;  // until the call is over
   Beat beat_;                            // that is being read
   Order order_;                          // that is being written
@@ -182,8 +183,8 @@ class MemberReactor final : public MemberLine, public grpc::ServerBidiReactor<Be
 }  // namespace
 
 grpc::ServerBidiReactor<Beat, Order>* serve_member(grpc::CallbackServerContext& context,
-                                                   Switchboard& switchboard) {
-  return MemberReactor::start(context, switchboard);
+                                                   CoordinatorState& coordinator_state) {
+  return MemberReactor::start(context, coordinator_state);
 }
 
 }  // namespace trireme

@@ -14,10 +14,10 @@ class Beat;
 class Order;
 }  // namespace coordination
 
-class Switchboard;
+class CoordinatorState;
 
 // Lives until the call is over.
 grpc::ServerBidiReactor<coordination::Beat, coordination::Order>* serve_member(
-    grpc::CallbackServerContext& context, Switchboard& switchboard);
+    grpc::CallbackServerContext& context, CoordinatorState& coordinator_state);
 
 }  // namespace trireme

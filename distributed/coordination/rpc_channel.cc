@@ -45,7 +45,7 @@ class Wait {
     const auto left = std::chrono::ceil<milliseconds>(timeout_ - (Clock::now() - begin_));
     return std::clamp(left, milliseconds(0), kAsk);
   }
-  void say(const std::string& what) {
+  void report(const std::string& what) {
     const auto waited = Clock::now() - begin_;
     if (waited < next_word_) return;
     next_word_ = waited + kNextWord;
@@ -66,8 +66,8 @@ bool wait_for_name(const std::string& address, Wait& wait) {
   int tries = 1;
   for (std::string problem = look_up(host, port); !problem.empty();
        problem = look_up(host, port), ++tries) {
-    wait.say(str_cat("the host name \"", host, "\" of the coordinator ", address,
-                     " does not resolve yet (", problem, ")"));
+    wait.report(str_cat("the host name \"", host, "\" of the coordinator ", address,
+                        " does not resolve yet (", problem, ")"));
     if (wait.is_given_up()) return false;
     if (wait.is_over()) {
       throw invalid_argument("the host name \"", host, "\" of the coordinator ", address,
@@ -117,7 +117,7 @@ CoordinatorLine connect_to_coordinator(const CoordinatorTarget& target, millisec
   DialOptions options = dial_options(target, timeout);
   options.check = [&] {
     if (wait.is_given_up()) throw GivenUp();
-    wait.say(str_cat("nobody answers yet at the coordinator's address ", target.address));
+    wait.report(str_cat("nobody answers yet at the coordinator's address ", target.address));
   };
   try {
     return make_line(target, dial(options));

@@ -94,7 +94,7 @@ class Run {
   }
 
  private:
-  void say(const std::string& line) const { options_.say(line); }
+  void report(const std::string& line) const { options_.report(line); }
 
   bool working() const {
     return std::ranges::any_of(
@@ -144,7 +144,7 @@ class Run {
     while (read(signals_, &info, sizeof info) == sizeof info) {
       const int number = static_cast<int>(info.ssi_signo);
       if (number == SIGINT && interrupted_) {
-        say("interrupted again: killing all tasks");
+        report("interrupted again: killing all tasks");
         kill_all();
       } else {
         interrupted_ |= number == SIGINT;
@@ -156,9 +156,9 @@ class Run {
   void end_job(int number, const std::string& why) {
     if (!stopped_by_ && !stopping_) {
       stopped_by_ = number;
-      say(str_cat(why, ": asking all tasks to end; in ",
-                  to_string(std::chrono::duration<double>(options_.grace).count()),
-                  " they are killed", number == SIGINT ? " (at once with another Ctrl-C)" : ""));
+      report(str_cat(why, ": asking all tasks to end; in ",
+                     to_string(std::chrono::duration<double>(options_.grace).count()),
+                     " they are killed", number == SIGINT ? " (at once with another Ctrl-C)" : ""));
     }
     stop(number);
   }
@@ -185,7 +185,7 @@ class Run {
   void kill_hung(Task& task, const std::string& why) const {
     if (!task.hung.empty()) return;
     task.hung = why;
-    say(str_cat(task.plan.name, " (pid ", task.pid, ") hangs, killing it: ", why));
+    report(str_cat(task.plan.name, " (pid ", task.pid, ") hangs, killing it: ", why));
     task.process->signal(SIGKILL);  // a process that is stopped takes no other
   }
 
@@ -213,15 +213,15 @@ class Run {
       // A task that dies of the signal that it was sent only did what it was asked.
       if (!stopped_by_ || task.plan.serves) return;
       if (!end.by_signal && end.number != 75 && end.number != 130)
-        say(str_cat(description(task, end), "; its log: ", task.log.path()));
+        report(str_cat(description(task, end), "; its log: ", task.log.path()));
       if (end_.exit_code == 0) end_.exit_code = end.by_signal ? code_when_stopped() : end.number;
     } else if (may_restart(task, end)) {
       restart(task, end);
     } else if (may_lose(task, end)) {
       task.state = State::kLost;
       ++end_.lost;
-      say(str_cat(description(task, end), "; going on without it (", count_left(), " left, ",
-                  options_.min_tasks, " needed); its log: ", task.log.path()));
+      report(str_cat(description(task, end), "; going on without it (", count_left(), " left, ",
+                     options_.min_tasks, " needed); its log: ", task.log.path()));
     } else {
       report_failure(task, end);
       end_.exit_code = !task.hung.empty() ? kHungCode : end.by_signal ? 1 : end.number;
@@ -243,8 +243,8 @@ class Run {
     task.state = State::kWaiting;
     ++task.restarts;
     ++end_.restarts;
-    say(str_cat(description(task, end), "; restarting it (", task.restarts, " of ",
-                options_.max_restarts, "); its log: ", task.log.path()));
+    report(str_cat(description(task, end), "; restarting it (", task.restarts, " of ",
+                   options_.max_restarts, "); its log: ", task.log.path()));
   }
 
   int count_left() const {
@@ -270,11 +270,11 @@ class Run {
   void report_failure(const Task& task, const TaskEnd& end) {
     const std::string lines = task.log.last_lines(kShownLines);
     failure_ = str_cat(task.plan.name, " failed first: ", how(task, end));
-    say(str_cat(task.plan.name, " (pid ", task.pid, ") failed first: ", how(task, end), ", after ",
-                to_string(seconds_since(task.started)),
-                task.restarts > 0 ? str_cat(" and ", count(task.restarts, "restart")) : "",
-                lines.empty() ? "; it printed nothing (" : "; its last lines (", task.log.path(),
-                lines.empty() ? ")" : "):\n" + lines));
+    report(str_cat(task.plan.name, " (pid ", task.pid, ") failed first: ", how(task, end),
+                   ", after ", to_string(seconds_since(task.started)),
+                   task.restarts > 0 ? str_cat(" and ", count(task.restarts, "restart")) : "",
+                   lines.empty() ? "; it printed nothing (" : "; its last lines (", task.log.path(),
+                   lines.empty() ? ")" : "):\n" + lines));
   }
 
   void signal_all(int number) const {
@@ -309,7 +309,7 @@ class Run {
   void kill_all() {
     for (const auto& task : tasks_) {
       if (task->state == State::kRunning && !killed_)
-        say(str_cat("killing ", task->plan.name, " (pid ", task->pid, ")"));
+        report(str_cat("killing ", task->plan.name, " (pid ", task->pid, ")"));
     }
     killed_ = true;
     signal_all(SIGKILL);
@@ -323,10 +323,10 @@ class Run {
     } else if (stopped_by_) {
       how = str_cat("stopped by SIG", sigabbrev_np(*stopped_by_));
     }
-    say(str_cat(how, ": ", count(static_cast<int64_t>(tasks_.size()), "task"), ", ",
-                count(end_.restarts, "restart"),
-                end_.lost > 0 ? str_cat(", ", end_.lost, " lost") : "", ", ",
-                to_string(seconds_since(begin_))));
+    report(str_cat(how, ": ", count(static_cast<int64_t>(tasks_.size()), "task"), ", ",
+                   count(end_.restarts, "restart"),
+                   end_.lost > 0 ? str_cat(", ", end_.lost, " lost") : "", ", ",
+                   to_string(seconds_since(begin_))));
   }
 
   const SupervisorOptions& options_;
@@ -347,7 +347,7 @@ class Run {
 
 Supervisor::Supervisor(SupervisorOptions options) : options_(std::move(options)) {
   TRIREME_CHECK(gettid() == getpid(), "a supervisor belongs to the main thread");
-  if (!options_.say) options_.say = say_to_standard_error;
+  if (!options_.report) options_.report = report_to_standard_error;
   // A program may be started with its standard streams closed; the numbers must not become pipes.
   for (int fd = 0; fd <= 2;) {
     fd = open("/dev/null", O_RDWR);
@@ -378,7 +378,7 @@ JobEnd Supervisor::run(const std::vector<SupervisedTask>& tasks) {
   return Run(options_, signals_, requests_, tasks).to_its_end();
 }
 
-void Supervisor::say_to_standard_error(const std::string& line) {
+void Supervisor::report_to_standard_error(const std::string& line) {
   // On a terminal a progress bar may stand where the line begins.
   static const bool terminal = isatty(STDERR_FILENO) == 1;
   std::string text = str_cat(terminal ? "\r\033[K" : "", "trireme launch: ", line);

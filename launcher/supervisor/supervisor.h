@@ -39,7 +39,7 @@ struct SupervisorOptions {
   // From asking tasks to end (SIGTERM) to killing them.
   std::chrono::milliseconds grace{30'000};
   // One line for people. Null: to standard error, as "trireme launch: …".
-  std::function<void(const std::string&)> say;
+  std::function<void(const std::string&)> report;
 };
 
 struct JobEnd {
@@ -70,7 +70,7 @@ class Supervisor {
   void stop(StopRequest request) { requests_.post(std::move(request)); }
 
   // To standard error, one write a line: for logs of other threads, too.
-  static void say_to_standard_error(const std::string& line);
+  static void report_to_standard_error(const std::string& line);
 
  private:
   SupervisorOptions options_;

@@ -324,7 +324,7 @@ TEST_F(LaunchTest, ServersAreStoppedWhenAllWorkersHaveEnded) {
     return result;
   };
   std::vector<std::string> said;
-  Supervisor supervisor({.say = [&](const std::string& line) { said.push_back(line); }});
+  Supervisor supervisor({.report = [&](const std::string& line) { said.push_back(line); }});
   SupervisedTask server = task("server", {"touch:" + file("serving"), "wait-signal", "exit:75"});
   server.serves = true;
   const JobEnd end = supervisor.run(

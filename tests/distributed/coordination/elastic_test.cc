@@ -16,11 +16,11 @@ using namespace std::chrono_literals;
 TEST(ElasticTest, GoesOnWithFewerAsSoonAsTheSurvivorsAreBack) {
   FakeJob job(FakeJob::options(3, 2));
   job.start();
-  job.roster.detach(1, 1, job.now);
+  job.member_table.detach(1, 1, job.now);
   auto request = FakeJob::request(2, 3);
   request.progress = 41;
   const auto c = job.join(request, 102);
-  EXPECT_FALSE(job.roster.take_answer(c));
+  EXPECT_FALSE(job.member_table.take_answer(c));
   request.rank = 0;
   request.progress = 40;
   const auto a = job.join(request, 100);
@@ -36,10 +36,10 @@ TEST(ElasticTest, GoesOnWithFewerAsSoonAsTheSurvivorsAreBack) {
 TEST(ElasticTest, WaitsForAllWithoutMinWorkers) {
   FakeJob job(FakeJob::options(2));
   job.start();
-  job.roster.detach(1, 1, job.now);
+  job.member_table.detach(1, 1, job.now);
   const auto a = job.join(0, 100);
   job.advance(30s);
-  EXPECT_FALSE(job.roster.take_answer(a));
+  EXPECT_FALSE(job.member_table.take_answer(a));
   const auto b = job.join(1, 201);
   EXPECT_EQ(job.attend(a).group.size(), 2);
   EXPECT_EQ(job.attend(b).group.rank, 1);
@@ -49,7 +49,7 @@ TEST(ElasticTest, WaitsForAllWithoutMinWorkers) {
 TEST(ElasticTest, ComesBackToTheOldPlaceThroughOneMoreGeneration) {
   FakeJob job(FakeJob::options(3, 2));
   job.start();
-  job.roster.detach(1, 1, job.now);
+  job.member_table.detach(1, 1, job.now);
   auto a = job.join(0, 100), c = job.join(2, 102);
   job.attend(a);
   EXPECT_EQ(job.attend(c).group.rank, 1);
@@ -64,12 +64,12 @@ TEST(ElasticTest, ComesBackToTheOldPlaceThroughOneMoreGeneration) {
   EXPECT_THAT(job.faults(), ElementsAre("0: cancelled: a worker joins: rank 1 (host n1, pid 401)",
                                         "1: cancelled: a worker joins: rank 1 (host n1, pid 401)"));
   a = job.join(0, 100);
-  EXPECT_FALSE(job.roster.take_answer(b));
+  EXPECT_FALSE(job.member_table.take_answer(b));
   c = job.join(1, 102);  // rank 1 of generation 2, at home in 2
   EXPECT_EQ(job.attend(a).group.rank, 0);
   EXPECT_EQ(job.attend(b).group.rank, 1);
   EXPECT_EQ(job.attend(c).group.rank, 2);
-  EXPECT_EQ(job.roster.generation(), 3);
+  EXPECT_EQ(job.member_table.generation(), 3);
 }
 
 TEST(ElasticTest, RefusesAStartThatWasReplaced) {
@@ -78,7 +78,7 @@ TEST(ElasticTest, RefusesAStartThatWasReplaced) {
   request.incarnation = 4;
   const auto a = job.join(0, 100), b = job.join(request, 101);
   job.attend(a), job.attend(b);
-  job.roster.detach(1, 1, job.now);
+  job.member_table.detach(1, 1, job.now);
   request.incarnation = 3;
   EXPECT_THAT(job.error(job.join(request, 90)), HasSubstr("start 4 has been here"));
   request.incarnation = 5;
@@ -90,10 +90,10 @@ TEST(ElasticTest, RefusesAStartThatWasReplaced) {
 TEST(ElasticTest, WaitsAFewSecondsForASlowSurvivor) {
   FakeJob job(FakeJob::options(4, 2));
   job.start();
-  job.roster.detach(1, 3, job.now);
+  job.member_table.detach(1, 3, job.now);
   auto a = job.join(0, 100), b = job.join(1, 101);
   job.advance(4900ms);
-  EXPECT_FALSE(job.roster.take_answer(a));
+  EXPECT_FALSE(job.member_table.take_answer(a));
   job.advance(200ms);
   EXPECT_EQ(job.attend(a).group.size(), 2);
   job.attend(b);
@@ -108,21 +108,21 @@ TEST(ElasticTest, WaitsAFewSecondsForASlowSurvivor) {
 TEST(ElasticTest, DoesNotWaitForASurvivorThatDiesBetweenGenerations) {
   FakeJob job(FakeJob::options(4, 2));
   job.start();
-  job.roster.detach(1, 3, job.now);
+  job.member_table.detach(1, 3, job.now);
   const auto a = job.join(0, 100);
   job.join(1, 101);
   job.advance(300ms);
-  EXPECT_FALSE(job.roster.take_answer(a));
-  job.roster.detach(1, 2, job.now);
-  job.roster.tick(job.now);
+  EXPECT_FALSE(job.member_table.take_answer(a));
+  job.member_table.detach(1, 2, job.now);
+  job.member_table.tick(job.now);
   EXPECT_EQ(job.attend(a).group.size(), 2);
 }
 
 TEST(ElasticTest, FailsWhenTooFewAreLeft) {
   FakeJob job(FakeJob::options(3, 2));
   job.start();
-  job.roster.detach(1, 1, job.now);
-  job.roster.detach(1, 2, job.now);
+  job.member_table.detach(1, 1, job.now);
+  job.member_table.detach(1, 2, job.now);
   const auto a = job.join(0, 100);
   job.advance(120s);
   EXPECT_THAT(job.error(a), HasSubstr("ranks 1, 2 did not come"));
@@ -133,11 +133,11 @@ TEST(ElasticTest, FailsWhenTooFewAreLeft) {
 TEST(ElasticTest, WaitsForAllAfterAllWereLost) {
   FakeJob job(FakeJob::options(3, 2));
   job.start();
-  for (int rank : {0, 1, 2}) job.roster.detach(1, rank, job.now);
+  for (int rank : {0, 1, 2}) job.member_table.detach(1, rank, job.now);
   const auto a = job.join(0, 200);
   job.join(1, 201);
   job.advance(119s);
-  EXPECT_FALSE(job.roster.take_answer(a));
+  EXPECT_FALSE(job.member_table.take_answer(a));
   job.advance(1s);
   EXPECT_EQ(job.attend(a).group.size(), 2);
 }
@@ -178,7 +178,7 @@ TEST(ElasticTest, TellsAMemberThatHasNotBeatenThatItsGenerationIsOver) {
   const auto a = job.join(0, 1);
   job.join(1, 2);
   job.attend(a);
-  job.roster.detach(1, 0, job.now);
+  job.member_table.detach(1, 0, job.now);
   EXPECT_THAT(job.faults()[1], HasSubstr("1: unavailable: rank 0 (host n0, pid 400)"));
 }
 
@@ -186,8 +186,8 @@ TEST(ElasticTest, TellsAMemberThatHasNotBeatenThatItsGenerationIsOver) {
 TEST(ElasticTest, KeepsAJoinerWaitingThatWouldNotMakeTheGroupComplete) {
   FakeJob job(FakeJob::options(3));
   job.start();
-  job.roster.leave(1, 1);
-  job.roster.leave(1, 2);
+  job.member_table.leave(1, 1);
+  job.member_table.leave(1, 2);
   const auto b = job.join(1, 201);
   job.advance(100s, {{0, {}}});
   EXPECT_THAT(job.faults(), IsEmpty());

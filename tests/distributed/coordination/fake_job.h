@@ -1,4 +1,4 @@
-// A Roster with tasks that join it and a clock that only the test moves.
+// A MemberTable with tasks that join it and a clock that only the test moves.
 #pragma once
 
 #include <chrono>
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/member_table.h"
 
 namespace trireme::testing {
 
@@ -14,7 +14,8 @@ using namespace std::chrono_literals;
 
 class FakeJob {
  public:
-  explicit FakeJob(CoordinatorOptions options) : options_(std::move(options)), roster(options_) {}
+  explicit FakeJob(CoordinatorOptions options)
+      : options_(std::move(options)), member_table(options_) {}
 
   static CoordinatorOptions options(int world_size, int min_workers = 0) {
     CoordinatorOptions options;
@@ -33,13 +34,15 @@ class FakeJob {
     return request;
   }
 
-  Roster::Ticket join(int rank, uint64_t task) { return join(request(rank, world_size()), task); }
-  Roster::Ticket join(const JoinRequest& request, uint64_t task) {
-    return roster.join(request, task, now);
+  MemberTable::Ticket join(int rank, uint64_t task) {
+    return join(request(rank, world_size()), task);
+  }
+  MemberTable::Ticket join(const JoinRequest& request, uint64_t task) {
+    return member_table.join(request, task, now);
   }
   // Tasks 100, 101, … join as ranks 0, 1, … and attend.
   void start() {
-    std::vector<Roster::Ticket> tickets;
+    std::vector<MemberTable::Ticket> tickets;
     for (int rank = 0; rank < world_size(); ++rank) {
       tickets.push_back(join(rank, 100 + static_cast<uint64_t>(rank)));
     }
@@ -47,25 +50,25 @@ class FakeJob {
     clear();
   }
   // Takes the answer, which must be a place, as the membership that the client makes of it.
-  Membership membership(Roster::Ticket ticket) {
-    const auto place = std::get<Roster::Place>(*roster.take_answer(ticket));
+  Membership membership(MemberTable::Ticket ticket) {
+    const auto place = std::get<MemberTable::Place>(*member_table.take_answer(ticket));
     Membership membership;
     membership.group.generation = place.generation;
     membership.group.rank = place.rank;
-    membership.group.peers = roster.peers();
+    membership.group.peers = member_table.peers();
     membership.state_source = place.state_source;
     membership.progress = place.progress;
     return membership;
   }
   // The same, and beats.
-  Membership attend(Roster::Ticket ticket) {
+  Membership attend(MemberTable::Ticket ticket) {
     auto taken = membership(ticket);
-    roster.beat(taken.group.generation, taken.group.rank, {}, now);
+    member_table.beat(taken.group.generation, taken.group.rank, {}, now);
     return taken;
   }
   // The sentence of a refusal; empty: none yet, or a membership.
-  std::string error(Roster::Ticket ticket) {
-    const auto answer = roster.take_answer(ticket);
+  std::string error(MemberTable::Ticket ticket) {
+    const auto answer = member_table.take_answer(ticket);
     if (!answer || !std::holds_alternative<Error>(*answer)) return "";
     return std::get<Error>(*answer).what();
   }
@@ -78,9 +81,9 @@ class FakeJob {
         auto moved = beat;
         if (beat.is_waiting())
           moved.waiting = std::chrono::floor<std::chrono::milliseconds>(now - started_);
-        roster.beat(roster.generation(), rank, moved, now);
+        member_table.beat(member_table.generation(), rank, moved, now);
       }
-      roster.tick(now);
+      member_table.tick(now);
     }
   }
   // Waiting times of `advance` are counted from here.
@@ -89,7 +92,7 @@ class FakeJob {
   // "rank: code: sentence" of the faults that were ordered since the last call.
   std::vector<std::string> faults() {
     std::vector<std::string> lines;
-    for (const auto& order : roster.take_orders()) {
+    for (const auto& order : member_table.take_orders()) {
       if (!order.fault) {
         stalls.push_back(str_cat(order.rank, ": ", order.stall));
         continue;
@@ -100,8 +103,8 @@ class FakeJob {
     return lines;
   }
   void clear() {
-    roster.take_orders();
-    roster.take_log();
+    member_table.take_orders();
+    member_table.take_log();
   }
   int world_size() const { return options_.world_size; }
 
@@ -112,7 +115,7 @@ class FakeJob {
   std::chrono::steady_clock::time_point started_ = now;
 
  public:
-  Roster roster;
+  MemberTable member_table;
   std::vector<std::string> stalls;  // seen by faults()
 };
 

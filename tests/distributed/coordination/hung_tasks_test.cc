@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "distributed/coordination/launchers.h"
-#include "distributed/coordination/worker_vigil.h"
+#include "distributed/coordination/worker_monitor.h"
 #include "tests/distributed/coordination/fake_job.h"
 
 namespace trireme {
@@ -80,7 +80,7 @@ TEST(HungTasksTest, OneThatDoesNotComeBackAfterAnothersDeathIsReplaced) {
   Asked asked;
   FakeJob job(options(3, asked));
   job.start();
-  job.roster.detach(1, 2, job.now);
+  job.member_table.detach(1, 2, job.now);
   job.join(0, 100);
   job.join(2, 202);
   job.advance(59s, {{1, computes()}});
@@ -131,49 +131,49 @@ TEST(HungTasksTest, ALauncherIsAskedAsOftenAsItRestartsAndOnceMore) {
 // Workers that only meet at servers: who waits for another is not the one that hangs.
 TEST(HungTasksTest, OfWorkersAtServersTheOneThatDoesNothingIsReplaced) {
   Asked asked;
-  WorkerVigil vigil(asked.function());
+  WorkerMonitor worker_monitor(asked.function());
   auto now = std::chrono::steady_clock::time_point(1h);
-  for (int worker : {0, 1, 2}) vigil.attend(worker, 1, 60s, now);
+  for (int worker : {0, 1, 2}) worker_monitor.attend(worker, 1, 60s, now);
   for (int second = 1; second <= 39; ++second) {
     now += 1s;
-    vigil.beat(0, 1, {.progress = 7, .waiting = std::chrono::seconds(second)}, now);
-    vigil.beat(1, 1, {.progress = 6}, now);       // hangs in its own code
-    vigil.beat(2, 1, {.progress = second}, now);  // validates
-    vigil.tick(now, {});
+    worker_monitor.beat(0, 1, {.progress = 7, .waiting = std::chrono::seconds(second)}, now);
+    worker_monitor.beat(1, 1, {.progress = 6}, now);       // hangs in its own code
+    worker_monitor.beat(2, 1, {.progress = second}, now);  // validates
+    worker_monitor.tick(now, {});
   }
   EXPECT_THAT(asked.tasks, IsEmpty());
   now += 3s;
-  vigil.beat(0, 1, {.progress = 7, .waiting = 42s}, now);
-  vigil.beat(1, 1, {.progress = 6}, now);
-  vigil.beat(2, 1, {.progress = 42}, now);
-  vigil.tick(now, {});
+  worker_monitor.beat(0, 1, {.progress = 7, .waiting = 42s}, now);
+  worker_monitor.beat(1, 1, {.progress = 6}, now);
+  worker_monitor.beat(2, 1, {.progress = 42}, now);
+  worker_monitor.tick(now, {});
   EXPECT_THAT(asked.tasks, ElementsAre("1.0"));
 }
 
 TEST(HungTasksTest, ASilentWorkerAtServersIsReplacedAlsoWhenNobodyWaits) {
   Asked asked;
-  WorkerVigil vigil(asked.function());
+  WorkerMonitor worker_monitor(asked.function());
   auto now = std::chrono::steady_clock::time_point(1h);
-  vigil.attend(0, 3, 60s, now);
-  vigil.tick(now + 19s, {});
+  worker_monitor.attend(0, 3, 60s, now);
+  worker_monitor.tick(now + 19s, {});
   EXPECT_THAT(asked.tasks, IsEmpty());
-  vigil.tick(now + 21s, {});
-  vigil.tick(now + 22s, {});
+  worker_monitor.tick(now + 21s, {});
+  worker_monitor.tick(now + 22s, {});
   EXPECT_THAT(asked.tasks, ElementsAre("0.2")) << "of its third start, once";
 }
 
 // It was in a call that has long been answered when it stopped: it says that it waits.
 TEST(HungTasksTest, AWorkerThatOthersAwaitAtASumHangsThoughItSaysThatItWaits) {
   Asked asked;
-  WorkerVigil vigil(asked.function());
+  WorkerMonitor worker_monitor(asked.function());
   const auto begin = std::chrono::steady_clock::time_point(1h);
-  for (int worker : {0, 1}) vigil.attend(worker, 1, 60s, begin);
+  for (int worker : {0, 1}) worker_monitor.attend(worker, 1, 60s, begin);
   for (const auto now : {begin + 39s, begin + 41s}) {
     EXPECT_THAT(asked.tasks, IsEmpty());
-    vigil.beat(0, 1, {.progress = 7, .waiting = 30s}, now);
-    vigil.beat(1, 1, {.progress = 0, .waiting = 30s}, now);
-    vigil.tick(now, {});
-    vigil.awaited(1, "a sum", begin, now, {});
+    worker_monitor.beat(0, 1, {.progress = 7, .waiting = 30s}, now);
+    worker_monitor.beat(1, 1, {.progress = 0, .waiting = 30s}, now);
+    worker_monitor.tick(now, {});
+    worker_monitor.awaited(1, "a sum", begin, now, {});
   }
   EXPECT_THAT(asked.tasks, ElementsAre("1.0"));
 }
@@ -185,10 +185,10 @@ TEST(HungTasksTest, TheCoordinatorsOwnPauseIsNoSilenceOfItsMembers) {
   job.start();
   job.advance(1s, {{0, computes()}, {1, computes()}});
   job.now += 10min;
-  job.roster.tick(job.now);
+  job.member_table.tick(job.now);
   job.advance(1s, {{0, computes()}, {1, computes()}});
   EXPECT_THAT(asked.tasks, IsEmpty());
-  EXPECT_EQ(job.roster.members(), 2);
+  EXPECT_EQ(job.member_table.members(), 2);
 }
 
 // Each is reported, forms again at once and ends: 45,000 of them took 90 s.
@@ -197,10 +197,10 @@ TEST(HungTasksTest, GenerationsWithoutAStepComeSlowerAndThenNoMore) {
   const auto begin = job.now;
   for (int generation = 1; generation <= 12; ++generation) {
     const auto zero = job.join(0, 100), one = job.join(1, 101);
-    while (job.roster.generation() < generation) job.advance(100ms);
+    while (job.member_table.generation() < generation) job.advance(100ms);
     job.attend(zero);
     job.attend(one);
-    job.roster.report(generation, 0, Error(ErrorCode::kUnavailable, "the reason"), job.now);
+    job.member_table.report(generation, 0, Error(ErrorCode::kUnavailable, "the reason"), job.now);
     job.advance(200ms);
   }
   EXPECT_GT(job.now - begin, 20s);
@@ -210,7 +210,7 @@ TEST(HungTasksTest, GenerationsWithoutAStepComeSlowerAndThenNoMore) {
   job.advance(100ms);
   EXPECT_THAT(job.error(zero),
               AllOf(HasSubstr("12 generations in a row"), HasSubstr("the reason")));
-  EXPECT_EQ(job.roster.generation(), 12);
+  EXPECT_EQ(job.member_table.generation(), 12);
 }
 
 // A kill in the first steps is no fault of the generation.
@@ -219,25 +219,25 @@ TEST(HungTasksTest, DeathsOfTasksDoNotCountAsGenerationsWithoutAStep) {
   for (int generation = 1; generation <= 20; ++generation) {
     const auto zero = job.join(0, 100);
     const auto one = job.join(1, 200 + static_cast<uint64_t>(generation));
-    ASSERT_EQ(job.roster.generation(), generation);
+    ASSERT_EQ(job.member_table.generation(), generation);
     job.attend(zero);
     job.attend(one);
-    job.roster.detach(generation, 1, job.now);
+    job.member_table.detach(generation, 1, job.now);
   }
 }
 
 TEST(HungTasksTest, AFailedJobAnswersAllWithItsError) {
   FakeJob job(FakeJob::options(2));
   const auto waiting = job.join(0, 100);
-  job.roster.fail(Error(ErrorCode::kNotFound, "rank 1 has no file"));
+  job.member_table.fail(Error(ErrorCode::kNotFound, "rank 1 has no file"));
   EXPECT_EQ(job.error(waiting), "rank 1 has no file");
   EXPECT_EQ(job.error(job.join(1, 101)), "rank 1 has no file");
   // Who runs does not need who fails.
   FakeJob running(FakeJob::options(2));
   running.start();
-  running.roster.fail(Error(ErrorCode::kNotFound, "a stray task"));
+  running.member_table.fail(Error(ErrorCode::kNotFound, "a stray task"));
   EXPECT_THAT(running.faults(), IsEmpty());
-  EXPECT_EQ(running.roster.members(), 2);
+  EXPECT_EQ(running.member_table.members(), 2);
 }
 
 }  // namespace

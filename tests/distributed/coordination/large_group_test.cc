@@ -1,5 +1,5 @@
 // What must not grow with the square of a group: what its members are told, what people read, and
-// the time that the roster takes; and how long silence is borne on a slow machine.
+// the time that the member table takes; and how long silence is borne on a slow machine.
 #include <gmock/gmock.h>
 
 #include "distributed/coordination/lateness.h"
@@ -95,22 +95,22 @@ TEST(LargeGroupTest, FormsGenerationsOfThousandsInMilliseconds) {
   constexpr int kSize = 4096;
   FakeJob job(FakeJob::options(kSize, 2048));
   const auto start = std::chrono::steady_clock::now();
-  std::vector<Roster::Ticket> tickets;
+  std::vector<MemberTable::Ticket> tickets;
   for (int rank = 0; rank < kSize; ++rank) tickets.push_back(job.join(rank, 100 + rank));
   for (int loss = 0; loss < 5; ++loss) {
-    ASSERT_EQ(job.roster.generation(), loss + 1);
-    EXPECT_THAT(job.roster.take_answers(), SizeIs(kSize - loss));
-    const int64_t generation = job.roster.generation();
-    for (int rank = 0; rank < job.roster.size(); ++rank) {
-      job.roster.beat(generation, rank, {.entered = 1, .finished = 1}, job.now);
+    ASSERT_EQ(job.member_table.generation(), loss + 1);
+    EXPECT_THAT(job.member_table.take_answers(), SizeIs(kSize - loss));
+    const int64_t generation = job.member_table.generation();
+    for (int rank = 0; rank < job.member_table.size(); ++rank) {
+      job.member_table.beat(generation, rank, {.entered = 1, .finished = 1}, job.now);
     }
-    job.roster.tick(job.now);
-    job.roster.detach(generation, 0, job.now);
-    EXPECT_THAT(job.roster.take_orders(), SizeIs(kSize - loss));
+    job.member_table.tick(job.now);
+    job.member_table.detach(generation, 0, job.now);
+    EXPECT_THAT(job.member_table.take_orders(), SizeIs(kSize - loss));
     for (int rank = loss + 1; rank < kSize; ++rank) job.join(rank, 100 + rank);
   }
   size_t text = 0;
-  for (const auto& line : job.roster.take_log()) text += line.size();
+  for (const auto& line : job.member_table.take_log()) text += line.size();
   EXPECT_LT(text, 100'000u);
   EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
 }
@@ -134,29 +134,29 @@ TEST(LargeGroupTest, SaysInOneSentenceHowManyWereLost) {
 TEST(LargeGroupTest, BearsSilenceLongerWhereTheMachineIsSlow) {
   for (const bool slow : {false, true}) {
     FakeJob job(FakeJob::options(8));
-    std::vector<Roster::Ticket> tickets;
+    std::vector<MemberTable::Ticket> tickets;
     for (int rank = 0; rank < 8; ++rank) tickets.push_back(job.join(rank, 100 + rank));
-    job.roster.take_answers();
+    job.member_table.take_answers();
     // On a quiet machine seven of eight have said at once that their place has reached them.
     if (!slow) {
-      for (int rank = 0; rank < 7; ++rank) job.roster.beat(1, rank, {}, job.now);
+      for (int rank = 0; rank < 7; ++rank) job.member_table.beat(1, rank, {}, job.now);
     }
     std::map<int, MemberBeat> alive;
     if (!slow) {
       for (int rank = 0; rank < 7; ++rank) alive[rank] = {};
     }
     job.advance(5s, alive);
-    EXPECT_EQ(job.roster.is_running(), slow);
+    EXPECT_EQ(job.member_table.is_running(), slow);
     // But not for ever.
     job.advance(70s, alive);
-    EXPECT_FALSE(job.roster.is_running());
+    EXPECT_FALSE(job.member_table.is_running());
   }
 }
 
 TEST(LargeGroupTest, AMemberThatSaysHowLateItsThreadsRunIsWaitedForLonger) {
   FakeJob job(FakeJob::options(2));
   job.start();
-  job.roster.beat(1, 1, {}, job.now, 9s);
+  job.member_table.beat(1, 1, {}, job.now, 9s);
   job.advance(69s, {{0, {}}});
   EXPECT_THAT(job.faults(), IsEmpty());
   job.advance(2s, {{0, {}}});

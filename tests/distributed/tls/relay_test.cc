@@ -176,7 +176,7 @@ TEST_F(TlsRelayTest, ShutdownAtOneEndIsAnEndAtTheOther) {
   }
 }
 
-// A host that is reset says no farewell.
+// A host that is reset closes nothing.
 TEST_F(TlsRelayTest, AConnectionThatIsResetEndsForGrpc) {
   Meeting meeting = meet(one_.get(), two_.get());
   ASSERT_TRUE(meeting.succeeded());

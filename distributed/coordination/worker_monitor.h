@@ -1,4 +1,4 @@
-// The WorkerVigil: which worker of a job with parameter servers hangs.
+// The WorkerMonitor: which worker of a job with parameter servers hangs.
 //
 // Such workers meet at the servers, which know neither who lives nor who still computes. So each
 // says with its beats what it does: whether it waits, for servers or for other workers, and how far
@@ -25,7 +25,7 @@ struct WorkerState {
   std::chrono::milliseconds waiting{0};  // for so long by now; 0: it does not wait
 };
 
-class WorkerVigil {
+class WorkerMonitor {
  public:
   using Time = std::chrono::steady_clock::time_point;
   struct Limits {
@@ -34,7 +34,7 @@ class WorkerVigil {
   };
 
   // `replace`: see Launchers::replace(); null: nobody can.
-  explicit WorkerVigil(std::function<bool(const HungTask&)> replace)
+  explicit WorkerMonitor(std::function<bool(const HungTask&)> replace)
       : replace_(std::move(replace)) {}
 
   // `patience`: it gives the job up when it has waited for so long; what hangs is replaced before.

@@ -2,7 +2,7 @@
 // asked to start them again.
 #include <algorithm>
 
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/member_table.h"
 #include "distributed/coordination/wording.h"
 
 namespace trireme {
@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kTickInTime{100};
 
 // A launcher that was stopped for a while (Ctrl-Z) must not take its own pause for that of the
 // tasks; one whose thread runs late runs on a machine whose tasks run late too.
-void Roster::note_tick(Time now) {
+void MemberTable::note_tick(Time now) {
   if (last_tick_) {
     const auto apart = std::chrono::floor<std::chrono::milliseconds>(now - *last_tick_);
     lateness_.note(apart - kTickInTime, now);
@@ -35,7 +35,7 @@ void Roster::note_tick(Time now) {
 }
 
 // After the end of a generation every member that lives joins the next one, when its step is over.
-void Roster::check_return(Time now) {
+void MemberTable::check_return(Time now) {
   if (running_ || waiting_.empty()) return;
   for (Member& member : members_) {
     if (!member.alive() || member.replaced || member.back) continue;
@@ -51,7 +51,7 @@ void Roster::check_return(Time now) {
   }
 }
 
-void Roster::replace(Member& member, const std::string& why, Time now) {
+void MemberTable::replace(Member& member, const std::string& why, Time now) {
   if (member.replaced || !options_.replace) return;
   member.replaced = true;
   if (!options_.replace({.type = TaskType::kWorker,
@@ -65,7 +65,7 @@ void Roster::replace(Member& member, const std::string& why, Time now) {
 }
 
 // Those that never came may hang before they could join.
-bool Roster::replace_missing(const std::string& why) {
+bool MemberTable::replace_missing(const std::string& why) {
   bool any = false;
   for (const int home : missing_homes()) {
     any |= options_.replace && options_.replace({.type = TaskType::kWorker,

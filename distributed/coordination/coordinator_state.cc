@@ -1,4 +1,4 @@
-#include "distributed/coordination/switchboard.h"
+#include "distributed/coordination/coordinator_state.h"
 
 #include <pthread.h>
 
@@ -29,22 +29,24 @@ Order to_order(Order::Kind kind, const Error& error) {
 
 }  // namespace
 
-Switchboard::Deliveries::~Deliveries() {
+CoordinatorState::Deliveries::~Deliveries() {
   for (const auto& line : lines_) line->send();
   for (auto& [got, error, value] : ends_) got(std::move(error), std::move(value));
 }
 
-Switchboard::Switchboard(CoordinatorOptions options)
-    : options_(std::move(options)), roster_(options_), thread_([this] { tick(); }) {}
+CoordinatorState::CoordinatorState(CoordinatorOptions options)
+    : options_(std::move(options)), member_table_(options_), thread_([this] { tick(); }) {}
 
-Switchboard::~Switchboard() {
+CoordinatorState::~CoordinatorState() {
   stop();
   thread_.join();
 }
 
-Error Switchboard::stopping() const { return {ErrorCode::kUnavailable, "the coordinator ends"}; }
+Error CoordinatorState::stopping() const {
+  return {ErrorCode::kUnavailable, "the coordinator ends"};
+}
 
-void Switchboard::stop() {
+void CoordinatorState::stop() {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   if (std::exchange(stopping_, true)) return;
@@ -55,7 +57,7 @@ void Switchboard::stop() {
   ticker_.notify_all();
 }
 
-void Switchboard::tick() {
+void CoordinatorState::tick() {
   pthread_setname_np(pthread_self(), "coordinator");
   bool stopping = false;
   while (!stopping) {
@@ -69,7 +71,7 @@ void Switchboard::tick() {
         ticker_.wait_until(mutex_, next);
       }
       const auto now = Clock::now();
-      if (!stopping_) roster_.tick(now);
+      if (!stopping_) member_table_.tick(now);
       publish(deliveries);
       expire_waits(deliveries, now);
       lines.swap(log_);
@@ -85,19 +87,20 @@ void Switchboard::tick() {
   }
 }
 
-void Switchboard::publish(Deliveries& deliveries) {
+void CoordinatorState::publish(Deliveries& deliveries) {
   // Orders of the generation that ended, before the next one has its members.
-  publish_orders(deliveries, roster_.take_orders());
+  publish_orders(deliveries, member_table_.take_orders());
   publish_answers(deliveries);
-  auto lines = roster_.take_log();
+  auto lines = member_table_.take_log();
   if (!lines.empty()) {
     std::move(lines.begin(), lines.end(), std::back_inserter(log_));
     ticker_.notify_all();
   }
-  if (!roster_.is_running()) end_barriers(deliveries);
+  if (!member_table_.is_running()) end_barriers(deliveries);
 }
 
-void Switchboard::publish_orders(Deliveries& deliveries, std::vector<Roster::Order> orders) {
+void CoordinatorState::publish_orders(Deliveries& deliveries,
+                                      std::vector<MemberTable::Order> orders) {
   for (auto& order : orders) {
     const auto rank = static_cast<size_t>(order.rank);
     if (order.generation != generation_ || rank >= members_.size() || !members_[rank]) continue;
@@ -114,18 +117,18 @@ void Switchboard::publish_orders(Deliveries& deliveries, std::vector<Roster::Ord
   }
 }
 
-void Switchboard::begin_generation() {
-  generation_ = roster_.generation();
-  bulletin_.reset(roster_.size());
-  members_.assign(static_cast<size_t>(roster_.size()), nullptr);
+void CoordinatorState::begin_generation() {
+  generation_ = member_table_.generation();
+  job_store_.reset(member_table_.size());
+  members_.assign(static_cast<size_t>(member_table_.size()), nullptr);
   group_ = std::make_unique<coordination::MembershipMessage>();
-  describe_group(roster_.peers(), group_.get());
+  describe_group(member_table_.peers(), group_.get());
   group_->set_silence_timeout_ms(
       std::max(options_.collective_timeout, options_.heartbeat_timeout).count());
 }
 
-void Switchboard::publish_answers(Deliveries& deliveries) {
-  for (auto& [ticket, answer] : roster_.take_answers()) {
+void CoordinatorState::publish_answers(Deliveries& deliveries) {
+  for (auto& [ticket, answer] : member_table_.take_answers()) {
     const auto found = joining_.find(ticket);
     if (found == joining_.end()) continue;
     const auto line = found->second;
@@ -135,7 +138,7 @@ void Switchboard::publish_answers(Deliveries& deliveries) {
       refuse(deliveries, line, *error);
       continue;
     }
-    const auto& place = std::get<Roster::Place>(answer);
+    const auto& place = std::get<MemberTable::Place>(answer);
     if (place.generation != generation_) {
       end_barriers(deliveries);
       begin_generation();
@@ -156,37 +159,37 @@ void Switchboard::publish_answers(Deliveries& deliveries) {
   }
 }
 
-void Switchboard::refuse(Deliveries& deliveries, const std::shared_ptr<MemberLine>& line,
-                         const Error& error) {
+void CoordinatorState::refuse(Deliveries& deliveries, const std::shared_ptr<MemberConnection>& line,
+                              const Error& error) {
   ++told_of_failure_;
   line->enqueue(to_order(Order::REFUSED, error));
   deliveries.add(line);
 }
 
-void Switchboard::begin_again(const std::string& session, const Error& why) {
+void CoordinatorState::begin_again(const std::string& session, const Error& why) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   session_ = session;
   session_over_ = why;
-  roster_.begin_again(why, Clock::now());
+  member_table_.begin_again(why, Clock::now());
   publish(deliveries);
 }
 
-void Switchboard::attach(const std::shared_ptr<MemberLine>& line) {
+void CoordinatorState::attach(const std::shared_ptr<MemberConnection>& line) {
   MutexLock lock(mutex_);
   if (stopping_) throw stopping();
   lines_.emplace(line.get(), line);
 }
 
-void Switchboard::withdraw(MemberLine& line) {
+void CoordinatorState::withdraw(MemberConnection& line) {
   if (line.ticket == 0) return;
-  roster_.withdraw(line.ticket);
+  member_table_.withdraw(line.ticket);
   joining_.erase(line.ticket);
   line.ticket = 0;
 }
 
-void Switchboard::join(const std::shared_ptr<MemberLine>& line, JoinRequest request,
-                       uint64_t task) {
+void CoordinatorState::join(const std::shared_ptr<MemberConnection>& line, JoinRequest request,
+                            uint64_t task) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   if (stopping_) return refuse(deliveries, line, stopping());
@@ -201,67 +204,67 @@ void Switchboard::join(const std::shared_ptr<MemberLine>& line, JoinRequest requ
   line->who = str_cat("rank ", request.rank, " (host ", clean(request.host, kCallerLimit), ", pid ",
                       request.pid, ")");
   request.same_handshake = request.same_handshake && line->generation != 0;
-  line->ticket = roster_.join(std::move(request), task, Clock::now());
+  line->ticket = member_table_.join(std::move(request), task, Clock::now());
   joining_.emplace(line->ticket, line);
   publish(deliveries);
 }
 
-void Switchboard::beat(const std::shared_ptr<MemberLine>& line, int64_t generation,
-                       const MemberBeat& beat, milliseconds late) {
+void CoordinatorState::beat(const std::shared_ptr<MemberConnection>& line, int64_t generation,
+                            const MemberBeat& beat, milliseconds late) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   if (generation != 0 && generation == line->generation) {
-    roster_.beat(generation, line->rank, beat, Clock::now(), late);
+    member_table_.beat(generation, line->rank, beat, Clock::now(), late);
   }
   line->enqueue_sign_of_life();
   deliveries.add(line);
 }
 
-void Switchboard::report(MemberLine& line, int64_t generation, const Error& error) {
+void CoordinatorState::report(MemberConnection& line, int64_t generation, const Error& error) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   if (generation != line.generation) return;
-  roster_.report(generation, line.rank, error, Clock::now());
+  member_table_.report(generation, line.rank, error, Clock::now());
   publish(deliveries);
 }
 
-void Switchboard::told_to_stop(MemberLine& line, int signal) {
+void CoordinatorState::told_to_stop(MemberConnection& line, int signal) {
   StoppedTask task{.signal = signal};
   {
     MutexLock lock(mutex_);
     if (std::exchange(line.told_to_stop, true)) return;
-    const bool member = line.generation != 0 && line.generation == roster_.generation();
-    task.who = member ? roster_.peer(line.rank).to_string() : line.who;
+    const bool member = line.generation != 0 && line.generation == member_table_.generation();
+    task.who = member ? member_table_.peer(line.rank).to_string() : line.who;
   }
   if (options_.stop) options_.stop(task);
 }
 
-void Switchboard::fail(const Error& error) {
+void CoordinatorState::fail(const Error& error) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
-  roster_.fail(error);
+  member_table_.fail(error);
   publish(deliveries);
 }
 
-int Switchboard::told_of_failure() const {
+int CoordinatorState::told_of_failure() const {
   MutexLock lock(mutex_);
   return told_of_failure_;
 }
 
-void Switchboard::count_told_of_failure() {
+void CoordinatorState::count_told_of_failure() {
   MutexLock lock(mutex_);
   ++told_of_failure_;
 }
 
-void Switchboard::leave(MemberLine& line) {
+void CoordinatorState::leave(MemberConnection& line) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   withdraw(line);
-  roster_.leave(line.generation, line.rank);
+  member_table_.leave(line.generation, line.rank);
   publish(deliveries);
 }
 
-void Switchboard::detach(const std::shared_ptr<MemberLine>& line) {
+void CoordinatorState::detach(const std::shared_ptr<MemberConnection>& line) {
   Deliveries deliveries;
   MutexLock lock(mutex_);
   lines_.erase(line.get());
@@ -271,37 +274,37 @@ void Switchboard::detach(const std::shared_ptr<MemberLine>& line) {
   }
   if (stopping_) return;
   withdraw(*line);
-  roster_.detach(line->generation, line->rank, Clock::now());
+  member_table_.detach(line->generation, line->rank, Clock::now());
   publish(deliveries);
 }
 
-std::vector<Peer> Switchboard::peers(int64_t generation, const std::vector<int>& ranks) const {
+std::vector<Peer> CoordinatorState::peers(int64_t generation, const std::vector<int>& ranks) const {
   MutexLock lock(mutex_);
-  if (auto cause = roster_.ended(generation)) throw Error(*cause);
+  if (auto cause = member_table_.ended(generation)) throw Error(*cause);
   std::vector<Peer> peers;
-  if (ranks.size() > static_cast<size_t>(roster_.size())) {
-    throw invalid_argument("generation ", generation, " has ", roster_.size(),
+  if (ranks.size() > static_cast<size_t>(member_table_.size())) {
+    throw invalid_argument("generation ", generation, " has ", member_table_.size(),
                            " ranks, found a call for ", ranks.size());
   }
   peers.reserve(ranks.size());
   for (const int rank : ranks) {
-    if (rank < 0 || rank >= roster_.size()) {
+    if (rank < 0 || rank >= member_table_.size()) {
       throw invalid_argument("there is no rank ", rank, " in generation ", generation, " of ",
-                             roster_.size());
+                             member_table_.size());
     }
-    peers.push_back(roster_.peer(rank));
+    peers.push_back(member_table_.peer(rank));
   }
   return peers;
 }
 
-int64_t Switchboard::generation() const {
+int64_t CoordinatorState::generation() const {
   MutexLock lock(mutex_);
-  return roster_.generation();
+  return member_table_.generation();
 }
 
-int Switchboard::members() const {
+int CoordinatorState::members() const {
   MutexLock lock(mutex_);
-  return roster_.members();
+  return member_table_.members();
 }
 
 }  // namespace trireme

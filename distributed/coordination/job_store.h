@@ -1,4 +1,4 @@
-// The Bulletin: the barriers of a generation and the keys and values of a job.
+// The JobStore: the barriers of a generation and the keys and values of a job.
 //
 // Plain state: it says what is there and what is missing, and whoever owns it does the waiting. Not
 // thread-safe: the owner holds a lock. What it keeps is bounded.
@@ -12,7 +12,7 @@
 
 namespace trireme {
 
-class Bulletin {
+class JobStore {
  public:
   // A new generation of `size` ranks: forgets all barriers.
   void reset(int size);

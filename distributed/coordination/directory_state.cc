@@ -1,4 +1,4 @@
-#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/directory_state.h"
 
 #include <pthread.h>
 
@@ -27,7 +27,7 @@ constexpr int kLessUrgent = 4;
 
 }  // namespace
 
-DirectoryBoard::DirectoryBoard(DirectoryOptions options,
+DirectoryState::DirectoryState(DirectoryOptions options,
                                std::function<void(const std::string&)> log,
                                BeginsAgain begins_again)
     : options_(options),
@@ -36,37 +36,37 @@ DirectoryBoard::DirectoryBoard(DirectoryOptions options,
       id_(draw_id()),
       hung_after_(options.hung_after),
       directory_(options),
-      vigil_(options.replace),
+      worker_monitor_(options.replace),
       thread_([this] { run(); }) {}
 
-DirectoryBoard::~DirectoryBoard() {
+DirectoryState::~DirectoryState() {
   stop();
   thread_.join();
 }
 
-void DirectoryBoard::stop() {
+void DirectoryState::stop() {
   MutexLock lock(mutex_);
   stopping_ = true;
   ticker_.notify_all();
 }
 
-void DirectoryBoard::fail(const Error& error) {
+void DirectoryState::fail(const Error& error) {
   MutexLock lock(mutex_);
   if (!failure_) failure_ = error;
   publish();
 }
 
-std::optional<Error> DirectoryBoard::failure() const {
+std::optional<Error> DirectoryState::failure() const {
   MutexLock lock(mutex_);
   return failure_;
 }
 
-int DirectoryBoard::told_of_failure() const {
+int DirectoryState::told_of_failure() const {
   MutexLock lock(mutex_);
   return told_of_failure_;
 }
 
-void DirectoryBoard::run() {
+void DirectoryState::run() {
   pthread_setname_np(pthread_self(), "directory");
   auto next_tick = Clock::now();
   for (bool stopping = false; !stopping;) {
@@ -103,7 +103,7 @@ void DirectoryBoard::run() {
   }
 }
 
-void DirectoryBoard::let_time_pass(Clock::time_point now) {
+void DirectoryState::let_time_pass(Clock::time_point now) {
   const int64_t number = directory_.view().number;
   directory_.tick(now);
   watch_workers();
@@ -112,30 +112,30 @@ void DirectoryBoard::let_time_pass(Clock::time_point now) {
   may_answer_ = true;  // that it is too late
 }
 
-void DirectoryBoard::publish() {
+void DirectoryState::publish() {
   is_news_ = may_answer_ = true;
   take_log();
   ticker_.notify_all();
 }
 
-void DirectoryBoard::take_log() {
+void DirectoryState::take_log() {
   const auto lines = directory_.take_log();
   lines_.insert(lines_.end(), lines.begin(), lines.end());
 }
 
 // ---- who is told what
 
-DirectoryBoard::Clock::time_point DirectoryBoard::next_telling() const {
+DirectoryState::Clock::time_point DirectoryState::next_telling() const {
   if (!is_news_) return Clock::time_point::max();
   const bool urgent = failure_ || told_view_ != std::pair(session_, directory_.view().number);
   return told_ + kMessageTime * (urgent ? 1 : kLessUrgent) * watchers_.size();
 }
 
-void DirectoryBoard::update_history() {
+void DirectoryState::update_history() {
   history_.update(directory_.view(), session_name(session_), workers_);
 }
 
-std::vector<std::shared_ptr<DirectoryBoard::Watcher>> DirectoryBoard::tell(Clock::time_point now) {
+std::vector<std::shared_ptr<DirectoryState::Watcher>> DirectoryState::tell(Clock::time_point now) {
   update_history();
   is_news_ = false;
   told_ = now;
@@ -148,11 +148,11 @@ std::vector<std::shared_ptr<DirectoryBoard::Watcher>> DirectoryBoard::tell(Clock
   return told;
 }
 
-bool DirectoryBoard::is_last(const Watcher& watcher) const {
+bool DirectoryState::is_last(const Watcher& watcher) const {
   return stopping_ || failure_ || given_up_now(watcher) || !is_current(watcher);
 }
 
-ViewHistory::Bytes DirectoryBoard::last_message(const Watcher& watcher) const {
+ViewHistory::Bytes DirectoryState::last_message(const Watcher& watcher) const {
   directory::View last;
   last.set_given_up(!stopping_ && given_up_now(watcher));
   last.set_over(stopping_);
@@ -164,7 +164,7 @@ ViewHistory::Bytes DirectoryBoard::last_message(const Watcher& watcher) const {
   return std::make_shared<const std::string>(last.SerializeAsString());
 }
 
-ViewHistory::Bytes DirectoryBoard::next(Watcher& watcher) {
+ViewHistory::Bytes DirectoryState::next(Watcher& watcher) {
   MutexLock lock(mutex_);
   if (watcher.ended) return nullptr;
   if (is_last(watcher)) {
@@ -176,14 +176,14 @@ ViewHistory::Bytes DirectoryBoard::next(Watcher& watcher) {
   return history_.message_since(std::exchange(watcher.seen, history_.revision()));
 }
 
-void DirectoryBoard::forget_what_was_told(Watcher& watcher) {
+void DirectoryState::forget_what_was_told(Watcher& watcher) {
   MutexLock lock(mutex_);
   watcher.seen = 0;
 }
 
 // ---- who comes and goes
 
-std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
+std::shared_ptr<DirectoryState::Watcher> DirectoryState::attend(
     const Directory::Job& job, std::optional<ServerEntry> server,
     const std::vector<Directory::Snapshot>& snapshots, const std::string& of,
     std::function<void()> wake) {
@@ -220,7 +220,7 @@ std::shared_ptr<DirectoryBoard::Watcher> DirectoryBoard::attend(
   return watcher;
 }
 
-void DirectoryBoard::begin_session() {
+void DirectoryState::begin_session() {
   why_ = str_cat(directory_.lost_state(),
                  "; all tasks begin again, from the newest checkpoint of this job, or from step 0 "
                  "when there is none; where no launcher restarts them, start the job again with "
@@ -236,22 +236,22 @@ void DirectoryBoard::begin_session() {
   if (begins_again_) begins_again_(session_name(session_), session_over());
 }
 
-Error DirectoryBoard::session_over() const {
+Error DirectoryState::session_over() const {
   return Error(ErrorCode::kUnavailable, why_.empty() ? "this task is of another session" : why_);
 }
 
-std::string DirectoryBoard::session() const {
+std::string DirectoryState::session() const {
   MutexLock lock(mutex_);
   return session_name(session_);
 }
 
-int64_t DirectoryBoard::reached() const {
+int64_t DirectoryState::reached() const {
   MutexLock lock(mutex_);
   return reached_;
 }
 
 // Slots that died together have lost the same steps, and one that dies twice loses others.
-int64_t DirectoryBoard::lost_steps() const {
+int64_t DirectoryState::lost_steps() const {
   MutexLock lock(mutex_);
   std::map<std::pair<int64_t, int>, int64_t> by_slot;
   for (const auto& [key, steps] : lost_steps_) {
@@ -271,13 +271,13 @@ int64_t DirectoryBoard::lost_steps() const {
   return sum;
 }
 
-void DirectoryBoard::note_step(const Watcher& watcher, int64_t step) {
+void DirectoryState::note_step(const Watcher& watcher, int64_t step) {
   MutexLock lock(mutex_);
   if (watcher.session == session_) step_ = std::max(step_, step);
   if (watcher.session == session_ - 1) reached_ = std::max(reached_, step);
 }
 
-void DirectoryBoard::note_lost_steps(const Watcher& watcher, int slot, int64_t epoch,
+void DirectoryState::note_lost_steps(const Watcher& watcher, int slot, int64_t epoch,
                                      int64_t steps) {
   MutexLock lock(mutex_);
   if (slot < 0 && is_current(watcher)) reached_ = 0;
@@ -290,7 +290,7 @@ void DirectoryBoard::note_lost_steps(const Watcher& watcher, int slot, int64_t e
   ticker_.notify_all();
 }
 
-void DirectoryBoard::state_is_lost(const Watcher& watcher, int slot, int64_t epoch,
+void DirectoryState::state_is_lost(const Watcher& watcher, int slot, int64_t epoch,
                                    const std::string& why) {
   MutexLock lock(mutex_);
   if (!watcher.is_server || !is_current(watcher)) return;
@@ -300,49 +300,49 @@ void DirectoryBoard::state_is_lost(const Watcher& watcher, int slot, int64_t epo
   publish();
 }
 
-void DirectoryBoard::watch_workers() {
+void DirectoryState::watch_workers() {
   const auto now = Clock::now();
   // While a server is away, workers wait for it, and for those who wait for it: it is to blame.
   if ((last_tick_ && now - *last_tick_ > kPause) || !directory_.all_are_heard(now)) {
-    vigil_.excuse(now);
+    worker_monitor_.excuse(now);
   }
   last_tick_ = now;
-  const WorkerVigil::Limits limits = {.silent = hung_after_, .stuck = hung_after_};
-  vigil_.tick(now, limits);
+  const WorkerMonitor::Limits limits = {.silent = hung_after_, .stuck = hung_after_};
+  worker_monitor_.tick(now, limits);
   for (const auto& [name, since] : awaited_sums_) {
     for (const int worker : sums_.missing(name)) {
-      vigil_.awaited(worker, str_cat("the sum \"", clean(name, kNameShown), "\""), since, now,
-                     limits);
+      worker_monitor_.awaited(worker, str_cat("the sum \"", clean(name, kNameShown), "\""), since,
+                              now, limits);
     }
   }
-  auto lines = vigil_.take_log();
+  auto lines = worker_monitor_.take_log();
   lines_.insert(lines_.end(), lines.begin(), lines.end());
 }
 
-void DirectoryBoard::attend_worker(Watcher& watcher, int index, uint64_t incarnation,
+void DirectoryState::attend_worker(Watcher& watcher, int index, uint64_t incarnation,
                                    milliseconds patience) {
   MutexLock lock(mutex_);
   watcher.index = index;
   watcher.incarnation = incarnation;
-  vigil_.attend(index, incarnation, patience, Clock::now());
+  worker_monitor_.attend(index, incarnation, patience, Clock::now());
   if (patience.count() > 0) directory_.set_patience_of_workers(patience);
 }
 
-void DirectoryBoard::beat(const Watcher& watcher, const WorkerState& state) {
+void DirectoryState::beat(const Watcher& watcher, const WorkerState& state) {
   MutexLock lock(mutex_);
   if (!is_current(watcher)) return;
   if (watcher.is_worker) {
-    vigil_.beat(watcher.index, watcher.incarnation, state, Clock::now());
+    worker_monitor_.beat(watcher.index, watcher.incarnation, state, Clock::now());
   }
   if (watcher.is_server) directory_.beat(watcher.index, watcher.incarnation, Clock::now());
 }
 
-void DirectoryBoard::suspect(int index) {
+void DirectoryState::suspect(int index) {
   MutexLock lock(mutex_);
   directory_.suspect(index, Clock::now());
 }
 
-void DirectoryBoard::backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
+void DirectoryState::backup_is_in_sync(const Watcher& watcher, int slot, int64_t epoch,
                                        uint64_t backup_incarnation) {
   MutexLock lock(mutex_);
   if (!watcher.is_server || !is_current(watcher)) return;
@@ -350,20 +350,20 @@ void DirectoryBoard::backup_is_in_sync(const Watcher& watcher, int slot, int64_t
   publish();
 }
 
-void DirectoryBoard::shard_moved(const Watcher& watcher, int64_t id, const std::string& error) {
+void DirectoryState::shard_moved(const Watcher& watcher, int64_t id, const std::string& error) {
   MutexLock lock(mutex_);
   if (!watcher.is_server || !is_current(watcher)) return;
   directory_.shard_moved(watcher.index, watcher.incarnation, id, error);
   publish();
 }
 
-void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
+void DirectoryState::detach(Watcher& watcher, bool goodbye) {
   MutexLock lock(mutex_);
   watcher.ended = true;
   std::erase_if(watchers_, [&](const auto& one) { return one.get() == &watcher; });
   if (watcher.is_worker) {
     --workers_;
-    vigil_.detach(watcher.index, watcher.incarnation);
+    worker_monitor_.detach(watcher.index, watcher.incarnation);
   }
   if (watcher.is_server && !stopping_ && is_current(watcher)) {
     directory_.detach(watcher.index, watcher.incarnation, goodbye, Clock::now());
@@ -371,7 +371,7 @@ void DirectoryBoard::detach(Watcher& watcher, bool goodbye) {
   publish();
 }
 
-bool DirectoryBoard::given_up_now(const Watcher& watcher) const {
+bool DirectoryState::given_up_now(const Watcher& watcher) const {
   return watcher.is_server && is_current(watcher) &&
          !directory_.is_alive(watcher.index, watcher.incarnation);
 }

@@ -1,4 +1,4 @@
-#include "distributed/coordination/bulletin.h"
+#include "distributed/coordination/job_store.h"
 
 #include <algorithm>
 
@@ -22,12 +22,12 @@ void check_name(const char* what, const std::string& name) {
 
 }  // namespace
 
-void Bulletin::reset(int size) {
+void JobStore::reset(int size) {
   size_ = size;
   barriers_.clear();
 }
 
-int64_t Bulletin::arrive(const std::string& name, int rank) {
+int64_t JobStore::arrive(const std::string& name, int rank) {
   check_name("barrier", name);
   if (rank < 0 || rank >= size_) {
     throw invalid_argument("there is no rank ", rank, " among ", size_);
@@ -48,7 +48,7 @@ int64_t Bulletin::arrive(const std::string& name, int rank) {
   return round;
 }
 
-std::vector<int> Bulletin::missing(const std::string& name, int64_t round) const {
+std::vector<int> JobStore::missing(const std::string& name, int64_t round) const {
   std::vector<int> missing;
   const auto found = barriers_.find(name);
   for (int rank = 0; rank < size_; ++rank) {
@@ -59,12 +59,12 @@ std::vector<int> Bulletin::missing(const std::string& name, int64_t round) const
   return missing;
 }
 
-bool Bulletin::complete(const std::string& name, int64_t round) const {
+bool JobStore::complete(const std::string& name, int64_t round) const {
   const auto found = barriers_.find(name);
   return found != barriers_.end() && round <= found->second.complete;
 }
 
-void Bulletin::withdraw(const std::string& name, int rank) {
+void JobStore::withdraw(const std::string& name, int rank) {
   const auto found = barriers_.find(name);
   if (found == barriers_.end()) return;
   Barrier& barrier = found->second;
@@ -74,7 +74,7 @@ void Bulletin::withdraw(const std::string& name, int rank) {
   --count;
 }
 
-void Bulletin::put(const std::string& key, std::string value) {
+void JobStore::put(const std::string& key, std::string value) {
   check_name("key", key);
   if (value.size() > kValueLimit) {
     throw invalid_argument("the value of key ", key, " has ", value.size(), " bytes, at most ",
@@ -92,7 +92,7 @@ void Bulletin::put(const std::string& key, std::string value) {
   values_.insert_or_assign(key, std::move(value));
 }
 
-std::optional<std::string> Bulletin::get(const std::string& key) const {
+std::optional<std::string> JobStore::get(const std::string& key) const {
   const auto found = values_.find(key);
   if (found == values_.end()) return std::nullopt;
   return found->second;

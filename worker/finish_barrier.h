@@ -11,11 +11,12 @@
 
 namespace trireme {
 
-class Farewell : public nn::Callback {
+class FinishBarrier : public nn::Callback {
  public:
   // `finish` returns when all members have called it; `recover` forms the next generation when it
   // throws because a peer was lost, and returns false when there will be none.
-  Farewell(std::function<void()> finish, std::function<bool(nn::Training&, const Error&)> recover)
+  FinishBarrier(std::function<void()> finish,
+                std::function<bool(nn::Training&, const Error&)> recover)
       : finish_(std::move(finish)), recover_(std::move(recover)) {}
 
   // A worker that has stopped gives its state to others: they are to stop too, which no checkpoint

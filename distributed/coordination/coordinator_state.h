@@ -1,7 +1,7 @@
-// The Switchboard: the Roster and the Bulletin behind a lock, and whoever waits for them.
+// The CoordinatorState: the MemberTable and the JobStore behind a lock, and whoever waits for them.
 //
 // Nothing here waits: what somebody waits for is delivered when it happens, by whoever caused it,
-// with the lock released; or at its deadline, by a thread of the switchboard's own, which also lets
+// with the lock released; or at its deadline, by a thread of its own, which also lets
 // time pass and is the only one that writes to the log. All methods may be called from any thread.
 #pragma once
 
@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "core/base/thread_annotations.h"
-#include "distributed/coordination/bulletin.h"
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/job_store.h"
+#include "distributed/coordination/member_table.h"
 
 namespace trireme {
 
@@ -30,11 +30,11 @@ class Order;
 }  // namespace coordination
 
 // A worker's line, on the coordinator's side.
-class MemberLine {
+class MemberConnection {
  public:
-  virtual ~MemberLine() = default;
-  // Takes what is to be sent, in order, without sending it. Called with the switchboard's lock
-  // held.
+  virtual ~MemberConnection() = default;
+  // Takes what is to be sent, in order, without sending it. Called with the lock of the
+  // coordinator's state held.
   virtual void enqueue(coordination::Order order) = 0;
   // Takes a sign of life, unless there is something to be sent anyway.
   virtual void enqueue_sign_of_life() = 0;
@@ -44,25 +44,25 @@ class MemberLine {
   virtual void close() = 0;
 
  private:
-  friend class Switchboard;
-  // Under the switchboard's lock.
-  int64_t generation = 0;      // that it is, or was, a member of
-  int rank = -1;               // in it
-  Roster::Ticket ticket = 0;   // of a join that is not answered; 0: none
-  uint64_t task = 0;           // that joined first
-  std::string who = "a task";  // for people
+  friend class CoordinatorState;
+  // Under the lock of the coordinator's state.
+  int64_t generation = 0;          // that it is, or was, a member of
+  int rank = -1;                   // in it
+  MemberTable::Ticket ticket = 0;  // of a join that is not answered; 0: none
+  uint64_t task = 0;               // that joined first
+  std::string who = "a task";      // for people
   bool told_to_stop = false;
 };
 
-class Switchboard {
+class CoordinatorState {
  public:
   // What a call that waits ends with; called once, without a lock held.
   using Done = std::function<void(std::optional<Error>)>;
   using Got = std::function<void(std::optional<Error>, std::string value)>;
   using WaitId = uint64_t;
 
-  explicit Switchboard(CoordinatorOptions options);
-  ~Switchboard();  // stop()
+  explicit CoordinatorState(CoordinatorOptions options);
+  ~CoordinatorState();  // stop()
   // Ends all lines and waits, these with kUnavailable.
   void stop() EXCLUDES(mutex_);
 
@@ -71,20 +71,20 @@ class Switchboard {
   void begin_again(const std::string& session, const Error& why) EXCLUDES(mutex_);
 
   // A line begins. Throws Error{kUnavailable} after stop().
-  void attach(const std::shared_ptr<MemberLine>& line) EXCLUDES(mutex_);
+  void attach(const std::shared_ptr<MemberConnection>& line) EXCLUDES(mutex_);
   // The answer is an order. Throws Error{kInvalidArgument} when another task has joined over the
   // line.
-  void join(const std::shared_ptr<MemberLine>& line, JoinRequest request, uint64_t task)
+  void join(const std::shared_ptr<MemberConnection>& line, JoinRequest request, uint64_t task)
       EXCLUDES(mutex_);
-  void beat(const std::shared_ptr<MemberLine>& line, int64_t generation, const MemberBeat& beat,
-            std::chrono::milliseconds late) EXCLUDES(mutex_);
-  void report(MemberLine& line, int64_t generation, const Error& error) EXCLUDES(mutex_);
+  void beat(const std::shared_ptr<MemberConnection>& line, int64_t generation,
+            const MemberBeat& beat, std::chrono::milliseconds late) EXCLUDES(mutex_);
+  void report(MemberConnection& line, int64_t generation, const Error& error) EXCLUDES(mutex_);
   // A member was told by a signal to stop.
-  void told_to_stop(MemberLine& line, int signal) EXCLUDES(mutex_);
-  void leave(MemberLine& line) EXCLUDES(mutex_);
+  void told_to_stop(MemberConnection& line, int signal) EXCLUDES(mutex_);
+  void leave(MemberConnection& line) EXCLUDES(mutex_);
   // The line ended, after a goodbye or without.
-  void detach(const std::shared_ptr<MemberLine>& line) EXCLUDES(mutex_);
-  // See Roster::fail().
+  void detach(const std::shared_ptr<MemberConnection>& line) EXCLUDES(mutex_);
+  // See MemberTable::fail().
   void fail(const Error& error) EXCLUDES(mutex_);
   int told_of_failure() const EXCLUDES(mutex_);  // how many joins were refused, and this:
   void count_told_of_failure() EXCLUDES(mutex_);
@@ -123,7 +123,7 @@ class Switchboard {
     Deliveries() = default;
     Deliveries(const Deliveries&) = delete;
     ~Deliveries();
-    void add(std::shared_ptr<MemberLine> line) { lines_.push_back(std::move(line)); }
+    void add(std::shared_ptr<MemberConnection> line) { lines_.push_back(std::move(line)); }
     void add(Wait wait, std::optional<Error> error, std::string value = "") {
       ends_.push_back({std::move(wait.got), std::move(error), std::move(value)});
     }
@@ -134,14 +134,15 @@ class Switchboard {
       std::optional<Error> error;
       std::string value;
     };
-    std::vector<std::shared_ptr<MemberLine>> lines_;
+    std::vector<std::shared_ptr<MemberConnection>> lines_;
     std::vector<End> ends_;
   };
 
   void tick();  // the thread's loop
-  // Hands out what the roster has to say, and ends what waits for what is over.
+  // Hands out what the member table has to say, and ends what waits for what is over.
   void publish(Deliveries& deliveries) REQUIRES(mutex_);
-  void publish_orders(Deliveries& deliveries, std::vector<Roster::Order> orders) REQUIRES(mutex_);
+  void publish_orders(Deliveries& deliveries, std::vector<MemberTable::Order> orders)
+      REQUIRES(mutex_);
   void publish_answers(Deliveries& deliveries) REQUIRES(mutex_);
   void begin_generation() REQUIRES(mutex_);
   void end_barriers(Deliveries& deliveries) REQUIRES(mutex_);
@@ -150,22 +151,24 @@ class Switchboard {
   // Takes the wait out; the caller delivers.
   Wait take_wait(Waits::iterator entry) REQUIRES(mutex_);
   Error late(const Wait& wait) const REQUIRES(mutex_);
-  void refuse(Deliveries& deliveries, const std::shared_ptr<MemberLine>& line, const Error& error)
-      REQUIRES(mutex_);
+  void refuse(Deliveries& deliveries, const std::shared_ptr<MemberConnection>& line,
+              const Error& error) REQUIRES(mutex_);
   Error stopping() const;
-  void withdraw(MemberLine& line) REQUIRES(mutex_);
+  void withdraw(MemberConnection& line) REQUIRES(mutex_);
 
   const CoordinatorOptions options_;
   mutable Mutex mutex_;
   ConditionVariable ticker_;  // something for the thread
   bool stopping_ GUARDED_BY(mutex_) = false;
-  Roster roster_ GUARDED_BY(mutex_);
-  Bulletin bulletin_ GUARDED_BY(mutex_);
-  std::unordered_map<MemberLine*, std::shared_ptr<MemberLine>> lines_ GUARDED_BY(mutex_);
-  std::unordered_map<Roster::Ticket, std::shared_ptr<MemberLine>> joining_ GUARDED_BY(mutex_);
+  MemberTable member_table_ GUARDED_BY(mutex_);
+  JobStore job_store_ GUARDED_BY(mutex_);
+  std::unordered_map<MemberConnection*, std::shared_ptr<MemberConnection>> lines_
+      GUARDED_BY(mutex_);
+  std::unordered_map<MemberTable::Ticket, std::shared_ptr<MemberConnection>> joining_
+      GUARDED_BY(mutex_);
   // Of the generation that runs or ran last.
   int64_t generation_ GUARDED_BY(mutex_) = 0;
-  std::vector<std::shared_ptr<MemberLine>> members_ GUARDED_BY(mutex_);  // by rank
+  std::vector<std::shared_ptr<MemberConnection>> members_ GUARDED_BY(mutex_);  // by rank
   std::unique_ptr<coordination::MembershipMessage> group_ GUARDED_BY(mutex_);
   WaitId last_wait_ GUARDED_BY(mutex_) = 0;
   Waits waits_ GUARDED_BY(mutex_);

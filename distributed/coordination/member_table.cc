@@ -1,5 +1,5 @@
 // Membership while a generation runs: beats, losses and its end. Joining is in roster_join.cc.
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/member_table.h"
 
 #include <algorithm>
 
@@ -27,7 +27,7 @@ constexpr size_t kMessageLimit = 4096;
 
 }  // namespace
 
-Roster::Roster(const CoordinatorOptions& options)
+MemberTable::MemberTable(const CoordinatorOptions& options)
     : options_(options),
       silence_(std::max(options.heartbeat_timeout,
                         kBeats * beat_interval(milliseconds(0), options.world_size))),
@@ -35,37 +35,37 @@ Roster::Roster(const CoordinatorOptions& options)
                  .timeout = options.collective_timeout,
                  .silence = silence_}) {}
 
-std::vector<Peer> Roster::peers() const {
+std::vector<Peer> MemberTable::peers() const {
   std::vector<Peer> peers;
   peers.reserve(members_.size());
   for (const auto& member : members_) peers.push_back(member.peer);
   return peers;
 }
 
-std::optional<Error> Roster::ended(int64_t generation) const {
+std::optional<Error> MemberTable::ended(int64_t generation) const {
   if (running_ && generation == generation_) return std::nullopt;
   const auto found = causes_.find(generation);
   if (found != causes_.end()) return found->second;
   return Error(ErrorCode::kUnavailable, str_cat("generation ", generation, " is not running"));
 }
 
-Roster::Member* Roster::find(int64_t generation, int rank) {
+MemberTable::Member* MemberTable::find(int64_t generation, int rank) {
   if (generation != generation_ || rank < 0 || rank >= size()) return nullptr;
   return &members_[static_cast<size_t>(rank)];
 }
 
-const Roster::Member* Roster::member_of(uint64_t task) const {
+const MemberTable::Member* MemberTable::member_of(uint64_t task) const {
   const auto found = ranks_.find(task);
   return found == ranks_.end() ? nullptr : &members_[static_cast<size_t>(found->second)];
 }
 
-const Roster::Member* Roster::member_at(int home) const {
+const MemberTable::Member* MemberTable::member_at(int home) const {
   const auto found = std::lower_bound(members_.begin(), members_.end(), home,
                                       [](const Member& m, int wanted) { return m.home < wanted; });
   return found == members_.end() || found->home != home ? nullptr : &*found;
 }
 
-void Roster::set_state(Member& member, State state) {
+void MemberTable::set_state(Member& member, State state) {
   const bool was_alive = member.alive();
   member.state = state;
   if (!was_alive || member.alive()) return;
@@ -73,8 +73,8 @@ void Roster::set_state(Member& member, State state) {
   alive_back_ -= member.back ? 1 : 0;
 }
 
-void Roster::beat(int64_t generation, int rank, const MemberBeat& beat, Time now,
-                  milliseconds late) {
+void MemberTable::beat(int64_t generation, int rank, const MemberBeat& beat, Time now,
+                       milliseconds late) {
   Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
   member->state = State::kAttending;
@@ -82,7 +82,7 @@ void Roster::beat(int64_t generation, int rank, const MemberBeat& beat, Time now
   detector_.beat(rank, beat, now);
 }
 
-void Roster::report(int64_t generation, int rank, const Error& error, Time now) {
+void MemberTable::report(int64_t generation, int rank, const Error& error, Time now) {
   const Member* member = find(generation, rank);
   if (member == nullptr || !running_) return;
   if (reported_) {
@@ -94,12 +94,12 @@ void Roster::report(int64_t generation, int rank, const Error& error, Time now) 
   reported_ = {.error = Error(error.code(), message), .at = now};
 }
 
-void Roster::begin_again(const Error& why, Time now) {
+void MemberTable::begin_again(const Error& why, Time now) {
   if (running_) end(why, now);
   answer_all(why);
 }
 
-void Roster::leave(int64_t generation, int rank) {
+void MemberTable::leave(int64_t generation, int rank) {
   Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
   set_state(*member, State::kLeft);
@@ -107,14 +107,14 @@ void Roster::leave(int64_t generation, int rank) {
   log_.push_back(str_cat(member->peer.to_string(), " has left"));
 }
 
-void Roster::detach(int64_t generation, int rank, Time now) {
+void MemberTable::detach(int64_t generation, int rank, Time now) {
   const Member* member = find(generation, rank);
   if (member == nullptr || !member->alive()) return;
   lose({rank}, "its connection to the coordinator ended", now);
 }
 
 // `why`: of one, "it has …"; of several, what is true of the first.
-void Roster::lose(const std::vector<int>& ranks, const std::string& why, Time now) {
+void MemberTable::lose(const std::vector<int>& ranks, const std::string& why, Time now) {
   for (const int rank : ranks) set_state(members_[static_cast<size_t>(rank)], State::kLost);
   const Peer& first = peer(ranks.front());
   const std::string message =
@@ -130,7 +130,7 @@ void Roster::lose(const std::vector<int>& ranks, const std::string& why, Time no
   }
 }
 
-void Roster::end(const Error& cause, Time now, bool a_task_died) {
+void MemberTable::end(const Error& cause, Time now, bool a_task_died) {
   if (!a_task_died && cause.code() != ErrorCode::kCancelled) ++fruitless_;
   running_ = false;
   ended_ = now;
@@ -146,7 +146,7 @@ void Roster::end(const Error& cause, Time now, bool a_task_died) {
                          others == 0 ? "" : str_cat(" (", others, " more have reported faults)")));
 }
 
-void Roster::tick(Time now) {
+void MemberTable::tick(Time now) {
   note_tick(now);
   check_members(now);
   check_return(now);
@@ -162,7 +162,7 @@ void Roster::tick(Time now) {
 
 // Either the coordinator's own thread ran late, or half of the members are heard of late: then it
 // is not they who are slow.
-milliseconds Roster::slowness(Time now) const {
+milliseconds MemberTable::slowness(Time now) const {
   std::vector<Time> heard;
   for (const auto& member : members_) {
     if (member.alive()) heard.push_back(detector_.heard(member.peer.rank));
@@ -176,7 +176,7 @@ milliseconds Roster::slowness(Time now) const {
   return std::clamp(kSlownessFactor * slow, milliseconds(0), options_.collective_timeout);
 }
 
-void Roster::check_members(Time now) {
+void MemberTable::check_members(Time now) {
   const auto attend = std::max(kAttendTimeout, silence_);
   const auto expected = std::clamp(attend + kAttendOfEach * size(), attend,
                                    std::max(attend, options_.collective_timeout));
@@ -209,7 +209,7 @@ void Roster::check_members(Time now) {
   for (const int rank : lost) replace(members_[static_cast<size_t>(rank)], why, now);
 }
 
-void Roster::check_stalls(Time now) {
+void MemberTable::check_stalls(Time now) {
   auto report = detector_.check(now);
   if (!report) return;
   if (report->expired && !report->silent.empty()) {

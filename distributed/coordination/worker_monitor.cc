@@ -1,4 +1,4 @@
-#include "distributed/coordination/worker_vigil.h"
+#include "distributed/coordination/worker_monitor.h"
 
 #include <algorithm>
 
@@ -7,14 +7,14 @@
 
 namespace trireme {
 
-void WorkerVigil::attend(int worker, uint64_t incarnation, std::chrono::milliseconds patience,
-                         Time now) {
+void WorkerMonitor::attend(int worker, uint64_t incarnation, std::chrono::milliseconds patience,
+                           Time now) {
   if (patience.count() > 0) patience_ = std::min(patience_, patience);
   workers_[worker] = {
       .incarnation = incarnation, .state = {}, .heard = now, .progressed = now, .advanced = now};
 }
 
-void WorkerVigil::beat(int worker, uint64_t incarnation, const WorkerState& state, Time now) {
+void WorkerMonitor::beat(int worker, uint64_t incarnation, const WorkerState& state, Time now) {
   const auto found = workers_.find(worker);
   if (found == workers_.end() || found->second.incarnation != incarnation) return;
   Worker& known = found->second;
@@ -25,12 +25,12 @@ void WorkerVigil::beat(int worker, uint64_t incarnation, const WorkerState& stat
   known.heard = now;
 }
 
-void WorkerVigil::detach(int worker, uint64_t incarnation) {
+void WorkerMonitor::detach(int worker, uint64_t incarnation) {
   const auto found = workers_.find(worker);
   if (found != workers_.end() && found->second.incarnation == incarnation) workers_.erase(found);
 }
 
-void WorkerVigil::excuse(Time now) {
+void WorkerMonitor::excuse(Time now) {
   for (auto& [index, worker] : workers_) {
     worker.heard = std::max(worker.heard, now);
     worker.progressed = std::max(worker.progressed, now);
@@ -38,12 +38,13 @@ void WorkerVigil::excuse(Time now) {
   }
 }
 
-WorkerVigil::Limits WorkerVigil::within_patience(Limits limits) const {
+WorkerMonitor::Limits WorkerMonitor::within_patience(Limits limits) const {
   return {.silent = std::min(limits.silent, patience_ / 3),
           .stuck = std::min(limits.stuck, patience_ / 3 * 2)};
 }
 
-void WorkerVigil::awaited(int index, const std::string& what, Time since, Time now, Limits limits) {
+void WorkerMonitor::awaited(int index, const std::string& what, Time since, Time now,
+                            Limits limits) {
   const auto found = workers_.find(index);
   if (found == workers_.end() || found->second.replaced) return;
   Worker& worker = found->second;
@@ -54,7 +55,7 @@ void WorkerVigil::awaited(int index, const std::string& what, Time since, Time n
                   ", and others wait for it at ", what));
 }
 
-void WorkerVigil::tick(Time now, Limits limits) {
+void WorkerMonitor::tick(Time now, Limits limits) {
   limits = within_patience(limits);
   for (auto& [index, worker] : workers_) {
     if (worker.replaced) continue;
@@ -74,7 +75,7 @@ void WorkerVigil::tick(Time now, Limits limits) {
 }
 
 // A worker says TRIREME_INCARNATION + 1.
-void WorkerVigil::replace(int index, Worker& worker, const std::string& why) {
+void WorkerMonitor::replace(int index, Worker& worker, const std::string& why) {
   worker.replaced = true;
   const std::string sentence = str_cat("worker ", index, " ", why);
   const bool asked = replace_ && replace_({.type = TaskType::kWorker,

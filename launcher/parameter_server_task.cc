@@ -1,4 +1,4 @@
-#include "launcher/serve.h"
+#include "launcher/parameter_server_task.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,7 +13,7 @@
 #include "distributed/collective/mpi_endpoint.h"
 #include "launcher/stop_signals.h"
 #include "ps/server/ps_server.h"
-#include "worker/meeting.h"
+#include "worker/rendezvous.h"
 
 namespace trireme {
 namespace {
@@ -32,7 +32,8 @@ uint64_t this_incarnation(const Environment& environment) {
 
 }  // namespace
 
-void serve(const ClusterSpec& given, const ServeOptions& options, const std::atomic<bool>& stop) {
+void run_parameter_server(const ClusterSpec& given, const ParameterServerTaskOptions& options,
+                          const std::atomic<bool>& stop) {
   TRIREME_CHECK(given.task_type == TaskType::kParameterServer);
   if (given.is_single_process()) {
     throw invalid_argument(

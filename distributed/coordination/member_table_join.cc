@@ -1,7 +1,7 @@
 // Joining: refusals, homes, and when a generation is complete.
 #include <algorithm>
 
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/member_table.h"
 #include "distributed/coordination/wording.h"
 
 namespace trireme {
@@ -57,7 +57,7 @@ std::string field_difference(const std::string& who, const std::string& field,
 
 }  // namespace
 
-Roster::Ticket Roster::join(JoinRequest request, uint64_t task, Time now) {
+MemberTable::Ticket MemberTable::join(JoinRequest request, uint64_t task, Time now) {
   const Ticket ticket = next_ticket_++;
   request.host = clean(request.host, kNameLimit);
   if (failed_) {
@@ -85,7 +85,7 @@ Roster::Ticket Roster::join(JoinRequest request, uint64_t task, Time now) {
   return ticket;
 }
 
-void Roster::answer_all(const Error& error) {
+void MemberTable::answer_all(const Error& error) {
   for (const auto& [ticket, claim] : claims_) answers_.insert_or_assign(ticket, error);
   for (const auto& [ticket, waiting] : waiting_) answers_.insert_or_assign(ticket, error);
   claims_.clear();
@@ -93,7 +93,7 @@ void Roster::answer_all(const Error& error) {
   note_waiting();
 }
 
-void Roster::fail(const Error& error) {
+void MemberTable::fail(const Error& error) {
   // A generation that runs does not need who tells this, for none of its members does.
   if (failed_ || running_) return;
   failed_ = error;
@@ -101,7 +101,7 @@ void Roster::fail(const Error& error) {
   answer_all(error);
 }
 
-void Roster::settle_claims(Time now) {
+void MemberTable::settle_claims(Time now) {
   std::vector<Time> proofs;  // the same for all claims
   for (auto entry = claims_.begin(); entry != claims_.end();) {
     auto& [ticket, claim] = *entry;
@@ -124,8 +124,8 @@ void Roster::settle_claims(Time now) {
 // Whether the place that a task wants is free. A process may be started again before it is known
 // here that it died, so a place is taken only when its holder gives a sign of life after the claim.
 // `proofs`: see check_any_claim().
-Roster::Claimed Roster::check_claim(const Claim& claim, Time now, std::vector<Time>* proofs,
-                                    std::string* why) const {
+MemberTable::Claimed MemberTable::check_claim(const Claim& claim, Time now,
+                                              std::vector<Time>* proofs, std::string* why) const {
   const auto& [request, task, home] = claim.waiting;
   if (home < 0) {
     const Claimed state = check_any_claim(claim, now, proofs);
@@ -159,8 +159,8 @@ Roster::Claimed Roster::check_claim(const Claim& claim, Time now, std::vector<Ti
 
 // The same for a task that takes any place. `proofs`: when each holder of a place was heard of, in
 // order; filled in when it is needed and empty. Null: do not look.
-Roster::Claimed Roster::check_any_claim(const Claim& claim, Time now,
-                                        std::vector<Time>* proofs) const {
+MemberTable::Claimed MemberTable::check_any_claim(const Claim& claim, Time now,
+                                                  std::vector<Time>* proofs) const {
   const int places = options_.world_size;
   int holders = alive_ + static_cast<int>(waiting_.size()) - alive_back_;
   const auto mine = waiting_tasks_.find(claim.waiting.task);
@@ -175,7 +175,7 @@ Roster::Claimed Roster::check_any_claim(const Claim& claim, Time now,
                                                                    : Claimed::kTaken;
 }
 
-std::vector<Roster::Time> Roster::proofs_of_life(Time now) const {
+std::vector<MemberTable::Time> MemberTable::proofs_of_life(Time now) const {
   std::vector<Time> proofs;
   for (const auto& member : members_) {
     if (member.alive()) proofs.push_back(detector_.heard(member.peer.rank));
@@ -186,7 +186,7 @@ std::vector<Roster::Time> Roster::proofs_of_life(Time now) const {
   return proofs;
 }
 
-void Roster::start_waiting(Ticket ticket, Waiting waiting) {
+void MemberTable::start_waiting(Ticket ticket, Waiting waiting) {
   waiting_tasks_[waiting.task] = ticket;
   if (waiting.home >= 0) waiting_homes_[waiting.home] = ticket;
   if (const auto found = ranks_.find(waiting.task); found != ranks_.end()) {
@@ -198,7 +198,7 @@ void Roster::start_waiting(Ticket ticket, Waiting waiting) {
   waiting_.emplace(ticket, std::move(waiting));
 }
 
-void Roster::stop_waiting(Ticket ticket) {
+void MemberTable::stop_waiting(Ticket ticket) {
   const auto entry = waiting_.find(ticket);
   if (entry == waiting_.end()) return;
   const Waiting& waiting = entry->second;
@@ -216,7 +216,7 @@ void Roster::stop_waiting(Ticket ticket) {
   waiting_.erase(entry);
 }
 
-void Roster::stop_all_waiting() {
+void MemberTable::stop_all_waiting() {
   waiting_.clear();
   waiting_tasks_.clear();
   waiting_homes_.clear();
@@ -224,7 +224,7 @@ void Roster::stop_all_waiting() {
   back_ = alive_back_ = 0;
 }
 
-void Roster::accept(Ticket ticket, Waiting waiting, Time now) {
+void MemberTable::accept(Ticket ticket, Waiting waiting, Time now) {
   // A member that joins again has given up its generation, whatever the others still think of it.
   if (const Member* member = member_of(waiting.task);
       running_ && member != nullptr && member->alive()) {
@@ -247,7 +247,7 @@ void Roster::accept(Ticket ticket, Waiting waiting, Time now) {
   }
 }
 
-std::optional<Roster::Answer> Roster::take_answer(Ticket ticket) {
+std::optional<MemberTable::Answer> MemberTable::take_answer(Ticket ticket) {
   const auto found = answers_.find(ticket);
   if (found == answers_.end()) return std::nullopt;
   Answer answer = std::move(found->second);
@@ -255,21 +255,21 @@ std::optional<Roster::Answer> Roster::take_answer(Ticket ticket) {
   return answer;
 }
 
-void Roster::withdraw(Ticket ticket) {
+void MemberTable::withdraw(Ticket ticket) {
   answers_.erase(ticket);
   claims_.erase(ticket);
   stop_waiting(ticket);
   note_waiting();
 }
 
-void Roster::note_waiting() {
+void MemberTable::note_waiting() {
   if (!waiting_.empty()) return;
   waiting_since_.reset();
   if (generation_ == 0 && claims_.empty()) handshake_.reset();  // nobody is left who set it
 }
 
-std::optional<std::string> Roster::refusal(const JoinRequest& request, uint64_t task,
-                                           int* home) const {
+std::optional<std::string> MemberTable::refusal(const JoinRequest& request, uint64_t task,
+                                                int* home) const {
   *home = request.rank;
   if (const auto known = homes_.find(task); known != homes_.end()) *home = known->second;
   const std::string who = describe(request, *home);
@@ -296,7 +296,8 @@ std::optional<std::string> Roster::refusal(const JoinRequest& request, uint64_t 
 }
 
 // Empty: there is none.
-std::string Roster::handshake_difference(const std::string& who, const JoinRequest& request) const {
+std::string MemberTable::handshake_difference(const std::string& who,
+                                              const JoinRequest& request) const {
   // Fields that only the job has count as much as those that only the task has.
   auto fields = *handshake_;
   fields.insert(request.handshake.begin(), request.handshake.end());
@@ -312,7 +313,7 @@ std::string Roster::handshake_difference(const std::string& who, const JoinReque
 }
 
 // Lets those in who wait beside a smaller generation, when with them it can go on.
-void Roster::admit(Time now) {
+void MemberTable::admit(Time now) {
   if (!running_ || waiting_.empty() || now - formed_ < kAdmissionInterval) return;
   const int needed =
       options_.min_workers > 0 && members() > 0 ? options_.min_workers : options_.world_size;
@@ -328,7 +329,7 @@ void Roster::admit(Time now) {
 }
 
 // Where generations end one after another without a step, the next ones come later, and then none.
-bool Roster::may_form(Time now) {
+bool MemberTable::may_form(Time now) {
   if (fruitless_ <= kFruitlessAtOnce) return true;
   if (fruitless_ >= kMostFruitless) {
     const auto last = causes_.find(generation_);
@@ -348,7 +349,7 @@ bool Roster::may_form(Time now) {
   return now - ended_ >= std::min<milliseconds>(pause, kLongestPause);
 }
 
-void Roster::form_if_complete(Time now) {
+void MemberTable::form_if_complete(Time now) {
   if (running_ || waiting_.empty() || !may_form(now)) return;
   const int count = static_cast<int>(waiting_.size());
   if (count >= options_.world_size) {
@@ -360,7 +361,7 @@ void Roster::form_if_complete(Time now) {
   }
 }
 
-void Roster::give_homes() {
+void MemberTable::give_homes() {
   int free = 0;
   for (auto& [ticket, waiting] : waiting_) {
     if (waiting.home >= 0) continue;
@@ -370,7 +371,7 @@ void Roster::give_homes() {
   }
 }
 
-void Roster::form(Time now) {
+void MemberTable::form(Time now) {
   give_homes();
   std::vector<std::pair<Ticket, Waiting>> order;
   order.reserve(waiting_.size());
@@ -420,12 +421,12 @@ void Roster::form(Time now) {
 }
 
 // Tasks that were members once, and will not come back.
-void Roster::forget_tasks() {
+void MemberTable::forget_tasks() {
   if (homes_.size() <= members_.size() + size_t{kRememberedTasks}) return;
   std::erase_if(homes_, [&](const auto& entry) { return !ranks_.contains(entry.first); });
 }
 
-std::vector<int> Roster::missing_homes() const {
+std::vector<int> MemberTable::missing_homes() const {
   std::vector<bool> there(static_cast<size_t>(options_.world_size), false);
   for (const auto& [ticket, waiting] : waiting_) {
     if (waiting.home >= 0) there[static_cast<size_t>(waiting.home)] = true;
@@ -445,7 +446,7 @@ std::vector<int> Roster::missing_homes() const {
   return missing;
 }
 
-void Roster::expire_joins(Time now) {
+void MemberTable::expire_joins(Time now) {
   if (waiting_.empty() || now - *waiting_since_ < options_.join_timeout) return;
   const int count = static_cast<int>(waiting_.size());
   if (!running_ && generation_ > 0 && options_.min_workers > 0 && count >= options_.min_workers) {

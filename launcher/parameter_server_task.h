@@ -13,7 +13,7 @@ namespace trireme {
 
 class OpTable;
 
-struct ServeOptions {
+struct ParameterServerTaskOptions {
   int threads = 0;        // 0: one for each core
   double memory_gib = 0;  // of all tables; 0: 80% of the machine's
   bool shared_memory = true;
@@ -26,6 +26,7 @@ struct ServeOptions {
 
 // Serves until the job is over or `stop` is set. REQUIRES: spec.task_type is kParameterServer.
 // Throws what ended it otherwise.
-void serve(const ClusterSpec& spec, const ServeOptions& options, const std::atomic<bool>& stop);
+void run_parameter_server(const ClusterSpec& spec, const ParameterServerTaskOptions& options,
+                          const std::atomic<bool>& stop);
 
 }  // namespace trireme

@@ -1,4 +1,4 @@
-// The Roster: who is in the job. It takes joins, forms generations, and ends them.
+// The MemberTable: who is in the job. It takes joins, forms generations, and ends them.
 //
 // A state machine: every call says what happened and when, and what follows from it (answers to
 // those who join, orders to members, lines for people) is kept until it is taken. No clock, thread
@@ -30,7 +30,7 @@
 
 namespace trireme {
 
-class Roster {
+class MemberTable {
  public:
   using Time = std::chrono::steady_clock::time_point;
   using Ticket = uint64_t;
@@ -49,7 +49,7 @@ class Roster {
     std::string stall;
   };
 
-  explicit Roster(const CoordinatorOptions& options);
+  explicit MemberTable(const CoordinatorOptions& options);
 
   // A task wants to be a member. `task` is the same each time that the same task joins.
   Ticket join(JoinRequest request, uint64_t task, Time now);

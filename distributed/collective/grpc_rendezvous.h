@@ -16,10 +16,10 @@
 
 namespace trireme {
 
-class GrpcMeeting {
+class GrpcRendezvous {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  virtual ~GrpcMeeting() = default;
+  virtual ~GrpcRendezvous() = default;
 
   virtual const Group& group() const = 0;
   // The streams to this member, by channel, once both sides have agreed; empty until then: to be
@@ -27,8 +27,8 @@ class GrpcMeeting {
   // takes as long as TCP does, but no longer than `deadline`; meanwhile `check` is called, and may
   // throw. Throws Error{kUnavailable} and {kInvalidArgument} naming the member, when it refuses or
   // cannot be found.
-  virtual std::vector<std::shared_ptr<SegmentStream>> meet(int member, TimePoint deadline,
-                                                           const std::function<void()>& check) = 0;
+  virtual std::vector<std::shared_ptr<SegmentStream>> connect(
+      int member, TimePoint deadline, const std::function<void()>& check) = 0;
   virtual bool is_ready(int member) = 0;
   // Asks a member that is to dial, and has not, to do so when it next waits: it may wait for others
   // first, and can say for whom only to members that it knows. Takes a moment; never fails.
@@ -39,8 +39,8 @@ class GrpcMeeting {
   virtual bool is_invited() const = 0;
   // Why the last attempt to dial failed, for messages; empty: none did.
   virtual const std::string& problem() const = 0;
-  // The group is over here: cancels what meet() has not given, and refuses members that dial later
-  // with this cause.
+  // The group is over here: cancels what connect() has not given, and refuses members that dial
+  // later with this cause.
   virtual void end(const Error& why) = 0;
 };
 

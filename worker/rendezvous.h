@@ -19,6 +19,6 @@ void settle_secret(ClusterSpec& spec);
 
 // The same, and the coordinator where this task hosts it, else null; under "mpi" `spec` gets its
 // address. For tasks that form no group of workers.
-std::unique_ptr<Coordinator> open_meeting(ClusterSpec& spec, const ClusterOptions& options);
+std::unique_ptr<Coordinator> open_rendezvous(ClusterSpec& spec, const ClusterOptions& options);
 
 }  // namespace trireme

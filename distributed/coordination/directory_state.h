@@ -1,4 +1,4 @@
-// The DirectoryBoard: the Directory and the Sums behind a lock, with the waiting that they do not
+// The DirectoryState: the Directory and the Sums behind a lock, with the waiting that they do not
 // do.
 //
 // All methods may be called from any thread, and none waits: who waits says what is to be called.
@@ -32,11 +32,11 @@
 #include "distributed/coordination/directory.h"
 #include "distributed/coordination/sums.h"
 #include "distributed/coordination/view_history.h"
-#include "distributed/coordination/worker_vigil.h"
+#include "distributed/coordination/worker_monitor.h"
 
 namespace trireme {
 
-class DirectoryBoard {
+class DirectoryState {
  public:
   // One task's stream.
   struct Watcher {
@@ -46,7 +46,7 @@ class DirectoryBoard {
     uint64_t incarnation = 0;
 
    private:
-    friend class DirectoryBoard;
+    friend class DirectoryState;
     std::function<void()> wake;
     int64_t session = 0;  // that it came in; this and the rest under the board's lock
     int64_t seen = 0;     // the revision that it was told last
@@ -55,9 +55,9 @@ class DirectoryBoard {
 
   // Called with a lock held: a new session has begun, and why, which tasks of another are told.
   using BeginsAgain = std::function<void(const std::string& session, const Error& why)>;
-  DirectoryBoard(DirectoryOptions options, std::function<void(const std::string&)> log,
+  DirectoryState(DirectoryOptions options, std::function<void(const std::string&)> log,
                  BeginsAgain begins_again = nullptr);
-  ~DirectoryBoard();  // stop()
+  ~DirectoryState();  // stop()
   void stop() EXCLUDES(mutex_);
   // The job has failed: all tasks get `error`, those that come later, too.
   void fail(const Error& error) EXCLUDES(mutex_);
@@ -164,7 +164,7 @@ class DirectoryBoard {
   ConditionVariable ticker_;  // something for the thread
   bool stopping_ GUARDED_BY(mutex_) = false;
   Directory directory_ GUARDED_BY(mutex_);
-  WorkerVigil vigil_ GUARDED_BY(mutex_);
+  WorkerMonitor worker_monitor_ GUARDED_BY(mutex_);
   std::optional<Clock::time_point> last_tick_ GUARDED_BY(mutex_);
   // Since when somebody waits for them.
   std::map<std::string, Clock::time_point> awaited_sums_ GUARDED_BY(mutex_);

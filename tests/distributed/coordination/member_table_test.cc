@@ -1,5 +1,5 @@
 // Joining for the first time, refusals, and how a generation ends.
-#include "distributed/coordination/roster.h"
+#include "distributed/coordination/member_table.h"
 
 #include <gmock/gmock.h>
 
@@ -22,8 +22,8 @@ TEST(RosterTest, FormsTheFirstGenerationWhenAllAreThere) {
   second.progress = 7;
   second.address = "10.0.0.2:99";
   const auto c = job.join(2, 12), b = job.join(second, 11);
-  EXPECT_FALSE(job.roster.take_answer(c));
-  EXPECT_EQ(job.roster.members(), 0);
+  EXPECT_FALSE(job.member_table.take_answer(c));
+  EXPECT_EQ(job.member_table.members(), 0);
   const auto a = job.join(0, 10);
   const auto membership = job.membership(b);
   EXPECT_EQ(membership.group.generation, 1);
@@ -35,7 +35,7 @@ TEST(RosterTest, FormsTheFirstGenerationWhenAllAreThere) {
   EXPECT_EQ(membership.progress, 7);
   EXPECT_EQ(job.membership(a).group.rank, 0);
   EXPECT_EQ(job.membership(c).group.rank, 2);
-  EXPECT_EQ(job.roster.members(), 3);
+  EXPECT_EQ(job.member_table.members(), 3);
 }
 
 TEST(RosterTest, GivesTheLowestFreeRanksToThoseWhoWantAny) {
@@ -58,7 +58,7 @@ TEST(RosterTest, RefusesAnotherHandshakeNamingTheRankAndTheField) {
       "program and job file on the same data";
   job.clear();
   EXPECT_EQ(job.error(job.join(other, 2)), expected);
-  EXPECT_THAT(job.roster.take_log(), ElementsAre("refused: " + expected));
+  EXPECT_THAT(job.member_table.take_log(), ElementsAre("refused: " + expected));
   other = FakeJob::request(1, 2);
   other.handshake.erase("version");
   EXPECT_THAT(job.error(job.join(other, 3)), HasSubstr("has version nothing, the job has 1"));
@@ -95,7 +95,7 @@ TEST(RosterTest, ForgetsTheHandshakeOfATaskThatWentBeforeTheStart) {
   FakeJob job(FakeJob::options(2));
   auto wrong = FakeJob::request(0, 2);
   wrong.handshake["graph"] = "old";
-  job.roster.withdraw(job.join(wrong, 1));
+  job.member_table.withdraw(job.join(wrong, 1));
   EXPECT_EQ(job.error(job.join(0, 2)), "");
 }
 
@@ -107,7 +107,7 @@ TEST(RosterTest, RefusesASecondTaskOfARankUnlessTheFirstIsGone) {
   EXPECT_EQ(job.error(second),
             "rank 0 (host n0, pid 400) cannot join: rank 0 is taken by rank 0 (host n0, pid 400): "
             "two tasks were started as rank 0");
-  job.roster.withdraw(first);
+  job.member_table.withdraw(first);
   const auto again = job.join(0, 3), other = job.join(1, 4);
   job.attend(again);
   job.attend(other);
@@ -119,7 +119,7 @@ TEST(RosterTest, RefusesASecondTaskOfARankUnlessTheFirstIsGone) {
   EXPECT_THAT(job.error(any), HasSubstr("all 2 workers are there"));
   job.advance(2s, {{0, {}}, {1, {}}});
   EXPECT_THAT(job.faults(), IsEmpty());
-  EXPECT_EQ(job.roster.generation(), 1);
+  EXPECT_EQ(job.member_table.generation(), 1);
 }
 
 // A supervisor may start a task again before the end of the first one's connection is noticed.
@@ -130,9 +130,9 @@ TEST(RosterTest, WaitsUntilItIsKnownWhetherTheHolderOfARankLives) {
   job.advance(1s, {{0, {}}});
   EXPECT_EQ(job.error(restarted), "");
   EXPECT_THAT(job.faults(), IsEmpty());
-  job.roster.detach(1, 1, job.now);
+  job.member_table.detach(1, 1, job.now);
   job.join(0, 100);
-  job.roster.tick(job.now);
+  job.member_table.tick(job.now);
   EXPECT_EQ(job.attend(restarted).group.rank, 1);
 }
 
@@ -157,16 +157,16 @@ TEST(RosterTest, RefusesWhatIsOutOfBounds) {
   request = FakeJob::request(0, 2);
   request.progress = -1;
   EXPECT_THAT(job.error(job.join(request, 1)), HasSubstr("negative"));
-  job.roster.beat(1, 77, {}, job.now);
-  job.roster.beat(-5, 99, {}, job.now);
-  job.roster.detach(3, -1, job.now);
+  job.member_table.beat(1, 77, {}, job.now);
+  job.member_table.beat(-5, 99, {}, job.now);
+  job.member_table.detach(3, -1, job.now);
 }
 
 TEST(RosterTest, NamesThoseWhoDoNotComeInTime) {
   FakeJob job(FakeJob::options(4));
   const auto two = job.join(2, 1), any = job.join(-1, 2);
   job.advance(119s);
-  EXPECT_FALSE(job.roster.take_answer(two));
+  EXPECT_FALSE(job.member_table.take_answer(two));
   job.advance(1s);
   const std::string expected = "waited 120.0 s for the job's 4 workers; ranks 1, 3 did not come";
   EXPECT_EQ(job.error(two), expected);
@@ -174,26 +174,26 @@ TEST(RosterTest, NamesThoseWhoDoNotComeInTime) {
   // Those who come later have their own time.
   const auto late = job.join(0, 3);
   job.advance(119s);
-  EXPECT_FALSE(job.roster.take_answer(late));
+  EXPECT_FALSE(job.member_table.take_answer(late));
 }
 
 TEST(RosterTest, TellsTheOthersOnceWhereAMemberWasLost) {
   FakeJob job(FakeJob::options(3));
   job.start();
   const MemberBeat waiting{.entered = 5, .finished = 4, .step = 841, .what = "bucket 3 (a … b)"};
-  job.roster.beat(1, 2, waiting, job.now);
-  job.roster.detach(1, 2, job.now);
+  job.member_table.beat(1, 2, waiting, job.now);
+  job.member_table.detach(1, 2, job.now);
   const std::string sentence =
       "rank 2 (host n2, pid 402) was lost at step 841, in bucket 3 (a … b): its connection to the "
       "coordinator ended";
   EXPECT_THAT(job.faults(), ElementsAre("0: unavailable: " + sentence,
                                         "1: unavailable: " + sentence, HasSubstr("2: ")));
-  job.roster.detach(1, 2, job.now);
-  job.roster.report(1, 0, Error(ErrorCode::kUnavailable, "too late"), job.now);
+  job.member_table.detach(1, 2, job.now);
+  job.member_table.report(1, 0, Error(ErrorCode::kUnavailable, "too late"), job.now);
   job.advance(1s);
   EXPECT_THAT(job.faults(), IsEmpty());
-  EXPECT_EQ(job.roster.members(), 0);
-  EXPECT_EQ(std::string(job.roster.ended(1)->what()), sentence);
+  EXPECT_EQ(job.member_table.members(), 0);
+  EXPECT_EQ(std::string(job.member_table.ended(1)->what()), sentence);
 }
 
 // What others saw of a death is worth less than the death itself: their own connections may have
@@ -201,9 +201,10 @@ TEST(RosterTest, TellsTheOthersOnceWhereAMemberWasLost) {
 TEST(RosterTest, PrefersALossToAReportOfTheSameMoment) {
   FakeJob job(FakeJob::options(3));
   job.start();
-  job.roster.report(1, 0, Error(ErrorCode::kUnavailable, "rank 1 closed its socket"), job.now);
+  job.member_table.report(1, 0, Error(ErrorCode::kUnavailable, "rank 1 closed its socket"),
+                          job.now);
   job.now += 50ms;
-  job.roster.detach(1, 2, job.now);
+  job.member_table.detach(1, 2, job.now);
   EXPECT_THAT(job.faults()[0], HasSubstr("rank 2 (host n2, pid 402) was lost before its first"));
   job.advance(1s);
   EXPECT_THAT(job.faults(), IsEmpty());
@@ -212,8 +213,8 @@ TEST(RosterTest, PrefersALossToAReportOfTheSameMoment) {
 TEST(RosterTest, EndsTheGenerationOnAReport) {
   FakeJob job(FakeJob::options(2));
   job.start();
-  job.roster.report(1, 1, Error(ErrorCode::kDataLoss, "rank 0 sent\ngarbage"), job.now);
-  job.roster.report(1, 0, Error(ErrorCode::kUnavailable, "rank 1 is gone"), job.now);
+  job.member_table.report(1, 1, Error(ErrorCode::kDataLoss, "rank 0 sent\ngarbage"), job.now);
+  job.member_table.report(1, 0, Error(ErrorCode::kUnavailable, "rank 1 is gone"), job.now);
   job.advance(200ms);
   EXPECT_THAT(job.faults(),
               ElementsAre("0: data loss: rank 1 (host n1, pid 401) reports: rank 0 sent garbage",
@@ -223,11 +224,11 @@ TEST(RosterTest, EndsTheGenerationOnAReport) {
 TEST(RosterTest, DoesNotTakeAGoodbyeForALoss) {
   FakeJob job(FakeJob::options(2));
   job.start();
-  job.roster.leave(1, 1);
-  job.roster.detach(1, 1, job.now);
+  job.member_table.leave(1, 1);
+  job.member_table.detach(1, 1, job.now);
   job.advance(100s, {{0, {}}});
   EXPECT_THAT(job.faults(), IsEmpty());
-  EXPECT_EQ(job.roster.members(), 1);
+  EXPECT_EQ(job.member_table.members(), 1);
 }
 
 // Stopped while it waited: the answer to its join reaches nobody.
@@ -264,7 +265,7 @@ TEST(RosterTest, ReportsAStallToAllAndThenGivesUp) {
       "rank 1 (host n1, pid 401) has been missing for 10.1 s at step 841, bucket 3 (x … y); "
       "waiting: ranks 0, 2";
   EXPECT_THAT(job.stalls, ElementsAre("0: " + sentence, "1: " + sentence, "2: " + sentence));
-  EXPECT_THAT(job.roster.take_log(), ElementsAre(sentence));
+  EXPECT_THAT(job.member_table.take_log(), ElementsAre(sentence));
   job.advance(49s, {{0, inside}, {1, computing}, {2, inside}});
   EXPECT_THAT(job.faults(),
               ElementsAre(HasSubstr("0: deadline exceeded: rank 1 (host n1, pid 401) has been "

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "distributed/coordination/directory_board.h"
+#include "distributed/coordination/directory_state.h"
 #include "distributed/coordination/wording.h"
 
 namespace trireme {
@@ -27,7 +27,7 @@ std::string why_not_moved(const ServerView& view) {
 
 }  // namespace
 
-int64_t DirectoryBoard::await(Waiting waiting, milliseconds timeout) {
+int64_t DirectoryState::await(Waiting waiting, milliseconds timeout) {
   waiting.session = session_;
   waiting.timeout = timeout;
   waiting.deadline = Clock::now() + std::clamp(timeout, milliseconds(0), kLongestWait);
@@ -35,7 +35,7 @@ int64_t DirectoryBoard::await(Waiting waiting, milliseconds timeout) {
   return tickets_;
 }
 
-int64_t DirectoryBoard::sum(const std::string& name, int worker, int workers,
+int64_t DirectoryState::sum(const std::string& name, int worker, int workers,
                             std::span<const double> values, milliseconds timeout,
                             const std::string& session, SumDone done) {
   MutexLock lock(mutex_);
@@ -51,7 +51,7 @@ int64_t DirectoryBoard::sum(const std::string& name, int worker, int workers,
   return await({.sum = name, .sum_done = std::move(done)}, timeout);
 }
 
-int64_t DirectoryBoard::move_shard(int shard, int to, milliseconds timeout, MoveDone done) {
+int64_t DirectoryState::move_shard(int shard, int to, milliseconds timeout, MoveDone done) {
   MutexLock lock(mutex_);
   if (stopping_) throw Error(ErrorCode::kUnavailable, "the coordinator ends");
   const int64_t move = directory_.move_shard(shard, to);
@@ -59,7 +59,7 @@ int64_t DirectoryBoard::move_shard(int shard, int to, milliseconds timeout, Move
   return await({.shard = shard, .to = to, .move = move, .move_done = std::move(done)}, timeout);
 }
 
-void DirectoryBoard::cancel(int64_t ticket) {
+void DirectoryState::cancel(int64_t ticket) {
   MutexLock lock(mutex_);
   const auto found = waiting_.find(ticket);
   if (found == waiting_.end()) return;
@@ -67,20 +67,20 @@ void DirectoryBoard::cancel(int64_t ticket) {
   ticker_.notify_all();
 }
 
-void DirectoryBoard::answer_waiting(Clock::time_point now) {
+void DirectoryState::answer_waiting(Clock::time_point now) {
   may_answer_ = false;
   std::erase_if(waiting_,
                 [&](const auto& one) REQUIRES(mutex_) { return answer(one.second, now); });
 }
 
-std::optional<Error> DirectoryBoard::common_end(const Waiting& waiting) const {
+std::optional<Error> DirectoryState::common_end(const Waiting& waiting) const {
   if (waiting.session != session_) return session_over();
   if (failure_) return failure_;
   if (stopping_) return Error(ErrorCode::kUnavailable, "the coordinator ends");
   return std::nullopt;
 }
 
-bool DirectoryBoard::answer(const Waiting& waiting, Clock::time_point now) {
+bool DirectoryState::answer(const Waiting& waiting, Clock::time_point now) {
   std::optional<Error> error = common_end(waiting);
   const bool late = now >= waiting.deadline || waiting.cancelled;
   if (waiting.move_done) {

@@ -1,4 +1,4 @@
-#include "worker/meeting.h"
+#include "worker/rendezvous.h"
 
 #include "distributed/collective/mpi_endpoint.h"
 #include "distributed/connection/secret.h"
@@ -18,7 +18,7 @@ void settle_secret(ClusterSpec& spec) {
   spec.secret = mpi_broadcast_from_rank0(spec.hosts_coordinator ? draw_secret() : "");
 }
 
-std::unique_ptr<Coordinator> open_meeting(ClusterSpec& spec, const ClusterOptions& options) {
+std::unique_ptr<Coordinator> open_rendezvous(ClusterSpec& spec, const ClusterOptions& options) {
   settle_secret(spec);
   std::unique_ptr<Coordinator> coordinator;
   if (spec.hosts_coordinator) coordinator = host_coordinator(spec, options);
