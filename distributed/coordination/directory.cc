@@ -29,9 +29,9 @@ void Directory::set_patience_of_workers(std::chrono::milliseconds timeout) {
 
 // A server says TRIREME_INCARNATION + 1.
 void Directory::replace(int server, const std::string& why) {
-  Vigil& worker_monitor = vigils_[at(server)];
-  if (worker_monitor.replaced || !options_.replace) return;
-  worker_monitor.replaced = true;
+  ServerWatch& watch = watches_[at(server)];
+  if (watch.replaced || !options_.replace) return;
+  watch.replaced = true;
   const auto incarnation = static_cast<int64_t>(view_.servers[at(server)].incarnation);
   if (options_.replace({.type = TaskType::kParameterServer,
                         .index = server,
@@ -43,16 +43,16 @@ void Directory::replace(int server, const std::string& why) {
 
 bool Directory::all_are_heard(Time now) const {
   return std::ranges::all_of(view_.servers, [&](const ServerEntry& server) {
-    const Vigil& worker_monitor = vigils_[at(server.index)];
-    return server.alive && !worker_monitor.replaced &&
-           now - worker_monitor.heard < options_.hung_after / 2;
+    const ServerWatch& watch = watches_[at(server.index)];
+    return server.alive && !watch.replaced &&
+           now - watch.heard < options_.hung_after / 2;
   });
 }
 
 // One that hangs before it comes, at its first start or at a later one: nobody has heard of it, so
 // only how long its process has been running tells.
 void Directory::watch_absent(int server, Time now) {
-  std::optional<Time>& since = vigils_[at(server)].absent_since;
+  std::optional<Time>& since = watches_[at(server)].absent_since;
   if (!since) since = now;
   if (!options_.replace || now - *since <= options_.hung_after) return;
   since = now;
@@ -91,7 +91,7 @@ void Directory::check(const Job& job) {
   job_ = job;
   view_.servers.resize(at(job.servers));
   for (int i = 0; i < job.servers; ++i) view_.servers[at(i)].index = i;
-  vigils_.resize(at(job.servers));
+  watches_.resize(at(job.servers));
 }
 
 void Directory::changed() {
@@ -110,8 +110,8 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
     throw invalid_argument("there is no parameter server ", server.index, " among ", job_->servers);
   }
   ServerEntry& known = view_.servers[at(server.index)];
-  Vigil& worker_monitor = vigils_[at(server.index)];
-  if (worker_monitor.known && server.incarnation <= known.incarnation) {
+  ServerWatch& watch = watches_[at(server.index)];
+  if (watch.known && server.incarnation <= known.incarnation) {
     throw Error(ErrorCode::kDeadlineExceeded,
                 str_cat("parameter server ", server.index, " of incarnation ", server.incarnation,
                         server.incarnation == known.incarnation
@@ -186,8 +186,8 @@ void Directory::begin() {
 
 void Directory::beat(int index, uint64_t incarnation, Time now) {
   if (!is_alive(index, incarnation)) return;
-  vigils_[at(index)].heard = now;
-  vigils_[at(index)].suspected.reset();
+  watches_[at(index)].heard = now;
+  watches_[at(index)].suspected.reset();
 }
 
 void Directory::detach(int index, uint64_t incarnation, bool goodbye, Time now) {
@@ -197,7 +197,7 @@ void Directory::detach(int index, uint64_t incarnation, bool goodbye, Time now) 
 
 void Directory::suspect(int index, Time now) {
   if (index < 0 || at(index) >= view_.servers.size() || !view_.servers[at(index)].alive) return;
-  if (!vigils_[at(index)].suspected) vigils_[at(index)].suspected = now;
+  if (!watches_[at(index)].suspected) watches_[at(index)].suspected = now;
 }
 
 void Directory::backup_is_in_sync(int index, uint64_t incarnation, int slot, int64_t epoch,
@@ -230,7 +230,7 @@ std::vector<bool> Directory::have_another_replica() const {
 void Directory::lose(int index, const std::string& why, Time now, bool goodbye) {
   const std::string who = name(index);
   view_.servers[at(index)].alive = false;
-  vigils_[at(index)].suspected.reset();
+  watches_[at(index)].suspected.reset();
   changed();
   std::vector<int> moved, waiting;
   for (int slot = 0; at(slot) < view_.slots.size(); ++slot) {
@@ -320,31 +320,31 @@ void Directory::tick(Time now) {
 void Directory::excuse(Time::duration since_last_tick, Time now) {
   if (since_last_tick <= kLateTick) return;
   const bool stood_still = since_last_tick > kPause;
-  for (Vigil& worker_monitor : vigils_) {
-    worker_monitor.heard = stood_still ? std::max(worker_monitor.heard, now)
-                                       : std::min(std::max(worker_monitor.heard, now),
-                                                  worker_monitor.heard + since_last_tick);
-    if (stood_still) worker_monitor.absent_since.reset();
+  for (ServerWatch& watch : watches_) {
+    watch.heard = stood_still ? std::max(watch.heard, now)
+                                       : std::min(std::max(watch.heard, now),
+                                                  watch.heard + since_last_tick);
+    if (stood_still) watch.absent_since.reset();
   }
 }
 
 void Directory::watch(Time now) {
   std::vector<bool> replicated = have_another_replica();
   for (int index = 0; at(index) < view_.servers.size(); ++index) {
-    const Vigil& worker_monitor = vigils_[at(index)];
+    const ServerWatch& watch = watches_[at(index)];
     if (!view_.servers[at(index)].alive) {
       watch_absent(index, now);
       continue;
     }
-    const auto silent = now - worker_monitor.heard;
+    const auto silent = now - watch.heard;
     const auto why = [&] { return str_cat("has said nothing for ", seconds_text(silent)); };
     if (!replicated[at(index)]) {
       if (silent > options_.hung_after) replace(index, str_cat(name(index), " ", why()));
       continue;
     }
-    const bool suspected = worker_monitor.suspected &&
-                           *worker_monitor.suspected >= worker_monitor.heard &&
-                           now - *worker_monitor.suspected > options_.silence_when_suspected;
+    const bool suspected = watch.suspected &&
+                           *watch.suspected >= watch.heard &&
+                           now - *watch.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
     lose(index, why() + " and does not count any more", now);
     replace(index, str_cat(name(index), " ", why()));
