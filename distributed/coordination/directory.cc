@@ -122,7 +122,7 @@ void Directory::attend(ServerEntry server, Time now, const std::vector<Snapshot>
   if (known.alive) lose(server.index, "was started again", now);
   server.alive = true;
   known = std::move(server);
-  worker_monitor = {.known = true, .heard = now, .suspected = {}};
+  watch = {.known = true, .heard = now, .suspected = {}};
   note_arrival(known.index);
   if (view_.number == 0) {
     begin();
