@@ -4,6 +4,8 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/nn/catalogs.h"
 #include "worker/field_setter.h"
@@ -27,7 +29,10 @@ class Reader : public OptionVisitor {
       : schema_(schema), where_(where), groups_{{&message, std::move(path)}} {}
 
   void field(const OptionInfo& info, bool& value) override {
-    if (const auto* f = written(info)) value = reflection().GetBool(message(), f);
+    if (const auto* f = written(info)) {
+      value = reflection().GetBool(message(), f);
+      written_flags_.insert(&value);
+    }
   }
   void field(const OptionInfo& info, int64_t& value) override {
     if (const auto* f = written(info)) value = reflection().GetInt64(message(), f);
@@ -63,7 +68,14 @@ class Reader : public OptionVisitor {
     list(info, value, &pb::Reflection::GetRepeatedString);
   }
   void negated(const OptionInfo& info, bool& value) override {
-    if (const auto* f = written(info)) value = !reflection().GetBool(message(), f);
+    const auto* const f = written(info);
+    if (f == nullptr) return;
+    const bool wanted = !reflection().GetBool(message(), f);
+    if (written_flags_.contains(&value) && value != wanted) {
+      throw invalid_argument(where_(path_of(*f)), path_of(*f), ": expected ", info.help,
+                             ", found that the other one says the opposite; leave one of them out");
+    }
+    value = wanted;
   }
   void choice(const OptionInfo& info, std::span<const std::string_view>, size_t& index) override {
     if (const auto* f = written(info)) {
@@ -128,6 +140,7 @@ class Reader : public OptionVisitor {
   const JobSchema& schema_;
   const JobWhere& where_;
   std::vector<Group> groups_;
+  std::set<const bool*> written_flags_;
 };
 
 // Writes all fields.

@@ -40,7 +40,9 @@ void set_message(const JobSchema& schema, FieldSetter& setter, const Field& fiel
                  std::string_view value, bool merge, int index, const std::string& shown) {
   value = without_blanks(value);
   const pb::Descriptor& type = *field.message_type();
-  if (schema.family_of(type) != nullptr && is_name(value)) {
+  const bool is_family = schema.family_of(type) != nullptr;
+  if (is_family && value.empty()) setter.refuse("a name, or a message in braces", value);
+  if (is_family && is_name(value)) {
     if (!merge && (index >= 0 || !field.is_repeated())) setter.message(index).Clear();
     return setter.set_component(value, index);
   }

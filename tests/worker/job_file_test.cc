@@ -53,6 +53,21 @@ TEST(JobFileTest, DefaultsAreFilledIn) {
   EXPECT_EQ(least.loss().make().name, "sparse_categorical_cross_entropy");
 }
 
+// One of the two would be without effect, and nobody would see which.
+TEST(JobFileTest, AFlagAndItsOlderNameMustAgree) {
+  const std::string begin =
+      "data { digits {} }\nmodel {\n  layers { flatten {} }\n  layers { dense { ";
+  EXPECT_THAT(error_of(begin + "units: 10 use_bias: true no_bias: true } } }"),
+              AllOf(StartsWith("job.textproto:4:"), HasSubstr("no_bias")));
+  EXPECT_EQ(error_of(begin + "units: 10 use_bias: false no_bias: true } } }"), "(no error)");
+}
+
+// An empty value is no component; it must not become the default's.
+TEST(JobFileTest, AnEmptyNameOfAComponentIsRefused) {
+  EXPECT_THAT(error_of(kJob, {"loss="}), HasSubstr("--set loss="));
+  EXPECT_THAT(error_of(kJob, {"optimizer= "}), HasSubstr("expected a name"));
+}
+
 TEST(JobFileTest, AnUnknownFieldIsNamedWithLineAndColumn) {
   EXPECT_THAT(error_of("data { digits {} }\nmodel {\n  layer { }\n}"),
               StartsWith("job.textproto:3:"));
