@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "distributed/strategy/strategies.h"
 #include "launcher/commands.h"
 #include "launcher/metrics_option.h"
 #include "launcher/parameter_server_task.h"
@@ -149,9 +150,7 @@ void add_train_command(CLI::App& app, CommandContext& context) {
       "  srun -N2 -n4 trireme train examples/mnist_lenet.textproto\n"
       "  mpirun -np 4 trireme train examples/mnist_lenet.textproto --ps 2");
   auto options = add_common(*command, context);
-  command->add_option("--strategy", options->strategy,
-                      "auto, one_device, mirrored, multi_worker, central_storage, "
-                      "parameter_server or hybrid");
+  command->add_option("--strategy", options->strategy, "auto, or one of " + strategy_names());
   command
       ->add_option(
           "--resume", options->task.resume,

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <vector>
 
 #include "core/base/error.h"
+#include "core/base/suggest.h"
 
 namespace trireme {
 
@@ -36,7 +38,10 @@ const StrategyDef* find_strategy_or_null(std::string_view name) {
 
 const StrategyDef& find_strategy(std::string_view name) {
   if (const StrategyDef* def = find_strategy_or_null(name)) return *def;
-  throw invalid_argument("there is no strategy \"", name, "\"; there are ", strategy_names());
+  std::vector<std::string> names;
+  for (const StrategyDef* def : strategies()) names.emplace_back(def->name);
+  throw invalid_argument("there is no strategy \"", name, "\"; there are ", strategy_names(),
+                         did_you_mean(name, names));
 }
 
 std::unique_ptr<Strategy> make_strategy(std::string_view name, StrategyOptions options) {

@@ -25,7 +25,7 @@ std::string strategy_names(std::string_view separator = ", ",
 
 // By its name, in small or capital letters; null: there is none.
 const StrategyDef* find_strategy_or_null(std::string_view name);
-// Throws Error{kInvalidArgument} that lists the names.
+// Throws Error{kInvalidArgument} that lists the names, and says which may be meant.
 const StrategyDef& find_strategy(std::string_view name);
 std::unique_ptr<Strategy> make_strategy(std::string_view name, StrategyOptions options);
 

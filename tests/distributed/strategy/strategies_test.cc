@@ -85,7 +85,7 @@ TEST(StrategiesTest, AnUnknownNameIsAnErrorThatListsThem) {
   EXPECT_THAT([] { make_strategy("multi_workr", {}); },
               ThrowsMessage<Error>(HasSubstr(
                   "no strategy \"multi_workr\"; there are one_device, mirrored, multi_worker, "
-                  "central_storage, parameter_server, hybrid")));
+                  "central_storage, parameter_server, hybrid; did you mean 'multi_worker'?")));
 }
 
 TEST(StrategiesTest, AJobThatNamesNoneUsesAllThatIsThere) {
