@@ -11,7 +11,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "arrays are sent as they lie in memory");
 
-constexpr size_t kAlignment = 8;
+constexpr size_t kAlignment = 8;  // of the wire, which is not that of buffers (align_up())
 constexpr size_t kMostErrorText = 4096;
 // More than any memory holds, and small enough that no product of counts overflows.
 constexpr int64_t kMostKeys = int64_t{1} << 40;
@@ -52,7 +52,7 @@ class Cursor {
            " bytes: it is cut short, or the count is wrong");
     }
     const size_t size = static_cast<size_t>(count) * each;
-    const size_t padded = align_up(size);
+    const size_t padded = (size + kAlignment - 1) / kAlignment * kAlignment;
     if (padded > left()) {
       fail(at_, "expected ", size, " bytes of ", name, " padded to ", padded, ", found ", left());
     }
