@@ -209,14 +209,14 @@ void add_train_command(CLI::App& app, CommandContext& context) {
     if (spec.task_type == TaskType::kParameterServer) {
       const JobFile file = options->read();
       options->task.cluster.job_tls = tls_of(file.job().distributed());
-      serve(resolve_cluster(options->task.cluster, process_environment()),
-            {.threads = options->task.threads,
-             .metrics = options->task.metrics,
-             .join_timeout_s = file.job().distributed().has_join_timeout_s()
-                                   ? file.job().distributed().join_timeout_s()
-                                   : 0,
-             .ops = context.tables.ops},
-            *options->task.stop);
+      run_parameter_server(resolve_cluster(options->task.cluster, process_environment()),
+                           {.threads = options->task.threads,
+                            .metrics = options->task.metrics,
+                            .join_timeout_s = file.job().distributed().has_join_timeout_s()
+                                                  ? file.job().distributed().join_timeout_s()
+                                                  : 0,
+                            .ops = context.tables.ops},
+                           *options->task.stop);
       if (stop_signal() != 0) context.exit_code = exit_code_after(stop_signal());
       return;
     }
