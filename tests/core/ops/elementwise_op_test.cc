@@ -10,8 +10,9 @@
 
 namespace acme {
 
+// clang-format off: it takes a formula for a declaration.
 // x · tanh(log(1 + e^x))
-TRIREME_UNARY_OP(Mish, mish, kReal, kFollow, a* tanh(log1p(exp(a))), T(),
+TRIREME_UNARY_OP(Mish, mish, kReal, kFollow, a * tanh(log1p(exp(a))), T(),
                  const Value t = tanh(softplus(x));
                  set(grad * (t + x * sigmoid(x) * (constant_like(t, 1) - square(t)))))
 TRIREME_BINARY_OP(SquaredDifference, squared_difference, kAny, kWide, kCommutative,
@@ -19,6 +20,7 @@ TRIREME_BINARY_OP(SquaredDifference, squared_difference, kAny, kWide, kCommutati
                   const Value d = grad * (a - b) * constant_like(grad, 2);
                   set(d, negate(d)))
 TRIREME_BINARY_OP(Near, near, kCompared, kWide, kCommutative, fabs(a - b) < T(0.5), a == b)
+// clang-format on
 
 }  // namespace acme
 
