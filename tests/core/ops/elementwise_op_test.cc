@@ -10,7 +10,9 @@
 
 namespace acme {
 
-// clang-format off: it takes a formula for a declaration.
+// It takes a formula for a declaration.
+// clang-format off
+
 // x · tanh(log(1 + e^x))
 TRIREME_UNARY_OP(Mish, mish, kReal, kFollow, a * tanh(log1p(exp(a))), T(),
                  const Value t = tanh(softplus(x));
