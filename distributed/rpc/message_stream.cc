@@ -150,7 +150,8 @@ void MessageStream::start(std::shared_ptr<StreamCall> call,
   bool cancelled = false;
   {
     MutexLock lock(mutex_);
-    cancelled = over_;
+    // Not over_: a peer that has refused the call by now is to be heard.
+    cancelled = why_.has_value();
   }
   if (cancelled) call_->cancel();  // end() came when there was nothing to cancel
   release();

@@ -101,8 +101,8 @@ TEST_F(CudaModelsTest, HaveOneLaunchForAllVariables) {
     for (const auto& [name, count] : fake_->statistics().launches) {
       if (name.starts_with("update_")) updates[name] = count;
     }
-    EXPECT_EQ(updates, (std::map<std::string, int64_t>{{"update_adam_f32", kSteps},
-                                                       {"update_moving_average_f32", kSteps}}));
+    EXPECT_EQ(updates, (std::map<std::string, int64_t>{{"update_Adam_f32", kSteps},
+                                                       {"update_MovingAverage_f32", kSteps}}));
   }
 }
 
