@@ -84,6 +84,7 @@ const JobSchema& schema() {
   static const auto catalogs = [] {
     auto made = std::make_shared<nn::Catalogs>();
     made->layers.add<nn::Dense>("dense", "Dense", "a dense layer");
+    nn::register_core_initializers(made->initializers);  // a dense layer has some
     made->losses.add<Everything>("everything", "", "every type of option");
     made->metrics.add<Plain>("plain", "Plain", "nothing to choose");
     made->metrics.add<Other>("other", "", "another one");
