@@ -249,7 +249,10 @@ std::vector<const pb::FieldDescriptor*> fields_there(const pb::Message& message)
   return fields;
 }
 
+// REQUIRES: `a` has the field.
 bool equal(const pb::Message& a, const pb::Message& b, const pb::FieldDescriptor* field) {
+  // To the differencer a 0 is as good as nothing.
+  if (!field->is_repeated() && !b.GetReflection()->HasField(b, field)) return false;
   pb::util::MessageDifferencer difference;
   return difference.CompareWithFields(a, b, {field}, {field});
 }
