@@ -44,8 +44,7 @@ void Directory::replace(int server, const std::string& why) {
 bool Directory::all_are_heard(Time now) const {
   return std::ranges::all_of(view_.servers, [&](const ServerEntry& server) {
     const ServerWatch& watch = watches_[at(server.index)];
-    return server.alive && !watch.replaced &&
-           now - watch.heard < options_.hung_after / 2;
+    return server.alive && !watch.replaced && now - watch.heard < options_.hung_after / 2;
   });
 }
 
@@ -322,8 +321,7 @@ void Directory::excuse(Time::duration since_last_tick, Time now) {
   const bool stood_still = since_last_tick > kPause;
   for (ServerWatch& watch : watches_) {
     watch.heard = stood_still ? std::max(watch.heard, now)
-                                       : std::min(std::max(watch.heard, now),
-                                                  watch.heard + since_last_tick);
+                              : std::min(std::max(watch.heard, now), watch.heard + since_last_tick);
     if (stood_still) watch.absent_since.reset();
   }
 }
@@ -342,8 +340,7 @@ void Directory::watch(Time now) {
       if (silent > options_.hung_after) replace(index, str_cat(name(index), " ", why()));
       continue;
     }
-    const bool suspected = watch.suspected &&
-                           *watch.suspected >= watch.heard &&
+    const bool suspected = watch.suspected && *watch.suspected >= watch.heard &&
                            now - *watch.suspected > options_.silence_when_suspected;
     if (silent <= options_.silence && !suspected) continue;
     lose(index, why() + " and does not count any more", now);

@@ -166,7 +166,7 @@ class Directory {
   DirectoryOptions options_;
   std::optional<Job> job_;
   ServerView view_;
-  std::vector<ServerWatch> watches_;         // by server
+  std::vector<ServerWatch> watches_;  // by server
   std::vector<int> awaited_;          // by slot: who is to be its primary when it has none
   std::vector<Time> without_backup_;  // by slot: since when
   std::optional<Time> last_tick_;

@@ -9,8 +9,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kAlignment = 8;  // of the wire, which is not that of buffers (align_up())
-alignas(kAlignment) constexpr std::byte kPadding[kAlignment] = {};
+alignas(kWireAlignment) constexpr std::byte kPadding[kWireAlignment] = {};
 
 template <typename Header>
 void append(std::vector<std::byte>& bytes, const Header& header) {
@@ -28,7 +27,7 @@ uint64_t shards_in(int slot, std::span<const int> slot_of_shard) {
 }
 
 void add_padding(OutMessage& message, size_t bytes) {
-  const size_t missing = (kAlignment - bytes % kAlignment) % kAlignment;
+  const size_t missing = (kWireAlignment - bytes % kWireAlignment) % kWireAlignment;
   if (missing > 0) message.pieces.push_back({nullptr, std::span(kPadding, missing)});
 }
 

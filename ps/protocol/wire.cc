@@ -11,7 +11,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "arrays are sent as they lie in memory");
 
-constexpr size_t kAlignment = 8;  // of the wire, which is not that of buffers (align_up())
 constexpr size_t kMostErrorText = 4096;
 // More than any memory holds, and small enough that no product of counts overflows.
 constexpr int64_t kMostKeys = int64_t{1} << 40;
@@ -21,7 +20,7 @@ class Cursor {
  public:
   Cursor(const char* what, std::span<const std::byte> bytes, ErrorCode code)
       : what_(what), bytes_(bytes), code_(code) {
-    TRIREME_CHECK(reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment == 0,
+    TRIREME_CHECK(reinterpret_cast<uintptr_t>(bytes.data()) % kWireAlignment == 0,
                   "a message must begin at a multiple of 8");
   }
 
@@ -35,7 +34,7 @@ class Cursor {
 
   template <typename Header>
   Header read(const char* name) {
-    static_assert(sizeof(Header) % kAlignment == 0);
+    static_assert(sizeof(Header) % kWireAlignment == 0);
     if (left() < sizeof(Header)) {
       fail(at_, "expected ", sizeof(Header), " bytes of ", name, ", found ", left());
     }
@@ -52,7 +51,7 @@ class Cursor {
            " bytes: it is cut short, or the count is wrong");
     }
     const size_t size = static_cast<size_t>(count) * each;
-    const size_t padded = (size + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t padded = (size + kWireAlignment - 1) / kWireAlignment * kWireAlignment;
     if (padded > left()) {
       fail(at_, "expected ", size, " bytes of ", name, " padded to ", padded, ", found ", left());
     }

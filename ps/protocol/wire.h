@@ -21,6 +21,9 @@
 
 namespace trireme::ps {
 
+// Parts of a message are padded to so many bytes; buffers have an alignment of their own.
+inline constexpr size_t kWireAlignment = 8;
+
 inline constexpr uint32_t kWireMagic = 0x31535054;  // "TPS1"
 inline constexpr uint32_t kWireVersion = 2;
 

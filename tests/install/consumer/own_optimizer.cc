@@ -1,8 +1,8 @@
 // An optimizer: heavy_ball, v = momentum·v + g and w −= lr·v (Polyak 1964). From this one rule
 // follow its ops, its kernels for dense and sparse gradients, and what parameter servers do.
-#include "core/runtime/built_in_kernels.h"
 #include "core/nn/optimizers.h"
 #include "core/rules/update_rule.h"
+#include "core/runtime/built_in_kernels.h"
 #include "own_parts.h"
 
 namespace own {
