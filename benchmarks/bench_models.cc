@@ -62,6 +62,10 @@ void build_resnet50(nn::Model& model) {
   for (auto& layer : nn::resnet50()) model.add(std::move(layer));
 }
 
+void build_resnet20(nn::Model& model) {
+  for (auto& layer : nn::resnet20()) model.add(std::move(layer));
+}
+
 constexpr int64_t kClickKeys = 5'000'000;
 
 void build_dlrm(nn::Model& model) { model.add<nn::Dlrm>({.rows = kClickKeys}); }
@@ -100,6 +104,9 @@ std::shared_ptr<const nn::Optimizer> momentum() {
   return std::make_shared<nn::Sgd>(nn::constant_rate(0.1),
                                    rules::Sgd{.momentum = 0.9, .weight_decay = 1e-4});
 }
+std::shared_ptr<const nn::Optimizer> momentum_without_decay() {
+  return std::make_shared<nn::Sgd>(nn::constant_rate(0.1), rules::Sgd{.momentum = 0.9});
+}
 std::shared_ptr<const nn::Optimizer> adagrad() {
   return std::make_shared<nn::Adagrad>(nn::constant_rate(0.02),
                                        rules::Adagrad{.initial_accumulator = 1e-6});
@@ -108,12 +115,14 @@ std::shared_ptr<const nn::Optimizer> adagrad() {
 nn::Loss class_loss() { return nn::sparse_categorical_cross_entropy(); }
 nn::Loss click_loss() { return nn::binary_cross_entropy(); }
 
-constexpr BenchModel kModels[] = {{"mlp", build_mlp, mnist, sgd, class_loss},
-                                  {"mlp_large", build_mlp_large, mnist, sgd, class_loss},
-                                  {"lenet", build_lenet, mnist, adam, class_loss},
-                                  {"cifar_cnn", build_cifar_cnn, cifar10, adam, class_loss},
-                                  {"resnet50", build_resnet50, large_images, momentum, class_loss},
-                                  {"dlrm", build_dlrm, clicks, adagrad, click_loss}};
+constexpr BenchModel kModels[] = {
+    {"mlp", build_mlp, mnist, sgd, class_loss},
+    {"mlp_large", build_mlp_large, mnist, sgd, class_loss},
+    {"lenet", build_lenet, mnist, adam, class_loss},
+    {"cifar_cnn", build_cifar_cnn, cifar10, adam, class_loss},
+    {"resnet20", build_resnet20, cifar10, momentum_without_decay, class_loss},
+    {"resnet50", build_resnet50, large_images, momentum, class_loss},
+    {"dlrm", build_dlrm, clicks, adagrad, click_loss}};
 
 }  // namespace
 

@@ -99,7 +99,7 @@ void add_train(CLI::App& bench) {
       "5");
   command
       ->add_option("--model", options->bench.model,
-                   "mlp, mlp_large, lenet, cifar_cnn, resnet50 or dlrm")
+                   "mlp, mlp_large, lenet, cifar_cnn, resnet20, resnet50 or dlrm")
       ->check(CLI::IsMember(bench_model_names()));
   command->add_option("--batch", options->bench.batch, "Examples a step")
       ->check(CLI::PositiveNumber);

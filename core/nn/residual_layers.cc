@@ -65,6 +65,28 @@ std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t 
   return std::make_unique<Residual>(std::move(block));
 }
 
+// relu(conv, norm, relu, conv, norm + shortcut), all convolutions of the block 3×3. The first block
+// of a stage may halve the image, and then its shortcut is a convolution 1×1.
+std::unique_ptr<Layer> basic_block(int64_t filters, int64_t stride, std::string name) {
+  const BatchNormOptions norm{.momentum = 0.9, .epsilon = 1e-5};
+  const auto same = [&](int64_t kernel, int64_t step) {
+    Conv2DOptions options = convolution(filters, kernel, step);
+    options.padding = ops::Padding::kSame;
+    return options;
+  };
+  ResidualOptions block{.activation = Activation::kRelu, .name = std::move(name)};
+  add<Conv2D>(block.layers, same(3, stride));
+  add<BatchNorm>(block.layers, norm);
+  add<ActivationLayer>(block.layers, {.activation = Activation::kRelu});
+  add<Conv2D>(block.layers, same(3, 1));
+  add<BatchNorm>(block.layers, norm);
+  if (stride != 1) {
+    add<Conv2D>(block.shortcut, same(1, stride));
+    add<BatchNorm>(block.shortcut, norm);
+  }
+  return std::make_unique<Residual>(std::move(block));
+}
+
 }  // namespace
 
 void ResidualOptions::describe(OptionVisitor& visitor) {
@@ -128,6 +150,24 @@ LayerList resnet50(int64_t classes) {
     add<Bottleneck>(layers,
                     {.filters = filters, .blocks = blocks, .stride = filters == 64 ? 1 : 2});
     filters *= 2;
+  }
+  add<GlobalAvgPool2D>(layers);
+  add<Dense>(layers, {.units = classes, .name = "logits"});
+  return layers;
+}
+
+LayerList resnet20(int64_t classes) {
+  LayerList layers;
+  Conv2DOptions stem = convolution(16, 3, 1);
+  stem.padding = ops::Padding::kSame;
+  add<Conv2D>(layers, stem);
+  add<BatchNorm>(layers, {.momentum = 0.9, .epsilon = 1e-5});
+  add<ActivationLayer>(layers, {.activation = Activation::kRelu});
+  for (const int64_t filters : {16, 32, 64}) {
+    for (int block = 0; block < 3; ++block) {
+      const int64_t stride = filters > 16 && block == 0 ? 2 : 1;
+      layers.push_back(basic_block(filters, stride, str_cat("stage_", filters, "_block_", block)));
+    }
   }
   add<GlobalAvgPool2D>(layers);
   add<Dense>(layers, {.units = classes, .name = "logits"});

@@ -56,4 +56,8 @@ class Bottleneck : public LayerOf<BottleneckOptions> {
 // `classes` logits. For 1000 classes it has 25,557,032 trainable parameters.
 LayerList resnet50(int64_t classes = 1000);
 
+// The layers of ResNet-20 for images of CIFAR-10's size (He et al. 2016, section 4.2), with
+// convolutions 1×1 where a shortcut changes the shape: 272,474 trainable parameters for 10 classes.
+LayerList resnet20(int64_t classes = 10);
+
 }  // namespace trireme::nn

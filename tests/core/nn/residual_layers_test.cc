@@ -103,6 +103,20 @@ TEST(ResNet50Test, HasThePublishedNumberOfParameters) {
   EXPECT_EQ(trainable, 25'557'032);
 }
 
+// As many as PyTorch counts for the same network, and an image of 32×32 comes out as 8×8.
+TEST(ResNet20Test, HasThePublishedSizes) {
+  Model model;
+  for (auto& layer : resnet20()) model.add(std::move(layer));
+  model.build({DType::kFloat32, {-1, 32, 32, 3}});
+  int64_t trainable = 0;
+  for (const VariableSpec& spec : model.variables().all()) {
+    if (spec.role == VariableRole::kTrainable) trainable += spec.value.shape().elements();
+  }
+  EXPECT_EQ(trainable, 272'474);
+  EXPECT_THAT(model.summary(), HasSubstr("[?, 8, 8, 64]"));
+  EXPECT_EQ(model.predict(normal_tensor({2, 32, 32, 3}, 1)).shape(), (Shape{2, 10}));
+}
+
 // A network with every kind of layer of ResNet-50 learns some random images by heart.
 TEST(ResNet50Test, ASmallOneLearnsItsImages) {
   Model model;
