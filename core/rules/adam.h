@@ -4,34 +4,36 @@
 
 namespace trireme::rules {
 
+// The options of Adam and of what follows from it.
+template <typename Rule>
+void describe_adam(OptionVisitor& v, Rule& rule) {
+  v.field({.name = "beta1",
+           .help = "share that the mean of gradients keeps of itself in a step",
+           .range = from_below(0, 1),
+           .keras = "beta_1"},
+          rule.beta1);
+  v.field({.name = "beta2",
+           .help = "the same of the mean of squared gradients",
+           .range = from_below(0, 1),
+           .keras = "beta_2"},
+          rule.beta2);
+  v.field({.name = "epsilon", .help = "added to the root of that mean", .range = above(0)},
+          rule.epsilon);
+  describe_weight_decay(v, rule.weight_decay);
+}
+
 // w −= lr·weight_decay·w; m += (1 − beta1)·(g − m); v += (1 − beta2)·(g² − v);
 // w −= lr·√(1 − beta2^t)/(1 − beta1^t) · m / (√v + epsilon) (Kingma and Ba 2015, section 2, the
 // last form, as in Keras; the decay of Loshchilov and Hutter 2019).
 struct Adam {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weight_decay = 0;
 
-  static constexpr RuleInfo kInfo{.name = "adam",
-                                  .keras = "Adam",
-                                  .help = "Adam, with decoupled weight decay (AdamW).",
-                                  .has_step = true};
-  void describe(OptionVisitor& v) {
-    v.field({.name = "beta1",
-             .help = "share that the mean of gradients keeps of itself in a step",
-             .range = from_below(0, 1),
-             .keras = "beta_1"},
-            beta1);
-    v.field({.name = "beta2",
-             .help = "the same of the mean of squared gradients",
-             .range = from_below(0, 1),
-             .keras = "beta_2"},
-            beta2);
-    v.field({.name = "epsilon", .help = "added to the root of that mean", .range = above(0)},
-            epsilon);
-    v.field({.name = "weight_decay",
-             .help = "times the learning rate: the share of itself that a weight loses in a step",
-             .range = at_least(0)},
-            weight_decay);
-  }
+  static constexpr RuleInfo kInfo{
+      .name = "adam",
+      .keras = "Adam",
+      .help = "Adam: steps along the mean of gradients, divided by their size.",
+      .has_step = true};
+  void describe(OptionVisitor& v) { describe_adam(v, *this); }
 
   static constexpr std::string_view kOp = "ApplyAdam";
   static constexpr auto kSlots = slots("m", "v");

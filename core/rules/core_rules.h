@@ -6,6 +6,7 @@
 
 #include "core/rules/adagrad.h"
 #include "core/rules/adam.h"
+#include "core/rules/adamw.h"
 #include "core/rules/amsgrad.h"
 #include "core/rules/assign.h"
 #include "core/rules/rmsprop.h"
@@ -13,7 +14,8 @@
 
 // rule(Name) for each. A macro, because a GPU's kernels get their names by one.
 #define TRIREME_ASSIGNMENTS(rule) rule(Assign) rule(AssignAdd) rule(MovingAverage)
-#define TRIREME_OPTIMIZERS(rule) rule(Sgd) rule(RmsProp) rule(Adagrad) rule(Adam) rule(Amsgrad)
+#define TRIREME_OPTIMIZERS(rule) \
+  rule(Sgd) rule(RmsProp) rule(Adagrad) rule(Adam) rule(AdamW) rule(Amsgrad)
 
 namespace trireme {
 

@@ -78,6 +78,16 @@ constexpr std::array<std::string_view, sizeof...(Names)> slots(Names... names) {
 template <typename... F>
 struct RuleForms {};
 
+// The option of rules whose weights may decay, apart from the gradient: w −= lr·weight_decay·w
+// before the rest of a step, as in Keras. Its name is known to nn::Optimizer, which leaves
+// variables out.
+inline void describe_weight_decay(OptionVisitor& v, double& weight_decay) {
+  v.field({.name = "weight_decay",
+           .help = "times the learning rate: the share of itself that a weight loses in a step",
+           .range = at_least(0)},
+          weight_decay);
+}
+
 // --- What a rule leaves out.
 
 template <typename Rule>

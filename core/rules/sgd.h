@@ -21,10 +21,7 @@ struct Sgd {
              .range = from_below(0, 1)},
             momentum);
     v.field({.name = "nesterov", .help = "looks one step of the momentum ahead"}, nesterov);
-    v.field({.name = "weight_decay",
-             .help = "times the learning rate: the share of itself that a weight loses in a step",
-             .range = at_least(0)},
-            weight_decay);
+    describe_weight_decay(v, weight_decay);
   }
   std::string_view complaint() const {
     return nesterov && momentum == 0 ? "nesterov needs a momentum, such as 0.9" : "";

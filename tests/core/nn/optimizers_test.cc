@@ -78,7 +78,8 @@ TEST(OptimizersTest, OptionsAreChecked) {
 TEST(OptimizersTest, TheCatalogHasAllRules) {
   Catalog<Optimizer> catalog;
   register_core_optimizers(catalog);
-  EXPECT_THAT(catalog.names(), ElementsAre("sgd", "rmsprop", "adagrad", "adam", "amsgrad"));
+  EXPECT_THAT(catalog.names(),
+              ElementsAre("sgd", "rmsprop", "adagrad", "adam", "adamw", "amsgrad"));
   EXPECT_EQ(catalog.make("sgd")->learning_rate(0), 0.01);
   EXPECT_EQ(catalog.make("adam")->learning_rate(0), 0.001);
   EXPECT_EQ(catalog.make("adam")->update_op().name, "ApplyAdam");

@@ -38,11 +38,13 @@ Optimizer optimizer(const std::string& name, const Rule& rule, Formula formula) 
 }
 
 // What Adam and what follows from it divide by: √(1 − beta2^t)/(1 − beta1^t) corrects the means.
-double adam_rate(const rules::Adam& o, int t) {
+template <typename Rule>
+double adam_rate(const Rule& o, int t) {
   return kLr * std::sqrt(1 - std::pow(o.beta2, t)) / (1 - std::pow(o.beta1, t));
 }
 
-Optimizer adam(const std::string& name, const rules::Adam& o) {
+template <typename Rule = rules::Adam>
+Optimizer adam(const std::string& name, const Rule& o) {
   return optimizer(name, o, [=](State& s, double g, int t) {
     s.w -= kLr * o.weight_decay * s.w;
     s.slots[0] = o.beta1 * s.slots[0] + (1 - o.beta1) * g;
@@ -92,7 +94,8 @@ std::vector<Optimizer> optimizers() {
                   s.w -= kLr * g / std::sqrt(s.slots[0] + 1e-3);
                 }),
       adam("adam", {.epsilon = 1e-3}),
-      adam("adamw", {.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
+      adam("adam_with_decay", {.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
+      adam("adamw", rules::AdamW{.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
       adam("adam_without_memory", {.beta1 = 0, .beta2 = 0, .epsilon = 1e-3}),
       amsgrad("amsgrad", {{.beta2 = 0.5, .epsilon = 1e-3, .weight_decay = 0.1}}),
   };

@@ -59,7 +59,8 @@ std::vector<Case> cases() {
           make_case("rmsprop_momentum", rules::RmsProp{.rho = 0.8, .momentum = 0.5}),
           make_case("adagrad", rules::Adagrad{.epsilon = 1e-3}),
           make_case("adam", rules::Adam{}),
-          make_case("adamw", rules::Adam{.beta1 = 0.8, .weight_decay = 0.1}),
+          make_case("adam_with_decay", rules::Adam{.beta1 = 0.8, .weight_decay = 0.1}),
+          make_case("adamw", rules::AdamW{.weight_decay = 0.1}),
           make_case("amsgrad", rules::Amsgrad{{.beta2 = 0.5}}),
           make_case("adan", trireme::testing::Adan{})};
 }
