@@ -1,6 +1,7 @@
 // The layers that job files know.
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
+#include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
 #include "core/nn/residual_layers.h"
 
@@ -31,6 +32,9 @@ void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<Multiply>("multiply", "Multiply", "The product of the inputs, number by number.");
   catalog.add<DotInteraction>("dot_interaction", "",
                               "The dot product of each pair of an example's vectors.");
+  catalog.add<Masking>("masking", "Masking",
+                       "Marks the steps of a sequence that are padding, which later layers leave "
+                       "out.");
   catalog.add<Residual>("residual", "", "What layers make of the input, plus the input.");
   catalog.add<Bottleneck>(
       "bottleneck", "", "A stage of a residual network: blocks of convolutions 1×1, 3×3 and 1×1.");

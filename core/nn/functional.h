@@ -17,6 +17,7 @@
 
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
+#include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
 #include "core/nn/network.h"
 #include "core/nn/residual_layers.h"
@@ -56,6 +57,7 @@ inline LayerFunction embedding(EmbeddingOptions o) { return layer<Embedding>(std
 inline LayerFunction embedding_bag(EmbeddingBagOptions o) {
   return layer<EmbeddingBag>(std::move(o));
 }
+inline LayerFunction masking(MaskingOptions o = {}) { return layer<Masking>(std::move(o)); }
 inline LayerFunction concat(ConcatOptions o = {}) { return layer<Concat>(std::move(o)); }
 inline LayerFunction add(AddOptions o = {}) { return layer<Add>(std::move(o)); }
 inline LayerFunction multiply(MultiplyOptions o = {}) { return layer<Multiply>(std::move(o)); }

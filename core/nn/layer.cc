@@ -131,6 +131,39 @@ void BuildContext::add_moving_average(Value variable, Value value, double moment
   moving_averages_.push_back({variable, value, momentum});
 }
 
+Value BuildContext::mask(Value x) const {
+  for (const auto& [value, mask] : masks_) {
+    if (value == x) return mask;
+  }
+  return {};
+}
+
+void BuildContext::set_mask(Value y, Value mask) {
+  const Shape& shape = y.shape();
+  TRIREME_CHECK(mask.dtype() == DType::kBool && mask.shape().rank() == 2 && shape.rank() >= 2 &&
+                    compatible(mask.shape(), shape.first(2)),
+                "a mask ", mask.type(), " of ", y.type());
+  for (auto& [value, known] : masks_) {
+    if (value != y) continue;
+    known = mask;
+    return;
+  }
+  masks_.emplace_back(y, mask);
+}
+
+void BuildContext::pass_mask(Value y) {
+  if (mask(y).defined()) return;
+  Value common;
+  for (const Value& x : inputs_) {
+    const Value of_input = mask(x);
+    const bool fits = of_input.defined() && x.shape().rank() == y.shape().rank() &&
+                      compatible(of_input.shape(), y.shape().first(2));
+    if (!fits || of_input == common) continue;
+    common = common.defined() ? ops::logical_and(common, of_input) : of_input;
+  }
+  if (common.defined()) set_mask(y, common);
+}
+
 std::string BuildContext::describe_layer() const {
   std::string text = describe(layer_number(), stack_.front()->type(), stack_.front()->name());
   for (size_t i = 1; i < stack_.size(); ++i) {
@@ -176,6 +209,7 @@ Value BuildContext::call(Layer& layer, std::span<const Value> inputs) {
       throw invalid_argument("inputs: only the layers of the model itself choose their inputs");
     }
     y = layer.call_inputs(*this, inputs_);
+    if (layer.keeps_mask()) pass_mask(y);
   } catch (const LayerError&) {
     throw;
   } catch (const Error& error) {

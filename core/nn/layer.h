@@ -13,6 +13,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -153,6 +154,12 @@ class BuildContext {
   void add_moving_average(Value variable, Value value, double momentum);
   const std::vector<MovingAverage>& moving_averages() const { return moving_averages_; }
 
+  // Which steps of a sequence x: [batch, time, …] are there: bool [batch, time], false where it is
+  // padded. Undefined: all of them. What a layer gives has the mask of its inputs where
+  // Layer::keeps_mask() says so; it has several inputs: steps that are there in all of them.
+  Value mask(Value x) const;
+  void set_mask(Value y, Value mask);
+
   // Builds `layer`, a part of the current one, on its inputs. What does not fit is a LayerError
   // that names the layer and where its input came from.
   Value call(Layer& layer, Value x) { return call(layer, std::span(&x, 1)); }
@@ -178,6 +185,7 @@ class BuildContext {
   int layer_number() const { return static_cast<int>(call_.layer) + 1; }
   std::string describe_layer() const;
   std::string describe_source(const ValueSource& source) const;
+  void pass_mask(Value y);  // from inputs_
 
   Graph& graph_;
   VariableRegistry& variables_;
@@ -187,6 +195,7 @@ class BuildContext {
   uint64_t seed_;
   EmbeddingLookup lookup_;  // null: tables are variables
   std::vector<MovingAverage> moving_averages_;
+  std::vector<std::pair<Value, Value>> masks_;  // of a value, by that value
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first
   std::string scope_;                // "block/dense/"
@@ -227,6 +236,9 @@ class Layer : public Component {
   // one that takes several overrides the second, call_inputs().
   virtual Value call(BuildContext& context, Value x);
   virtual Value call_inputs(BuildContext& context, std::span<const Value> inputs);
+  // Whether step t of what it gives belongs to step t of its input, so that the mask of the input
+  // is that of the output, too. Asked only where both have the same rank and number of steps.
+  virtual bool keeps_mask() const { return true; }
   // What is applied last to what it gives, where it says so itself.
   virtual Activation output_activation() const { return Activation::kNone; }
 

@@ -158,7 +158,12 @@ Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Val
 Value Embedding::call(BuildContext& context, Value x) {
   const int rank = x.shape().rank();
   context.require(rank == 1 || rank == 2, "indices [batch] or [batch, n]");
-  return embedding_rows(context, options_, x);
+  const Value rows = embedding_rows(context, options_, x);
+  if (options_.mask_zero) {
+    context.require(rank == 2, "a sequence of indices [batch, n] for mask_zero");
+    context.set_mask(rows, ops::not_equal(x, ops::scalar(context.graph(), x.dtype(), 0)));
+  }
+  return rows;
 }
 
 void EmbeddingOptions::describe(OptionVisitor& visitor) {
@@ -174,6 +179,9 @@ void EmbeddingOptions::describe(OptionVisitor& visitor) {
                  .default_text = "must be given",
                  .keras = "output_dim"},
                 dimension);
+  visitor.field({.name = "mask_zero",
+                 .help = "index 0 stands for padding: later layers leave those steps out"},
+                mask_zero);
   nn::describe(visitor, {.name = "embeddings_initializer", .help = "first values of the table"},
                initializer);
   visitor.group({.name = "table", .help = "which keys have a row on parameter servers"}, table);

@@ -199,6 +199,7 @@ class LayerNorm : public LayerOf<LayerNormOptions> {
 // A row of a table for each index; x: [batch] or [batch, n] of i32 or i64 in [0, rows).
 struct EmbeddingOptions {
   int64_t rows = 0, dimension = 0;  // must be given
+  bool mask_zero = false;           // index 0 pads: BuildContext::mask() of the rows
   Initializer initializer = uniform();
   std::optional<TablePolicy> table = {};  // on parameter servers; nothing: every key has a row
   std::string name = "";

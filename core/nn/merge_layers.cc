@@ -89,7 +89,12 @@ Value DotInteraction::call_inputs(BuildContext& context, std::span<const Value> 
 
 Value EmbeddingBag::call(BuildContext& context, Value x) {
   context.require(x.shape().rank() == 2, "indices [batch, n]");
-  return ops::sum(embedding_rows(context, options_, x), {1});
+  Value rows = embedding_rows(context, options_, x);
+  if (options_.mask_zero) {
+    const Value zero = ops::scalar(context.graph(), x.dtype(), 0);
+    rows = rows * ops::cast(ops::expand_dims(ops::not_equal(x, zero), {2}), rows.dtype());
+  }
+  return ops::sum(rows, {1});
 }
 
 }  // namespace trireme::nn

@@ -67,7 +67,7 @@ TEST(SourcesTest, EveryOptionIsKept) {
     for (const auto& [name, value] : test::options_of(*made)) {
       wanted[name] = name == "take" || name == "validation_take" ? "5" : another(name, value);
       // Fields that nothing refuses for themselves, whatever others say.
-      if (name == "zipf" || name == "classes") wanted[name] = "2";
+      if (name == "zipf" || name == "classes" || name == "stride") wanted[name] = "2";
       if (name == "no_header") wanted[name] = "0";
       if (name == "seed") wanted[name] = "0";
     }
