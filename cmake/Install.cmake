@@ -24,6 +24,7 @@ set(TRIREME_PUBLIC_HEADERS
   core/data/cifar10.h core/data/clicks.h core/data/csv.h core/data/dataset.h core/data/digits.h core/data/idx.h core/data/source.h
   core/data/text.h
   core/device/elementwise_op.h core/device/kernel.h
+  core/eager/function.h core/eager/ops.h core/eager/tape.h
   core/graph/gradient_context.h core/graph/graph.h core/graph/op_def.h core/graph/print.h
   core/io/checkpoint.h core/io/tensor_bundle.h
   core/nn/callbacks.h core/nn/catalogs.h core/nn/click_layers.h core/nn/layers.h core/nn/model.h core/nn/optimizers.h

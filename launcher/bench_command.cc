@@ -6,6 +6,7 @@
 
 #include "benchmarks/allreduce_bench.h"
 #include "benchmarks/bench_models.h"
+#include "benchmarks/eager_bench.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/ps_bench.h"
 #include "benchmarks/train_bench.h"
@@ -159,6 +160,16 @@ void add_ops(CLI::App& bench) {
   command->callback([options] { bench_ops(*options, std::cout); });
 }
 
+void add_eager(CLI::App& bench) {
+  auto options = std::make_shared<EagerBenchOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "eager", "What a value that computes at once costs beside its kernel, one JSON line a case");
+  command->footer("Example:\n  trireme bench eager");
+  command->add_option("--repetitions", options->repetitions, "Timed runs; the median counts")
+      ->check(CLI::PositiveNumber);
+  command->callback([options] { bench_eager(*options, std::cout); });
+}
+
 void add_allreduce(CLI::App& bench) {
   struct Options {
     AllreduceBenchOptions bench;
@@ -249,6 +260,7 @@ void add_bench_command(CLI::App& app) {
   bench->require_subcommand(1);
   add_train(*bench);
   add_ops(*bench);
+  add_eager(*bench);
   add_allreduce(*bench);
   add_ps(*bench);
 }

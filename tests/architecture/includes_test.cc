@@ -31,6 +31,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/runtime",
        {"core/passes", "core/autodiff", "core/device/cpu", "core/device/reference",
         "core/device/cuda"}},
+      {"core/eager", {"core/runtime"}},
       {"core/data", {"core/catalog", "core/io", "proto"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/catalog", "core/runtime", "core/data", "core/io"}},
@@ -51,7 +52,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"worker",
        {"core/nn", "distributed/coordination", "distributed/strategy", "ps/ops", "ps/server",
         "proto"}},
-      {"benchmarks", {"worker"}},
+      {"benchmarks", {"worker", "core/eager"}},
       {"launcher/supervisor", {"distributed/cluster"}},
       {"launcher", {"worker", "benchmarks", "launcher/supervisor", "proto"}},
   };
