@@ -1,6 +1,7 @@
 #include "core/nn/merge_layers.h"
 
 #include "core/base/error.h"
+#include "core/ops/pairwise_dots.h"
 
 namespace trireme::nn {
 namespace {
@@ -17,20 +18,6 @@ void require_alike(const BuildContext& context, std::span<const Value> inputs) {
     context.require(inputs[i].type() == inputs[0].type(),
                     str_cat("inputs of one type, the first being ", inputs[0].type()), "", i);
   }
-}
-
-// [batch, n, dim] → [batch, n·(n − 1)/2]
-Value pairwise_dots(Value vectors) {
-  const int64_t n = vectors.shape()[1];
-  std::vector<int64_t> below_diagonal;
-  for (int64_t row = 1; row < n; ++row) {
-    for (int64_t column = 0; column < row; ++column) below_diagonal.push_back(row * n + column);
-  }
-  const auto pairs = static_cast<int64_t>(below_diagonal.size());
-  const Value chosen =
-      ops::constant(vectors.graph(), Tensor::from<int64_t>({pairs}, below_diagonal));
-  const Value dots = ops::reshape(ops::matmul(vectors, vectors, false, true), {-1, n * n});
-  return ops::transpose(ops::gather(ops::transpose(dots), chosen));
 }
 
 }  // namespace
@@ -84,7 +71,7 @@ Value DotInteraction::call_inputs(BuildContext& context, std::span<const Value> 
   }
   const Value all = vectors.size() == 1 ? vectors[0] : ops::concat(vectors, 1);
   if (all.shape()[1] < 2) throw invalid_argument("expected at least two vectors an example");
-  return pairwise_dots(all);
+  return ops::pairwise_dots(all);
 }
 
 Value EmbeddingBag::call(BuildContext& context, Value x) {

@@ -21,6 +21,7 @@ void register_core_ops(OpTable& table) {
   register_pooling_ops(table);
   register_normalization_ops(table);
   register_loss_ops(table);
+  register_pairwise_dots_ops(table);
 }
 
 std::shared_ptr<const OpTable> core_op_table() {

@@ -22,5 +22,6 @@ void register_convolution_ops(OpTable& table);
 void register_pooling_ops(OpTable& table);
 void register_normalization_ops(OpTable& table);
 void register_loss_ops(OpTable& table);
+void register_pairwise_dots_ops(OpTable& table);
 
 }  // namespace trireme

@@ -71,6 +71,7 @@ std::vector<OpCase> convolution_cases();
 std::vector<OpCase> pooling_cases();
 std::vector<OpCase> normalization_cases();
 std::vector<OpCase> loss_cases();
+std::vector<OpCase> pairwise_dots_cases();
 // All of them.
 std::vector<OpCase> all_op_cases();
 

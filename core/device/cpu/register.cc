@@ -31,6 +31,7 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_normalization(table);
   register_batch_norm_statistics(table, kCpuKind);
   register_cpu_loss(table);
+  register_cpu_pairwise_dots(table);
   add_kernels_through_f32(table, *core_op_table(), kCpuKind);
   add_chains_by_ops(table, kCpuKind);
 }

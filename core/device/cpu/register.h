@@ -34,5 +34,6 @@ void register_cpu_convolution(KernelTable& table);
 void register_cpu_pooling(KernelTable& table);
 void register_cpu_normalization(KernelTable& table);
 void register_cpu_loss(KernelTable& table);
+void register_cpu_pairwise_dots(KernelTable& table);
 
 }  // namespace trireme

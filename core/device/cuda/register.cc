@@ -16,6 +16,7 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_pooling(table);
   cuda::register_normalization(table);
   cuda::register_loss(table);
+  cuda::register_pairwise_dots(table);
   cuda::register_elementwise(table);
 }
 

@@ -21,5 +21,6 @@ void register_convolution(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_normalization(KernelTable& table);
 void register_loss(KernelTable& table);
+void register_pairwise_dots(KernelTable& table);
 
 }  // namespace trireme::cuda

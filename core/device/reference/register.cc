@@ -20,6 +20,7 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_pooling(table);
   register_reference_normalization(table);
   register_reference_loss(table);
+  register_reference_pairwise_dots(table);
   add_kernels_through_f32(table, *core_op_table(), kReferenceKind);
   add_chains_by_ops(table, kReferenceKind);
 }

@@ -32,5 +32,6 @@ void register_reference_normalization(KernelTable& table);
 // Also for the other kinds of the host, where no pass makes this op.
 void register_batch_norm_statistics(KernelTable& table, std::string_view kind);
 void register_reference_loss(KernelTable& table);
+void register_reference_pairwise_dots(KernelTable& table);
 
 }  // namespace trireme
