@@ -1,9 +1,11 @@
 // The layers that job files know.
+#include "core/nn/attention_layers.h"
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
 #include "core/nn/residual_layers.h"
+#include "core/nn/transformer_layers.h"
 
 namespace trireme::nn {
 
@@ -35,6 +37,8 @@ void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<Masking>("masking", "Masking",
                        "Marks the steps of a sequence that are padding, which later layers leave "
                        "out.");
+  register_attention_layers(catalog);
+  register_transformer_layers(catalog);
   catalog.add<Residual>("residual", "", "What layers make of the input, plus the input.");
   catalog.add<Bottleneck>(
       "bottleneck", "", "A stage of a residual network: blocks of convolutions 1×1, 3×3 and 1×1.");

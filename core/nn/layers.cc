@@ -1,6 +1,7 @@
 #include "core/nn/layers.h"
 
 #include "core/base/error.h"
+#include "core/ops/layer_norm.h"
 
 namespace trireme::nn {
 namespace {
@@ -37,10 +38,11 @@ void DenseOptions::describe(OptionVisitor& visitor) {
 
 Value Dense::call(BuildContext& context, Value x) {
   require_floating(context, x);
-  context.require(x.shape().rank() == 2, "a flat input [batch, features]",
-                  "add a flatten layer before it");
-  context.require(x.shape()[1] > 0, "a known number of features [batch, features]");
-  const Shape kernel_shape{x.shape()[1], options_.units};
+  context.require(x.shape().rank() == 2 || x.shape().rank() == 3,
+                  "a flat input [batch, features]", "add a flatten layer before it");
+  const int64_t features = x.shape().dim(-1);
+  context.require(features > 0, "a known number of features [batch, features]");
+  const Shape kernel_shape{features, options_.units};
   const Fans fans = fans_of(kernel_shape);
   const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans);
   Value y = ops::matmul(x, kernel);
@@ -138,10 +140,7 @@ Value LayerNorm::call(BuildContext& context, Value x) {
   const Shape shape = channels_of(context, x);
   const Value gamma = context.variable("gamma", shape, ones());
   const Value beta = context.variable("beta", shape, zeros());
-  const Value centered = x - ops::mean(x, {-1}, true);
-  const Value variance = ops::mean(ops::square(centered), {-1}, true);
-  const Value epsilon = ops::scalar(context.graph(), DType::kFloat32, options_.epsilon);
-  return centered * ops::rsqrt(variance + epsilon) * gamma + beta;
+  return ops::layer_norm(x, gamma, beta, options_.epsilon);
 }
 
 Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Value x) {

@@ -17,7 +17,7 @@ namespace trireme::nn {
 
 void register_core_layers(Catalog<Layer>& catalog);
 
-// y = activation(x · kernel + bias); x: [batch, features].
+// y = activation(x · kernel + bias); x: [batch, features] or [batch, time, features].
 struct DenseOptions {
   int64_t units = 0;  // must be given
   Activation activation = Activation::kNone;

@@ -17,9 +17,11 @@ void register_core_ops(OpTable& table) {
   register_fused_update_ops(table);
   register_copy_ops(table);
   register_linear_ops(table);
+  register_attention_ops(table);
   register_convolution_ops(table);
   register_pooling_ops(table);
   register_normalization_ops(table);
+  register_layer_norm_ops(table);
   register_loss_ops(table);
   register_pairwise_dots_ops(table);
 }

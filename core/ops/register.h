@@ -18,9 +18,11 @@ void register_grouped_update_ops(OpTable& table);
 void register_fused_update_ops(OpTable& table);
 void register_copy_ops(OpTable& table);
 void register_linear_ops(OpTable& table);
+void register_attention_ops(OpTable& table);
 void register_convolution_ops(OpTable& table);
 void register_pooling_ops(OpTable& table);
 void register_normalization_ops(OpTable& table);
+void register_layer_norm_ops(OpTable& table);
 void register_loss_ops(OpTable& table);
 void register_pairwise_dots_ops(OpTable& table);
 

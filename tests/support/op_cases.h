@@ -67,9 +67,11 @@ std::vector<OpCase> indexing_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> update_cases();
 std::vector<OpCase> linear_cases();
+std::vector<OpCase> attention_cases();
 std::vector<OpCase> convolution_cases();
 std::vector<OpCase> pooling_cases();
 std::vector<OpCase> normalization_cases();
+std::vector<OpCase> layer_norm_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> pairwise_dots_cases();
 // All of them.

@@ -134,13 +134,19 @@ bool is_large_right(const Product& p) {
   return !p.transpose_a && !p.transpose_b && p.k * p.n >= (int64_t{1} << 20) && p.m >= 16;
 }
 
+// The gradient of a kernel that thousands of rows went through: the older routine is faster by 2 to
+// 10% (128×4096 by 4096×512, the left factor transposed: 5.2 ms and 4.7 ms on one core).
+bool is_long_sum(const Product& p) {
+  return p.transpose_a && !p.transpose_b && p.k >= 2048 && p.m >= 64 && p.n >= 64;
+}
+
 PreparedKernel sgemm(Product p) {
   return {[p = std::move(p)](const KernelArgs& args) {
     float* const y = args.out<float>();
     const dnnl_status_t status = [&] {
       const OpenMpRegions on_pool;
-      return dnnl_sgemm('N', 'N', p.m, p.n, p.k, 1.0f, args.in<float>(0), p.k, args.in<float>(1),
-                        p.n, 0.0f, y, p.n);
+      return dnnl_sgemm(p.transpose_a ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, args.in<float>(0),
+                        p.transpose_a ? p.m : p.k, args.in<float>(1), p.n, 0.0f, y, p.n);
     }();
     TRIREME_CHECK(status == dnnl_success, "dnnl_sgemm failed with status ", int{status});
     if (!p.has_bias) return;
@@ -163,7 +169,7 @@ PreparedKernel sgemm(Product p) {
 PreparedKernel matmul_f32(const KernelSpec& spec, bool fused) {
   Product p = product_of(spec, fused);
   if (p.m * p.n * p.k == 0 || p.a_offsets.empty()) return plain_matmul<float>(std::move(p));
-  if (p.a_offsets.size() == 1 && is_large_right(p)) return sgemm(std::move(p));
+  if (p.a_offsets.size() == 1 && (is_large_right(p) || is_long_sum(p))) return sgemm(std::move(p));
   return onednn::prepare_with_onednn(spec, [&]() -> PreparedKernel {
     if (is_dense(p.a_offsets, p.m * p.k) && is_dense(p.b_offsets, p.k * p.n)) {
       return onednn_matmul(p, static_cast<int64_t>(p.a_offsets.size()));

@@ -26,9 +26,11 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_fused_update(table);
   register_cpu_copy(table);
   register_cpu_linear(table);
+  register_cpu_attention(table);
   register_cpu_convolution(table);
   register_cpu_pooling(table);
   register_cpu_normalization(table);
+  register_cpu_layer_norm(table);
   register_batch_norm_statistics(table, kCpuKind);
   register_cpu_loss(table);
   register_cpu_pairwise_dots(table);

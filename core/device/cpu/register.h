@@ -30,9 +30,11 @@ void register_cpu_update(KernelTable& table);
 void register_cpu_fused_update(KernelTable& table);
 void register_cpu_copy(KernelTable& table);
 void register_cpu_linear(KernelTable& table);
+void register_cpu_attention(KernelTable& table);
 void register_cpu_convolution(KernelTable& table);
 void register_cpu_pooling(KernelTable& table);
 void register_cpu_normalization(KernelTable& table);
+void register_cpu_layer_norm(KernelTable& table);
 void register_cpu_loss(KernelTable& table);
 void register_cpu_pairwise_dots(KernelTable& table);
 

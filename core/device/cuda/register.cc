@@ -12,9 +12,11 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_random(table);
   cuda::register_update(table);
   cuda::register_linear(table);
+  cuda::register_attention(table);
   cuda::register_convolution(table);
   cuda::register_pooling(table);
   cuda::register_normalization(table);
+  cuda::register_layer_norm(table);
   cuda::register_loss(table);
   cuda::register_pairwise_dots(table);
   cuda::register_elementwise(table);

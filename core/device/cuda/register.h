@@ -17,9 +17,11 @@ void register_indexing(KernelTable& table);
 void register_random(KernelTable& table);
 void register_update(KernelTable& table);
 void register_linear(KernelTable& table);
+void register_attention(KernelTable& table);
 void register_convolution(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_normalization(KernelTable& table);
+void register_layer_norm(KernelTable& table);
 void register_loss(KernelTable& table);
 void register_pairwise_dots(KernelTable& table);
 

@@ -16,9 +16,11 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_fused_update(table);
   register_reference_copy(table);
   register_reference_linear(table);
+  register_reference_attention(table);
   register_reference_convolution(table);
   register_reference_pooling(table);
   register_reference_normalization(table);
+  register_reference_layer_norm(table);
   register_reference_loss(table);
   register_reference_pairwise_dots(table);
   add_kernels_through_f32(table, *core_op_table(), kReferenceKind);

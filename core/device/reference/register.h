@@ -26,9 +26,13 @@ void register_reference_update(KernelTable& table);
 void register_reference_fused_update(KernelTable& table);
 void register_reference_copy(KernelTable& table);
 void register_reference_linear(KernelTable& table);
+void register_reference_attention(KernelTable& table);
+// Also for the other kinds of the host, where they have no kernel of their own for a dtype.
+void register_attention_by_loops(KernelTable& table, std::string_view kind, DType dtype);
 void register_reference_convolution(KernelTable& table);
 void register_reference_pooling(KernelTable& table);
 void register_reference_normalization(KernelTable& table);
+void register_reference_layer_norm(KernelTable& table);
 // Also for the other kinds of the host, where no pass makes this op.
 void register_batch_norm_statistics(KernelTable& table, std::string_view kind);
 void register_reference_loss(KernelTable& table);
