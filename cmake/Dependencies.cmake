@@ -2,6 +2,8 @@
 
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(JPEG REQUIRED)  # libjpeg-turbo
+find_package(PNG REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(Eigen3 3.4 REQUIRED)
 find_package(Protobuf REQUIRED)

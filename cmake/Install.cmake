@@ -23,6 +23,8 @@ set(TRIREME_PUBLIC_HEADERS
   core/catalog/catalog.h
   core/data/cifar10.h core/data/clicks.h core/data/csv.h core/data/dataset.h core/data/digits.h core/data/idx.h core/data/source.h
   core/data/text.h
+  core/data/example_parser.h core/data/example_writer.h core/data/image_feature.h core/data/npy.h core/data/tfrecord.h
+  core/data/text_lines.h
   core/device/elementwise_op.h core/device/kernel.h
   core/eager/function.h core/eager/ops.h core/eager/tape.h
   core/graph/gradient_context.h core/graph/graph.h core/graph/op_def.h core/graph/print.h

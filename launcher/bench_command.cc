@@ -9,6 +9,7 @@
 #include "benchmarks/eager_bench.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/ps_bench.h"
+#include "benchmarks/readers_bench.h"
 #include "benchmarks/train_bench.h"
 #include "core/base/error.h"
 #include "distributed/cluster/cluster_spec.h"
@@ -253,6 +254,19 @@ void add_ps(CLI::App& bench) {
   });
 }
 
+void add_readers(CLI::App& bench) {
+  auto options = std::make_shared<ReadersBenchOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "readers", "How fast one thread reads records and pictures, one JSON line a case");
+  command->footer("Example:\n  trireme bench readers --filter jpeg");
+  command->add_option("--filter", options->filter, "Only cases whose name contains this");
+  command->add_option("--repetitions", options->repetitions, "Timed runs; the median counts")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--folder", options->folder,
+                      "For some hundred MB of files, which are removed at the end");
+  command->callback([options] { bench_readers(*options, std::cout); });
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -263,6 +277,7 @@ void add_bench_command(CLI::App& app) {
   add_eager(*bench);
   add_allreduce(*bench);
   add_ps(*bench);
+  add_readers(*bench);
 }
 
 }  // namespace trireme

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/base/input_stream.h"
+#include "core/data/record_inspector.h"
 #include "core/graph/print.h"
 #include "core/graph/serialize.h"
 #include "core/io/inspect.h"
@@ -36,19 +37,22 @@ void add_inspect_command(CLI::App& app, CommandContext& context) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
-      "inspect", "Print a checkpoint, rows of parameter servers or a graph as text");
+      "inspect",
+      "Print a checkpoint, rows of parameter servers, a graph or a file of records as text");
   command->footer(
       "Examples:\n  trireme inspect runs/digits_lenet/checkpoints\n"
       "  trireme inspect runs/criteo_dlrm/checkpoints/rows/ckpt-977.ps");
   command
       ->add_option("PATH", options->path,
-                   "A checkpoint (prefix, .index file or folder), a .ps file or a .graph file")
+                   "A checkpoint (prefix, .index file or folder), a .ps file, a .graph file or a "
+                   "TFRecord file")
       ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
   command->callback([options, ops = context.tables.ops] {
     auto inspectors = io::checkpoint_inspectors();
     inspectors.insert(inspectors.begin(),
                       {graph_inspector(options->dot, ops), ps::snapshot_inspector()});
+    inspectors.push_back(data::record_inspector());
     std::cout << io::inspect(options->path, inspectors);
   });
 }

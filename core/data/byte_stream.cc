@@ -18,47 +18,75 @@ constexpr size_t kPiece = size_t{1} << 18;  // of the packed file, read at a tim
 
 class Inflater {
  public:
-  Inflater() {
-    // 15 bits of window, + 16: a gzip header and trailer around each member.
-    TRIREME_CHECK(inflateInit2(&stream, 15 + 16) == Z_OK, "zlib did not start");
+  explicit Inflater(Packing packing) {
+    // 15 bits of window, + 16: a gzip header and trailer around each member, else zlib's.
+    const int window = packing == Packing::kGzip ? 15 + 16 : 15;
+    TRIREME_CHECK(inflateInit2(&stream, window) == Z_OK, "zlib did not start");
   }
   ~Inflater() { inflateEnd(&stream); }
   Inflater(const Inflater&) = delete;
   z_stream stream{};
 };
 
+// The header of RFC 1950: deflate with a window of at most 32 KiB, and a check of five bits.
+bool begins_zlib(std::span<const uint8_t> head) {
+  return head.size() >= 2 && (head[0] & 0x0f) == 8 && head[0] >> 4 <= 7 &&
+         (head[0] * 256 + head[1]) % 31 == 0;
+}
+
 }  // namespace
 
 class ByteStream::Impl {
  public:
-  Impl(const std::string& path, InputOptions options) : name_(path) {
+  Impl(const std::string& path, InputOptions options, Unpacking unpacking) : name_(path) {
     file_.emplace(path, options);
     size_ = file_->size();
     piece_.resize(kPiece);
     refill();
-    start();
+    start(unpacking);
   }
-  Impl(std::span<const uint8_t> bytes, std::string_view name)
+  Impl(std::span<const uint8_t> bytes, std::string_view name, Unpacking unpacking)
       : name_(name), rest_(bytes), size_(bytes.size()) {
-    start();
+    start(unpacking);
   }
 
   const std::string& name() const { return name_; }
   std::optional<uint64_t> size() const { return inflater_ ? std::nullopt : size_; }
 
+  Packing packing() const { return packing_; }
+
   size_t read(std::span<uint8_t> out) { return inflater_ ? inflate_into(out) : copy_into(out); }
 
  private:
-  void start() {
+  void start(Unpacking unpacking) {
+    packing_ = unpacking.packing == Packing::kDetect ? detect(unpacking) : unpacking.packing;
+    if (packing_ == Packing::kNone) return;
+    if (!rest_.empty() && !begins_member()) {
+      throw data_loss(name_, ": expected data packed with ", packer(),
+                      ", found other bytes at byte 0");
+    }
+    inflater_ = std::make_unique<Inflater>(packing_);
+  }
+
+  Packing detect(Unpacking unpacking) const {
+    if (unpacking.is_plain != nullptr && unpacking.is_plain(rest_)) return Packing::kNone;
     const std::string_view head(reinterpret_cast<const char*>(rest_.data()), rest_.size());
     const std::string_view packer = packed_with(head);
-    if (packer == "gzip") {
-      inflater_ = std::make_unique<Inflater>();
-    } else if (!packer.empty()) {
+    if (packer == "gzip") return Packing::kGzip;
+    if (!packer.empty()) {
       throw data_loss(name_, ": expected a plain file or one packed with gzip, found ", packer,
                       "; unpack it first");
     }
+    return unpacking.is_plain != nullptr && begins_zlib(rest_) ? Packing::kZlib : Packing::kNone;
   }
+
+  // Of a first byte alone, zlib itself finds what is wrong. REQUIRES: rest_ is not empty.
+  bool begins_member() const {
+    return packing_ == Packing::kGzip ? rest_[0] == 0x1f && (rest_.size() < 2 || rest_[1] == 0x8b)
+                                      : rest_.size() < 2 || begins_zlib(rest_);
+  }
+
+  const char* packer() const { return packing_ == Packing::kGzip ? "gzip" : "zlib"; }
 
   // The next piece of the file; false at its end.
   bool refill() {
@@ -94,10 +122,10 @@ class ByteStream::Impl {
       if (status == Z_STREAM_END) {
         in_member_ = false;
       } else if (status == Z_BUF_ERROR && file_ended) {
-        throw data_loss(name_, ": the gzip data is cut off: the file ends at byte ", offset_,
-                        " inside a member; copy it anew");
+        throw data_loss(name_, ": the ", packer(), " data is cut off: the file ends at byte ",
+                        offset_, " inside a member; copy it anew");
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        throw data_loss(name_, ": the gzip data is damaged at byte ", offset_, " (",
+        throw data_loss(name_, ": the ", packer(), " data is damaged at byte ", offset_, " (",
                         z.msg != nullptr ? z.msg : "zlib has no reason", "); copy it anew");
       }
     }
@@ -112,9 +140,9 @@ class ByteStream::Impl {
     const bool padding = begin != rest_.begin();
     take(static_cast<size_t>(begin - rest_.begin()));
     if (rest_.empty()) return true;
-    if (rest_[0] != 0x1f || (rest_.size() > 1 && rest_[1] != 0x8b)) {
-      throw data_loss(name_, ": expected the end or another gzip member at byte ", offset_,
-                      padding ? ", behind zero bytes" : "",
+    if (!begins_member()) {
+      throw data_loss(name_, ": expected the end or another ", packer(), " member at byte ",
+                      offset_, padding ? ", behind zero bytes" : "",
                       ", found other bytes; remove them, or copy the file anew");
     }
     TRIREME_CHECK(inflateReset(&inflater_->stream) == Z_OK);
@@ -133,19 +161,21 @@ class ByteStream::Impl {
   std::span<const uint8_t> rest_;  // read from the file, or all of the memory, and not yet used
   std::optional<uint64_t> size_;
   std::unique_ptr<Inflater> inflater_;  // none: a plain file
+  Packing packing_ = Packing::kNone;
   bool in_member_ = true;
   uint64_t offset_ = 0;  // of `rest_` in a packed file
 };
 
-ByteStream::ByteStream(const std::string& path, InputOptions options)
-    : impl_(std::make_unique<Impl>(path, options)) {}
-ByteStream::ByteStream(std::span<const uint8_t> bytes, std::string_view name)
-    : impl_(std::make_unique<Impl>(bytes, name)) {}
+ByteStream::ByteStream(const std::string& path, InputOptions options, Unpacking unpacking)
+    : impl_(std::make_unique<Impl>(path, options, unpacking)) {}
+ByteStream::ByteStream(std::span<const uint8_t> bytes, std::string_view name, Unpacking unpacking)
+    : impl_(std::make_unique<Impl>(bytes, name, unpacking)) {}
 ByteStream::~ByteStream() = default;
 ByteStream::ByteStream(ByteStream&&) noexcept = default;
 
 const std::string& ByteStream::name() const { return impl_->name(); }
 std::optional<uint64_t> ByteStream::size() const { return impl_->size(); }
+Packing ByteStream::packing() const { return impl_->packing(); }
 size_t ByteStream::read(std::span<uint8_t> out) { return impl_->read(out); }
 
 std::optional<std::string> locate_file(const std::string& path) {

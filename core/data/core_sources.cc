@@ -16,6 +16,11 @@ void register_core_sources(Catalog<Source>& catalog) {
   { extern AddSource add_criteo; add_criteo(catalog); }
   { extern AddSource add_noise; add_noise(catalog); }
   { extern AddSource add_characters; add_characters(catalog); }
+  { extern AddSource add_tfrecord; add_tfrecord(catalog); }
+  { extern AddSource add_image_folder; add_image_folder(catalog); }
+  { extern AddSource add_npy; add_npy(catalog); }
+  { extern AddSource add_npz; add_npz(catalog); }
+  { extern AddSource add_text_lines; add_text_lines(catalog); }
   // clang-format on
 }
 

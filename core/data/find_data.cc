@@ -1,5 +1,8 @@
 #include "core/data/find_data.h"
 
+#include <glob.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
@@ -17,6 +20,13 @@ std::vector<fs::path> search_path(const std::string& data_dir) {
   if (!data_dir.empty()) return {data_dir};
   if (const char* from_environment = std::getenv("TRIREME_DATA_DIR")) return {from_environment};
   return {".", "data"};
+}
+
+Error nothing_found(const std::string& name, const std::string& looked) {
+  return not_found("there is no ", name, "; looked for ", looked,
+                   fs::path(name).is_absolute()
+                       ? ""
+                       : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
 }
 
 }  // namespace
@@ -37,9 +47,31 @@ std::string find_data(const std::string& name, const std::string& data_dir) {
     }
     looked += (looked.empty() ? "" : ", ") + candidate.string();
   }
-  throw not_found(
-      "there is no ", name, "; looked for ", looked,
-      path.is_absolute() ? "" : ". Name the data folder with --data-dir or TRIREME_DATA_DIR");
+  throw nothing_found(name, looked);
+}
+
+std::vector<std::string> find_data_files(const std::string& pattern, const std::string& data_dir) {
+  if (pattern.find_first_of("*?[") == std::string::npos) return {find_data(pattern, data_dir)};
+  const fs::path path(pattern);
+  std::string looked;
+  for (const fs::path& folder :
+       path.is_absolute() ? std::vector<fs::path>{""} : search_path(data_dir)) {
+    const std::string candidate = (folder / path).lexically_normal().string();
+    std::vector<std::string> found;
+    glob_t matches{};
+    if (::glob(candidate.c_str(), GLOB_NOSORT, nullptr, &matches) == 0) {
+      for (size_t i = 0; i < matches.gl_pathc; ++i) {
+        const std::string name = matches.gl_pathv[i];
+        if (kind_of_file(name) == "a file") found.push_back(name);
+      }
+    }
+    ::globfree(&matches);
+    // By their bytes, whatever the locale says: every worker has the same order.
+    std::ranges::sort(found);
+    if (!found.empty()) return found;
+    looked += (looked.empty() ? "" : ", ") + candidate;
+  }
+  throw nothing_found(pattern, looked);
 }
 
 }  // namespace trireme::data

@@ -6,6 +6,14 @@
 
 namespace trireme::data {
 
+std::vector<std::string> SourceContext::find_all(const std::vector<std::string>& patterns) const {
+  std::vector<std::string> all;
+  for (const std::string& pattern : patterns) {
+    for (std::string& path : find_data_files(pattern, data_dir)) all.push_back(std::move(path));
+  }
+  return all;
+}
+
 void Source::describe_common(OptionVisitor& visitor) {
   visitor.field({.name = "keep_order", .help = "does not shuffle the training data"}, keep_order_);
   visitor.field({.name = "take",
@@ -22,12 +30,12 @@ std::unique_ptr<ExampleReader> Source::open_examples(const SourceContext&,
                                                      const std::string&) const {
   throw invalid_argument(
       "--input: the job's data are made up by the program, or their source reads no other file; "
-      "use a job with data { csv }, mnist, digits, cifar10, reviews or criteo");
+      "use a job with data { csv }, mnist, digits, cifar10, reviews, criteo or tfrecord");
 }
 
 SourceData Source::labeled_examples(const SourceContext&, const std::string&) const {
   throw invalid_argument(
-      "--input: of tables only (data { csv }); for other formats set the job's validation files, "
+      "--input: of tables and records only (data { csv } and { tfrecord }); for other formats set the job's validation files, "
       "e.g. --set data.criteo.validation_files=FILE");
 }
 

@@ -40,6 +40,8 @@ struct SourceContext {
   std::vector<std::string> train_files = {};
 
   std::string find(const std::string& name) const { return find_data(name, data_dir); }
+  // Of all patterns, one after the other: see find_data_files().
+  std::vector<std::string> find_all(const std::vector<std::string>& patterns) const;
 };
 
 struct SourceData {

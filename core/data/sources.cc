@@ -3,6 +3,7 @@
 
 #include "core/base/error.h"
 #include "core/data/node.h"
+#include "core/data/threaded_examples.h"
 
 namespace trireme::data {
 namespace {
@@ -34,6 +35,8 @@ class SourceNode final : public Node {
     TRIREME_CHECK(size_ >= 0 && has_known_shapes(spec_),
                   "indexed examples have a size and known shapes");
     fingerprint_ = fingerprint_of(spec_, size_);
+    const auto* const threaded = dynamic_cast<const ThreadedExamples*>(source_.get());
+    if (threaded != nullptr) threads_ = threaded->threads();
   }
 
   bool read(Context& context, Position at, Element& out) const override {

@@ -5,7 +5,8 @@
 namespace trireme::nn {
 
 std::vector<const CatalogBase*> Catalogs::all() const {
-  return {&data, &layers, &initializers, &optimizers, &schedules, &losses, &metrics, &callbacks};
+  return {&data, &layers, &initializers, &optimizers, &schedules, &losses, &metrics, &callbacks,
+          &features};
 }
 
 const CatalogBase* Catalogs::find(std::string_view family) const {
@@ -24,6 +25,7 @@ void register_core(Catalogs& catalogs) {
   register_core_losses(catalogs.losses);
   register_core_metrics(catalogs.metrics);
   register_core_callbacks(catalogs.callbacks);
+  data::register_core_features(catalogs.features);
 }
 
 }  // namespace trireme::nn

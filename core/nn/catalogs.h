@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/catalog/catalog.h"
+#include "core/data/feature.h"
 #include "core/data/source.h"
 #include "core/nn/callbacks.h"
 #include "core/nn/initializers.h"
@@ -25,6 +26,7 @@ struct Catalogs {
   Catalog<LossOptions> losses;
   Catalog<MetricOptions> metrics;
   Catalog<Callback> callbacks;
+  Catalog<data::Feature> features;
 
   std::vector<const CatalogBase*> all() const;  // in the order above
   // "layer", "optimizer", …. Null: there is no such family.

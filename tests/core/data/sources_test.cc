@@ -48,12 +48,24 @@ PreprocessingPtr kept(const PreprocessingPtr& preprocessing) {
 
 // Another value for an option than its default has.
 std::string another(const std::string& name, const std::string& value) {
-  static const OptionTexts words = {
-      {"directory", "folder"},        {"train_files", "a b"},  {"test_files", "c"},
-      {"validation_files", "d e"},    {"file", "f.csv"},       {"label", "price"},
-      {"header", "ABSENT"},           {"delimiter", ";"},      {"missing", "VALUE"},
-      {"missing_words", "none gone"}, {"train_file", "a.tsv"}, {"test_file", "b.tsv"},
-      {"validation_fraction", "0.25"}};
+  static const OptionTexts words = {{"directory", "folder"},
+                                    {"train_files", "a b"},
+                                    {"test_files", "c"},
+                                    {"validation_files", "d e"},
+                                    {"file", "f.csv"},
+                                    {"label", "price"},
+                                    {"header", "ABSENT"},
+                                    {"delimiter", ";"},
+                                    {"missing", "VALUE"},
+                                    {"missing_words", "none gone"},
+                                    {"train_file", "a.tsv"},
+                                    {"test_file", "b.tsv"},
+                                    {"validation_fraction", "0.25"},
+                                    {"compression", "GZIP"},
+                                    {"label_mode", "INT"},
+                                    {"image_size", "32 48"},
+                                    {"color_mode", "RGBA"},
+                                    {"interpolation", "NEAREST"}};
   if (const auto at = words.find(name); at != words.end()) return at->second;
   return value == "0" ? "1" : value == "1" ? "0" : "77";
 }
@@ -100,7 +112,7 @@ TEST(SourcesTest, DefaultsAreThoseOfJobFilesBefore) {
 
 // A word that is none of the sources' once trained with nothing.
 TEST(SourcesTest, AnUnknownNameListsTheNamesThereAre) {
-  EXPECT_THAT(error_of([] { core().make("tfrecord"); }),
+  EXPECT_THAT(error_of([] { core().make("parquet"); }),
               HasSubstr("digits, mnist, cifar10, csv, reviews, clicks, criteo, noise"));
   EXPECT_THAT(error_of([] { core().make("cifar100"); }), HasSubstr("did you mean 'cifar10'?"));
 }
