@@ -1,6 +1,7 @@
 #include "benchmarks/bench_models.h"
 
 #include "core/base/error.h"
+#include "core/data/characters.h"
 #include "core/data/cifar10.h"
 #include "core/data/clicks.h"
 #include "core/data/idx.h"
@@ -8,6 +9,7 @@
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/optimizers.h"
+#include "core/nn/recurrent_layers.h"
 #include "core/nn/residual_layers.h"
 #include "worker/build_data.h"
 
@@ -66,6 +68,14 @@ void build_resnet20(nn::Model& model) {
   for (auto& layer : nn::resnet20()) model.add(std::move(layer));
 }
 
+constexpr int64_t kCharacters = 65, kContext = 128;
+
+void build_char_lstm(nn::Model& model) {
+  model.add<nn::Embedding>({.rows = kCharacters, .dimension = 64});
+  for (int i = 0; i < 2; ++i) model.add<nn::Lstm>({.units = 256, .return_sequences = true});
+  model.add<nn::Dense>({.units = kCharacters});
+}
+
 constexpr int64_t kClickKeys = 5'000'000;
 
 void build_dlrm(nn::Model& model) { model.add<nn::Dlrm>({.rows = kClickKeys}); }
@@ -82,6 +92,27 @@ data::Dataset cifar10(const BenchData& data) {
 
 data::Dataset large_images(const BenchData& data) {
   return data::noise({1024, data.side, data.side, 3}, 1000, 1).dataset();
+}
+
+// Windows over the text, as data { characters } gives them.
+data::Dataset characters(const BenchData& data) {
+  std::string text;
+  if (data.noise) {
+    PhiloxGenerator random(1);
+    for (int64_t i = 0; i < 1 << 20; ++i) {
+      text += static_cast<char>(' ' + random.below(static_cast<uint64_t>(kCharacters)));
+    }
+  } else {
+    text = data::read_character_file(data::find_data("tinyshakespeare.txt", data.data_dir));
+  }
+  const auto vocabulary = data::CharacterVocabulary::of(text, "tinyshakespeare.txt");
+  if (vocabulary.size() != kCharacters) {
+    throw invalid_argument("tinyshakespeare.txt: expected ", kCharacters,
+                           " different characters, found ", vocabulary.size());
+  }
+  const auto numbers =
+      std::make_shared<data::CharacterText>(std::move(text), vocabulary, "tinyshakespeare.txt");
+  return data::character_windows(numbers, 0, numbers->size(), kContext, 1);
 }
 
 // Drawn once: drawing one takes longer than training on it.
@@ -122,6 +153,7 @@ constexpr BenchModel kModels[] = {
     {"cifar_cnn", build_cifar_cnn, cifar10, adam, class_loss},
     {"resnet20", build_resnet20, cifar10, momentum_without_decay, class_loss},
     {"resnet50", build_resnet50, large_images, momentum, class_loss},
+    {"char_lstm", build_char_lstm, characters, adam, class_loss},
     {"dlrm", build_dlrm, clicks, adagrad, click_loss}};
 
 }  // namespace

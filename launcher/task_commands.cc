@@ -43,6 +43,7 @@ struct Options {
   std::string input, output, format = "json";
   std::string output_dir;
   std::optional<int64_t> limit;
+  GenerateOptions generate;
   TaskOptions task;
 
   JobFile read() const {
@@ -278,6 +279,8 @@ void add_predict_command(CLI::App& app, CommandContext& context) {
       "runs/digits_lenet/checkpoints --limit 5\n"
       "  trireme predict examples/csv_regression.textproto --checkpoint "
       "runs/csv_regression/checkpoints --input houses.csv --output prices.jsonl\n"
+      "  trireme predict examples/char_lstm.textproto --checkpoint "
+      "runs/char_lstm/checkpoints --generate 200 --prompt \"ROMEO:\"\n"
       "A file has the format of the job's data, with labels or without: a table (csv), IDX images "
       "(mnist, digits), CIFAR-10's binary format, lines of text (reviews), a click log (criteo).\n"
       "Each line has \"prediction\": the scores of classes (logits), or a number in the label's "
@@ -300,8 +303,35 @@ void add_predict_command(CLI::App& app, CommandContext& context) {
       ->add_option("--limit", options->limit,
                    "How many examples; 0: all (the default with --input, else 10)")
       ->check(CLI::NonNegativeNumber);
+  CLI::Option* const characters =
+      command
+          ->add_option("--generate", options->generate.characters,
+                       "Write so many characters of text, of a model of data { characters }")
+          ->check(CLI::PositiveNumber);
+  for (const char* other : {"--input", "--output", "--limit", "--format"}) {
+    characters->excludes(command->get_option(other));
+  }
+  command
+      ->add_option("--prompt", options->generate.prompt,
+                   "What stands before the text; a line end by default")
+      ->needs(characters);
+  command
+      ->add_option("--temperature", options->generate.temperature,
+                   "Of drawing a character: above 1 more at random, below less, 0 always the best")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(characters);
+  command
+      ->add_option("--top-k", options->generate.top_k,
+                   "Draw among so many of the best characters; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(characters);
+  command->add_option("--seed", options->generate.seed, "Of what is drawn")->needs(characters);
   command->callback([options] {
     end_at_stop_signals();
+    if (options->generate.characters > 0) {
+      generate(options->read(), options->task, options->checkpoint, options->generate, std::cout);
+      return;
+    }
     const PredictOptions wanted{.input = options->input,
                                 .output = options->output,
                                 .limit = options->limit.value_or(options->input.empty() ? 10 : 0),

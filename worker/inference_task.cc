@@ -8,12 +8,14 @@
 #include "core/base/error.h"
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
+#include "core/nn/output_range.h"
 #include "proto/job.pb.h"
 #include "worker/prediction_lines.h"
 #include "worker/preprocessing.h"
 #include "worker/result_line.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/task.h"
+#include "worker/text_generator.h"
 
 namespace trireme {
 namespace {
@@ -198,6 +200,38 @@ void predict(const JobFile& file, const TaskOptions& options, const std::string&
   if (!options.quiet && !wanted.output.empty()) {
     std::cerr << done << " predictions in " << wanted.output << "\n";
   }
+}
+
+void generate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+              const GenerateOptions& wanted, std::ostream& out) {
+  const auto* windows = dynamic_cast<const data::CharacterWindows*>(&file.data());
+  if (windows == nullptr) {
+    throw invalid_argument(file.where("data"),
+                           "--generate: of models of characters only, data { characters }; the "
+                           "job's data are others");
+  }
+  if (!std::isfinite(wanted.temperature) || wanted.temperature < 0) {
+    throw invalid_argument("--temperature: expected a number of at least 0, found ",
+                           wanted.temperature);
+  }
+  const Saved saved(checkpoint);
+  file.data().require_saved(source_context(file, options.data_dir, saved.preprocessing));
+  const data::CharacterVocabulary vocabulary(*saved.preprocessing);
+  const data::Dataset none = no_examples({{DType::kInt64, {-1, windows->context()}}});
+  Task task(file, options, saved.use(),
+            JobData{{.train = none,
+                     .validation = none,
+                     .description = "",
+                     .preprocessing = saved.preprocessing}});
+  load(saved, task);
+  const bool are_probabilities =
+      nn::gives_probabilities(task.model->compiled().loss, task.model->inference().predictions);
+  Output output("", out);
+  output.write(wanted.prompt);
+  generate_text([&](const Tensor& numbers) { return task.model->predict(numbers); },
+                are_probabilities, vocabulary, windows->context(), wanted,
+                [&](std::string_view text) { output.write(std::string(text)); });
+  output.write("\n");
 }
 
 }  // namespace trireme

@@ -55,8 +55,10 @@ PredictionLines::PredictionLines(const nn::Model& model,
                                  PredictionFormat format, bool allows_nan)
     : format_(format), allows_nan_(allows_nan), meaning_(data::output_meaning(preprocessing)) {
   const nn::Loss& loss = model.compiled().loss;
+  // Of sequences each step has classes of its own: the numbers are given as they are.
   is_classifier_ =
-      loss.labels == nn::LabelDomain::kClass || loss.labels == nn::LabelDomain::kDistribution;
+      model.inference().predictions.shape().rank() == 2 &&
+      (loss.labels == nn::LabelDomain::kClass || loss.labels == nn::LabelDomain::kDistribution);
   is_binary_ =
       loss.labels == nn::LabelDomain::kUnitInterval || loss.labels == nn::LabelDomain::kZeroOrOne;
   are_probabilities_ = nn::gives_probabilities(loss, model.inference().predictions);

@@ -68,6 +68,18 @@ struct PredictOptions {
   bool csv = false;    // else a line of JSON an example
 };
 
+struct GenerateOptions {
+  int64_t characters = 0;  // how many
+  std::string prompt;      // what stands before them; empty: a line end
+  double temperature = 1;  // scores are divided by it; 0: always the best character
+  int64_t top_k = 0;       // draws among so many of the best; 0: all
+  uint64_t seed = 1;
+};
+
+// Writes the prompt and text of a model of characters, one after another as they are drawn.
+void generate(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
+              const GenerateOptions& wanted, std::ostream& out);
+
 // Writes what the model says of each example: see worker/prediction_lines.h.
 void predict(const JobFile& file, const TaskOptions& options, const std::string& checkpoint,
              const PredictOptions& wanted, std::ostream& out);

@@ -100,6 +100,23 @@ class Dlrm(nn.Module):
         return self.top(torch.cat([bottom, dots], 1)).squeeze(1)
 
 
+class CharLstm(nn.Module):
+    def __init__(self, characters=65):
+        super().__init__()
+        self.embedding, self.lstm = nn.Embedding(characters, 64), nn.LSTM(64, 256, 2, batch_first=True)
+        self.head = nn.Linear(256, characters)
+
+    def forward(self, x):
+        return self.head(self.lstm(self.embedding(x))[0]).transpose(1, 2)
+
+
+def characters(device, count=1 << 20, context=128):
+    """Windows over a text, each with the same window one character on as its label."""
+    text = torch.randint(65, (count,), generator=torch.Generator().manual_seed(1)).to(device)
+    windows = text.unfold(0, context + 1, 1)
+    return windows[:, :-1], windows[:, 1:]
+
+
 def noise_images(count, channels, side, classes):
     """u8 pixels, scaled to [0, 1] in each step, as Trireme keeps them."""
 
@@ -130,6 +147,7 @@ MODELS = {  # layers, data, optimizer
     "lenet": (lambda a: lenet(), lambda a: noise_images(8192, 1, 28, 10), "adam"),
     "cifar_cnn": (lambda a: cifar_cnn(), lambda a: noise_images(8192, 3, 32, 10), "adam"),
     "resnet50": (lambda a: resnet50(), lambda a: noise_images(1024, 3, a.side, 1000), "momentum"),
+    "char_lstm": (lambda a: CharLstm(), lambda a: characters, "adam"),
     "dlrm": (lambda a: Dlrm(), lambda a: clicks, "adagrad"),
 }
 
@@ -172,7 +190,7 @@ def main():
     data = make_data(a)(a.device)
     model = make_model(a).to(a.device)
     parameters = sum(p.numel() for p in model.parameters())
-    if a.model != "dlrm":
+    if a.model not in ("dlrm", "char_lstm"):
         model = model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(optimizer_name, model, a.device)
 
@@ -182,6 +200,8 @@ def main():
                 numbers, keys, labels = batch
                 return F.binary_cross_entropy_with_logits(model(numbers, keys).float(), labels)
             images, labels = batch
+            if a.model == "char_lstm":
+                return F.cross_entropy(model(images).float(), labels)
             return F.cross_entropy(model(images.float() / 255), labels)
 
     run_loss = torch.compile(loss_of, mode=a.compile) if a.compile else loss_of

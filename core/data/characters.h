@@ -41,6 +41,13 @@ class CharacterVocabulary {
   std::u32string characters_;  // ascending
 };
 
+// What a source of characters says besides, for those who write text with its models.
+class CharacterWindows {
+ public:
+  virtual ~CharacterWindows() = default;
+  virtual int64_t context() const = 0;  // characters of an example
+};
+
 // The numbers of a text, in a byte each where the vocabulary allows it, else in two.
 class CharacterText {
  public:

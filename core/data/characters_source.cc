@@ -21,8 +21,9 @@ OpenText open(const std::string& path, const PreprocessingPtr& saved) {
   return open;
 }
 
-class CharactersSource final : public Source {
+class CharactersSource final : public Source, public CharacterWindows {
  public:
+  int64_t context() const override { return context_; }
   void describe(OptionVisitor& visitor) override {
     visitor.field({.name = "file",
                    .help = "a text in UTF-8, .txt or .txt.gz",

@@ -21,6 +21,8 @@ void register_core_sources(Catalog<Source>& catalog) {
   { extern AddSource add_npy; add_npy(catalog); }
   { extern AddSource add_npz; add_npz(catalog); }
   { extern AddSource add_text_lines; add_text_lines(catalog); }
+  { extern AddSource add_series; add_series(catalog); }
+  { extern AddSource add_reversal; add_reversal(catalog); }
   // clang-format on
 }
 

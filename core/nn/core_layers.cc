@@ -4,6 +4,7 @@
 #include "core/nn/layers.h"
 #include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
+#include "core/nn/recurrent_layers.h"
 #include "core/nn/residual_layers.h"
 #include "core/nn/transformer_layers.h"
 
@@ -39,6 +40,15 @@ void register_core_layers(Catalog<Layer>& catalog) {
                        "out.");
   register_attention_layers(catalog);
   register_transformer_layers(catalog);
+  catalog.add<Lstm>("lstm", "LSTM", "Long short-term memory over a sequence.");
+  catalog.add<Gru>("gru", "GRU", "Gated recurrent units over a sequence.");
+  catalog.add<SimpleRnn>("simple_rnn", "SimpleRNN",
+                         "A recurrence over a sequence: activation(x · kernel + h · "
+                         "recurrent_kernel + bias).");
+  catalog.add<Bidirectional>("bidirectional", "Bidirectional",
+                             "A recurrent layer in both directions.");
+  catalog.add<TimeDistributed>("time_distributed", "TimeDistributed",
+                               "A layer applied to each step of a sequence.");
   catalog.add<Residual>("residual", "", "What layers make of the input, plus the input.");
   catalog.add<Bottleneck>(
       "bottleneck", "", "A stage of a residual network: blocks of convolutions 1×1, 3×3 and 1×1.");

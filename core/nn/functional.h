@@ -20,6 +20,7 @@
 #include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
 #include "core/nn/network.h"
+#include "core/nn/recurrent_layers.h"
 #include "core/nn/residual_layers.h"
 
 namespace trireme::nn {
@@ -56,6 +57,15 @@ inline LayerFunction layer_norm(LayerNormOptions o = {}) { return layer<LayerNor
 inline LayerFunction embedding(EmbeddingOptions o) { return layer<Embedding>(std::move(o)); }
 inline LayerFunction embedding_bag(EmbeddingBagOptions o) {
   return layer<EmbeddingBag>(std::move(o));
+}
+inline LayerFunction lstm(LstmOptions o) { return layer<Lstm>(std::move(o)); }
+inline LayerFunction gru(GruOptions o) { return layer<Gru>(std::move(o)); }
+inline LayerFunction simple_rnn(SimpleRnnOptions o) { return layer<SimpleRnn>(std::move(o)); }
+inline LayerFunction bidirectional(BidirectionalOptions o) {
+  return layer<Bidirectional>(std::move(o));
+}
+inline LayerFunction time_distributed(TimeDistributedOptions o) {
+  return layer<TimeDistributed>(std::move(o));
 }
 inline LayerFunction masking(MaskingOptions o = {}) { return layer<Masking>(std::move(o)); }
 inline LayerFunction concat(ConcatOptions o = {}) { return layer<Concat>(std::move(o)); }

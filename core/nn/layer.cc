@@ -222,6 +222,16 @@ Value BuildContext::call(Layer& layer, std::span<const Value> inputs) {
   return y;
 }
 
+Value BuildContext::call_on_steps(Layer& layer, Value x, int64_t steps) {
+  const Value key = random_key_;
+  if (key.defined()) {  // {step, first example}: the first row is number example·steps
+    random_key_ = key * ops::constant(graph_, Tensor::from<int64_t>({2}, {1, steps}));
+  }
+  const Value y = call(layer, x);
+  random_key_ = key;
+  return y;
+}
+
 Value BuildContext::call(Layer& layer, const LayerCall& call) {
   call_ = call;
   stack_ = {&layer};  // feature() names it

@@ -164,6 +164,9 @@ class BuildContext {
   // that names the layer and where its input came from.
   Value call(Layer& layer, Value x) { return call(layer, std::span(&x, 1)); }
   Value call(Layer& layer, std::span<const Value> inputs);
+  // The same on [batch·steps, …], the steps of each example one after another: random numbers of
+  // row r are those of step r % steps of an example, however the batch is split.
+  Value call_on_steps(Layer& layer, Value x, int64_t steps);
   // The same for a layer of the model itself, whose inputs are features or were called before.
   Value call(Layer& layer, const LayerCall& call);
 

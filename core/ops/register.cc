@@ -18,6 +18,7 @@ void register_core_ops(OpTable& table) {
   register_copy_ops(table);
   register_linear_ops(table);
   register_attention_ops(table);
+  register_recurrent_ops(table);
   register_convolution_ops(table);
   register_pooling_ops(table);
   register_normalization_ops(table);

@@ -19,6 +19,7 @@ void register_fused_update_ops(OpTable& table);
 void register_copy_ops(OpTable& table);
 void register_linear_ops(OpTable& table);
 void register_attention_ops(OpTable& table);
+void register_recurrent_ops(OpTable& table);
 void register_convolution_ops(OpTable& table);
 void register_pooling_ops(OpTable& table);
 void register_normalization_ops(OpTable& table);

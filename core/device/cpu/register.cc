@@ -27,6 +27,9 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_copy(table);
   register_cpu_linear(table);
   register_cpu_attention(table);
+  register_cpu_lstm(table);
+  register_cpu_gru(table);
+  register_cpu_simple_rnn(table);
   register_cpu_convolution(table);
   register_cpu_pooling(table);
   register_cpu_normalization(table);

@@ -13,6 +13,7 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_update(table);
   cuda::register_linear(table);
   cuda::register_attention(table);
+  cuda::register_recurrent(table);
   cuda::register_convolution(table);
   cuda::register_pooling(table);
   cuda::register_normalization(table);

@@ -18,6 +18,7 @@ void register_random(KernelTable& table);
 void register_update(KernelTable& table);
 void register_linear(KernelTable& table);
 void register_attention(KernelTable& table);
+void register_recurrent(KernelTable& table);
 void register_convolution(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_normalization(KernelTable& table);

@@ -17,6 +17,7 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_copy(table);
   register_reference_linear(table);
   register_reference_attention(table);
+  register_reference_recurrent(table);
   register_reference_convolution(table);
   register_reference_pooling(table);
   register_reference_normalization(table);

@@ -29,6 +29,7 @@ void register_reference_linear(KernelTable& table);
 void register_reference_attention(KernelTable& table);
 // Also for the other kinds of the host, where they have no kernel of their own for a dtype.
 void register_attention_by_loops(KernelTable& table, std::string_view kind, DType dtype);
+void register_reference_recurrent(KernelTable& table);
 void register_reference_convolution(KernelTable& table);
 void register_reference_pooling(KernelTable& table);
 void register_reference_normalization(KernelTable& table);

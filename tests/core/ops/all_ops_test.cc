@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "core/autodiff/gradients.h"
+#include "core/base/error.h"
 #include "core/ops/ops.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/op_cases.h"
@@ -35,7 +37,7 @@ std::vector<OpCase> gradient_cases() {
   const auto table = core_op_table();
   std::vector<OpCase> cases = all_op_cases();
   std::erase_if(cases, [&](const OpCase& op_case) {
-    return !op_case.check_gradient || !table->find(op_case.op).gradient ||
+    return !op_case.check_gradient || op_case.refuses_gradient || !table->find(op_case.op).gradient ||
            std::ranges::none_of(op_case.inputs, &OpInput::is_real);
   });
   return cases;
@@ -44,6 +46,9 @@ std::vector<OpCase> gradient_cases() {
 TEST(AllOps, ThatAreDifferentiableHaveTheirGradientChecked) {
   std::map<std::string, int> checked;
   for (const OpCase& op_case : gradient_cases()) ++checked[op_case.op];
+  for (const OpCase& op_case : all_op_cases()) {
+    if (op_case.refuses_gradient) ++checked[op_case.op];  // by the test below
+  }
   std::vector<std::string> missing;
   const auto table = core_op_table();
   for (const std::string& name : table->names()) {
@@ -52,6 +57,22 @@ TEST(AllOps, ThatAreDifferentiableHaveTheirGradientChecked) {
   EXPECT_THAT(missing, IsEmpty());
   // There are 527: should a change to the filter or the cases lose some, it is seen here.
   EXPECT_GE(gradient_cases().size(), 500);
+}
+
+// Gradients that stopped there without a word would be wrong numbers.
+TEST(AllOps, ThatCannotBeDifferentiatedAgainSaySo) {
+  for (const OpCase& op_case : all_op_cases()) {
+    if (!op_case.refuses_gradient) continue;
+    const BuiltCase built = build_case(op_case, DType::kFloat64);
+    const Value loss = ops::sum(built.outputs[0]);
+    std::string error;
+    try {
+      (void)gradients(loss, std::vector{built.inputs[0]});
+    } catch (const Error& refusal) {
+      error = refusal.what();
+    }
+    EXPECT_THAT(error, ::testing::HasSubstr("cannot be differentiated twice")) << op_case;
+  }
 }
 
 // A shape rule sees each case a second time with every first dimension unknown, as when the graph
@@ -120,7 +141,9 @@ TEST_P(OpGradientTest, AgreesWithCentralDifferences) {
   }
   int compared = 0;
   EXPECT_EQ(check_gradients(built.outputs, inputs, built.feeds,
-                            {.tolerance = op_case.gradient_tolerance, .compared = &compared}),
+                            {.tolerance = op_case.gradient_tolerance,
+                             .second = op_case.has_second_derivative,
+                             .compared = &compared}),
             "");
   EXPECT_GE(compared, 3);
 }
