@@ -31,7 +31,7 @@ ps::UpdateSpec update_of(const std::string& optimizer) {
   if (optimizer == "sum") return {};
   Catalog<nn::Optimizer> optimizers;
   nn::register_core_optimizers(optimizers);
-  return ps::update_of(*optimizers.make(optimizer));
+  return ps::update_of(*optimizers.make(optimizer), "rows", 2);
 }
 
 ps::RowType row_type_of(const std::string& name) {

@@ -31,6 +31,9 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
     model.build(features);
   } catch (const nn::LayerError& error) {
     throw Error(error.code(), file.where_layer(error.number() - 1) + error.what());
+  } catch (const Error& error) {
+    if (!std::string_view(error.what()).starts_with("freeze: ")) throw;
+    throw Error(error.code(), file.where("freeze") + error.what());
   }
 }
 

@@ -40,7 +40,10 @@ struct Saved {
 };
 
 void load(const Saved& saved, Task& task) {
-  task.model->set_weights(saved.state);
+  const nn::Optimizer& optimizer = *task.model->compiled().optimizer;
+  task.model->set_weights(optimizer.update_options().use_ema
+                              ? nn::with_averages(saved.state, optimizer.name())
+                              : saved.state);
   if (!saved.has_rows) return;
   const nn::Model& model = *task.model;
   auto store = std::make_shared<ps::LocalStore>(task.training_tables.embeddings(

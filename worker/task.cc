@@ -89,7 +89,8 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .tracer = tracer,
                                              .record = !job.gpu().no_graphs(),
                                              .soft_placement = job.soft_placement()},
-                                 .precision = nn::precision_from_name(job.precision())};
+                                 .precision = nn::precision_from_name(job.precision()),
+                                 .freeze = {job.freeze().begin(), job.freeze().end()}};
   own_preprocessing = data::preprocessing_text(data.preprocessing);
   if (const auto unit = label_deviation(data.preprocessing)) {
     label_unit_ = std::make_shared<double>(*unit);
@@ -99,6 +100,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                       checked_multiply(steps_per_epoch, job.epochs(),
                                        file.where("epochs") + "epochs: the steps of all of them"),
                       label_unit_);
+  for (const auto& callback : file.make_callbacks()) {
+    compile.gradient_norm |= callback->needs_gradient_norm();
+  }
   bool rows_apart = use == TaskUse::kInferFromTables;
   if (use == TaskUse::kTrain) {
     strategy_def = &resolve_strategy(file, cluster, *devices);

@@ -63,16 +63,24 @@ std::string variable_key(const Node& variable) {
   return variable.device() + '\n' + variable.attribute<std::string>("name");
 }
 
+// Of what updatable() gives.
+std::string memory_key(Value value) {
+  if (is_variable(*value.node)) return variable_key(*value.node);
+  return str_cat(value.node->id(), ":", value.index);
+}
+
 void verify_updates(const Node& node, std::unordered_map<std::string, const Node*>& updated_by) {
   for (int i : mutated_inputs(node)) {
     // Optional slots come last in an op's inputs and may be absent.
     if (i >= static_cast<int>(node.inputs().size())) continue;
-    const Node* variable = node.input(i).node;
-    require(is_variable(*variable), node, "updates input ", i,
-            " in place, so it must be a Variable; found ", label(*variable));
-    const auto [it, first] = updated_by.emplace(variable_key(*variable), &node);
-    require(first, node, "variable '", variable->name(), "' is already updated by ",
-            label(*it->second), "; a variable has one update at most");
+    const std::optional<Value> value = updatable(node.input(i));
+    require(value == node.input(i), node, "updates input ", i,
+            " in place, so it must be a Variable; found ", label(*node.input(i).node));
+    const auto [it, first] = updated_by.emplace(memory_key(*value), &node);
+    require(first, node, "variable '", value->node->name(), "' is already updated by ",
+            label(*it->second),
+            "; a variable has one update at most, unless the next is of the value that the first "
+            "gives");
   }
 }
 
@@ -144,6 +152,16 @@ const Node* variable_behind(Value value) {
   return is_variable(*value.node) ? value.node : nullptr;
 }
 
+std::optional<Value> updatable(Value value) {
+  while (value.index == 0 && value.node->op().traits.is_view && !value.node->inputs().empty()) {
+    value = value.node->input(0);
+  }
+  if (is_variable(*value.node)) return value;
+  const bool is_new_value =
+      is_update(*value.node) && value.index < static_cast<int>(mutated_inputs(*value.node).size());
+  return is_new_value ? std::optional(value) : std::nullopt;
+}
+
 std::vector<bool> needed_nodes(const Graph& graph, std::span<const Node* const> roots,
                                bool data_only) {
   std::vector<bool> needed(graph.nodes().size());
@@ -171,12 +189,12 @@ std::vector<bool> needed_nodes(const Graph& graph, std::span<const Value> values
 
 std::vector<std::vector<int>> successors(const Graph& graph) {
   std::vector<std::vector<int>> after(graph.nodes().size());
-  std::unordered_map<std::string, std::vector<int>> readers;  // by variable
+  std::unordered_map<std::string, std::vector<int>> readers;  // by what they read, if it changes
   for (const auto& node : graph.nodes()) {
     for (const Value& input : node->inputs()) {
       after[static_cast<size_t>(input.node->id())].push_back(node->id());
-      if (const Node* variable = variable_behind(input)) {
-        readers[variable_key(*variable)].push_back(node->id());
+      if (const auto value = updatable(input)) {
+        readers[memory_key(*value)].push_back(node->id());
       }
     }
     for (const Node* control : node->control_inputs()) {
@@ -186,7 +204,9 @@ std::vector<std::vector<int>> successors(const Graph& graph) {
   for (const auto& node : graph.nodes()) {
     for (int i : mutated_inputs(*node)) {
       if (i >= static_cast<int>(node->inputs().size())) continue;
-      for (int reader : readers[variable_key(*node->input(i).node)]) {
+      const auto value = updatable(node->input(i));
+      if (!value) continue;  // verify() says so
+      for (int reader : readers[memory_key(*value)]) {
         if (reader != node->id()) after[static_cast<size_t>(reader)].push_back(node->id());
       }
     }

@@ -28,6 +28,9 @@ std::optional<DeviceName> parse_device_name(std::string_view text);
 // The variable whose bytes `value` is: the value itself, or what it is a view of. Null when there
 // is none.
 const Node* variable_behind(Value value);
+// What an update may change in place: a variable, or the new value that another update gave, which
+// is the same memory a second time. Seen through views; nothing when `value` is neither.
+std::optional<Value> updatable(Value value);
 // The inputs that are updated in place: as the op's traits say, or, of an op whose number of inputs
 // varies, so many from the first on as the attribute "mutated" says.
 std::vector<int> mutated_inputs(const OpDef& op, const Attributes& attributes);

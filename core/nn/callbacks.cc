@@ -16,6 +16,7 @@
 #include "core/io/atomic_file.h"
 #include "core/io/input_file.h"
 #include "core/nn/model.h"
+#include "core/nn/rate_callbacks.h"
 
 namespace trireme::nn {
 namespace {
@@ -154,7 +155,10 @@ void EarlyStopping::on_epoch_end(Training& training, Logs logs) {
     for (const LogValue& log : logs) {
       if (log.value) best_epoch_.logs[std::string(log.name)] = *log.value;
     }
-    if (options_.restore_best_weights) best_weights_ = training.model().weights();
+    if (options_.restore_best_weights) {
+      best_weights_ = training.model().weights();
+      best_weights_.merge(training.model().averages());
+    }
     return;
   }
   // As in Keras: patience 0 and 1 both stop at the first epoch that is no better.
@@ -351,6 +355,7 @@ void register_core_callbacks(Catalog<Callback>& catalog) {
   catalog.add<CsvLog>(
       "csv_log", "CSVLogger",
       "A line of figures an epoch in a file, beside the log.csv of the output folder.");
+  register_rate_callbacks(catalog);
 }
 
 }  // namespace trireme::nn

@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,13 @@ class Training {
   virtual void restore(const StateMap& state) = 0;
   // Training ends after this step or epoch; the first reason counts.
   virtual void request_stop(const std::string& reason) = 0;
+  // Of the next step.
+  virtual double learning_rate() const = 0;
+  // From the next step on, in place of the optimizer's own and its schedule; a checkpoint keeps it.
+  virtual void set_learning_rate(double rate) = 0;
+  // The norm of the last step's gradient, of all workers and before it is clipped. Nothing where
+  // CompileOptions::gradient_norm did not ask for it, and before the first step of this process.
+  virtual std::optional<double> gradient_norm() const = 0;
   virtual const std::string& stop_reason() const = 0;  // empty: nobody has asked for it
 };
 
@@ -64,6 +72,14 @@ class Callback : public Component {
   // counts this epoch.
   virtual void on_epoch_end(Training&, Logs /*logs*/) {}
   virtual void on_train_end(Training&) {}
+  // Figures of an epoch that it adds to the logs, behind those of the validation: their names, and
+  // what they are so far, in the same order.
+  virtual std::vector<std::string> figure_names() const { return {}; }
+  virtual std::vector<std::optional<double>> figures(const Training&) const { return {}; }
+  // Whether figures() needs Training::gradient_norm().
+  virtual bool needs_gradient_norm() const { return false; }
+  // Whether a loss that is no finite number is its business; else it is an error.
+  virtual bool takes_non_finite() const { return false; }
   // An error within a step ends the training; instead of on_train_end(). Training::state() is that
   // of the steps before.
   virtual void on_failure(Training&) {}

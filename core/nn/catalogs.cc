@@ -7,6 +7,8 @@ namespace trireme::nn {
 std::vector<const CatalogBase*> Catalogs::all() const {
   return {&data, &layers, &initializers, &optimizers, &schedules, &losses, &metrics, &callbacks,
           &features};
+  return {&data,       &layers,    &initializers, &regularizers, &constraints,
+          &optimizers, &schedules, &losses,       &metrics,      &callbacks};
 }
 
 const CatalogBase* Catalogs::find(std::string_view family) const {
@@ -20,6 +22,8 @@ void register_core(Catalogs& catalogs) {
   data::register_core_sources(catalogs.data);
   register_core_layers(catalogs.layers);
   register_core_initializers(catalogs.initializers);
+  register_core_regularizers(catalogs.regularizers);
+  register_core_constraints(catalogs.constraints);
   register_core_optimizers(catalogs.optimizers);
   register_core_schedules(catalogs.schedules);
   register_core_losses(catalogs.losses);

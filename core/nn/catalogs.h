@@ -8,11 +8,13 @@
 #include "core/data/feature.h"
 #include "core/data/source.h"
 #include "core/nn/callbacks.h"
+#include "core/nn/constraints.h"
 #include "core/nn/initializers.h"
 #include "core/nn/layer.h"
 #include "core/nn/losses.h"
 #include "core/nn/metrics.h"
 #include "core/nn/optimizers.h"
+#include "core/nn/regularizers.h"
 #include "core/nn/schedules.h"
 
 namespace trireme::nn {
@@ -21,6 +23,8 @@ struct Catalogs {
   Catalog<data::Source> data;
   Catalog<Layer> layers;
   Catalog<InitializerOptions> initializers;
+  Catalog<Regularizer> regularizers;
+  Catalog<Constraint> constraints;
   Catalog<Optimizer> optimizers;
   Catalog<ScheduleOptions> schedules;
   Catalog<LossOptions> losses;

@@ -1,11 +1,44 @@
 // Model::evaluate and Model::predict.
 #include <cstring>
+#include <functional>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/model.h"
 
 namespace trireme::nn {
+namespace {
+
+// While it lives, the variables have the values of their averages. Another one within it changes
+// nothing.
+class AveragesInPlace {
+ public:
+  AveragesInPlace(VariableStore& store, const Optimizer* optimizer, bool& in_place,
+                  const std::function<StateMap()>& averages)
+      : store_(store), in_place_(in_place) {
+    if (in_place_ || optimizer == nullptr || !optimizer->update_options().use_ema) return;
+    const size_t prefix = slot_name(optimizer->name(), kAverageSlot, "").size();
+    for (const auto& [name, value] : averages()) {
+      const std::string variable = name.substr(prefix);
+      saved_[variable] = store_.get(variable);
+      store_.set(variable, value);
+    }
+    in_place_ = !saved_.empty();
+  }
+  ~AveragesInPlace() {
+    for (const auto& [name, value] : saved_) store_.set(name, value);
+    if (!saved_.empty()) in_place_ = false;
+  }
+  AveragesInPlace(const AveragesInPlace&) = delete;
+
+ private:
+  VariableStore& store_;
+  bool& in_place_;
+  StateMap saved_;
+};
+
+}  // namespace
 
 std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
                                                   TrainingGroup& group) {
@@ -16,6 +49,8 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
   build_evaluation(types);
   for (const std::string& warning : take_warnings()) log_warning(warning);
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
+  const AveragesInPlace in_place(session_->variables(), compile_.optimizer.get(),
+                                 averages_in_place_, [this] { return averages(); });
   RunningMeans means = running_means(compile_.loss, compile_.metrics);
   data::Iterator iterator = dataset.iterator();
   bool interrupted = false;
@@ -63,6 +98,8 @@ std::vector<Tensor> Model::predict_all(std::span<const Tensor> features) {
                    inference_.other_predictions.end());
     predict_function_ = session_->function(inference_.features, outputs);
   }
+  const AveragesInPlace in_place(session_->variables(), compile_.optimizer.get(),
+                                 averages_in_place_, [this] { return averages(); });
   std::vector<Tensor> results;
   predict_function_->run(features, results);
   return results;
@@ -97,6 +134,11 @@ std::vector<Tensor> Model::predict_all(const data::Dataset& dataset) {
                                                                          : components - 1;
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");
+  }
+  std::optional<AveragesInPlace> in_place;  // for all batches
+  if (is_built()) {
+    in_place.emplace(session_->variables(), compile_.optimizer.get(), averages_in_place_,
+                     [this] { return averages(); });
   }
   std::vector<std::vector<Tensor>> parts(network_.outputs().size());  // by output
   data::Iterator iterator = dataset.iterator();

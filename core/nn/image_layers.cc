@@ -114,6 +114,7 @@ void Conv2DOptions::describe(OptionVisitor& visitor) {
                kernel_initializer);
   nn::describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
                bias_initializer);
+  describe_weight_rules(visitor, *this);
 }
 
 void Conv2DOptions::check() const {
@@ -131,7 +132,8 @@ Value Conv2D::call(BuildContext& context, Value x) {
   const Shape kernel_shape{options_.kernel_h, options_.kernel_w, channels / options_.groups,
                            options_.filters};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans,
+                                        options_.kernel_regularizer, options_.kernel_constraint);
   Value y = ops::conv2d(x, kernel,
                         {.stride_h = options_.stride_h,
                          .stride_w = options_.stride_w,
@@ -141,9 +143,12 @@ Value Conv2D::call(BuildContext& context, Value x) {
                          .padding = options_.padding});
   if (options_.use_bias) {
     const Shape bias_shape{options_.filters};
-    y = ops::bias_add(y, context.variable("bias", bias_shape, options_.bias_initializer, fans));
+    y = ops::bias_add(y, context.variable("bias", bias_shape, options_.bias_initializer, fans,
+                                          options_.bias_regularizer, options_.bias_constraint));
   }
-  return activate(y, options_.activation);
+  y = activate(y, options_.activation);
+  context.add_activity_loss(options_.activity_regularizer, y);
+  return y;
 }
 
 void Pool2DOptions::describe(OptionVisitor& visitor) {

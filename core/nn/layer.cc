@@ -1,5 +1,7 @@
 #include "core/nn/layer.h"
 
+#include <algorithm>
+
 #include "core/base/philox.h"
 #include "core/ops/ops.h"
 
@@ -14,6 +16,10 @@ void Layer::describe_common(OptionVisitor& visitor) {
                  .help = "names of layers above, or feature_0, feature_1, … of the data",
                  .default_text = "the layer above; of the first one feature_0"},
                 inputs_);
+  visitor.field({.name = "trainable",
+                 .help = "false: its variables stay as they are, and batch norm works as in "
+                         "inference"},
+                trainable_);
 }
 
 Value Layer::call(BuildContext&, Value) {
@@ -76,6 +82,10 @@ void VariableRegistry::make_optional(const std::string& name) {
   specs_[by_name_.at(name)].is_optional = true;
 }
 
+void VariableRegistry::constrain(const std::string& name, ConstraintPtr constraint) {
+  specs_[by_name_.at(name)].constraint = std::move(constraint);
+}
+
 const VariableSpec* VariableRegistry::find(const std::string& name) const {
   auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : &specs_[it->second];
@@ -100,9 +110,45 @@ int64_t BuildContext::layer_seed() const {
 
 Value BuildContext::variable(const std::string& name, const Shape& shape,
                              const Initializer& initializer, const Fans& fans, bool trainable) {
-  return variables_.get_or_add(graph_, scope_ + name, name, {DType::kFloat32, shape},
-                               trainable ? VariableRole::kTrainable : VariableRole::kState,
-                               initializer, fans);
+  return variables_.get_or_add(
+      graph_, scope_ + name, name, {DType::kFloat32, shape},
+      trainable && trains(name) ? VariableRole::kTrainable : VariableRole::kState, initializer,
+      fans);
+}
+
+Value BuildContext::variable(const std::string& name, const Shape& shape,
+                             const Initializer& initializer, const Fans& fans,
+                             const RegularizerPtr& regularizer, const ConstraintPtr& constraint) {
+  const Value value = variable(name, shape, initializer, fans);
+  if (!trains(name)) return value;
+  const std::string full = scope_ + name;
+  if (constraint) {
+    // What does not fit is an error here, where it is known which layer asks for it.
+    const Graph::Scope scope(graph_, "constraint");
+    (void)constraint->project(value);
+    variables_.constrain(full, constraint);
+  }
+  if (regularizer && penalized_.insert(full).second) {
+    const Graph::Scope scope(graph_, "regularizer");
+    added_losses_.push_back({regularizer->penalty(value), true});
+  }
+  return value;
+}
+
+bool BuildContext::trains(const std::string& name) const {
+  // Asked of all, so that a pattern that is of a layer with `trainable: false` counts as used.
+  const bool frozen = frozen_ != nullptr && frozen_->contains(scope_ + name);
+  return !frozen && std::ranges::all_of(stack_, [](const Layer* l) { return l->trainable(); });
+}
+
+void BuildContext::add_activity_loss(const RegularizerPtr& regularizer, Value y) {
+  if (!regularizer) return;
+  const Graph::Scope scope(graph_, "activity_regularizer");
+  const auto rank = static_cast<size_t>(y.shape().rank());
+  std::vector<int64_t> size(rank, 1);
+  size.at(0) = -1;
+  const Value one_each = ops::ones_like(ops::slice(y, std::vector<int64_t>(rank, 0), size));
+  add_loss(regularizer->penalty(y) / ops::cast(ops::sum(one_each), DType::kFloat32));
 }
 
 Value BuildContext::feature(size_t index) const {
@@ -114,11 +160,23 @@ Value BuildContext::feature(size_t index) const {
 
 Value BuildContext::embedding(EmbeddingTable table, Value keys) {
   if (!lookup_) {
-    const Value rows = variable(table.name, {table.rows, table.dim}, table.initializer);
+    const Value rows = variable(table.name, {table.rows, table.dim}, table.initializer, {},
+                                table.regularizer, table.constraint);
     return ops::embedding_lookup(rows, keys);
   }
+  const char* const refused = table.regularizer  ? "embeddings_regularizer"
+                              : table.constraint ? "embeddings_constraint"
+                                                 : nullptr;
+  if (refused != nullptr) {
+    throw invalid_argument(refused,
+                           ": expected a table that is a variable of the workers, found one on "
+                           "parameter servers, of which a step reads only some rows; leave it out, "
+                           "or use the strategy MULTI_WORKER");
+  }
+  const bool trained = trains(table.name);
   table.name = scope_ + table.name;
-  return lookup_(*this, table, keys);
+  const Value rows = lookup_(*this, table, keys);
+  return trained ? rows : ops::stop_gradient(rows);
 }
 
 void BuildContext::add_moving_average(Value variable, Value value, double momentum) {

@@ -20,7 +20,10 @@
 #include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/activation.h"
+#include "core/nn/constraints.h"
+#include "core/nn/frozen.h"
 #include "core/nn/initializers.h"
+#include "core/nn/regularizers.h"
 #include "core/nn/table_policy.h"
 
 namespace trireme::nn {
@@ -42,6 +45,7 @@ struct VariableSpec {
   std::string copy_of;
   int copy_index = 0;
   bool is_optional = false;  // a checkpoint need not have it: then it keeps its value
+  ConstraintPtr constraint;  // applied after each update; null: none
 };
 
 // The variables of a model in the order in which they were made.
@@ -54,7 +58,8 @@ class VariableRegistry {
                    const Fans& fans = {});
   // The copy number `index` of a variable, made on `device` when it is not there.
   Value get_or_add_copy(Graph& graph, const std::string& of, int index, const std::string& device);
-  void make_optional(const std::string& name);  // REQUIRES: it is there
+  void make_optional(const std::string& name);                        // REQUIRES: it is there
+  void constrain(const std::string& name, ConstraintPtr constraint);  // REQUIRES: it is there
   const std::vector<VariableSpec>& all() const { return specs_; }
   const VariableSpec* find(const std::string& name) const;
 
@@ -92,6 +97,15 @@ struct EmbeddingTable {
   int64_t rows = 0, dim = 0;
   Initializer initializer;
   std::optional<TablePolicy> policy = {};  // on parameter servers; nothing: every key has a row
+  RegularizerPtr regularizer = {};         // not on parameter servers
+  ConstraintPtr constraint = {};           // likewise
+};
+
+// A penalty that is added to the loss.
+struct AddedLoss {
+  Value value;  // f32[]
+  // Of a variable, which has it in f32 whatever the precision of the model; else of activations.
+  bool of_variable = false;
 };
 
 class BuildContext;
@@ -140,9 +154,30 @@ class BuildContext {
   // of which of its calls this is, when there are several.
   int64_t layer_seed() const;
 
-  // The current layer's variable "LAYER/NAME".
+  // The current layer's variable "LAYER/NAME". One that is not trainable is kept by the layer
+  // itself; one that is frozen counts as such.
   Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
                  const Fans& fans = {}, bool trainable = true);
+  // The same for one that may have a penalty and a constraint; null: none. A penalty counts once,
+  // however often the layer is called, and not where the variable is frozen.
+  Value variable(const std::string& name, const Shape& shape, const Initializer& initializer,
+                 const Fans& fans, const RegularizerPtr& regularizer,
+                 const ConstraintPtr& constraint);
+
+  // Whether the current layer's variable of that name is trained: neither the layer, nor one that
+  // it is in, has `trainable: false`, and no pattern of set_frozen() is of it. A batch
+  // normalisation whose "gamma" is not works as in inference.
+  bool trains(const std::string& name) const;
+  // Borrowed, beyond this object's life; null: nothing is frozen by name.
+  void set_frozen(FrozenNames* frozen) { frozen_ = frozen; }
+
+  // Adds f32[], a mean over the batch's examples or of variables only, to the loss that is
+  // minimised and shown.
+  void add_loss(Value penalty) { added_losses_.push_back({penalty, false}); }
+  // Adds the regularizer's penalty of what the layer gives, divided by the number of examples.
+  // Null: nothing.
+  void add_activity_loss(const RegularizerPtr& regularizer, Value y);
+  const std::vector<AddedLoss>& added_losses() const { return added_losses_; }
 
   // The rows `keys` of the current layer's table "LAYER/NAME", NAME being `table.name`: of a
   // variable [rows, dim], or of wherever set_embedding_lookup() keeps tables.
@@ -198,6 +233,9 @@ class BuildContext {
   uint64_t seed_;
   EmbeddingLookup lookup_;  // null: tables are variables
   std::vector<MovingAverage> moving_averages_;
+  FrozenNames* frozen_ = nullptr;
+  std::vector<AddedLoss> added_losses_;
+  std::unordered_set<std::string> penalized_;  // variables
   std::vector<std::pair<Value, Value>> masks_;  // of a value, by that value
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first
@@ -224,7 +262,7 @@ class Layer : public Component {
   static constexpr std::string_view kFamily = "layer";
   explicit Layer(std::string name = "") : name_(std::move(name)) {}
 
-  void describe_common(OptionVisitor& visitor) override;  // name, inputs
+  void describe_common(OptionVisitor& visitor) override;  // name, inputs, trainable
 
   const std::string& name() const { return name_; }  // Model gives one to a layer without
   void set_name(std::string name) { name_ = std::move(name); }
@@ -233,6 +271,9 @@ class Layer : public Component {
   // a model is built by functions.
   const std::vector<std::string>& inputs() const { return inputs_; }
   void set_inputs(std::vector<std::string> names) { inputs_ = std::move(names); }
+  // False: a training leaves its variables, and those of the layers in it, as they are.
+  bool trainable() const { return trainable_; }
+  void set_trainable(bool trainable) { trainable_ = trainable; }
 
   virtual std::string type() const = 0;  // "dense"
   // Builds the layer. One that takes a single input overrides the first, which the second calls;
@@ -248,9 +289,28 @@ class Layer : public Component {
  private:
   std::string name_;
   std::vector<std::string> inputs_;
+  bool trainable_ = true;
 };
 
 using LayerList = std::vector<std::unique_ptr<Layer>>;
+
+// The regularizers and constraints of a layer with a kernel and a bias, whose options have members
+// of these names.
+template <typename Options>
+void describe_weight_rules(OptionVisitor& visitor, Options& options) {
+  describe(visitor, {.name = "kernel_regularizer", .help = "penalty of the kernel"},
+           options.kernel_regularizer);
+  describe(visitor, {.name = "bias_regularizer", .help = "penalty of the bias"},
+           options.bias_regularizer);
+  describe(visitor,
+           {.name = "activity_regularizer",
+            .help = "penalty of the output, divided by the number of examples"},
+           options.activity_regularizer);
+  describe(visitor, {.name = "kernel_constraint", .help = "holds for the kernel after each update"},
+           options.kernel_constraint);
+  describe(visitor, {.name = "bias_constraint", .help = "holds for the bias after each update"},
+           options.bias_constraint);
+}
 
 // A layer whose options are a struct with a member `name`, a function describe(OptionVisitor&), and
 // maybe check() const, which throws Error{kInvalidArgument} when they do not go together. Options

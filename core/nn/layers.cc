@@ -34,6 +34,7 @@ void DenseOptions::describe(OptionVisitor& visitor) {
                kernel_initializer);
   nn::describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
                bias_initializer);
+  describe_weight_rules(visitor, *this);
 }
 
 Value Dense::call(BuildContext& context, Value x) {
@@ -44,13 +45,17 @@ Value Dense::call(BuildContext& context, Value x) {
   context.require(features > 0, "a known number of features [batch, features]");
   const Shape kernel_shape{features, options_.units};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans,
+                                        options_.kernel_regularizer, options_.kernel_constraint);
   Value y = ops::matmul(x, kernel);
   if (options_.use_bias) {
     const Shape bias_shape{options_.units};
-    y = ops::bias_add(y, context.variable("bias", bias_shape, options_.bias_initializer, fans));
+    y = ops::bias_add(y, context.variable("bias", bias_shape, options_.bias_initializer, fans,
+                                          options_.bias_regularizer, options_.bias_constraint));
   }
-  return activate(y, options_.activation);
+  y = activate(y, options_.activation);
+  context.add_activity_loss(options_.activity_regularizer, y);
+  return y;
 }
 
 Value Flatten::call(BuildContext& context, Value x) {
@@ -120,7 +125,7 @@ Value BatchNorm::call(BuildContext& context, Value x) {
   const Value beta = context.variable("beta", shape, zeros());
   const Value mean = context.variable("moving_mean", shape, zeros(), {}, false);
   const Value variance = context.variable("moving_variance", shape, ones(), {}, false);
-  if (context.training()) {
+  if (context.training() && context.trains("gamma")) {
     auto batch = ops::batch_norm(x, gamma, beta, options_.epsilon);
     context.add_moving_average(mean, batch.mean, options_.momentum);
     context.add_moving_average(variance, batch.variance, options_.momentum);
@@ -150,7 +155,9 @@ Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Val
                             .rows = options.rows,
                             .dim = options.dimension,
                             .initializer = options.initializer,
-                            .policy = options.table},
+                            .policy = options.table,
+                            .regularizer = options.regularizer,
+                            .constraint = options.constraint},
                            x);
 }
 
@@ -183,6 +190,11 @@ void EmbeddingOptions::describe(OptionVisitor& visitor) {
                 mask_zero);
   nn::describe(visitor, {.name = "embeddings_initializer", .help = "first values of the table"},
                initializer);
+  nn::describe(visitor, {.name = "embeddings_regularizer", .help = "penalty of the table"},
+               regularizer);
+  nn::describe(visitor,
+               {.name = "embeddings_constraint", .help = "holds for the table after each update"},
+               constraint);
   visitor.group({.name = "table", .help = "which keys have a row on parameter servers"}, table);
 }
 

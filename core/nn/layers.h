@@ -24,6 +24,8 @@ struct DenseOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -48,6 +50,8 @@ struct Conv2DOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -201,6 +205,8 @@ struct EmbeddingOptions {
   int64_t rows = 0, dimension = 0;  // must be given
   bool mask_zero = false;           // index 0 pads: BuildContext::mask() of the rows
   Initializer initializer = uniform();
+  RegularizerPtr regularizer = {};
+  ConstraintPtr constraint = {};
   std::optional<TablePolicy> table = {};  // on parameter servers; nothing: every key has a row
   std::string name = "";
 

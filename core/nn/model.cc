@@ -137,6 +137,7 @@ Forward Model::build_forward(bool training) {
   }
   BuildContext context(*graph_, variables_, features_, training, forward.random_key, options_.seed);
   context.set_embedding_lookup(options_.embedding_lookup);
+  context.set_frozen(&frozen_);
   for (const LayerCall& call : network_.calls()) {
     context.call(*network_.layers()[call.layer], call);
   }
@@ -145,6 +146,7 @@ Forward Model::build_forward(bool training) {
     forward.other_predictions.push_back(context.value_of(output));
   }
   forward.moving_averages = context.moving_averages();
+  forward.added_losses = context.added_losses();
   for (const auto& output : context.outputs()) {
     forward.outputs.push_back({output.name, output.value});
   }
@@ -157,10 +159,16 @@ void Model::mix_precision(Forward& forward) const {
   std::vector<Value> results = {forward.predictions};
   for (const Value& output : forward.other_predictions) results.push_back(output);
   for (const MovingAverage& average : forward.moving_averages) results.push_back(average.value);
+  for (const AddedLoss& added : forward.added_losses) {
+    if (!added.of_variable) results.push_back(added.value);
+  }
   MixedPrecision mixed(results, product_dtype(options_.precision));
   forward.predictions = mixed(forward.predictions);
   for (Value& output : forward.other_predictions) output = mixed(output);
   for (MovingAverage& average : forward.moving_averages) average.value = mixed(average.value);
+  for (AddedLoss& added : forward.added_losses) {
+    if (!added.of_variable) added.value = mixed(added.value);
+  }
   for (NamedValue& output : forward.outputs) output.value = mixed(output.value);
 }
 
@@ -185,7 +193,9 @@ void Model::build(const std::vector<TensorType>& features) {
         features_.empty() ? "features" : str_cat("features_", features_.size());
     features_.push_back(ops::placeholder(*graph_, name, type.dtype, type.shape));
   }
+  frozen_.set(options_.freeze);
   inference_ = build_forward(false);
+  frozen_.require_used();
   session_ = std::make_unique<Session>(*graph_, options_.session);
   initialize_variables();
 }
@@ -255,6 +265,8 @@ void Model::build_training(const BatchTypes& types) {
   if (train_graph_.graph != nullptr) return;
   const Graph::Scope scope(*graph_, "training");
   TrainGraph train{.graph = graph_.get(), .variables = &variables_};
+  train.optimizer = compile_.optimizer.get();
+  train.needs_gradient_norm = compile_.gradient_norm;
   train.learning_rate = ops::placeholder(*graph_, "learning_rate", DType::kFloat32, {});
   train.step = ops::placeholder(*graph_, "step", DType::kInt64, {});
   train.forward = build_forward(true);
@@ -269,6 +281,7 @@ void Model::build_training(const BatchTypes& types) {
   if (auto why = why_not_trained(train)) warnings_.push_back(std::move(*why));
   train_graph_ = std::move(train);
   initialize_variables();
+  start_averages({});
 }
 
 std::vector<std::string> Model::log_names(bool with_validation) const {
@@ -289,6 +302,26 @@ StateMap Model::weights() const {
   return weights;
 }
 
+StateMap Model::averages() const {
+  StateMap averages;
+  if (!compile_.optimizer || !compile_.optimizer->update_options().use_ema) return averages;
+  for (const VariableSpec& spec : variables_.all()) {
+    const std::string name = slot_name(compile_.optimizer->name(), kAverageSlot, spec.name);
+    if (variables_.find(name) != nullptr) averages[name] = session_->variables().get(name);
+  }
+  return averages;
+}
+
+// Averages begin as the variables; those that are `given` stay.
+void Model::start_averages(const StateMap& given) {
+  for (const auto& [name, average] : averages()) {
+    if (given.contains(name)) continue;
+    const std::string variable =
+        name.substr(slot_name(compile_.optimizer->name(), kAverageSlot, "").size());
+    session_->variables().set(name, session_->variables().get(variable));
+  }
+}
+
 void Model::set_weights(const StateMap& weights) {
   TRIREME_CHECK(is_built(), "build() comes first");
   std::vector<VariableSpec> wanted;
@@ -301,6 +334,7 @@ void Model::set_weights(const StateMap& weights) {
     session_->variables().set(spec.name,
                               weights.at(spec.copy_of.empty() ? spec.name : spec.copy_of));
   }
+  start_averages(weights);
 }
 
 void Model::restore_variables(const StateMap& state) {

@@ -43,7 +43,8 @@ struct ModelOptions {
   std::shared_ptr<const OpTable> ops;  // null: core_op_table()
   EmbeddingLookup embedding_lookup;    // null: tables are variables
   Precision precision = Precision::kFloat32;
-  LossScaleOptions loss_scale;  // of Precision::kMixedFloat16
+  LossScaleOptions loss_scale;           // of Precision::kMixedFloat16
+  std::vector<std::string> freeze = {};  // patterns of FrozenNames
 };
 
 struct CompileOptions {
@@ -53,6 +54,7 @@ struct CompileOptions {
   TrainGraphRewrite build_gradients;    // a strategy's; null: add_gradients()
   TrainGraphRewrite rewrite_gradients;  // runs when gradients are there and updates are not
   TrainGraphRewrite rewrite_updates;    // runs when updates are there too
+  bool gradient_norm = false;           // of each step, for StepFunction::gradient_norm()
 };
 
 // How far a training is.
@@ -145,6 +147,10 @@ class Model {
 
   // Trainable variables and moving averages, without the optimizer's slots.
   StateMap weights() const;
+  // The optimizer's averages of the variables (UpdateOptions::use_ema), by the names of their
+  // slots; empty: it keeps none. evaluate(), predict() and validations use these in place of the
+  // variables.
+  StateMap averages() const;
   // Values for all of them, and slots if there are any. Throws Error naming the first that are
   // missing or differ.
   void set_weights(const StateMap& weights);
@@ -177,6 +183,7 @@ class Model {
   void mix_precision(Forward& forward) const;
   void build_evaluation(const BatchTypes& types);
   void initialize_variables();
+  void start_averages(const StateMap& given);
   void require_compiled() const;
 
   ModelOptions options_;
@@ -184,6 +191,7 @@ class Model {
   Network network_;
   std::unique_ptr<Graph> graph_;
   VariableRegistry variables_;
+  FrozenNames frozen_;
   std::vector<Value> features_;
   Value labels_;
   Forward inference_;
@@ -193,6 +201,7 @@ class Model {
   std::unique_ptr<Session> session_;
   std::unique_ptr<StepFunction> evaluate_step_;
   std::unique_ptr<Function> predict_function_;
+  bool averages_in_place_ = false;  // the variables have the values of averages() for now
 };
 
 // What a Keras user calls it.

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/nn/decay_schedules.h"
 
 namespace trireme::nn {
 namespace {
@@ -167,10 +168,11 @@ class ExponentialOptions : public ScheduleOptions {
 
 void register_core_schedules(Catalog<ScheduleOptions>& catalog) {
   catalog.add<StepOptions>("step", "", "The rate is multiplied by a factor at each boundary.");
-  catalog.add<CosineOptions>("cosine", "CosineDecay",
+  catalog.add<CosineOptions>("cosine", "",
                              "The rate rises over a warm-up, then falls along half a cosine.");
   catalog.add<ExponentialOptions>("exponential", "ExponentialDecay",
                                   "rate · factor^(step / steps).");
+  register_decay_schedules(catalog);
 }
 
 }  // namespace trireme::nn

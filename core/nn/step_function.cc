@@ -37,6 +37,8 @@ StepFunction::StepFunction(Session& session, const TrainGraph& graph) {
   } else {
     feeds.push_back(graph.forward.random_key);
   }
+  has_norm_ = graph.needs_gradient_norm && graph.gradient_norm.defined();
+  if (has_norm_) fetches.push_back(graph.gradient_norm);
   prepare(session, graph.forward, feeds, fetches, graph.targets());
   feeds_.push_back(Tensor::scalar<float>(0));
   feeds_.push_back(Tensor::scalar<int64_t>(0));
@@ -142,6 +144,7 @@ void StepFunction::run(data::Element& batch, const StepInputs& inputs, const dat
     }
   }
   if (has_shards_) votes_ = results_[value_fetches_].flat<float>()[0];
+  if (has_norm_) gradient_norm_ = results_.back().flat<float>()[0];
 }
 
 }  // namespace trireme::nn

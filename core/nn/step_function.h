@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -47,6 +48,8 @@ class StepFunction {
   std::span<const Tensor> rows() const { return rows_; }
   int64_t examples() const { return examples_; }
   float votes() const { return votes_; }  // of all workers
+  // Of the last step; nothing when the graph does not work it out.
+  std::optional<double> gradient_norm() const { return gradient_norm_; }
   const Function& function() const { return *function_; }
 
  private:
@@ -67,6 +70,8 @@ class StepFunction {
   int64_t examples_ = 0;
   bool has_shards_ = false, has_places_ = false;
   float votes_ = 0;
+  bool has_norm_ = false;
+  std::optional<double> gradient_norm_;
 };
 
 }  // namespace trireme::nn

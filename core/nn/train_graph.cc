@@ -3,6 +3,7 @@
 #include "core/autodiff/gradients.h"
 #include "core/base/error.h"
 #include "core/nn/optimizers.h"
+#include "core/nn/update_steps.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
@@ -11,6 +12,7 @@ std::vector<Node*> TrainGraph::targets() const {
   std::vector<Node*> nodes;
   for (const Update& update : updates) {
     if (update.apply != nullptr) nodes.push_back(update.apply);
+    nodes.insert(nodes.end(), update.after_apply.begin(), update.after_apply.end());
   }
   for (const MovingAverage& average : forward.moving_averages) {
     if (average.node != nullptr) nodes.push_back(average.node);
@@ -22,6 +24,8 @@ std::vector<Node*> TrainGraph::targets() const {
 
 void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics) {
   forward.loss = ops::mean(loss.function(forward.predictions, forward.labels));
+  // Shares of a batch add up to 1, and so a penalty of variables counts once in a sum over shards.
+  for (const AddedLoss& added : forward.added_losses) forward.loss = forward.loss + added.value;
   for (const Metric& metric : metrics) {
     const Value value = metric.function(forward.predictions, forward.labels);
     const bool by_row = metric.kind != Metric::Kind::kMean;
@@ -51,32 +55,52 @@ void add_gradients(TrainGraph& graph) {
   }
 }
 
+namespace {
+
+// The new value is brought to what the constraint allows, in place.
+Node& add_constraint(const Constraint& constraint, Value value, Value only_if) {
+  const Graph::Scope scope(value.graph(), "constraint", value.node->device());
+  return ops::update(update_op(rules::Assign{}), {.variable = value,
+                                                  .gradient = {.values = constraint.project(value)},
+                                                  .learning_rate = {},
+                                                  .step = {},
+                                                  .only_if = only_if});
+}
+
+}  // namespace
+
 void add_updates(TrainGraph& graph, const Optimizer& optimizer) {
-  const Value step = applied_step(graph);
+  const UpdateClock clock = accumulate_gradients(graph, optimizer);
+  clip_gradients(graph, optimizer.update_options(), graph.needs_gradient_norm);
   for (Update& update : graph.updates) {
     if (update.is_remote) continue;
     // By value: adding slots moves the registry's entries.
     const VariableSpec variable =
         *graph.variables->find(update.variable.node->attribute<std::string>("name"));
-    const bool is_copy = !variable.copy_of.empty();
-    const std::string& original = is_copy ? variable.copy_of : variable.name;
+    const std::string& original = variable.copy_of.empty() ? variable.name : variable.copy_of;
     UpdateInputs inputs{.variable = update.variable,
                         .gradient = update.gradient,
                         .learning_rate = graph.learning_rate,
-                        .step = step,
+                        .step = clock.step,
                         .slots = {},
-                        .only_if = graph.loss_scale.all_finite};
-    for (const SlotSpec& slot : optimizer.slots()) {
-      const std::string name = slot_name(optimizer.name(), slot.name, original);
-      const Value value =
-          graph.variables->get_or_add(*graph.graph, name, name, update.variable.type(),
-                                      VariableRole::kSlot, constant(slot.initial));
-      inputs.slots.push_back(
-          is_copy ? graph.variables->get_or_add_copy(*graph.graph, name, variable.copy_index,
-                                                     update.variable.node->device())
-                  : value);
+                        .only_if = clock.only_if};
+    for (const SlotSpec& slot : optimizer.slots_of(original, update.variable.shape())) {
+      inputs.slots.push_back(slot_of(graph, optimizer, slot, variable));
     }
-    update.apply = &optimizer.apply(inputs);
+    const std::vector<Node*> nodes = optimizer.apply(inputs, original);
+    update.apply = nodes.front();
+    update.after_apply.assign(nodes.begin() + 1, nodes.end());
+    Value new_value = update.apply->output();
+    if (variable.constraint) {
+      Node& constrained = add_constraint(*variable.constraint, new_value, clock.only_if);
+      update.after_apply.push_back(&constrained);
+      new_value = constrained.output();
+    }
+    if (optimizer.update_options().use_ema) {
+      const std::vector<Node*> averages =
+          average_weights(graph, optimizer, variable, update, new_value, clock);
+      update.after_apply.insert(update.after_apply.end(), averages.begin(), averages.end());
+    }
   }
   for (MovingAverage& average : graph.forward.moving_averages) {
     const Graph::Scope scope(*graph.graph, "", average.variable.node->device());

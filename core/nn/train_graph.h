@@ -32,13 +32,15 @@ struct MetricValue {
   bool by_row = false;
 };
 
-// One pass over a model. The loss is a mean over the batch, f32[]. Undefined without labels.
+// One pass over a model. The loss is a mean over the batch plus what layers added, f32[]. Undefined
+// without labels.
 struct Forward {
   std::vector<Value> features;  // placeholders, one for each component of the data but the last
   Value labels;                 // placeholder
   Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
   Value predictions;
   std::vector<Value> other_predictions;  // of the model's outputs behind the first
+  std::vector<AddedLoss> added_losses;   // of layers
   Value loss;
   std::vector<MetricValue> metrics;
   std::vector<NamedValue> outputs;             // of each layer
@@ -48,7 +50,8 @@ struct Forward {
 struct Update {
   Value variable;
   Gradient gradient;
-  Node* apply = nullptr;  // set by add_updates
+  Node* apply = nullptr;                // set by add_updates
+  std::vector<Node*> after_apply = {};  // what follows from the new value; set by add_updates
   // What a message about this process's own gradient shows, when `gradient` is that of all workers.
   Value local_gradient;
   // The variable is updated elsewhere, where one of TrainGraph::pushes sends the gradient.
@@ -61,6 +64,12 @@ struct TrainGraph {
   Forward forward;
   Value learning_rate, step;  // placeholders: f32[], and i64[] that is 1 in the first step
   std::vector<Update> updates;
+  // Of the loss with respect to all variables, f32[], before it is clipped; undefined: nobody needs
+  // it.
+  Value gradient_norm;
+  bool needs_gradient_norm = false;
+  // Borrowed; what strategies that update variables elsewhere have to look at.
+  const Optimizer* optimizer = nullptr;
   LossScale loss_scale;
   std::vector<Node*> state_updates;  // of what training itself keeps: the loss scale
   std::vector<Node*> pushes;         // what sends gradients to where rows and variables are kept
@@ -91,7 +100,8 @@ RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics)
 // Error{kInvalidArgument} when there is none.
 void add_gradients(TrainGraph& graph);
 
-// Adds slots and apply nodes for the gradients as they are now, and the nodes of moving averages.
+// Adds slots and apply nodes for the gradients as they are now, constraints, and the nodes of
+// moving averages.
 void add_updates(TrainGraph& graph, const Optimizer& optimizer);
 
 }  // namespace trireme::nn

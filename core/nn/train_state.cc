@@ -1,6 +1,7 @@
 #include "core/nn/train_state.h"
 
 #include "core/base/error.h"
+#include "core/nn/optimizers.h"
 
 namespace trireme::nn {
 namespace {
@@ -56,6 +57,19 @@ TrainProgress load_progress(const StateMap& state) {
   if (seed.size() != 1) throw data_loss("the checkpoint's \"random_seed\" is no single number");
   progress.random_seed = static_cast<uint64_t>(seed[0]);
   return progress;
+}
+
+StateMap with_averages(StateMap state, const std::string& optimizer) {
+  const std::string prefix = slot_name(optimizer, kAverageSlot, "");
+  bool found = false;
+  for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix);
+       ++it) {
+    state[it->first.substr(prefix.size())] = it->second;
+    found = true;
+  }
+  if (found) return state;
+  throw invalid_argument("use_ema: expected averages of the optimizer ", optimizer,
+                         " in the checkpoint, found none: it was trained without them");
 }
 
 void check_state_matches(std::span<const VariableSpec> variables, const StateMap& state) {

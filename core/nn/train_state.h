@@ -30,6 +30,10 @@ void save_progress(const TrainProgress& progress, StateMap& state);
 // Throws Error{kDataLoss} naming what is missing or of another type or negative.
 TrainProgress load_progress(const StateMap& state);
 
+// A state whose variables are the averages that the optimizer of that name kept of them
+// (UpdateOptions::use_ema). Throws Error{kInvalidArgument} when there are none in it.
+StateMap with_averages(StateMap state, const std::string& optimizer);
+
 // Throws Error{kInvalidArgument} that lists the first variables that `state` lacks or has in
 // another type.
 void check_state_matches(std::span<const VariableSpec> variables, const StateMap& state);

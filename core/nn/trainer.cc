@@ -9,6 +9,12 @@
 #include "core/nn/diagnose.h"
 
 namespace trireme::nn {
+namespace {
+
+// Of a state: the rate that a callback has set.
+constexpr const char* kSetRate = "callback/learning_rate";
+
+}  // namespace
 
 Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     : model_(model),
@@ -41,6 +47,16 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   progress_.random_seed = model_.options().seed;
   if (options_.progress) bar_.emplace(*options_.progress);
   names_ = model_.log_names(options_.validation.has_value());
+  first_figure_ = names_.size();
+  for (const auto& callback : options_.callbacks) {
+    const std::vector<std::string> added = callback->figure_names();
+    names_.insert(names_.end(), added.begin(), added.end());
+    takes_non_finite_ |= callback->takes_non_finite();
+    if (!callback->needs_gradient_norm() || model_.train_graph().gradient_norm.defined()) continue;
+    throw invalid_argument(
+        "fit: a callback shows the norm of gradients: expected "
+        "CompileOptions::gradient_norm");
+  }
   logs_.reserve(names_.size());
   if (options_.resume) {
     restore(*options_.resume);
@@ -88,6 +104,10 @@ void Trainer::restore(const StateMap& state) {
   has_ahead_ = false;
   iterator_->restore(progress_.dataset_state);
   next_batch_ = iterator_->position();
+  rate_.reset();
+  if (const auto rate = state.find(kSetRate); rate != state.end()) {
+    rate_ = rate->second.item<double>();
+  }
   for (const auto& callback : options_.callbacks) callback->restore(state);
   changed();
   // Epochs that this process saw and the training that it goes on from did not finish.
@@ -108,9 +128,24 @@ StateMap Trainer::state() {
   go_back_to_next_batch();
   progress_.dataset_state = iterator_->state();
   save_progress(progress_, state);
+  if (rate_) state[kSetRate] = Tensor::scalar<double>(*rate_);
   for (const auto& callback : options_.callbacks) callback->save(state);
   return state;
 }
+
+double Trainer::learning_rate() const {
+  return rate_.value_or(model_.compiled().optimizer->learning_rate(progress_.step));
+}
+
+void Trainer::set_learning_rate(double rate) {
+  if (!(rate >= 0) || !std::isfinite(rate)) {
+    throw invalid_argument("a learning rate must be a number of at least 0; found ", rate);
+  }
+  rate_ = rate;
+  changed();
+}
+
+std::optional<double> Trainer::gradient_norm() const { return step_function_->gradient_norm(); }
 
 void Trainer::request_stop(const std::string& reason) {
   if (!stop_) stop_reason_ = reason;
@@ -230,19 +265,18 @@ void Trainer::run_step() {
                            "): ", *wrong);
   }
   group_.fill_share(next_batch_, share_);
-  const StepInputs inputs{
-      .step = progress_.step,
-      .learning_rate = model_.compiled().optimizer->learning_rate(progress_.step),
-      .shards = share_.shards,
-      .global_rows = share_.global_rows,
-      .vote = share_.vote};
+  const StepInputs inputs{.step = progress_.step,
+                          .learning_rate = learning_rate(),
+                          .shards = share_.shards,
+                          .global_rows = share_.global_rows,
+                          .vote = share_.vote};
   {
     const ActivityScope computing(Activity::kStep);
     step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
   }
   in_step_ = false;  // variables have changed, the progress has not
   const auto values = step_function_->values();
-  if (!std::isfinite(values[0]) && !options_.allow_nan) {
+  if (!std::isfinite(values[0]) && !options_.allow_nan && !takes_non_finite_) {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
@@ -266,7 +300,7 @@ void Trainer::end_epoch() {
   // A loss can stay finite over weights that are not: a rectifier may make 0 of NaN, and the last
   // update has no loss.
   group_.refresh_variables();
-  if (!options_.allow_nan) {
+  if (!options_.allow_nan && !takes_non_finite_) {
     if (const std::string found = find_non_finite_variable(model_); !found.empty()) {
       throw failed("after step ", progress_.step, " (epoch ", progress_.epoch + 1, "): ", found);
     }
@@ -293,6 +327,7 @@ void Trainer::end_epoch() {
   for (size_t i = 0; validation && i < validation->size(); ++i) {
     logs_.push_back({names_[means_.size() + i], validation->value(i)});
   }
+  add_figures();
   if (bar_) bar_->end_epoch(done, logs_);
   for (const LogValue& log : logs_) history_.values[std::string(log.name)].push_back(log.value);
   ++progress_.epoch;
@@ -322,7 +357,17 @@ Logs Trainer::fill_logs(const RunningMeans& means) {
 Logs Trainer::recent_logs() {
   logs_.clear();
   for (size_t i = 0; i < means_.size(); ++i) logs_.push_back({names_[i], means_.recent_value(i)});
+  add_figures();
   return logs_;
+}
+
+void Trainer::add_figures() {
+  size_t next = first_figure_;
+  for (const auto& callback : options_.callbacks) {
+    for (const std::optional<double>& value : callback->figures(*this)) {
+      logs_.push_back({names_.at(next++), value});
+    }
+  }
 }
 
 History Model::fit(const data::Dataset& train, FitOptions options) {

@@ -21,6 +21,9 @@ class Trainer : public Training {
   void restore(const StateMap& state) override;
   void request_stop(const std::string& reason) override;
   const std::string& stop_reason() const override { return stop_reason_; }
+  double learning_rate() const override;
+  void set_learning_rate(double rate) override;
+  std::optional<double> gradient_norm() const override;
 
  private:
   void read_from(const data::Dataset& dataset);
@@ -40,6 +43,7 @@ class Trainer : public Training {
   Logs running_logs() { return fill_logs(means_); }
   Logs recent_logs();
   Logs fill_logs(const RunningMeans& means);
+  void add_figures();
 
   Model& model_;
   FitOptions options_;
@@ -59,6 +63,9 @@ class Trainer : public Training {
   TrainProgress progress_;
   RunningMeans means_{0}, batch_means_{0};  // of the epoch, of the last batch
   std::vector<std::string> names_;          // of logs_
+  size_t first_figure_ = 0;                 // of callbacks, among names_
+  std::optional<double> rate_;              // that a callback has set
+  bool takes_non_finite_ = false;           // a callback does
   std::vector<LogValue> logs_;
   std::optional<Progress> bar_;
   std::string stop_reason_;

@@ -4,18 +4,25 @@
 #include <memory>
 #include <vector>
 
+#include "core/rules/adadelta.h"
 #include "core/rules/adagrad.h"
 #include "core/rules/adam.h"
+#include "core/rules/adamax.h"
 #include "core/rules/adamw.h"
 #include "core/rules/amsgrad.h"
 #include "core/rules/assign.h"
+#include "core/rules/ftrl.h"
+#include "core/rules/lion.h"
+#include "core/rules/nadam.h"
 #include "core/rules/rmsprop.h"
 #include "core/rules/sgd.h"
 
 // rule(Name) for each. A macro, because a GPU's kernels get their names by one.
-#define TRIREME_ASSIGNMENTS(rule) rule(Assign) rule(AssignAdd) rule(MovingAverage)
-#define TRIREME_OPTIMIZERS(rule) \
-  rule(Sgd) rule(RmsProp) rule(Adagrad) rule(Adam) rule(AdamW) rule(Amsgrad)
+#define TRIREME_ASSIGNMENTS(rule) \
+  rule(Assign) rule(AssignAdd) rule(MovingAverage) rule(WeightAverage)
+#define TRIREME_OPTIMIZERS(rule)                                                          \
+  rule(Sgd) rule(RmsProp) rule(Adagrad) rule(Adam) rule(AdamW) rule(Amsgrad) rule(Adamax) \
+      rule(Nadam) rule(Adadelta) rule(Ftrl) rule(Lion)
 
 namespace trireme {
 

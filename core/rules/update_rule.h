@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -21,6 +22,7 @@
 #include "core/graph/attribute_def.h"
 #include "core/graph/attributes.h"
 #include "core/rules/rule.h"
+#include "core/tensor/shape.h"
 
 namespace trireme {
 
@@ -31,8 +33,9 @@ struct UpdateOp {
 };
 
 struct SlotSpec {
-  std::string name;    // "m"
-  double initial = 0;  // of each element
+  std::string name;                 // "m"
+  double initial = 0;               // of each element
+  std::optional<Shape> shape = {};  // nothing: the variable's
 };
 
 // The loops of a form. `rule` and `factors`: the options, and what is made of them for a step.

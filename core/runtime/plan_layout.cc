@@ -27,20 +27,20 @@ std::vector<Node*> issue_order(const Program& program) {
     successors[before].push_back(after);
     ++pending[after];
   };
-  std::unordered_map<const Node*, std::vector<Node*>> readers;  // by variable
+  std::unordered_map<Value, std::vector<Node*>, ValueHash> readers;  // by what they read
   for (Node* node : nodes) {
     for (const Value& input : node->inputs()) {
       add_edge(input.node, node);
-      if (const Node* variable = variable_behind(input)) readers[variable].push_back(node);
+      if (const auto value = updatable(input)) readers[*value].push_back(node);
     }
     for (Node* control : node->control_inputs()) add_edge(control, node);
   }
   for (Node* node : nodes) {
     for (int index : mutated_inputs(*node)) {
-      const Node* variable = variable_behind(node->input(index));
-      TRIREME_CHECK(variable != nullptr, "input ", index, " of '", node->name(),
+      const auto value = updatable(node->input(index));
+      TRIREME_CHECK(value.has_value(), "input ", index, " of '", node->name(),
                     "' is no variable");
-      for (Node* reader : readers[variable]) add_edge(reader, node);
+      for (Node* reader : readers[*value]) add_edge(reader, node);
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include "core/autodiff/gradients.h"
 #include "core/base/error.h"
+#include "core/nn/optimizers.h"
 #include "core/ops/ops.h"
 #include "distributed/strategy/buckets.h"
 #include "distributed/strategy/collective_ops.h"
@@ -29,6 +30,29 @@ void refuse_loss_scale(const nn::TrainGraph& graph, std::string_view who) {
   throw invalid_argument(
       "mixed_float16 skips steps whose gradients are not finite, after they were added up; ", who,
       " would have sent them by then; use mixed_bfloat16");
+}
+
+void refuse_update_options(const nn::TrainGraph& graph) {
+  if (graph.needs_gradient_norm) {
+    throw invalid_argument(
+        "the callback log_gradient_norm shows the norm of the gradient of all "
+        "workers, which parameter servers add up in pieces; leave it out");
+  }
+  if (graph.optimizer == nullptr) return;
+  const nn::UpdateOptions& options = graph.optimizer->update_options();
+  const std::string_view wrong = options.clipnorm          ? "clipnorm"
+                                 : options.clipvalue       ? "clipvalue"
+                                 : options.global_clipnorm ? "global_clipnorm"
+                                 : options.use_ema         ? "use_ema"
+                                 : options.gradient_accumulation_steps > 1
+                                     ? "gradient_accumulation_steps"
+                                     : "";
+  if (wrong.empty()) return;
+  throw invalid_argument(
+      "optimizer: ", wrong,
+      ": parameter servers add up the gradients of the workers and update in "
+      "pieces; expected a strategy whose workers have all of both, MULTI_WORKER, "
+      "or a job without it");
 }
 
 GradientBuilder::GradientBuilder(nn::TrainGraph& train, const Strategy& strategy)

@@ -26,6 +26,10 @@ std::string variable_name(Value variable);
 // before they are known to be finite.
 void refuse_loss_scale(const nn::TrainGraph& graph, std::string_view who);
 
+// Throws Error{kInvalidArgument} for options of the optimizer that need the whole gradient or the
+// whole variable in one place, where rows or variables are on parameter servers.
+void refuse_update_options(const nn::TrainGraph& graph);
+
 class GradientBuilder {
  public:
   // Adds the placeholders of shares, and what each shard is fed.

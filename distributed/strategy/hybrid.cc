@@ -19,6 +19,7 @@ class Hybrid : public Strategy {
 
   void build_gradients(nn::TrainGraph& graph) const override {
     refuse_loss_scale(graph, "parameter servers");
+    refuse_update_options(graph);
     GradientBuilder builder(graph, *this);
     ServerTraffic servers(graph);
     servers.pull(builder.shard_builders(), {});

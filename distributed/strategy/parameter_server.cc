@@ -62,6 +62,16 @@ std::vector<BucketItem> set_local_results(nn::TrainGraph& graph, const GradientB
   return moves;
 }
 
+// Servers know pieces of a variable only.
+void refuse_constraints(const nn::TrainGraph& graph) {
+  for (const nn::VariableSpec& spec : graph.variables->all()) {
+    if (!spec.constraint) continue;
+    throw invalid_argument("the constraint of \"", spec.name,
+                           "\" needs the whole variable, which parameter servers keep in pieces; "
+                           "use the strategy HYBRID or MULTI_WORKER, or leave it out");
+  }
+}
+
 class ParameterServer : public Strategy {
  public:
   explicit ParameterServer(StrategyOptions given)
@@ -82,6 +92,8 @@ class ParameterServer : public Strategy {
 
   void build_gradients(nn::TrainGraph& graph) const override {
     refuse_loss_scale(graph, "parameter servers");
+    refuse_update_options(graph);
+    refuse_constraints(graph);
     GradientBuilder builder(graph, *this);
     ServerTraffic servers(graph);
     const std::vector<Value> values =

@@ -13,8 +13,9 @@ constexpr int64_t kMaxDenseRow = 16 << 10;
 
 }  // namespace
 
-UpdateSpec update_of(const nn::Optimizer& optimizer, std::shared_ptr<const OpTable> ops) {
-  const UpdateOp op = optimizer.update_op();
+UpdateSpec update_of(const nn::Optimizer& optimizer, std::string_view variable, int rank,
+                     std::shared_ptr<const OpTable> ops) {
+  const UpdateOp op = optimizer.update_op_of(variable, rank);
   UpdateSpec update{.op = op.name, .attributes = op.attributes, .ops = std::move(ops)};
   for (const SlotSpec& slot : optimizer.slots()) {
     update.slot_names.push_back(slot.name);
@@ -51,7 +52,7 @@ std::vector<TableSpec> TrainingTables::embeddings(const nn::Optimizer& optimizer
     }
     tables.push_back({.name = embedding.name,
                       .dim = embedding.dim,
-                      .update = update_of(optimizer, ops),
+                      .update = update_of(optimizer, embedding.name, 2, ops),
                       .initializer = *fill});
     if (const auto& policy = embedding.policy) {
       tables.back().admission = {.after = policy->admit_after,
@@ -72,7 +73,8 @@ std::vector<TableSpec> TrainingTables::variables(const nn::VariableRegistry& var
     if (variable.role == nn::VariableRole::kSlot) continue;
     tables.push_back(dense_table(variable.name, variable.value.shape().elements()));
     // Moving averages are pushed as how far they move.
-    if (variable.role == nn::VariableRole::kTrainable) tables.back().update = update_of(optimizer);
+    if (variable.role != nn::VariableRole::kTrainable) continue;
+    tables.back().update = update_of(optimizer, variable.name, variable.value.shape().rank());
   }
   tables.push_back(dense_table(votes, 1));
   return tables;

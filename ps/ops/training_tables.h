@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "core/nn/layer.h"
@@ -30,8 +31,9 @@ class TrainingTables {
   std::vector<nn::EmbeddingTable> embeddings_;
 };
 
-// What an optimizer does to the rows of a table.
-UpdateSpec update_of(const nn::Optimizer& optimizer, std::shared_ptr<const OpTable> ops = nullptr);
+// What an optimizer does to the rows of a table that holds a variable of that name and rank.
+UpdateSpec update_of(const nn::Optimizer& optimizer, std::string_view variable, int rank,
+                     std::shared_ptr<const OpTable> ops = nullptr);
 
 // A dense table of so many elements: one row when they are few, else rows of about equal size, with
 // as little padding as can be.

@@ -100,6 +100,20 @@ TEST_F(VerifyTest, AVariableOfTwoNodesHasOneUpdate) {
   EXPECT_THAT(message_of(graph_), HasSubstr("already updated by Assign 'assign'"));
 }
 
+// The memory is the same: what reads the value in between comes before the second update.
+TEST_F(VerifyTest, TheValueThatAnUpdateGivesMayBeUpdatedOnceMore) {
+  Node& first = ops::assign(w_, ops::fill_like(w_, 1));
+  Node& second = ops::assign_add(first.output(), ops::fill_like(w_, 1));
+  const Value between = ops::negate(first.output());
+  EXPECT_EQ(message_of(graph_), "no error");
+  const std::vector<Node*> order = execution_order(graph_);
+  const auto place = [&](const Node* node) { return std::ranges::find(order, node); };
+  EXPECT_LT(place(&first), place(between.node));
+  EXPECT_LT(place(between.node), place(&second));
+  ops::assign(first.output(), between);
+  EXPECT_THAT(message_of(graph_), HasSubstr("already updated by AssignAdd 'assign_add'"));
+}
+
 TEST_F(VerifyTest, OnlyVariablesAreUpdated) {
   ops::assign(ops::identity(w_), ops::fill_like(w_, 1));
   EXPECT_THAT(message_of(graph_),

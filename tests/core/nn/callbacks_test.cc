@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/nn/rate_callbacks.h"
 #include "tests/core/nn/helpers.h"
 
 namespace trireme::nn {
@@ -42,8 +43,12 @@ class FakeTraining : public Training {
   std::vector<std::string> log_names() const override { return {"loss", "val_loss"}; }
   int64_t revision() const override { return 0; }
   void changed() override {}
+  double learning_rate() const override { return rate; }
+  void set_learning_rate(double now) override { rate = now; }
+  std::optional<double> gradient_norm() const override { return {}; }
 
   int64_t epochs = 0;
+  double rate = 1;
 
  private:
   std::string reason_;
@@ -66,6 +71,117 @@ int64_t epochs_until_stop(EarlyStopping& callback, FakeTraining& training,
     if (!training.stop_reason().empty()) return training.epochs;
   }
   return -1;
+}
+
+// The rate after each epoch.
+std::vector<double> rates(ReduceLrOnPlateauOptions options, const std::vector<double>& values,
+                          std::string_view name = "val_loss") {
+  Model model;
+  FakeTraining training(model);
+  ReduceLrOnPlateau callback(std::move(options));
+  std::vector<double> found;
+  for (double value : values) {
+    ++training.epochs;
+    const LogValue logs[] = {{"loss", 1}, {name, value}};
+    callback.on_epoch_end(training, logs);
+    found.push_back(training.rate);
+    // A resumed training goes on the same way.
+    StateMap state;
+    callback.save(state);
+    callback.restore(state);
+  }
+  return found;
+}
+
+// As Keras's: the epochs of a cooldown do not count.
+TEST(ReduceLrOnPlateauTest, MultipliesTheRateWhenNothingImproves) {
+  EXPECT_THAT(rates({.factor = 0.5, .patience = 2}, {3, 2, 2, 2, 2, 2, 1, 1}),
+              ElementsAre(1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25));
+  EXPECT_THAT(rates({.factor = 0.5, .patience = 1, .cooldown = 2}, {2, 2, 2, 2, 2, 2}),
+              ElementsAre(1, 0.5, 0.5, 0.25, 0.25, 0.125));
+  EXPECT_THAT(rates({.factor = 0.5, .patience = 1, .min_delta = 0.5, .min_lr = 0.3}, {2, 1.6, 1.6}),
+              ElementsAre(1, 0.5, 0.3));
+  EXPECT_THAT(rates({.monitor = "val_accuracy", .factor = 0.5, .patience = 1}, {0.1, 0.2, 0.2},
+                    "val_accuracy"),
+              ElementsAre(1, 1, 0.5));
+}
+
+// The rate and the norm of gradients are columns of the logs, and a rate that was set is one of the
+// checkpoint.
+TEST(RateCallbacksTest, ShowTheRateAndTheNormAndGoOnFromACheckpoint) {
+  const auto train = [](int64_t epochs, std::optional<StateMap> resume, StateMap* state) {
+    Model model({.seed = 2});
+    model.add<Dense>({.units = 3});
+    CompileOptions compile = classifier(std::make_shared<Sgd>(constant_rate(0.25)));
+    compile.gradient_norm = true;
+    model.compile(std::move(compile));
+    FitOptions options = quiet(epochs);
+    const auto end = std::make_shared<StateAtEnd>();
+    options.callbacks = {std::make_shared<LearningRateScheduler>([](int64_t epoch, double rate) {
+                           return epoch == 0 ? rate : rate / 2;
+                         }),
+                         std::make_shared<LogLearningRate>(), std::make_shared<LogGradientNorm>(),
+                         end};
+    options.resume = std::move(resume);
+    const History history = model.fit(clusters(64).batch(16), options);
+    if (state != nullptr) *state = end->state;
+    return history.values;
+  };
+  StateMap state;
+  const auto all = train(3, {}, nullptr);
+  EXPECT_THAT(all.at("learning_rate"), ElementsAre(0.25, 0.125, 0.0625));
+  EXPECT_GT(all.at("gradient_norm")[0].value(), all.at("gradient_norm")[2].value());
+  train(2, {}, &state);
+  const auto last = train(3, state, nullptr);
+  EXPECT_THAT(last.at("learning_rate"), ElementsAre(0.0625));
+  EXPECT_EQ(last.at("gradient_norm")[0], all.at("gradient_norm")[2]);
+  EXPECT_EQ(last.at("loss")[0], all.at("loss")[2]);
+}
+
+TEST(RateCallbacksTest, TheNormIsThatOfAllVariables) {
+  Model model;
+  model.add<Dense>({.units = 1, .kernel_initializer = zeros()});
+  model.compile({.optimizer = std::make_shared<Sgd>(constant_rate(0)),
+                 .loss = mean_squared_error(),
+                 .gradient_norm = true});
+  FitOptions options = quiet(1);
+  options.callbacks = {std::make_shared<LogGradientNorm>()};
+  // y = 0: the gradient is −2·3 times {2, 1} and 1.
+  const data::Dataset one = data::from_tensors(
+      {Tensor::from<float>({1, 2}, {2, 1}), Tensor::from<float>({1, 1}, {3})}, {"x", "y"});
+  EXPECT_NEAR(model.fit(one.batch(1), options).last("gradient_norm"), 6 * std::sqrt(6), 1e-4);
+}
+
+TEST(TerminateOnNanTest, StopsInPlaceOfAnError) {
+  const auto train = [](std::vector<std::shared_ptr<Callback>> callbacks) {
+    Model model;
+    model.add<Dense>({.units = 1});
+    model.compile(
+        {.optimizer = std::make_shared<Sgd>(constant_rate(1e20)), .loss = mean_squared_error()});
+    FitOptions options = quiet(50);
+    options.callbacks = std::move(callbacks);
+    const data::Dataset one = data::from_tensors(
+        {Tensor::from<float>({1, 2}, {2, 1}), Tensor::from<float>({1, 1}, {3})}, {"x", "y"});
+    return model.fit(one.batch(1), options);
+  };
+  EXPECT_THAT(error_of([&] { train({}); }), testing::HasSubstr("the loss is"));
+  const History history = train({std::make_shared<TerminateOnNan>()});
+  EXPECT_LT(history.steps, 50);
+  EXPECT_THAT(history.stop_reason, testing::StartsWith("the loss of step "));
+}
+
+TEST(LambdaCallbackTest, CallsTheFunctionsThatAreGiven) {
+  Model model;
+  model.add<Dense>({.units = 3});
+  model.compile(classifier(std::make_shared<Sgd>()));
+  std::string events;
+  FitOptions options = quiet(1);
+  options.callbacks = {std::make_shared<LambdaCallback>(LambdaFunctions{
+      .on_train_begin = [&](Training&) { events += "b"; },
+      .on_batch_end = [&](Training&, Logs logs) { events += logs[0].name == "loss" ? "s" : "?"; },
+      .on_epoch_end = [&](Training&, Logs) { events += "e"; }})};
+  model.fit(clusters(32).batch(16), options);
+  EXPECT_EQ(events, "bsse");
 }
 
 // 0 would count as the best loss there can be.

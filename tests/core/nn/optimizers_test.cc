@@ -1,5 +1,7 @@
 #include "core/nn/optimizers.h"
 
+#include "core/nn/muon.h"
+#include "core/nn/whole_variable_optimizers.h"
 #include "tests/core/nn/helpers.h"
 
 namespace trireme::nn {
@@ -45,7 +47,17 @@ TEST(OptimizersTest, AllOfThemLearn) {
       std::make_shared<RmsProp>(constant_rate(0.005), rules::RmsProp{.momentum = .9}),
       std::make_shared<Adagrad>(constant_rate(0.2)),
       std::make_shared<Adam>(constant_rate(0.02)),
-      std::make_shared<Amsgrad>(constant_rate(0.02))};
+      std::make_shared<Amsgrad>(constant_rate(0.02)),
+      std::make_shared<AdamW>(constant_rate(0.02)),
+      std::make_shared<Adamax>(constant_rate(0.02)),
+      std::make_shared<Nadam>(constant_rate(0.02)),
+      std::make_shared<Adadelta>(constant_rate(20)),
+      std::make_shared<Ftrl>(constant_rate(0.5)),
+      std::make_shared<Lion>(constant_rate(0.01)),
+      std::make_shared<Lamb>(constant_rate(0.05)),
+      std::make_shared<Lars>(constant_rate(10)),
+      std::make_shared<Adafactor>(constant_rate(0.1)),
+      std::make_shared<Muon>(constant_rate(0.1))};
   for (const auto& optimizer : all) {
     Model model;
     model.add<Dense>({.units = 8, .activation = Activation::kTanh}).add<Dense>({.units = 3});
@@ -78,8 +90,9 @@ TEST(OptimizersTest, OptionsAreChecked) {
 TEST(OptimizersTest, TheCatalogHasAllRules) {
   Catalog<Optimizer> catalog;
   register_core_optimizers(catalog);
-  EXPECT_THAT(catalog.names(),
-              ElementsAre("sgd", "rmsprop", "adagrad", "adam", "adamw", "amsgrad"));
+  EXPECT_THAT(catalog.names(), ElementsAre("sgd", "rmsprop", "adagrad", "adam", "adamw", "amsgrad",
+                                           "adamax", "nadam", "adadelta", "ftrl", "lion", "lamb",
+                                           "lars", "adafactor", "muon"));
   EXPECT_EQ(catalog.make("sgd")->learning_rate(0), 0.01);
   EXPECT_EQ(catalog.make("adam")->learning_rate(0), 0.001);
   EXPECT_EQ(catalog.make("adam")->update_op().name, "ApplyAdam");

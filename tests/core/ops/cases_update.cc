@@ -1,4 +1,6 @@
 #include "core/base/error.h"
+#include "core/rules/core_rules.h"
+#include "core/rules/update_rule.h"
 #include "tests/support/op_cases.h"
 
 namespace trireme::testing {
@@ -11,45 +13,34 @@ struct Optimizer {
   Attributes attributes;
 };
 
+template <typename Rule>
+Optimizer of_rule(const std::string& label, const Rule& rule) {
+  const UpdateOp op = update_op(rule);
+  return {op.name, label, static_cast<int>(rule_slots(rule).size()), Rule::kInfo.has_step,
+          op.attributes};
+}
+
 const std::vector<Optimizer>& optimizers() {
   static const std::vector<Optimizer> all = {
-      {"ApplySgd",
-       "plain",
-       0,
-       false,
-       {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.0}}},
-      {"ApplySgd",
-       "decay",
-       0,
-       false,
-       {{"momentum", 0.0}, {"nesterov", false}, {"weight_decay", 0.1}}},
-      {"ApplyMomentum",
-       "plain",
-       1,
-       false,
-       {{"momentum", 0.9}, {"nesterov", false}, {"weight_decay", 0.01}}},
-      {"ApplyMomentum",
-       "nesterov",
-       1,
-       false,
-       {{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 0.0}}},
-      {"ApplyRmsProp", "plain", 1, false, {{"rho", 0.9}, {"momentum", 0.0}, {"epsilon", 1e-7}}},
-      {"ApplyRmsPropMomentum",
-       "plain",
-       2,
-       false,
-       {{"rho", 0.9}, {"momentum", 0.5}, {"epsilon", 1e-7}}},
-      {"ApplyAdagrad", "plain", 1, false, {{"epsilon", 1e-7}}},
-      {"ApplyAdam",
-       "decay",
-       2,
-       true,
-       {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
-      {"ApplyAmsgrad",
-       "decay",
-       3,
-       true,
-       {{"beta1", 0.9}, {"beta2", 0.999}, {"epsilon", 1e-7}, {"weight_decay", 0.01}}},
+      of_rule("plain", rules::Sgd{}),
+      of_rule("decay", rules::Sgd{.weight_decay = 0.1}),
+      of_rule("plain", rules::Sgd{.momentum = 0.9, .weight_decay = 0.01}),
+      of_rule("nesterov", rules::Sgd{.momentum = 0.9, .nesterov = true}),
+      of_rule("plain", rules::RmsProp{}),
+      of_rule("plain", rules::RmsProp{.momentum = 0.5, .weight_decay = 0.1}),
+      // What is under the root must be positive for slots of any numbers.
+      of_rule("plain", rules::RmsProp{.epsilon = 1.5, .centered = true}),
+      of_rule("plain", rules::RmsProp{.momentum = 0.5, .epsilon = 1.5, .centered = true}),
+      of_rule("plain", rules::Adagrad{}),
+      of_rule("decay", rules::Adam{.weight_decay = 0.01}),
+      of_rule("decay", rules::AdamW{}),
+      of_rule("decay", rules::Adamax{.weight_decay = 0.01}),
+      of_rule("decay", rules::Nadam{.weight_decay = 0.01}),
+      of_rule("decay", rules::Adadelta{.weight_decay = 0.01}),
+      of_rule("root", rules::Ftrl{.l1 = 0.1, .l2 = 0.1, .weight_decay = 0.01}),
+      of_rule("power", rules::Ftrl{.learning_rate_power = -0.3, .l1 = 0.1}),
+      of_rule("decay", rules::Lion{.weight_decay = 0.01}),
+      of_rule("decay", rules::Amsgrad{{.weight_decay = 0.01}}),
   };
   return all;
 }
@@ -88,6 +79,7 @@ std::vector<OpCase> grouped_cases() {
   std::vector<Optimizer> rules = optimizers();
   rules.push_back({"AssignMovingAverage", "plain", 0, false, {{"momentum", 0.9}}});
   rules.push_back({"AssignAdd", "plain", 0, false, {}});
+  rules.push_back({"AssignWeightAverage", "plain", 0, true, {{"momentum", 0.9}}});
   for (const Optimizer& rule : rules) {
     cases.push_back(grouped(rule, "some", {{3, 5}, {}, {0, 2}, {5003}, {2, 2, 3}}, false));
   }
@@ -120,6 +112,10 @@ std::vector<OpCase> update_cases() {
     cases.push_back({"AssignMovingAverage",
                      shape.to_string(),
                      {real(shape), real(shape)},
+                     {{"momentum", 0.9}}});
+    cases.push_back({"AssignWeightAverage",
+                     shape.to_string(),
+                     {real(shape), fixed(DType::kInt64, {}, 1, 3), real(shape)},
                      {{"momentum", 0.9}}});
     for (const Optimizer& optimizer : optimizers()) {
       std::vector<OpInput> inputs = inputs_of(optimizer, shape);

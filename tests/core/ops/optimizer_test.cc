@@ -63,6 +63,52 @@ Optimizer amsgrad(const std::string& name, const rules::Amsgrad& o) {
   });
 }
 
+Optimizer adamax(const rules::Adamax& o) {
+  return optimizer("adamax", o, [=](State& s, double g, int t) {
+    s.w -= kLr * o.weight_decay * s.w;
+    s.slots[0] = o.beta1 * s.slots[0] + (1 - o.beta1) * g;
+    s.slots[1] = std::max(o.beta2 * s.slots[1], std::abs(g));
+    s.w -= kLr / (1 - std::pow(o.beta1, t)) * s.slots[0] / (s.slots[1] + o.epsilon);
+  });
+}
+
+Optimizer nadam(const rules::Nadam& o) {
+  return optimizer("nadam", o, [=](State& s, double g, int t) {
+    const auto momentum = [&](int i) { return o.beta1 * (1 - 0.5 * std::pow(0.96, i)); };
+    double product = 1;
+    for (int i = 1; i <= t; ++i) product *= momentum(i);
+    s.w -= kLr * o.weight_decay * s.w;
+    s.slots[0] = o.beta1 * s.slots[0] + (1 - o.beta1) * g;
+    s.slots[1] = o.beta2 * s.slots[1] + (1 - o.beta2) * g * g;
+    const double mean = momentum(t + 1) * s.slots[0] / (1 - product * momentum(t + 1)) +
+                        (1 - momentum(t)) * g / (1 - product);
+    s.w -= kLr * mean / (std::sqrt(s.slots[1] / (1 - std::pow(o.beta2, t))) + o.epsilon);
+  });
+}
+
+Optimizer rmsprop_centered(const std::string& name, const rules::RmsProp& o) {
+  return optimizer(name, o, [=](State& s, double g, int) {
+    s.w -= kLr * o.weight_decay * s.w;
+    s.slots[0] = o.rho * s.slots[0] + (1 - o.rho) * g * g;
+    s.slots[1] = o.rho * s.slots[1] + (1 - o.rho) * g;
+    const double d = kLr * g / std::sqrt(s.slots[0] - s.slots[1] * s.slots[1] + o.epsilon);
+    s.slots[2] = o.momentum * s.slots[2] + d;
+    s.w -= o.momentum == 0 ? d : s.slots[2];
+  });
+}
+
+Optimizer ftrl(const std::string& name, const rules::Ftrl& o) {
+  return optimizer(name, o, [=](State& s, double g, int) {
+    const auto root = [&](double n) { return std::pow(n, -o.learning_rate_power); };
+    s.w -= kLr * o.weight_decay * s.w;
+    const double sum = s.slots[0] + g * g;
+    s.slots[1] += g + 2 * o.l2_shrinkage * s.w - (root(sum) - root(s.slots[0])) / kLr * s.w;
+    s.slots[0] = sum;
+    const double clipped = std::min(std::max(s.slots[1], -o.l1), o.l1);
+    s.w = (clipped - s.slots[1]) / (root(sum) / kLr + 2 * o.l2 + o.beta / kLr);
+  });
+}
+
 std::vector<Optimizer> optimizers() {
   return {
       optimizer("sgd", rules::Sgd{.weight_decay = 0.1},
@@ -97,6 +143,34 @@ std::vector<Optimizer> optimizers() {
       adam("adam_with_decay", {.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
       adam("adamw", rules::AdamW{.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1}),
       adam("adam_without_memory", {.beta1 = 0, .beta2 = 0, .epsilon = 1e-3}),
+      optimizer("adagrad_with_decay", rules::Adagrad{.weight_decay = 0.1},
+                [](State& s, double g, int) {
+                  s.w -= kLr * 0.1 * s.w;
+                  s.slots[0] += g * g;
+                  s.w -= kLr * g / std::sqrt(s.slots[0] + 1e-7);
+                }),
+      rmsprop_centered("rmsprop_centered",
+                       {.rho = 0.8, .epsilon = 1.5, .centered = true, .weight_decay = 0.1}),
+      rmsprop_centered("rmsprop_centered_momentum",
+                       {.rho = 0.8, .momentum = 0.5, .epsilon = 1.5, .centered = true}),
+      adamax({.beta1 = 0.8, .beta2 = 0.9, .epsilon = 1e-3, .weight_decay = 0.1}),
+      nadam({.beta1 = 0.8, .beta2 = 0.9, .epsilon = 1e-3, .weight_decay = 0.1}),
+      optimizer("adadelta", rules::Adadelta{.rho = 0.8, .epsilon = 1e-3, .weight_decay = 0.1},
+                [](State& s, double g, int) {
+                  s.w -= kLr * 0.1 * s.w;
+                  s.slots[0] = 0.8 * s.slots[0] + 0.2 * g * g;
+                  const double d = std::sqrt(s.slots[1] + 1e-3) * g / std::sqrt(s.slots[0] + 1e-3);
+                  s.slots[1] = 0.8 * s.slots[1] + 0.2 * d * d;
+                  s.w -= kLr * d;
+                }),
+      optimizer("lion", rules::Lion{.beta1 = 0.8, .weight_decay = 0.1},
+                [](State& s, double g, int) {
+                  const double mixed = 0.8 * s.slots[0] + 0.2 * g;
+                  s.w -= kLr * 0.1 * s.w + kLr * (mixed > 0 ? 1 : mixed < 0 ? -1 : 0);
+                  s.slots[0] = 0.99 * s.slots[0] + 0.01 * g;
+                }),
+      ftrl("ftrl", {.l1 = 0.3, .l2 = 0.1, .l2_shrinkage = 0.2, .beta = 0.5, .weight_decay = 0.1}),
+      ftrl("ftrl_of_another_power", {.learning_rate_power = -0.3, .l1 = 0.3}),
       amsgrad("amsgrad", {{.beta2 = 0.5, .epsilon = 1e-3, .weight_decay = 0.1}}),
   };
 }

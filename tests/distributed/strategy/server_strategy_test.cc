@@ -37,6 +37,9 @@ struct RunOptions {
   int workers = 1;
   bool embedding = false;  // else a convolution with batch norm
   bool batch_norm = false;
+  DenseOptions logits = {.units = 10};  // of the convolution's model
+  EmbeddingOptions table = {.rows = 40, .dimension = 4};
+  std::vector<std::string> freeze = {};
   std::shared_ptr<const Optimizer> optimizer = std::make_shared<Adam>(constant_rate(0.01));
 };
 
@@ -69,13 +72,13 @@ data::Dataset examples(const RunOptions& run) {
 
 void add_layers(Model& model, const RunOptions& run) {
   if (run.embedding) {
-    model.add<Embedding>({.rows = 40, .dimension = 4}).add<Flatten>();
+    model.add<Embedding>(run.table).add<Flatten>();
     model.add<Dense>({.units = 8, .activation = Activation::kTanh}).add<Dense>({.units = 1});
     return;
   }
   model.add<Conv2D>({.filters = 4, .kernel_h = 5, .kernel_w = 5, .stride_h = 2, .stride_w = 2});
   if (run.batch_norm) model.add<BatchNorm>({.momentum = 0.9});
-  model.add<Flatten>().add<Dropout>({.rate = 0.3}).add<Dense>({.units = 10});
+  model.add<Flatten>().add<Dropout>({.rate = 0.3}).add<Dense>(run.logits);
 }
 
 // Everything that the workers of one job share.
@@ -139,7 +142,8 @@ RunResult train_worker(Job& job, int rank, std::unique_ptr<Communicator> communi
   collectives->set(std::move(communicators));
 
   ps::TrainingTables tables;
-  ModelOptions options{.seed = 3, .session = {.kernels = kernels}, .ops = ops};
+  ModelOptions options{
+      .seed = 3, .session = {.kernels = kernels}, .ops = ops, .freeze = run.freeze};
   if (job.strategy) options.embedding_lookup = tables.lookup();
   Model model(options);
   add_layers(model, run);
@@ -272,6 +276,52 @@ TEST(ServerStrategyPartsTest, GradientsAreSentInPiecesAsTheyAreMade) {
 TEST(ServerStrategyPartsTest, MovingAveragesAreTables) {
   const RunOptions run{.kind = &kParameterServerStrategy, .batch_norm = true};
   expect_close(train(run), train_alone(run));
+}
+
+// The penalty of a variable that is in pieces on servers counts once, whoever pushes its gradient.
+TEST(ServerStrategyPartsTest, PenaltiesFollowOneProcess) {
+  RunOptions run{.kind = &kParameterServerStrategy};
+  run.logits.kernel_regularizer = l2(0.05);
+  run.logits.activity_regularizer = l2(0.001);
+  const RunResult alone = train_alone(run);
+  run.workers = 2;
+  expect_close(train(run), alone);
+}
+
+TEST(ServerStrategyPartsTest, FrozenTablesAndVariablesFollowOneProcess) {
+  for (const StrategyDef* kind : {&kParameterServerStrategy, &kHybridStrategy}) {
+    RunOptions run{.kind = kind, .embedding = true, .freeze = {"embedding", "dense/bias"}};
+    run.table.initializer = uniform(-1, 1);
+    const RunResult alone = train_alone(run);
+    run.workers = 2;
+    expect_close(train(run), alone);
+  }
+}
+
+TEST(ServerStrategyOptionsTest, RefusesWhatNeedsAWholeVariable) {
+  const auto error_of = [](const RunOptions& run) -> std::string {
+    Job job{.run = run};
+    job.strategy = run.kind->make(run.strategy);
+    try {
+      train_worker(job, 0, std::move(make_local_group(1)[0]));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  RunOptions run{.kind = &kParameterServerStrategy};
+  run.logits.kernel_constraint = max_norm();
+  EXPECT_THAT(error_of(run), HasSubstr("the constraint of \"dense/kernel\" needs the whole"));
+  run = {.kind = &kHybridStrategy, .embedding = true};
+  run.table.regularizer = l2();
+  EXPECT_THAT(error_of(run), HasSubstr("(embedding \"embedding\"): embeddings_regularizer: "));
+  run.table.regularizer = nullptr;
+  run.optimizer =
+      std::make_shared<Adam>(nullptr, rules::Adam{}, UpdateOptions{.global_clipnorm = 1});
+  EXPECT_THAT(error_of(run), HasSubstr("optimizer: global_clipnorm: parameter servers add up"));
+  run.optimizer = std::make_shared<Adam>();
+  run.table.constraint = unit_norm();
+  EXPECT_THAT(error_of(run), HasSubstr("embeddings_constraint: "));
 }
 
 TEST(ServerStrategyOptionsTest, RefusesWhatBelongsToAllReduce) {

@@ -11,6 +11,7 @@
 #include "core/device/kernel.h"
 #include "core/nn/layers.h"
 #include "core/nn/model.h"
+#include "core/nn/whole_variable_optimizers.h"
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/strategy/collective_ops.h"
@@ -30,7 +31,8 @@ struct RunOptions {
   int workers = 1;
   bool batch_norm = false;
   bool dropout = true;
-  int64_t examples = 500;  // 15 batches of 32 and one of 20
+  bool weight_rules = false;  // penalties and constraints
+  int64_t examples = 500;     // 15 batches of 32 and one of 20
   int64_t epochs = 2;
   std::shared_ptr<const Optimizer> optimizer = std::make_shared<Adam>();
   Precision precision = Precision::kFloat32;
@@ -55,12 +57,21 @@ class Losses : public Callback {
 };
 
 void add_layers(Model& model, const RunOptions& run) {
-  model.add<Conv2D>({.filters = 4, .kernel_h = 5, .kernel_w = 5, .stride_h = 2, .stride_w = 2});
+  Conv2DOptions convolution{
+      .filters = 4, .kernel_h = 5, .kernel_w = 5, .stride_h = 2, .stride_w = 2};
+  DenseOptions logits{.units = 10};
+  if (run.weight_rules) {
+    convolution.kernel_regularizer = l2(0.1);
+    convolution.activity_regularizer = l1(0.01);
+    logits.kernel_regularizer = orthogonal_columns(0.5);
+    logits.kernel_constraint = max_norm(0.9);
+  }
+  model.add<Conv2D>(convolution);
   if (run.batch_norm) model.add<BatchNorm>();
   model.add<ActivationLayer>({.activation = Activation::kRelu});
   model.add<Flatten>();
   if (run.dropout) model.add<Dropout>({.rate = 0.3});
-  model.add<Dense>({.units = 10});
+  model.add<Dense>(logits);
 }
 
 RunResult train_worker(const RunOptions& run, const Strategy* strategy, int rank,
@@ -183,6 +194,55 @@ TEST_P(StrategyTest, CentralStorageFollowsOneProcess) {
     run.strategy.devices.push_back("/device:CPU:" + std::to_string(i));
   }
   expect_close(train(run), train_alone(run));
+}
+
+// A penalty counts once, and not once a worker, a micro-batch or a device; one of activations is a
+// mean over all examples.
+TEST(WeightRulesTest, PenaltiesAndConstraintsFollowOneProcess) {
+  RunOptions run{.kind = &kMultiWorkerStrategy, .weight_rules = true, .epochs = 1};
+  const RunResult alone = train_alone(run);
+  RunOptions without = run;
+  without.weight_rules = false;
+  EXPECT_GT(alone.losses[0], train_alone(without).losses[0] + 0.5);
+  run.strategy.micro_batches = 2;
+  run.workers = 3;
+  expect_close(train(run), alone);
+  run.workers = 1;
+  run.kind = &kMirroredStrategy;
+  run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
+  expect_close(train(run), alone);
+  const Tensor kernel = alone.weights.at("dense/kernel");
+  double largest = 0;
+  for (int64_t unit = 0; unit < 10; ++unit) {
+    double square = 0;
+    for (int64_t i = 0; i < kernel.shape()[0]; ++i) {
+      square += std::pow(kernel.as_double(i * 10 + unit), 2);
+    }
+    largest = std::max(largest, std::sqrt(square));
+  }
+  EXPECT_NEAR(largest, 0.9, 1e-5);  // it was above, and was brought there
+}
+
+// The norm is that of the gradient of all workers, and each device works out the same one.
+TEST(UpdateOptionsTest, ClippingAveragesAndWholeVariablesFollowOneProcess) {
+  const UpdateOptions options{.global_clipnorm = 0.5,
+                              .use_ema = true,
+                              .ema_momentum = 0.9,
+                              .gradient_accumulation_steps = 2};
+  for (const std::shared_ptr<const Optimizer>& optimizer :
+       {std::shared_ptr<const Optimizer>(
+            std::make_shared<Adam>(constant_rate(0.01), rules::Adam{}, options)),
+        std::shared_ptr<const Optimizer>(
+            std::make_shared<Lamb>(constant_rate(0.01), LambOptions{}, options))}) {
+    RunOptions run{.kind = &kMultiWorkerStrategy, .epochs = 1, .optimizer = optimizer};
+    const RunResult alone = train_alone(run);
+    run.workers = 3;
+    expect_close(train(run), alone);
+    run.workers = 1;
+    run.kind = &kMirroredStrategy;
+    run.strategy.devices = {"/device:CPU:0", "/device:CPU:1"};
+    expect_close(train(run), alone);
+  }
 }
 
 // More workers than rows in the last batch: some have nothing to do and must not be missed.

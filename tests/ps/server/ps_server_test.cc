@@ -299,7 +299,7 @@ TEST_F(PsServerTest, RestoresASnapshotIntoAnyNumberOfServers) {
   auto options = client_options(0, 2);
   TableSpec& table = options.tables[0];
   table.update = {.op = "ApplyAdagrad",
-                  .attributes = {{"epsilon", 1e-7}},
+                  .attributes = {{"epsilon", 1e-7}, {"weight_decay", 0.0}},
                   .slot_names = {"accumulator"},
                   .slot_initials = {0.1}};
   table.initializer = {.kind = RowInitializer::Kind::kNormal, .b = 1, .key = 3};

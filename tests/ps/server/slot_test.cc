@@ -86,7 +86,7 @@ TEST(Slot, AddsThePushesOfAStepInTheOrderOfWorkers) {
 TEST(Slot, AppliesASynchronousStepOnce) {
   TableSpec spec = sum_table("t", 1);
   spec.update.op = "ApplyAdagrad";
-  spec.update.attributes = {{"epsilon", 1e-7}};
+  spec.update.attributes = {{"epsilon", 1e-7}, {"weight_decay", 0.0}};
   spec.update.slot_names = {"accumulator"};
   spec.update.slot_initials = {0.1};
   SlotRig slot;

@@ -62,6 +62,12 @@ std::vector<Case> cases() {
           make_case("adam_with_decay", rules::Adam{.beta1 = 0.8, .weight_decay = 0.1}),
           make_case("adamw", rules::AdamW{.weight_decay = 0.1}),
           make_case("amsgrad", rules::Amsgrad{{.beta2 = 0.5}}),
+          make_case("rmsprop_centered", rules::RmsProp{.momentum = 0.5, .centered = true}),
+          make_case("adamax", rules::Adamax{}),
+          make_case("nadam", rules::Nadam{}),
+          make_case("adadelta", rules::Adadelta{}),
+          make_case("lion", rules::Lion{}),
+          make_case("ftrl", rules::Ftrl{.l1 = 0.01}),
           make_case("adan", trireme::testing::Adan{})};
 }
 

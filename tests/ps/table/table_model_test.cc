@@ -93,7 +93,7 @@ class TableModelTest : public ::testing::TestWithParam<std::tuple<uint64_t, int6
   TableModelTest() : random_(std::get<0>(GetParam())), space_(10 << random_.below(8)) {
     spec_ = {.name = "model", .dim = std::get<1>(GetParam())};
     spec_.update = {.op = "ApplyAdagrad",
-                    .attributes = {{"epsilon", 0.25}},
+                    .attributes = {{"epsilon", 0.25}, {"weight_decay", 0.0}},
                     .slot_names = {"accumulator"},
                     .slot_initials = {0.5}};
     spec_.initializer = {.kind = RandomFill::Kind::kUniform, .a = -1, .b = 1, .key = 99};

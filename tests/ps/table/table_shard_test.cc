@@ -105,7 +105,7 @@ TEST(TableShardTest, AResolutionIsStaleWhenRowsWentOrTheShardIsAnother) {
 TEST(TableShardTest, AssignReplacesOrNot) {
   TableSpec spec = sum_table(2);
   spec.update = {.op = "ApplyAdagrad",
-                 .attributes = {{"epsilon", 1e-7}},
+                 .attributes = {{"epsilon", 1e-7}, {"weight_decay", 0.0}},
                  .slot_names = {"accumulator"},
                  .slot_initials = {0.1}};
   TableShard shard(spec, 0, 1);
