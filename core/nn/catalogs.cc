@@ -5,10 +5,8 @@
 namespace trireme::nn {
 
 std::vector<const CatalogBase*> Catalogs::all() const {
-  return {&data, &layers, &initializers, &optimizers, &schedules, &losses, &metrics, &callbacks,
-          &features};
-  return {&data,       &layers,    &initializers, &regularizers, &constraints,
-          &optimizers, &schedules, &losses,       &metrics,      &callbacks};
+  return {&data,      &layers, &initializers, &regularizers, &constraints, &optimizers,
+          &schedules, &losses, &metrics,      &callbacks,    &features};
 }
 
 const CatalogBase* Catalogs::find(std::string_view family) const {
