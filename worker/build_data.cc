@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 // By file pays when reading all of it on every worker does not; else one global shuffle is better.
 constexpr uintmax_t kLargeBytes = uintmax_t{1} << 30;
 
-data::LabelUse label_use(const nn::Loss& loss) {
+data::LabelUse label_use(const nn::Loss& loss, bool is_only_one) {
   switch (loss.labels) {
     case nn::LabelDomain::kClass:
       return data::LabelUse::kClass;
@@ -25,7 +25,8 @@ data::LabelUse label_use(const nn::Loss& loss) {
     case nn::LabelDomain::kZeroOrOne:
       return data::LabelUse::kUnitInterval;
     default:
-      return loss.label_power > 0 ? data::LabelUse::kScalableNumber : data::LabelUse::kNumber;
+      return loss.label_power > 0 && is_only_one ? data::LabelUse::kScalableNumber
+                                                 : data::LabelUse::kNumber;
   }
 }
 
@@ -67,7 +68,9 @@ JobData build_with(const data::Source& source, const data::SourceContext& contex
 
 data::SourceContext source_context(const JobFile& file, const std::string& data_dir,
                                    const data::PreprocessingPtr& saved) {
-  return {.data_dir = data_dir, .labels = label_use(file.loss().make()), .saved = saved};
+  return {.data_dir = data_dir,
+          .labels = label_use(file.loss().make(), file.outputs().empty()),
+          .saved = saved};
 }
 
 JobData build_data(const JobFile& file, const std::string& data_dir,

@@ -1,9 +1,12 @@
 #include "worker/build_model.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/nn/losses.h"
 #include "core/nn/metrics.h"
 #include "core/nn/optimizers.h"
+#include "proto/job.pb.h"
 #include "worker/job_file.h"
 
 namespace trireme {
@@ -27,6 +30,11 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
   for (size_t i = 0; i < layers.size(); ++i) {
     at_layer(file, static_cast<int>(i), [&] { model.add(std::move(layers[i])); });
   }
+  std::vector<std::string> outputs;
+  for (const JobOutput& output : file.outputs()) {
+    if (std::ranges::find(outputs, output.layer) == outputs.end()) outputs.push_back(output.layer);
+  }
+  model.set_outputs(outputs);
   try {
     model.build(features);
   } catch (const nn::LayerError& error) {
@@ -48,12 +56,39 @@ nn::CompileOptions compile_options(const JobFile& file, int64_t steps,
                 file.where("optimizer.schedule") + "optimizer.schedule: " + error.what());
   }
   options.optimizer = std::move(optimizer);
+  for (const job::ClassWeight& one : file.job().class_weight()) {
+    if (!options.class_weights.emplace(one.label(), one.weight()).second) {
+      throw invalid_argument(file.path(), ": class_weight: class ", one.label(),
+                             " has two weights");
+    }
+  }
+  const auto make_all = [](const auto& wanted, const nn::Loss& loss) {
+    std::vector<nn::Metric> metrics;
+    for (const auto& metric : wanted) {
+      metrics.push_back(metric->make(loss));
+      if (!metric->name().empty()) metrics.back().name = metric->name();
+    }
+    return metrics;
+  };
+  for (const JobOutput& output : file.outputs()) {
+    nn::OutputLoss made{.output = output.layer,
+                        .loss = output.loss->make(),
+                        .weight = output.weight,
+                        .labels = output.labels};
+    made.metrics = make_all(output.metrics, made.loss);
+    made.weighted_metrics = make_all(output.weighted_metrics, made.loss);
+    options.outputs.push_back(std::move(made));
+  }
+  if (!options.outputs.empty()) return options;
   options.loss = file.loss().make();
-  for (const auto& metric : file.metrics()) options.metrics.push_back(metric->make(options.loss));
+  options.metrics = make_all(file.metrics(), options.loss);
+  options.weighted_metrics = make_all(file.weighted_metrics(), options.loss);
   if (label_unit) {
     options.loss = nn::in_label_units(std::move(options.loss), label_unit);
-    for (nn::Metric& metric : options.metrics) {
-      metric = nn::in_label_units(std::move(metric), label_unit);
+    for (auto* const metrics : {&options.metrics, &options.weighted_metrics}) {
+      for (nn::Metric& metric : *metrics) {
+        metric = nn::in_label_units(std::move(metric), label_unit);
+      }
     }
   }
   return options;

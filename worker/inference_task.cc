@@ -114,7 +114,7 @@ class ValidationExamples final : public data::ExampleReader {
     data::Iterator iterator = examples_.skip(done_).take(batch.size).batch(batch.size).iterator();
     data::Element element;
     if (!iterator.next(element)) return false;
-    element.pop_back();
+    element.resize(features().size());
     batch.features = std::move(element);
     done_ += batch.size;
     return true;
@@ -140,7 +140,8 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
   TaskResult result;
-  for (const auto& [name, value] : task.model->evaluate(task.validation_batches(0, 1))) {
+  const nn::Model::Evaluation found = task.model->evaluate_all(task.validation_batches(0, 1));
+  for (const auto& [name, value] : found.values) {
     if (!std::isfinite(value) && !file.job().allow_nan()) {
       throw failed("evaluate: ", name, " is ", value,
                    ": the data or the weights of the checkpoint hold numbers that are not finite");
@@ -148,6 +149,10 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
     line["val_" + name] = rounded(value);
     result.figures["val_" + name] = value;
   }
+  std::map<std::string, std::vector<double>> tables;
+  for (const auto& [name, table] : found.tables) tables["val_" + name] = table;
+  add_tables(tables, line);
+  if (!options.quiet) std::cerr << tables_text(tables);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   line["seconds"] = rounded(elapsed.count());
   result.json = line.dump();

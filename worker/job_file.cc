@@ -34,6 +34,10 @@ void set_text(pb::Message& message, const std::string& name, const std::string& 
   message.GetReflection()->SetString(&message, &field_named(message, name), text);
 }
 
+bool has_outputs(const pb::Message& job) {
+  return job.GetReflection()->FieldSize(job, &field_named(job, "outputs")) > 0;
+}
+
 bool names_kind(const pb::Message& family) {
   const pb::OneofDescriptor* const kind = kind_of(*family.GetDescriptor());
   return kind != nullptr && family.GetReflection()->HasOneof(family, kind);
@@ -179,12 +183,59 @@ void JobFile::make_components() {
           "units: 10 } } }");
   choose_defaults(*schema_, *message_);
   data_ = read_one<data::Source>(*this, part(*message_, "data"), "data");
-  loss_ = read_one<nn::LossOptions>(*this, part(*message_, "loss"), "loss");
-  metrics_ = read_list<nn::MetricOptions>(*this, *message_, "metrics", "");
+  if (has_outputs(*message_)) {
+    make_outputs();
+  } else {
+    loss_ = read_one<nn::LossOptions>(*this, part(*message_, "loss"), "loss");
+    metrics_ = read_list<nn::MetricOptions>(*this, *message_, "metrics", "");
+    weighted_metrics_ = read_list<nn::MetricOptions>(*this, *message_, "weighted_metrics", "");
+  }
   // The others are made when they are wanted; what is wrong with them is said now.
   (void)make_layers();
   (void)make_optimizer();
   (void)make_callbacks();
+}
+
+void JobFile::make_outputs() {
+  for (const char* const field : {"loss", "metrics", "weighted_metrics"}) {
+    const pb::FieldDescriptor& known = field_named(*message_, field);
+    const pb::Reflection& reflection = *message_->GetReflection();
+    const bool is_there = known.is_repeated() ? reflection.FieldSize(*message_, &known) > 0
+                                              : names_kind(part(*message_, field));
+    if (!is_there) continue;
+    throw invalid_argument(where(known.is_repeated() ? str_cat(field, "[0]") : field), field,
+                           ": is of a job with a single loss; write it within `outputs`");
+  }
+  const pb::FieldDescriptor& list = field_named(*message_, "outputs");
+  const int size = message_->GetReflection()->FieldSize(*message_, &list);
+  for (int i = 0; i < size; ++i) {
+    const pb::Message& message = message_->GetReflection()->GetRepeatedMessage(*message_, &list, i);
+    const pb::Reflection& reflection = *message.GetReflection();
+    const std::string path = str_cat("outputs[", i, "]");
+    const auto text = [&](const char* name) {
+      return reflection.GetString(message, &field_named(message, name));
+    };
+    if (!names_kind(part(message, "loss"))) {
+      throw invalid_argument(where(path), path,
+                             ": expected a loss; add e.g. loss: MEAN_SQUARED_ERROR");
+    }
+    JobOutput output{
+        .layer = text("layer"),
+        .loss = read_one<nn::LossOptions>(*this, part(message, "loss"), path + ".loss"),
+        .weight = reflection.GetDouble(message, &field_named(message, "weight")),
+        .metrics = read_list<nn::MetricOptions>(*this, message, "metrics", path + "."),
+        .weighted_metrics =
+            read_list<nn::MetricOptions>(*this, message, "weighted_metrics", path + "."),
+        .labels = text("labels")};
+    if (output.layer.empty()) {
+      throw invalid_argument(where(path), path,
+                             ": expected the name of a layer; add e.g. layer: "
+                             "\"price\"");
+    }
+    if (!loss_ && output.labels.empty()) loss_ = output.loss;
+    outputs_.push_back(std::move(output));
+  }
+  if (!loss_) loss_ = outputs_.front().loss;
 }
 
 std::vector<std::unique_ptr<nn::Layer>> JobFile::make_layers() const {
@@ -234,6 +285,7 @@ void choose_defaults(const JobSchema& schema, pb::Message& job) {
       {"loss", "sparse_categorical_cross_entropy"}, {"optimizer", "sgd"}};
   for (const auto& [field, kind] : defaults) {
     if (names_kind(part(job, field))) continue;
+    if (std::string_view(field) == "loss" && has_outputs(job)) continue;
     FieldSetter(schema, job, field_named(job, field), field).set_component(kind, -1);
   }
 }

@@ -27,6 +27,15 @@ class MetricOptions;
 class Optimizer;
 }  // namespace nn
 
+// One of several outputs with a loss of its own.
+struct JobOutput {
+  std::string layer;
+  std::shared_ptr<const nn::LossOptions> loss;
+  double weight = 1;
+  std::vector<std::unique_ptr<nn::MetricOptions>> metrics, weighted_metrics;
+  std::string labels;  // empty: the data's label
+};
+
 // A job and where it came from. Defaults that do not depend on the data are filled in. It is read
 // only: any thread.
 class JobFile {
@@ -49,8 +58,13 @@ class JobFile {
   const job::Job& job() const { return *frame_; }
 
   const data::Source& data() const { return *data_; }
+  // What the data's label is compared with; with outputs() that of the first which takes it.
   const nn::LossOptions& loss() const { return *loss_; }
   const std::vector<std::unique_ptr<nn::MetricOptions>>& metrics() const { return metrics_; }
+  const std::vector<std::unique_ptr<nn::MetricOptions>>& weighted_metrics() const {
+    return weighted_metrics_;
+  }
+  const std::vector<JobOutput>& outputs() const { return outputs_; }  // empty: a single loss
   // New ones for each training; `plan_schedule()` is the caller's.
   std::vector<std::unique_ptr<nn::Layer>> make_layers() const;
   std::unique_ptr<nn::Optimizer> make_optimizer() const;
@@ -73,14 +87,16 @@ class JobFile {
   void apply(const JobOverride& override_);
   void make_frame();
   void make_components();
+  void make_outputs();
 
   std::shared_ptr<const JobSchema> schema_;
   std::string path_;
   std::unique_ptr<google::protobuf::Message> message_;
   std::unique_ptr<job::Job> frame_;
   std::unique_ptr<data::Source> data_;
-  std::unique_ptr<nn::LossOptions> loss_;
-  std::vector<std::unique_ptr<nn::MetricOptions>> metrics_;
+  std::shared_ptr<const nn::LossOptions> loss_;
+  std::vector<std::unique_ptr<nn::MetricOptions>> metrics_, weighted_metrics_;
+  std::vector<JobOutput> outputs_;
   std::map<std::string, std::pair<int, int>> positions_;  // of fields: line and column, from 1
   std::map<std::string, std::string> origins_;  // of fields that an override set: "--set …"
 };

@@ -231,6 +231,8 @@ constexpr FamilyField kFamilyFields[] = {
     {"loss", "loss", 4, false, "what is minimized"},
     {"optimizer", "optimizer", 5, false, "how the weights follow from gradients"},
     {"metrics", "metric", 6, true, "what is shown beside the loss"},
+    {"weighted_metrics", "metric", 30, true,
+     "the same, where examples count as much as in the loss"},
     {"callbacks", "callback", 22, true, "what else happens beside the steps"},
 };
 
@@ -245,12 +247,47 @@ Field family_field(const FamilyField& wanted) {
   return field;
 }
 
-// The job's own fields of components, and its message of the model.
+Field plain_field(const char* name, int number, Field::Type type, const char* help) {
+  Field field;
+  field.set_name(name);
+  field.set_number(number);
+  field.set_label(Field::LABEL_OPTIONAL);
+  field.set_type(type);
+  field.mutable_options()->SetExtension(job::help, help);
+  return field;
+}
+
+// The message of one of several losses.
+pb::DescriptorProto output_message() {
+  pb::DescriptorProto output;
+  output.set_name("Output");
+  output.mutable_options()->SetExtension(
+      job::about, "The loss of one of several outputs; their sum is minimized.");
+  *output.add_field() =
+      plain_field("layer", 1, Field::TYPE_STRING, "the name of the layer that gives it");
+  *output.add_field() = family_field({"loss", "loss", 2, false, "what is minimized"});
+  Field weight = plain_field("weight", 3, Field::TYPE_DOUBLE, "of this loss in the sum");
+  weight.set_default_value("1");
+  weight.mutable_options()->MutableExtension(job::range)->set_min(0);
+  *output.add_field() = weight;
+  *output.add_field() =
+      family_field({"metrics", "metric", 4, true, "what is shown beside the loss"});
+  *output.add_field() = family_field({"weighted_metrics", "metric", 5, true,
+                                      "the same, where examples count as much as in the loss"});
+  Field labels = plain_field("labels", 6, Field::TYPE_STRING,
+                             "the component of the data that is compared with, by its name");
+  labels.mutable_options()->SetExtension(job::default_text, "the data's label");
+  *output.add_field() = labels;
+  return output;
+}
+
+// The job's own fields of components, and its messages of the model and of outputs.
 void add_components(pb::FileDescriptorProto& file) {
   pb::DescriptorProto& model = *file.add_message_type();
   model.set_name("Model");
   *model.add_field() =
       family_field({"layers", "layer", 1, true, "what the model does, one after another"});
+  *file.add_message_type() = output_message();
   auto* const job = std::ranges::find(*file.mutable_message_type(), "Job",
                                       [](const auto& message) { return message.name(); })
                         .
@@ -259,6 +296,8 @@ void add_components(pb::FileDescriptorProto& file) {
   for (const FamilyField& field : kFamilyFields) *job->add_field() = family_field(field);
   Field& field = *job->add_field();
   field = family_field({"model", "model", 3, false, "its layers"});
+  *job->add_field() = family_field(
+      {"outputs", "output", 31, true, "instead of `loss` and `metrics`: a loss for each output"});
   // Where they are looked for by who reads about them: after the name.
   std::ranges::sort(*job->mutable_field(), {}, [](const Field& f) { return f.number(); });
 }

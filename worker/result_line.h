@@ -3,8 +3,11 @@
 
 #include <cstdlib>
 #include <iomanip>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string>
+#include <vector>
 
 namespace trireme {
 
@@ -16,5 +19,10 @@ inline double rounded(double value) {
   text << std::setprecision(6) << value;
   return std::strtod(text.str().c_str(), nullptr);
 }
+
+// Adds tables, n·n numbers row after row, as lists of rows.
+void add_tables(const std::map<std::string, std::vector<double>>& tables, ResultLine& line);
+// The same for people: a line for each row.
+std::string tables_text(const std::map<std::string, std::vector<double>>& tables);
 
 }  // namespace trireme

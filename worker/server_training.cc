@@ -107,8 +107,7 @@ void ServerTraining::begin(nn::FitOptions& fit, const std::string& resumed) {
 // A checkpoint in the middle of an epoch has the sums of the worker that wrote it; one that was
 // written when all had stopped has those of all.
 void ServerTraining::warn_of_missing_losses(const nn::TrainProgress& saved) const {
-  const nn::CompileOptions& compiled = task_.model->compiled();
-  nn::RunningMeans means = nn::running_means(compiled.loss, compiled.metrics);
+  nn::RunningMeans means = nn::running_means(task_.model->train_graph().forward);
   if (saved.epoch_step == 0 || !means.restore(saved.epoch_sums)) return;
   const int64_t before =
       std::min(saved.epoch_step * task_.file.job().batch_size(), task_.train_examples());

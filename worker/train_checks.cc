@@ -38,7 +38,7 @@ void check_validation(const Task& task) {
   data::Element batch;
   for (int64_t i = 1; std::chrono::steady_clock::now() < end && iterator.next(batch); ++i) {
     if (task.options.stop != nullptr && *task.options.stop) return;
-    if (const auto wrong = task.model->find_wrong_label(batch.back())) {
+    if (const auto wrong = task.model->find_wrong_label(batch)) {
       throw invalid_argument("the validation data, batch ", i, ": ", *wrong);
     }
   }

@@ -29,6 +29,10 @@ void add_outcome(const nn::History& history, const nn::EarlyStopping* early_stop
       line[key] = rounded(found->second);
     }
   }
+  for (const auto& [name, value] : values) {
+    if (!line.contains(name)) line[name] = rounded(value);
+  }
+  add_tables(history.tables, line);
   line["stop_reason"] = history.stop_reason.empty() ? kAllDone : history.stop_reason;
   if (early_stopping == nullptr || early_stopping->best().epoch == 0) return;
   const std::string& monitor = early_stopping->options().monitor;

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 
 #include "core/base/activity.h"
 #include "core/base/error.h"
@@ -13,6 +14,7 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/callbacks.h"
+#include "core/nn/load_weights.h"
 #include "proto/job.pb.h"
 #include "worker/allreduce_group.h"
 #include "worker/cluster_options.h"
@@ -99,8 +101,33 @@ class TrainRun {
     for (const std::string& warning : task_.model->take_warnings()) {
       if (task_.cluster.rank == 0) log_warning(warning);
     }
+    if (job_.has_initial_weights() && (!options_.resume || options_.resume == kResumeAuto)) {
+      take_initial_weights();
+    }
     if (!options_.save_graph.empty()) {
       io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
+    }
+  }
+
+  // All workers read the same file; what a training goes on from comes over it.
+  void take_initial_weights() {
+    const job::InitialWeights& wanted = job_.initial_weights();
+    const std::string where = task_.file.where("initial_weights");
+    nn::LoadOptions options{.map = {}, .strict = wanted.strict()};
+    for (const job::WeightMap& map : wanted.map()) {
+      options.map.push_back({map.pattern(), map.replacement()});
+    }
+    try {
+      const nn::LoadReport report =
+          nn::load_weights(*task_.model, io::load_checkpoint(wanted.from()), options);
+      if (task_.cluster.rank != 0) return;
+      if (!options_.quiet) std::cerr << wanted.from() << ": " << report.to_string() << "\n";
+      if (task_.uses_servers()) {
+        log_warning(
+            "initial_weights: rows of embeddings that parameter servers keep are not taken");
+      }
+    } catch (const Error& error) {
+      throw Error(error.code(), str_cat(where, "initial_weights: ", error.what()));
     }
   }
 
@@ -189,6 +216,7 @@ class TrainRun {
     TaskResult result = describe(history, start, servers_ ? connection_.greeting().lost_steps : 0);
     job_stopped_ = result.stopped;
     group_->say(end_sentence(history, callbacks_.early_stopping.get(), job_));
+    group_->say(tables_text(history.tables));
     ClusterRuntime* const runtime = connection_.runtime();
     if (task_.tracer && (runtime != nullptr ? runtime->connected() : group_->is_rank_zero())) {
       write_timeline(options_.timeline, *task_.tracer,

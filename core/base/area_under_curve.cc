@@ -170,6 +170,13 @@ std::optional<double> RankedScores::area_under_curve() const {
   return pairs / (static_cast<double>(negatives_) * static_cast<double>(positives_));
 }
 
+std::vector<RankedScores::Counts> RankedScores::counts() const {
+  std::vector<Counts> found;
+  if (not_numbers_ > 0) return found;
+  for (const Bin& bin : all_bins()) found.push_back({bin.negatives, bin.positives});
+  return found;
+}
+
 std::optional<double> RankedScores::recent_area_under_curve() const {
   const int64_t seen = examples();
   if (!recent_ || seen < recent_examples_ || seen - recent_examples_ > recent_examples_ / 8) {

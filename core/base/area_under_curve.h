@@ -34,6 +34,12 @@ class RankedScores {
   // examples are added.
   std::optional<double> recent_area_under_curve() const;
 
+  // The examples of each score, from the lowest to the highest. Empty when a score was NaN.
+  struct Counts {
+    int64_t negatives, positives;
+  };
+  std::vector<Counts> counts() const;
+
   // Everything, as numbers: adding goes on from it as if it had never been taken.
   std::vector<double> state() const;
   // Throws Error{kDataLoss} when it is no state.

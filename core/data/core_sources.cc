@@ -15,6 +15,7 @@ void register_core_sources(Catalog<Source>& catalog) {
   { extern AddSource add_clicks; add_clicks(catalog); }
   { extern AddSource add_criteo; add_criteo(catalog); }
   { extern AddSource add_noise; add_noise(catalog); }
+  { extern AddSource add_visits; add_visits(catalog); }
   { extern AddSource add_characters; add_characters(catalog); }
   { extern AddSource add_tfrecord; add_tfrecord(catalog); }
   { extern AddSource add_image_folder; add_image_folder(catalog); }

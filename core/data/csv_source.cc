@@ -180,7 +180,7 @@ class CsvSource final : public Source {
   CsvTransform saved_transform(const SourceContext& context) const;
   std::unique_ptr<OpenTable> open(const SourceContext& context) const;
 
-  std::string file_, label_, delimiter_;
+  std::string file_, label_, delimiter_, sample_weight_;
   CsvHeader header_ = CsvHeader::kAuto;
   CsvMissing missing_ = CsvMissing::kRefuse;
   double validation_fraction_ = 0.2, missing_value_ = 0;
@@ -197,6 +197,11 @@ void CsvSource::describe(OptionVisitor& visitor) {
                  .help = "the label column's name, or its index; negative: from the end",
                  .default_text = "the last"},
                 label_);
+  visitor.field({.name = "sample_weight",
+                 .help = "the name of a column that says how much a row counts in the loss and in "
+                         "weighted_metrics; it is no feature",
+                 .default_text = "all count alike"},
+                sample_weight_);
   visitor.field({.name = "no_header", .help = "the same as header: ABSENT"}, no_header_);
   visitor.field({.name = "validation_fraction",
                  .help = "the last rows of the file, to validate with; 0: no validation",
@@ -231,6 +236,10 @@ void CsvSource::describe(OptionVisitor& visitor) {
 CsvOptions CsvSource::options() const {
   if (missing_value_ != 0 && missing_ != CsvMissing::kValue) {
     throw invalid_argument("missing_value is of missing: VALUE; set that, too");
+  }
+  if (!sample_weight_.empty() && keep_scale_) {
+    throw invalid_argument(
+        "sample_weight: its column is set to 0 among the features, which needs keep_scale: false");
   }
   if (no_header_ && header_ == CsvHeader::kPresent) {
     throw invalid_argument("no_header and header: PRESENT contradict each other");
@@ -314,6 +323,8 @@ SourceData CsvSource::build(const SourceContext& context) const {
     CsvRows rows(file->pieces, file->name, options);
     table = read_csv_table(rows, label_kind(context), options.missing);
   }
+  std::vector<float> weights;
+  if (!sample_weight_.empty()) weights = take_weights(table, sample_weight_, file->name);
   const int64_t held_back =
       held_back_rows(validation_fraction_, table.rows(), "data.csv.validation_fraction");
   const int64_t training = table.rows() - held_back;
@@ -323,7 +334,7 @@ SourceData CsvSource::build(const SourceContext& context) const {
         {.features = !keep_scale_, .label = scales_label(context), .missing_value = missing_value_},
         file->name);
   }
-  const Dataset all = csv_dataset(table, transform, file->name);
+  const Dataset all = csv_dataset(table, transform, file->name, weights);
   return {.train = all.take(training),
           .validation = all.skip(training),
           .description = str_cat("csv ", file->name, ": ", training, " + ", held_back, " rows of ",
@@ -334,8 +345,10 @@ SourceData CsvSource::build(const SourceContext& context) const {
 SourceData CsvSource::labeled_examples(const SourceContext& context,
                                        const std::string& path) const {
   const CsvTransform transform = saved_transform(context);
-  const CsvTable table = read_by(transform, csv_file(path), path, options());
-  const Dataset all = csv_dataset(table, transform, path);
+  CsvTable table = read_by(transform, csv_file(path), path, options());
+  std::vector<float> weights;
+  if (!sample_weight_.empty()) weights = take_weights(table, sample_weight_, path);
+  const Dataset all = csv_dataset(table, transform, path, weights);
   return {.train = all,
           .validation = all,
           .description = str_cat("csv ", path, ": ", table.rows(), " rows of ",

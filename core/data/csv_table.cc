@@ -214,7 +214,35 @@ ElementSpec csv_spec(const CsvTransform& transform) {
           {"label", is_float ? DType::kFloat32 : DType::kInt64, is_float ? Shape{1} : Shape{}}};
 }
 
-Dataset csv_dataset(const CsvTable& table, const CsvTransform& transform, std::string_view source) {
+std::vector<float> take_weights(CsvTable& table, const std::string& column,
+                                std::string_view source) {
+  const std::vector<std::string>& names = table.schema.features;
+  const auto found = std::ranges::find(names, column);
+  if (found == names.end()) {
+    std::string known;
+    for (const std::string& name : names) {
+      if (known.size() < 200) known += (known.empty() ? "" : ", ") + shown(name);
+    }
+    throw invalid_argument(source, ": data.csv.sample_weight: there is no column ", shown(column),
+                           " beside the label, only ", known);
+  }
+  const auto place = static_cast<size_t>(found - names.begin());
+  std::vector<float> weights;
+  for (size_t row = 0; row < static_cast<size_t>(table.rows()); ++row) {
+    double& value = table.features[row * names.size() + place];
+    if (!(value >= 0)) {
+      throw data_loss(source, ":", table.lines[row], ": column ", shown(column),
+                      ": expected how much the row counts, a number of at least 0, found ",
+                      std::isnan(value) ? "nothing" : str_cat(value));
+    }
+    weights.push_back(to_float(value, source, table.lines[row], column));
+    value = 0;
+  }
+  return weights;
+}
+
+Dataset csv_dataset(const CsvTable& table, const CsvTransform& transform, std::string_view source,
+                    const std::vector<float>& weights) {
   const int64_t n = table.rows();
   const size_t width = transform.features.size();
   Tensor features(DType::kFloat32, {n, static_cast<int64_t>(width)});
@@ -232,7 +260,9 @@ Dataset csv_dataset(const CsvTable& table, const CsvTransform& transform, std::s
       labels.flat<int64_t>()[row] = static_cast<int64_t>(table.labels[row]);
     }
   }
-  return from_tensors({features, labels}, {"features", "label"});
+  if (weights.empty()) return from_tensors({features, labels}, {"features", "label"});
+  return from_tensors({features, labels, Tensor::from<float>({n}, weights)},
+                      {"features", "label", "sample_weight"});
 }
 
 std::vector<std::string> constant_columns(const CsvTransform& transform) {

@@ -70,8 +70,15 @@ CsvTransform fit_csv_transform(const CsvTable& table, int64_t training_rows, Csv
                                const CsvOptions& options, const CsvScaling& scaling,
                                std::string_view source);
 
-// "features": f32 [k], "label": f32 [1] or i64 [].
-Dataset csv_dataset(const CsvTable& table, const CsvTransform& transform, std::string_view source);
+// Takes a column out of the features: where it was is 0 from now on, so that a model learns nothing
+// from it. Throws Error{kInvalidArgument} when there is no such column, and Error{kDataLoss} for a
+// weight that is missing or negative.
+std::vector<float> take_weights(CsvTable& table, const std::string& column, std::string_view source);
+
+// "features": f32 [k], "label": f32 [1] or i64 [], and "sample_weight": f32 [] unless `weights` is
+// empty.
+Dataset csv_dataset(const CsvTable& table, const CsvTransform& transform, std::string_view source,
+                    const std::vector<float>& weights = {});
 ElementSpec csv_spec(const CsvTransform& transform);
 
 // The names of the columns that are constant; and of those whose values a 32-bit float cannot tell

@@ -65,13 +65,11 @@ std::string find_non_finite(Model& model, const data::ElementSpec& spec, const d
                                                       : update.gradient.values);
   }
   std::vector<std::pair<Value, Tensor>> feeds = {
-      {train.forward.labels, batch.back()},
       {train.learning_rate, Tensor::scalar(static_cast<float>(inputs.learning_rate))},
       {train.step, Tensor::scalar<int64_t>(inputs.step + 1)},
       {train.forward.random_key, Tensor::from<int64_t>({2}, {inputs.step, 0})}};
-  for (size_t i = 0; i < train.forward.features.size(); ++i) {
-    feeds.emplace_back(train.forward.features[i], batch[i]);
-  }
+  const std::vector<Value> data = train.forward.data();
+  for (size_t i = 0; i < data.size(); ++i) feeds.emplace_back(data[i], batch[i]);
   if (train.shard_keys.defined()) {
     const auto shards = static_cast<int64_t>(inputs.shards.size());
     Tensor keys(DType::kInt64, {shards, 2}), weights(DType::kFloat32, {shards});

@@ -42,7 +42,7 @@ class AveragesInPlace {
 
 std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
                                                   TrainingGroup& group) {
-  const BatchTypes types = batch_types(dataset);
+  const BatchTypes types = batch_types(dataset, label_components());
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be evaluated; call take(count) on it");
   }
@@ -51,14 +51,14 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
   if (!evaluate_step_) evaluate_step_ = std::make_unique<StepFunction>(*session_, inference_);
   const AveragesInPlace in_place(session_->variables(), compile_.optimizer.get(),
                                  averages_in_place_, [this] { return averages(); });
-  RunningMeans means = running_means(compile_.loss, compile_.metrics);
+  RunningMeans means = running_means(inference_);
   data::Iterator iterator = dataset.iterator();
   bool interrupted = false;
   data::Element batch;
   for (int64_t i = 0; iterator.next(batch); ++i) {
     interrupted = group.interrupts_validation(i);
     if (interrupted) break;
-    if (const auto wrong = find_wrong_label(batch.back())) {
+    if (const auto wrong = find_wrong_label(batch)) {
       throw invalid_argument("evaluation, batch ", i + 1, " of this process: ", *wrong);
     }
     evaluate_step_->run(batch);
@@ -68,17 +68,21 @@ std::optional<RunningMeans> Model::evaluate_means(const data::Dataset& dataset,
   return means;
 }
 
-std::map<std::string, double> Model::evaluate(const data::Dataset& dataset) {
+Model::Evaluation Model::evaluate_all(const data::Dataset& dataset) {
   const RunningMeans means = *evaluate_means(dataset);
   if (!means.value(0)) {
     throw invalid_argument(
         "evaluate: the data set has no examples, so there is no loss and no metric");
   }
-  std::map<std::string, double> values = {{"loss", *means.value(0)}};
+  Evaluation found{.values = {{"loss", *means.value(0)}}, .tables = {}};
   for (size_t i = 0; i < inference_.metrics.size(); ++i) {
-    if (const auto value = means.value(i + 1)) values[inference_.metrics[i].name] = *value;
+    const std::string& name = inference_.metrics[i].name;
+    if (const auto value = means.value(i + 1)) found.values[name] = *value;
+    if (!means.is_table(i + 1)) continue;
+    const auto table = means.table(i + 1);
+    found.tables[name] = {table.begin(), table.end()};
   }
-  return values;
+  return found;
 }
 
 Tensor Model::predict(std::span<const Tensor> features) { return predict_all(features)[0]; }
@@ -127,10 +131,10 @@ Tensor joined(const std::vector<Tensor>& parts) {
 Tensor Model::predict(const data::Dataset& dataset) { return predict_all(dataset)[0]; }
 
 std::vector<Tensor> Model::predict_all(const data::Dataset& dataset) {
-  // Labels, where there are any, are not looked at.
+  // Labels and weights, where there are any, are not looked at.
   const size_t components = dataset.element_spec().size();
   const size_t features = components == 1                                ? 1
-                          : is_built() && components == features_.size() ? components
+                          : is_built() && components >= features_.size() ? features_.size()
                                                                          : components - 1;
   if (dataset.cardinality() == data::kInfinite) {
     throw invalid_argument("an endless data set cannot be predicted; call take(count) on it");

@@ -50,11 +50,16 @@ int64_t find_outside(const LabelRule& rule, std::span<const T> values) {
       return find_first(values, [](T x) { return x >= T(0) && x <= T(1); });
     case LabelDomain::kZeroOrOne:
       return find_first(values, [](T x) { return x == T(0) || x == T(1); });
+    case LabelDomain::kSign:
+      return find_first(values, [](T x) { return x == T(1) || x == T(0) || x == T(-1); });
+    case LabelDomain::kNotNegative:
+    case LabelDomain::kWeight:
+      return find_first(values, [](T x) { return x >= T(0) && x - x == T(0); });
     case LabelDomain::kClass: {
-      const int64_t classes = rule.classes;
-      return find_first(values, [classes](T x) {
+      const int64_t classes = rule.classes, ignored = rule.ignored.value_or(0);
+      return find_first(values, [classes, ignored](T x) {
         const auto label = static_cast<int64_t>(x);
-        return label >= 0 && label < classes;
+        return (label >= 0 && label < classes) || label == ignored;
       });
     }
   }
@@ -74,6 +79,12 @@ std::string what_it_takes(const LabelRule& rule) {
     case LabelDomain::kZeroOrOne:
       return takes +
              "the labels 0 and 1: write the two classes as 0 and 1, or choose another metric";
+    case LabelDomain::kSign:
+      return takes + "the labels -1 (or 0) and 1: the two classes";
+    case LabelDomain::kNotNegative:
+      return takes + "finite labels of at least 0: clean the data set, or choose another loss";
+    case LabelDomain::kWeight:
+      return takes + "finite weights of at least 0: 0 leaves an example out";
     case LabelDomain::kClass:
       return takes + str_cat("classes from 0 to ", rule.classes - 1, ", because the model has ",
                              rule.classes,

@@ -19,13 +19,17 @@ enum class LabelDomain {
   kUnitInterval,  // [0, 1]: a class, or the probability of class 1
   kZeroOrOne,
   kClass,         // integers [0, classes)
+  kSign,          // -1 or 0, and 1: the two classes
+  kNotNegative,   // finite numbers from 0
+  kWeight,        // the same, of how much an example counts
   kDistribution,  // rows of [0, 1] that add up to 1: one-hot, or the probability of each class
 };
 
 struct LabelRule {
   LabelDomain domain = LabelDomain::kAny;
-  std::string_view of;  // the loss or metric, for the message; outlives the rule
-  int64_t classes = 0;  // of kClass
+  std::string_view of;                  // the loss or metric, for the message; outlives the rule
+  int64_t classes = 0;                  // of kClass
+  std::optional<int64_t> ignored = {};  // of kClass: this label too
 };
 
 // How a row that breaks the rule is described: `row 5 of this batch has the label 2; binary_cross…

@@ -1,6 +1,8 @@
 #include "core/nn/losses.h"
 
 #include "core/base/error.h"
+#include "core/nn/class_losses.h"
+#include "core/nn/regression_losses.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
@@ -9,25 +11,31 @@ namespace {
 // Keeps the logarithm of a probability finite.
 constexpr double kSmallestProbability = 1e-7;
 
-Value clipped_log(Value probability) {
-  const Value floor = ops::scalar(probability.graph(), DType::kFloat32, kSmallestProbability);
-  return ops::log(ops::maximum(probability, floor));
-}
-
 void require_classes(std::string_view what, Value predictions) {
-  if (predictions.shape().rank() == 2) return;
-  throw invalid_argument(what, ": expected predictions [batch, classes], found ",
-                         predictions.type(), "; end the model with a dense layer");
+  if (predictions.shape().rank() >= 2 && predictions.shape().dim(-1) > 0) return;
+  throw invalid_argument(what,
+                         ": expected predictions [batch, classes] or [batch, time, classes], ",
+                         "found ", predictions.type(), "; end the model with a dense layer");
 }
 
 // Of one class the probability is always 1, and the loss 0.
 void require_several_classes(std::string_view what, Value predictions) {
   require_classes(what, predictions);
-  if (predictions.shape()[1] != 1) return;
+  if (predictions.shape().dim(-1) != 1) return;
   throw invalid_argument(what, ": expected an output for each of two or more classes, found ",
                          predictions.type(),
                          "; give the last layer as many units as there are classes, or use "
                          "binary_cross_entropy with one");
+}
+
+Value number(Value like, double value) { return ops::scalar(like.graph(), DType::kFloat32, value); }
+
+// The loss of each element from logits [batch, …, classes]: one row of the kernel each.
+Value softmax_cross_entropy_of_rows(Value logits, Value labels) {
+  if (logits.shape().rank() == 2) return ops::sparse_softmax_cross_entropy(logits, labels);
+  const Value rows = ops::reshape(logits, {-1, logits.shape().dim(-1)});
+  const Value loss = ops::sparse_softmax_cross_entropy(rows, ops::reshape(labels, {-1}));
+  return ops::reshape_like(loss, labels);
 }
 
 int64_t known_elements(const Shape& shape) {
@@ -56,13 +64,17 @@ Value match_labels(std::string_view what, Value predictions, Value labels) {
 
 Value class_labels(std::string_view what, Value predictions, Value labels) {
   require_classes(what, predictions);
-  const bool flat = labels.shape().rank() == 1;
-  const bool column = labels.shape().rank() == 2 && labels.shape()[1] == 1;
-  if (!is_integer(labels.dtype()) || (!flat && !column)) {
-    throw invalid_argument(what, ": expected a class number for each example, i64[?], found ",
-                           labels.type(), "; for one-hot labels use categorical_cross_entropy");
+  const Shape wanted = predictions.shape().first(predictions.shape().rank() - 1);
+  const Shape& found = labels.shape();
+  const bool column = found.rank() == wanted.rank() + 1 && found.dim(-1) == 1;
+  const bool fits = compatible(column ? found.first(wanted.rank()) : found, wanted);
+  if (!is_integer(labels.dtype()) || !fits) {
+    throw invalid_argument(what, ": expected a class number for each ",
+                           wanted.rank() == 1 ? "example" : "element", ", ",
+                           TensorType{DType::kInt64, wanted}, ", found ", labels.type(),
+                           "; for one-hot labels use categorical_cross_entropy");
   }
-  if (column) labels = ops::squeeze(labels, {1});
+  if (column) labels = ops::squeeze(labels, {-1});
   return labels.dtype() == DType::kUInt8 ? ops::cast(labels, DType::kInt64) : labels;
 }
 
@@ -73,43 +85,94 @@ Value mean_per_example(Value x) {
   return ops::mean(x, axes);
 }
 
-Loss sparse_categorical_cross_entropy(bool from_logits) {
-  const std::string name = "sparse_categorical_cross_entropy";
-  return {name,
-          [=](Value predictions, Value labels) {
-            require_several_classes(name, predictions);
-            labels = class_labels(name, predictions, labels);
-            if (from_logits) return ops::sparse_softmax_cross_entropy(predictions, labels);
-            const Value chosen = ops::one_hot(labels, predictions.shape()[1]);
-            return -ops::sum(chosen * clipped_log(predictions), {1});
-          },
-          LabelDomain::kClass, from_logits};
+Value mean_of_last_axis(Value x) {
+  if (x.shape().rank() == 1) return x;
+  return x.shape().dim(-1) == 1 ? ops::squeeze(x, {-1}) : ops::mean(x, {-1});
 }
 
-Loss categorical_cross_entropy(bool from_logits) {
+Value log_of_probability(Value x) {
+  return ops::log(ops::maximum(x, number(x, kSmallestProbability)));
+}
+
+Loss sparse_categorical_cross_entropy(bool from_logits) {
+  return sparse_categorical_cross_entropy(SparseCategoricalOptions{.from_logits = from_logits});
+}
+
+Loss sparse_categorical_cross_entropy(const SparseCategoricalOptions& options) {
+  const std::string name = "sparse_categorical_cross_entropy";
+  const auto counts = [=](Value labels) {
+    Graph& graph = labels.graph();
+    const auto ignored = static_cast<double>(*options.ignore_class);
+    return ops::not_equal(labels, ops::scalar(graph, labels.dtype(), ignored));
+  };
+  Loss loss{name,
+            [=](Value predictions, Value labels) {
+              require_several_classes(name, predictions);
+              labels = class_labels(name, predictions, labels);
+              Value mask;
+              if (options.ignore_class) {
+                mask = counts(labels);
+                labels = labels * ops::cast(mask, labels.dtype());
+              }
+              Value loss, others;  // `others`: the mean of all classes' losses
+              if (options.from_logits) {
+                loss = softmax_cross_entropy_of_rows(predictions, labels);
+                if (options.label_smoothing > 0)
+                  others = -ops::mean(ops::log_softmax(predictions), {-1});
+              } else {
+                const Value logs = log_of_probability(predictions);
+                loss = -ops::sum(ops::one_hot(labels, predictions.shape().dim(-1)) * logs, {-1});
+                if (options.label_smoothing > 0) others = -ops::mean(logs, {-1});
+              }
+              if (others.defined()) {
+                loss = loss * number(loss, 1 - options.label_smoothing) +
+                       others * number(loss, options.label_smoothing);
+              }
+              return mask.defined() ? ops::select(mask, loss, ops::zeros_like(loss)) : loss;
+            },
+            LabelDomain::kClass, options.from_logits};
+  if (options.ignore_class) {
+    loss.ignored_class = options.ignore_class;
+    loss.mask = [=](Value predictions, Value labels) {
+      return counts(class_labels(name, predictions, labels));
+    };
+  }
+  return loss;
+}
+
+Loss categorical_cross_entropy(bool from_logits, double label_smoothing) {
   const std::string name = "categorical_cross_entropy";
   return {name,
           [=](Value predictions, Value labels) {
             require_several_classes(name, predictions);
             labels = match_labels(name, predictions, labels);
+            if (label_smoothing > 0) {
+              const auto classes = static_cast<double>(predictions.shape().dim(-1));
+              labels = labels * number(labels, 1 - label_smoothing) +
+                       number(labels, label_smoothing / classes);
+            }
             const Value logs =
-                from_logits ? ops::log_softmax(predictions) : clipped_log(predictions);
-            return -ops::sum(labels * logs, {1});
+                from_logits ? ops::log_softmax(predictions) : log_of_probability(predictions);
+            return -ops::sum(labels * logs, {-1});
           },
           LabelDomain::kDistribution, from_logits};
 }
 
-Loss binary_cross_entropy(bool from_logits) {
+Loss binary_cross_entropy(bool from_logits, double label_smoothing) {
   const std::string name = "binary_cross_entropy";
   return {name,
           [=](Value predictions, Value labels) {
             labels = match_labels(name, predictions, labels);
-            if (from_logits) {
-              return mean_per_example(ops::sigmoid_cross_entropy(predictions, labels));
+            if (label_smoothing > 0) {
+              labels = labels * number(labels, 1 - label_smoothing) +
+                       number(labels, label_smoothing / 2);
             }
-            const Value one = ops::scalar(predictions.graph(), DType::kFloat32, 1);
-            return mean_per_example(-(labels * clipped_log(predictions) +
-                                      (one - labels) * clipped_log(one - predictions)));
+            if (from_logits) {
+              return mean_of_last_axis(ops::sigmoid_cross_entropy(predictions, labels));
+            }
+            const Value one = number(predictions, 1);
+            return mean_of_last_axis(-(labels * log_of_probability(predictions) +
+                                       (one - labels) * log_of_probability(one - predictions)));
           },
           LabelDomain::kUnitInterval, from_logits};
 }
@@ -119,7 +182,7 @@ Loss mean_squared_error() {
   return {name,
           [=](Value predictions, Value labels) {
             labels = match_labels(name, predictions, labels);
-            return mean_per_example(ops::square(predictions - labels));
+            return mean_of_last_axis(ops::square(predictions - labels));
           },
           LabelDomain::kFinite,
           /*takes_logits=*/false,
@@ -142,41 +205,67 @@ std::function<double(double)> in_label_units(std::function<double(double)> finis
 
 namespace {
 
+void describe_from_logits(OptionVisitor& visitor, bool& from_logits) {
+  visitor.field({.name = "from_logits",
+                 .help = "predictions are scores, as a last layer without activation gives them; "
+                         "false: probabilities, whose logarithm is less exact"},
+                from_logits);
+}
+
+void describe_label_smoothing(OptionVisitor& visitor, double& label_smoothing) {
+  visitor.field({.name = "label_smoothing",
+                 .help = "the share of each label that is spread over all classes",
+                 .range = from_below(0, 1)},
+                label_smoothing);
+}
+
+class SparseCategoricalCrossEntropyOptions : public LossOptions {
+ public:
+  void describe(OptionVisitor& visitor) override {
+    describe_from_logits(visitor, options_.from_logits);
+    visitor.field({.name = "ignore_class",
+                   .help = "examples, or elements of a sequence, with this label do not count",
+                   .default_text = "none"},
+                  options_.ignore_class);
+    describe_label_smoothing(visitor, options_.label_smoothing);
+  }
+  Loss make() const override { return sparse_categorical_cross_entropy(options_); }
+
+ private:
+  SparseCategoricalOptions options_;
+};
+
 // Those that take logits or probabilities.
-template <Loss (*make_loss)(bool from_logits)>
+template <Loss (*make_loss)(bool from_logits, double label_smoothing)>
 class CrossEntropyOptions : public LossOptions {
  public:
   void describe(OptionVisitor& visitor) override {
-    visitor.field({.name = "from_logits",
-                   .help = "predictions are scores, as a last layer without activation gives "
-                           "them; false: probabilities, whose logarithm is less exact"},
-                  from_logits_);
+    describe_from_logits(visitor, from_logits_);
+    describe_label_smoothing(visitor, label_smoothing_);
   }
-  Loss make() const override { return make_loss(from_logits_); }
+  Loss make() const override { return make_loss(from_logits_, label_smoothing_); }
 
  private:
   bool from_logits_ = true;
-};
-
-class MeanSquaredErrorOptions : public LossOptions {
- public:
-  Loss make() const override { return mean_squared_error(); }
+  double label_smoothing_ = 0;
 };
 
 }  // namespace
 
 void register_core_losses(Catalog<LossOptions>& catalog) {
-  catalog.add<CrossEntropyOptions<sparse_categorical_cross_entropy>>(
+  catalog.add<SparseCategoricalCrossEntropyOptions>(
       "sparse_categorical_cross_entropy", "SparseCategoricalCrossentropy",
       "Softmax cross entropy of an output for each class and a class number.");
   catalog.add<CrossEntropyOptions<binary_cross_entropy>>(
       "binary_cross_entropy", "BinaryCrossentropy",
       "Sigmoid cross entropy of an output and a label from 0 to 1.");
-  catalog.add<MeanSquaredErrorOptions>("mean_squared_error", "MeanSquaredError",
-                                       "Mean of (output − label)².");
+  catalog.add<PlainLoss<mean_squared_error>>("mean_squared_error", "MeanSquaredError",
+                                             "Mean of (output − label)².");
   catalog.add<CrossEntropyOptions<categorical_cross_entropy>>(
       "categorical_cross_entropy", "CategoricalCrossentropy",
       "Softmax cross entropy of an output for each class and the probability of each class.");
+  register_regression_losses(catalog);
+  register_class_losses(catalog);
 }
 
 Loss loss_from_name(std::string_view name) {

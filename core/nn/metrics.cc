@@ -1,11 +1,81 @@
 #include "core/nn/metrics.h"
 
-#include <algorithm>
+#include <cmath>
 
 #include "core/base/error.h"
+#include "core/nn/count_metrics.h"
+#include "core/nn/mean_metrics.h"
+#include "core/nn/ranked_metrics.h"
+#include "core/nn/regression_losses.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
+Value weights_like(Value weights, Value values) {
+  const int missing = values.shape().rank() - weights.shape().rank();
+  ops::Axes axes;
+  for (int i = 0; i < missing; ++i) axes.push_back(weights.shape().rank() + i);
+  return missing > 0 ? ops::expand_dims(weights, axes) : weights;
+}
+
+namespace {
+
+// Σ weights·values, and Σ weights.
+MetricValue weighted_mean(const Metric& metric, Value values, Value weights) {
+  weights = weights_like(weights, values);
+  const Value all = ops::broadcast_like(weights, values);
+  const Value sums = ops::concat(
+      {ops::reshape(ops::sum(values * weights), {1}), ops::reshape(ops::sum(all), {1})}, 0);
+  return {metric.name,
+          sums,
+          {.kind = FigureKind::kSums,
+           .finish = metric.finish,
+           .sums = 2,
+           .from_sums = [](std::span<const double> s) -> std::optional<double> {
+             if (s[1] == 0) return std::nullopt;
+             return s[0] / s[1];
+           }}};
+}
+
+}  // namespace
+
+MetricValue compute_metric(const Metric& metric, Value predictions, Value labels, Value weights,
+                           Value mask) {
+  RunningMeans::Quantity quantity{.kind = metric.kind, .finish = metric.finish};
+  if (metric.kind == FigureKind::kRankedScores) {
+    if (weights.defined() || mask.defined()) {
+      throw invalid_argument(
+          "metric \"", metric.name, "\": it is of the ranks of scores, and takes ", "no ",
+          weights.defined() ? "weights" : "mask",
+          weights.defined() ? "; name it in metrics, not in weighted_metrics" : "");
+    }
+    quantity.from_scores = metric.from_scores;
+    return {metric.name, metric.function(predictions, labels), quantity};
+  }
+  if (metric.kind == FigureKind::kSums) {
+    if (mask.defined()) {
+      const Value counts = ops::cast(mask, DType::kFloat32);
+      weights = weights.defined() ? weights_like(weights, counts) * counts : counts;
+    }
+    const Value sums = metric.sums(predictions, labels, weights);
+    quantity.sums = static_cast<size_t>(sums.shape().elements());
+    quantity.from_sums = metric.from_sums;
+    return {metric.name, sums, quantity};
+  }
+  Value values = metric.function(predictions, labels);
+  if (metric.mask) {
+    const Value own = metric.mask(predictions, labels);
+    mask = mask.defined() ? ops::logical_and(mask, own) : own;
+  }
+  if (mask.defined()) {
+    mask = weights_like(mask, values);
+    values = ops::select(mask, values, ops::zeros_like(values));
+    const Value counts = ops::cast(mask, DType::kFloat32);
+    weights = weights.defined() ? weights_like(weights, counts) * counts : counts;
+  }
+  if (weights.defined()) return weighted_mean(metric, values, weights);
+  return {metric.name, ops::mean(values), quantity};
+}
+
 Metric sparse_categorical_accuracy(std::string name) {
   return {name, [](Value predictions, Value labels) {
             labels = class_labels("accuracy", predictions, labels);
@@ -30,57 +100,60 @@ Metric binary_accuracy(std::string name, double threshold) {
             const Value half = ops::scalar(graph, DType::kFloat32, 0.5);
             const Value hit = ops::equal(ops::cast(ops::greater(predictions, cut), DType::kFloat32),
                                          ops::cast(ops::greater(labels, half), DType::kFloat32));
-            return mean_per_example(ops::cast(hit, DType::kFloat32));
+            return mean_of_last_axis(ops::cast(hit, DType::kFloat32));
           }};
 }
 
-Metric area_under_curve_metric(std::string name) {
-  Metric metric{.name = std::move(name),
-                .labels = LabelDomain::kZeroOrOne,
-                .kind = Metric::Kind::kAreaUnderCurve};
-  metric.function = [what = metric.name](Value predictions, Value labels) {
-    const Shape& shape = predictions.shape();
-    if (shape.rank() < 1 || shape.rank() > 2 || (shape.rank() == 2 && shape[1] != 1)) {
-      throw invalid_argument(what, ": expected one logit an example, found ", predictions.type());
-    }
-    labels = ops::reshape(match_labels(what, predictions, labels), {-1, 1});
-    const Value one = ops::scalar(predictions.graph(), DType::kFloat32, 1);
-    return ops::concat({ops::reshape(predictions, {-1, 1}), labels + one}, 1);
-  };
-  return metric;
-}
-
-Metric mean_absolute_error() {
-  const std::string name = "mean_absolute_error";
-  return {.name = name,
-          .function =
-              [name](Value predictions, Value labels) {
-                labels = match_labels(name, predictions, labels);
-                return mean_per_example(ops::abs(predictions - labels));
-              },
-          .labels = LabelDomain::kFinite,
-          .label_power = 1};
-}
-
-Metric mean_squared_error_metric() {
-  const Loss loss = mean_squared_error();
+Metric metric_of(const Loss& loss) {
   return {.name = loss.name,
           .function = loss.function,
           .labels = loss.labels,
-          .label_power = loss.label_power};
+          .finish = loss.finish,
+          .label_power = loss.label_power,
+          .mask = loss.mask,
+          .ignored_class = loss.ignored_class};
 }
+
+Metric mean_absolute_error() { return metric_of(mean_absolute_error_loss()); }
+Metric mean_squared_error_metric() { return metric_of(mean_squared_error()); }
+
+Metric perplexity(const Loss& loss) {
+  if (loss.labels != LabelDomain::kClass && loss.labels != LabelDomain::kDistribution) {
+    throw invalid_argument("metric \"perplexity\": it is of a cross entropy of classes, and the ",
+                           "loss is \"", loss.name, "\"");
+  }
+  Metric metric = metric_of(loss);
+  metric.name = "perplexity";
+  metric.finish = [](double mean) { return std::exp(mean); };
+  return metric;
+}
+
+namespace {
+
+// What the loss leaves out is no hit and no miss.
+Metric of_counted(Metric metric, const Loss& loss) {
+  metric.mask = loss.mask;
+  metric.ignored_class = loss.ignored_class;
+  return metric;
+}
+
+}  // namespace
 
 Metric accuracy(const Loss& loss) {
   switch (loss.labels) {
     case LabelDomain::kClass:
-      return sparse_categorical_accuracy();
+      return of_counted(sparse_categorical_accuracy(), loss);
     case LabelDomain::kDistribution:
       return categorical_accuracy();
     case LabelDomain::kUnitInterval:
     case LabelDomain::kZeroOrOne:
       return binary_accuracy("accuracy", loss.takes_logits ? 0 : 0.5);
+    case LabelDomain::kSign:
+      return binary_accuracy("accuracy", 0);
     case LabelDomain::kAny:
     case LabelDomain::kFinite:
+    case LabelDomain::kNotNegative:
+    case LabelDomain::kWeight:
       break;
   }
   throw invalid_argument("metric \"accuracy\" has no meaning for the loss \"", loss.name,
@@ -127,31 +200,23 @@ class BinaryAccuracyOptions : public MetricOptions {
   std::optional<double> threshold_;
 };
 
-class AreaUnderCurveOptions : public MetricOptions {
+class PerplexityOptions : public MetricOptions {
  public:
-  Metric make(const Loss&) const override { return area_under_curve_metric(); }
-};
-
-class MeanAbsoluteErrorOptions : public MetricOptions {
- public:
-  Metric make(const Loss&) const override { return mean_absolute_error(); }
-};
-
-class MeanSquaredErrorOptions : public MetricOptions {
- public:
-  Metric make(const Loss&) const override { return mean_squared_error_metric(); }
+  Metric make(const Loss& loss) const override { return perplexity(loss); }
 };
 
 }  // namespace
 
+void MetricOptions::describe_common(OptionVisitor& visitor) {
+  visitor.field({.name = "name",
+                 .help = "as it is shown, where there are several of a kind",
+                 .default_text = "that of the metric"},
+                name_);
+}
+
 void register_core_metrics(Catalog<MetricOptions>& catalog) {
   catalog.add<AccuracyOptions>("accuracy", "accuracy",
                                "The accuracy that belongs to the labels that the loss takes.");
-  catalog.add<MeanAbsoluteErrorOptions>("mean_absolute_error", "MeanAbsoluteError",
-                                        "Mean of |output − label|.");
-  catalog.add<AreaUnderCurveOptions>("auc", "AUC",
-                                     "The chance that an example with the label 1 gets a higher "
-                                     "output than one with the label 0.");
   catalog.add<SparseCategoricalAccuracyOptions>(
       "sparse_categorical_accuracy", "SparseCategoricalAccuracy",
       "How often the largest output is that of the class whose number is the label.");
@@ -160,128 +225,17 @@ void register_core_metrics(Catalog<MetricOptions>& catalog) {
       "How often the largest output and the largest label are those of one class.");
   catalog.add<BinaryAccuracyOptions>("binary_accuracy", "BinaryAccuracy",
                                      "How often an output is on its label's side of a threshold.");
-  catalog.add<MeanSquaredErrorOptions>("mean_squared_error", "MeanSquaredError",
-                                       "Mean of (output − label)².");
+  catalog.add<PerplexityOptions>("perplexity", "",
+                                 "e to the power of the loss's mean, a cross entropy of classes.");
+  register_mean_metrics(catalog);
+  register_count_metrics(catalog);
+  register_ranked_metrics(catalog);
 }
 
 Metric metric_from_name(std::string_view name, const Loss& loss) {
   Catalog<MetricOptions> catalog;
   register_core_metrics(catalog);
   return catalog.make(name)->make(loss);
-}
-
-RunningMeans::RunningMeans(std::vector<Quantity> quantities) : quantities_(std::move(quantities)) {
-  size_t means = 0;
-  for (const Quantity& quantity : quantities_) {
-    if (quantity.kind == Metric::Kind::kMean) {
-      places_.push_back(means++);
-    } else {
-      places_.push_back(scores_.size());
-      scores_.emplace_back();
-    }
-  }
-  sums_.resize(means + 1);
-}
-
-void RunningMeans::reset() {
-  sums_.assign(sums_.size(), 0);
-  for (RankedScores& scores : scores_) scores.clear();
-}
-
-void RunningMeans::add(std::span<const double> means, int64_t examples,
-                       std::span<const Tensor> rows) {
-  TRIREME_CHECK(means.size() + 1 == sums_.size() && rows.size() == scores_.size(),
-                "a batch's figures of other metrics");
-  const auto weight = static_cast<double>(examples);
-  for (size_t i = 0; i < means.size(); ++i) sums_[i] += means[i] * weight;
-  sums_.back() += weight;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto numbers = rows[i].flat<float>();
-    for (size_t row = 0; row + 1 < numbers.size(); row += 2) {
-      // Rows of a global batch that no example of this process fills are 0.
-      if (numbers[row + 1] != 0) scores_[i].add(numbers[row], numbers[row + 1] > 1.5f);
-    }
-  }
-}
-
-std::optional<double> RunningMeans::value(size_t i) const {
-  const Quantity& quantity = quantities_[i];
-  const size_t place = places_[i];
-  if (quantity.kind == Metric::Kind::kAreaUnderCurve) return scores_[place].area_under_curve();
-  if (sums_.back() == 0) return std::nullopt;
-  const double mean = sums_[place] / sums_.back();
-  return quantity.finish ? quantity.finish(mean) : mean;
-}
-
-std::optional<double> RunningMeans::recent_value(size_t i) const {
-  if (quantities_[i].kind == Metric::Kind::kMean) return value(i);
-  return scores_[places_[i]].recent_area_under_curve();
-}
-
-// The sums, then each metric's scores behind their number.
-std::vector<double> RunningMeans::state() const {
-  std::vector<double> state = sums_;
-  for (const RankedScores& scores : scores_) {
-    const std::vector<double> numbers = scores.state();
-    state.push_back(static_cast<double>(numbers.size()));
-    state.insert(state.end(), numbers.begin(), numbers.end());
-  }
-  return state;
-}
-
-bool RunningMeans::restore(std::span<const double> state) {
-  if (state.size() < sums_.size()) return false;
-  std::span<const double> rest = state.subspan(sums_.size());
-  std::vector<std::span<const double>> parts;
-  for (size_t i = 0; i < scores_.size(); ++i) {
-    if (rest.empty() || !(rest[0] >= 2 && rest[0] < static_cast<double>(rest.size()))) return false;
-    const auto size = static_cast<size_t>(rest[0]);
-    parts.push_back(rest.subspan(1, size));
-    rest = rest.subspan(1 + size);
-  }
-  if (!rest.empty()) return false;
-  std::copy_n(state.begin(), sums_.size(), sums_.begin());
-  for (size_t i = 0; i < scores_.size(); ++i) scores_[i].restore(parts[i]);
-  return true;
-}
-
-void RunningMeans::merge_workers(int rank, int workers,
-                                 const std::function<void(std::span<double>)>& add_up,
-                                 std::span<double> also) {
-  constexpr size_t kMostBins = size_t{1} << 19;  // of all workers: 16 MiB to add up
-  constexpr size_t kAtOnce = size_t{1} << 16;    // the coordinator takes up to 100,000
-  const auto mine = static_cast<size_t>(rank), all = static_cast<size_t>(workers);
-  // How many numbers each worker has of its scores, each in its own place: so sums give to all what
-  // each has.
-  std::vector<std::vector<double>> states;
-  std::vector<double> known = sums_;
-  known.resize(sums_.size() + scores_.size() * all);
-  for (size_t i = 0; i < scores_.size(); ++i) {
-    scores_[i].reduce_to(kMostBins / all);
-    states.push_back(scores_[i].state());
-    known[sums_.size() + i * all + mine] = static_cast<double>(states[i].size());
-  }
-  known.insert(known.end(), also.begin(), also.end());
-  add_up(known);
-  std::copy_n(known.begin(), sums_.size(), sums_.begin());
-  std::copy_n(known.end() - static_cast<std::ptrdiff_t>(also.size()), also.size(), also.begin());
-  for (size_t i = 0; i < scores_.size(); ++i) {
-    const auto sizes = std::span(known).subspan(sums_.size() + i * all, all);
-    std::vector<size_t> begins = {0};
-    for (const double size : sizes) begins.push_back(begins.back() + static_cast<size_t>(size));
-    std::vector<double> numbers(begins.back());
-    std::ranges::copy(states[i], numbers.begin() + static_cast<std::ptrdiff_t>(begins[mine]));
-    for (size_t begin = 0; begin < numbers.size(); begin += kAtOnce) {
-      add_up(std::span(numbers).subspan(begin, std::min(kAtOnce, numbers.size() - begin)));
-    }
-    scores_[i].clear();
-    for (size_t worker = 0; worker < all; ++worker) {
-      RankedScores theirs;
-      theirs.restore(
-          std::span(numbers).subspan(begins[worker], begins[worker + 1] - begins[worker]));
-      scores_[i].merge(theirs);
-    }
-  }
 }
 
 }  // namespace trireme::nn

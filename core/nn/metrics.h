@@ -1,5 +1,5 @@
-// Metrics: what is shown beside the loss. The graph computes means over the batch's examples; the
-// host adds up the means of an epoch's batches weighted by their examples, and so do workers.
+// Metrics: what is shown beside the loss. The graph computes means over the batch's examples, or
+// sums; the host adds up those of an epoch's batches (RunningMeans), and so do workers.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +11,49 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/area_under_curve.h"
 #include "core/catalog/catalog.h"
 #include "core/graph/graph.h"
 #include "core/nn/losses.h"
+#include "core/nn/running_means.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::nn {
 
 struct Metric {
-  enum class Kind {
-    kMean,            // the mean over the examples of a number for each, f32[batch]
-    kAreaUnderCurve,  // of a score for each and its class (1: negative, 2: positive), f32[batch, 2]
-  };
+  using Kind = FigureKind;
   std::string name;
+  // kMean: a number for each example, f32[batch], or for each element, f32[batch, time, …].
+  // kRankedScores: of each example a score and its class (1: negative, 2: positive), f32[batch, 2].
   std::function<Value(Value predictions, Value labels)> function;
   LabelDomain labels = LabelDomain::kAny;  // fit and evaluate refuse others
   Kind kind = Kind::kMean;
-  // Of kMean: what is shown from the mean, as in Loss; null: that mean.
+  // What is shown from the figure, as in Loss; null: the figure.
   std::function<double(double mean)> finish = {};
   int label_power = 0;  // as in Loss
+  // Of kMean: which elements count, as in Loss.
+  std::function<Value(Value predictions, Value labels)> mask = {};
+  std::optional<int64_t> ignored_class = {};  // as in Loss
+  // Of kSums, instead of `function`: numbers that are added up over all examples, f32[n], where
+  // each counts with its weight, f32[batch] or f32[batch, time, …]; undefined: 1.
+  std::function<Value(Value predictions, Value labels, Value weights)> sums = {};
+  // What RunningMeans::Quantity makes of them.
+  std::function<std::optional<double>(std::span<const double> sums)> from_sums = {};
+  std::function<std::optional<double>(const RankedScores&)> from_scores = {};
 };
+
+// A metric as it is computed in a pass: with what does not count left out, and weights.
+struct MetricValue {
+  std::string name;
+  Value value;  // f32[], f32[n] or a row for each example, as `quantity` needs it
+  RunningMeans::Quantity quantity = {};
+  bool by_row() const { return quantity.kind == FigureKind::kRankedScores; }
+};
+// `weights`, `mask`: f32 and bool, of each example or element; undefined: all count as 1. Throws
+// Error{kInvalidArgument} when the metric takes none.
+MetricValue compute_metric(const Metric& metric, Value predictions, Value labels,
+                           Value weights = {}, Value mask = {});
+// `weights`, of each example or element, as factors of `values`.
+Value weights_like(Value weights, Value values);
 
 Metric sparse_categorical_accuracy(std::string name = "accuracy");  // argmax == label
 Metric categorical_accuracy(std::string name = "accuracy");         // argmax == argmax of the label
@@ -40,6 +62,10 @@ Metric binary_accuracy(std::string name = "accuracy", double threshold = 0);
 // The chance that a positive example scores higher than a negative one; see RankedScores.
 // `predictions`: one logit an example. Labels are 0 and 1.
 Metric area_under_curve_metric(std::string name = "auc");
+// e to the power of the mean of the loss, which is a cross entropy.
+Metric perplexity(const Loss& loss);
+// The mean of a loss as a metric, named as the loss is.
+Metric metric_of(const Loss& loss);
 Metric mean_absolute_error();
 Metric mean_squared_error_metric();
 
@@ -58,49 +84,14 @@ Metric in_label_units(Metric metric, std::shared_ptr<const double> unit);
 class MetricOptions : public Component {
  public:
   static constexpr std::string_view kFamily = "metric";
+  void describe_common(OptionVisitor& visitor) override;  // name
+  const std::string& name() const { return name_; }       // as it is shown; empty: the metric's
   // `loss`: the job's, which "accuracy" depends on.
   virtual Metric make(const Loss& loss) const = 0;
-};
-void register_core_metrics(Catalog<MetricOptions>& catalog);
-
-// The loss and the metrics of the examples seen so far. A figure that does not exist (of no
-// examples; an area under a curve of one class) is nothing, not a number.
-//
-// Means are kept in double, so that the order of batches is what matters, not their number.
-class RunningMeans {
- public:
-  struct Quantity {
-    Metric::Kind kind = Metric::Kind::kMean;
-    std::function<double(double mean)> finish = {};
-  };
-  explicit RunningMeans(size_t means) : RunningMeans(std::vector<Quantity>(means)) {}
-  explicit RunningMeans(std::vector<Quantity> quantities);
-  void reset();
-  // A batch's means, in order, and what StepFunction::rows() has of the other metrics.
-  // `examples`: the weight of the means. REQUIRES: one for each.
-  void add(std::span<const double> means, int64_t examples, std::span<const Tensor> rows = {});
-
-  size_t size() const { return quantities_.size(); }
-  double examples() const { return sums_.back(); }  // that were added, and not reset
-  std::optional<double> value(size_t i) const;
-  // The same, or older by at most an eighth of the examples, where it takes long to work out.
-  std::optional<double> recent_value(size_t i) const;
-
-  // What a checkpoint keeps. restore() returns false when it is of other metrics; throws
-  // Error{kDataLoss} when it is none.
-  std::vector<double> state() const;
-  bool restore(std::span<const double> state);
-
-  // Adds up the examples of all workers. Collective: `add_up` replaces numbers by their sums over
-  // the workers. `also`: numbers that are added up on the same occasion.
-  void merge_workers(int rank, int workers, const std::function<void(std::span<double>)>& add_up,
-                     std::span<double> also = {});
 
  private:
-  std::vector<Quantity> quantities_;
-  std::vector<size_t> places_;  // of each, among the means or the scores
-  std::vector<double> sums_;    // of the means, weighted; then the weights
-  std::vector<RankedScores> scores_;
+  std::string name_;
 };
+void register_core_metrics(Catalog<MetricOptions>& catalog);
 
 }  // namespace trireme::nn

@@ -1,6 +1,7 @@
 #include "core/nn/model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_set>
 
 #include "core/base/error.h"
@@ -39,8 +40,9 @@ std::string describe_source(const Network& network, const ValueSource& source) {
   return str_cat("layer ", index + 1, " (", layer.type(), " \"", layer.name(), "\")");
 }
 
-// Of a model with several outputs: which variables the loss of the first says nothing about.
-std::optional<std::string> why_not_trained(const TrainGraph& graph) {
+// Of a model with several outputs: which variables the losses say nothing about. `is_of_first`:
+// there is one, of the first output.
+std::optional<std::string> why_not_trained(const TrainGraph& graph, bool is_of_first) {
   if (graph.forward.other_predictions.empty()) return std::nullopt;
   std::unordered_set<std::string> trained;
   for (const Update& update : graph.updates) {
@@ -53,8 +55,14 @@ std::optional<std::string> why_not_trained(const TrainGraph& graph) {
     names += (names.empty() ? "\"" : ", \"") + spec.name + "\"";
   }
   if (names.empty()) return std::nullopt;
-  return str_cat("the loss is that of the model's first output, of ",
-                 graph.forward.other_predictions.size() + 1,
+  const size_t outputs = graph.forward.other_predictions.size() + 1;
+  if (!is_of_first) {
+    return str_cat("of the model's ", outputs,
+                   " outputs some have no loss; these variables are of those only, and are not "
+                   "trained: ",
+                   names);
+  }
+  return str_cat("the loss is that of the model's first output, of ", outputs,
                  "; these variables are of other outputs only, and are not trained: ", names);
 }
 
@@ -75,23 +83,37 @@ void require_inputs(const std::vector<TensorType>& inputs, const std::vector<Ten
 
 }  // namespace
 
-BatchTypes batch_types(const data::Dataset& dataset) {
+BatchTypes batch_types(const data::Dataset& dataset, size_t labels) {
   const data::ElementSpec& spec = dataset.element_spec();
-  if (spec.size() < 2) {
-    throw invalid_argument("expected a data set of features and labels, found ", spec.size(),
-                           " component(s)");
+  const bool has_weights = !spec.empty() && spec.back().name == kSampleWeight;
+  const size_t components = spec.size() - (has_weights ? 1 : 0);
+  if (components < labels + 1) {
+    throw invalid_argument("expected a data set of features and ",
+                           labels == 1 ? "labels" : str_cat(labels, " components of labels"),
+                           ", found ", spec.size(), " component(s)");
   }
   BatchTypes types;
-  for (const data::ComponentSpec& component : spec) {
+  for (size_t i = 0; i < spec.size(); ++i) {
+    const data::ComponentSpec& component = spec[i];
     if (component.shape.rank() == 0) {
       throw invalid_argument("the data set's \"", component.name,
                              "\" has no batch axis; call batch(size) on it");
     }
-    types.features.push_back(any_batch({component.dtype, component.shape}));
+    const TensorType type = any_batch({component.dtype, component.shape});
+    if (i == components) {
+      types.sample_weights = type;
+      continue;
+    }
+    (i < components - labels ? types.features : types.labels).push_back(type);
+    types.names.push_back(component.name);
   }
-  types.labels = types.features.back();
-  types.features.pop_back();
   return types;
+}
+
+size_t label_components(std::span<const OutputLoss> outputs) {
+  const auto unnamed = std::ranges::count_if(
+      outputs, [](const OutputLoss& output) { return output.labels.empty(); });
+  return static_cast<size_t>(std::max<std::ptrdiff_t>(unnamed, 1));
 }
 
 double History::last(const std::string& name) const {
@@ -131,7 +153,7 @@ Model& Model::add(std::unique_ptr<Layer> layer) {
 }
 
 Forward Model::build_forward(bool training) {
-  Forward forward{.features = features_, .labels = labels_};
+  Forward forward{.features = features_, .labels = labels_, .sample_weights = sample_weights_};
   if (training) {
     forward.random_key = ops::placeholder(*graph_, "random_key", DType::kInt64, {2});
   }
@@ -144,6 +166,9 @@ Forward Model::build_forward(bool training) {
   forward.predictions = context.value_of(network_.outputs().front());
   for (const ValueSource& output : std::span(network_.outputs()).subspan(1)) {
     forward.other_predictions.push_back(context.value_of(output));
+  }
+  for (const ValueSource& output : network_.outputs()) {
+    forward.masks.push_back(context.mask(context.value_of(output)));
   }
   forward.moving_averages = context.moving_averages();
   forward.added_losses = context.added_losses();
@@ -180,6 +205,14 @@ void Model::build() {
 void Model::build(const std::vector<TensorType>& features) {
   if (is_built()) return require_same_features(features_, features);
   if (network_.calls().empty()) throw invalid_argument("the model has no layers");
+  if (!network_.input_types()) {
+    std::vector<std::string> names = output_names_;
+    for (const OutputLoss& output : outputs_) {
+      const bool is_there = std::ranges::find(names, output.output) != names.end();
+      if (!output.output.empty() && !is_there) names.push_back(output.output);
+    }
+    if (!names.empty()) network_.set_outputs(names);
+  }
   network_.require_used();
   if (const auto& inputs = network_.input_types()) require_inputs(*inputs, features);
   if (features.empty()) throw invalid_argument("the model has no features");
@@ -216,9 +249,34 @@ void Model::initialize_variables() {
 
 void Model::compile(CompileOptions options) {
   if (!options.optimizer) throw invalid_argument("compile: an optimizer is missing");
-  if (!options.loss.function) throw invalid_argument("compile: a loss is missing");
-  if (labels_.defined()) throw invalid_argument("the model was compiled and used already");
+  if (!labels_.empty()) throw invalid_argument("the model was compiled and used already");
+  std::vector<OutputLoss> outputs = options.outputs;
+  if (outputs.empty()) {
+    outputs.push_back({.output = "",
+                       .loss = options.loss,
+                       .metrics = options.metrics,
+                       .weighted_metrics = options.weighted_metrics});
+  } else if (options.loss.function || !options.metrics.empty() ||
+             !options.weighted_metrics.empty()) {
+    throw invalid_argument("compile: `loss` and `metrics` are those of a single output; with ",
+                           "`outputs` each has its own");
+  }
+  for (const OutputLoss& output : outputs) {
+    if (!output.loss.function) throw invalid_argument("compile: a loss is missing");
+  }
+  if (!options.class_weights.empty() && outputs.size() > 1) {
+    throw invalid_argument("compile: class_weights need a single loss, found ", outputs.size());
+  }
+  for (const auto& [label, weight] : options.class_weights) {
+    if (label < 0 || !(weight >= 0) || !std::isfinite(weight)) {
+      throw invalid_argument(
+          "compile: class_weights: expected a class from 0 and a finite weight "
+          "of at least 0, found the weight ",
+          weight, " of class ", label);
+    }
+  }
   compile_ = std::move(options);
+  outputs_ = std::move(outputs);
 }
 
 void Model::require_compiled() const {
@@ -228,34 +286,128 @@ void Model::require_compiled() const {
 void Model::build_evaluation(const BatchTypes& types) {
   require_compiled();
   build(types.features);
-  const TensorType type = any_batch(types.labels);
-  if (labels_.defined()) return require_same_data("labels", labels_, type);
-  labels_ = ops::placeholder(*graph_, "labels", type.dtype, type.shape);
-  inference_.labels = labels_;
+  if (!labels_.empty()) {
+    TRIREME_CHECK(labels_.size() == types.labels.size(), "labels of ", types.labels.size());
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      require_same_data("labels", labels_[i], any_batch(types.labels[i]));
+    }
+    if (sample_weights_.defined() == types.sample_weights.has_value()) return;
+    throw invalid_argument("the model was built for data ",
+                           sample_weights_.defined() ? "with" : "without", " a component \"",
+                           kSampleWeight, "\", and this data set is not so");
+  }
+  data_names_ = types.names;
   try {
-    add_loss(inference_, compile_.loss, compile_.metrics);
+    for (size_t i = 0; i < types.labels.size(); ++i) {
+      const TensorType type = any_batch(types.labels[i]);
+      labels_.push_back(ops::placeholder(*graph_, i == 0 ? "labels" : str_cat("labels_", i),
+                                         type.dtype, type.shape));
+    }
+    if (types.sample_weights) {
+      const TensorType type = any_batch(*types.sample_weights);
+      if (type.dtype != DType::kFloat32 || type.shape.rank() != 1) {
+        throw invalid_argument("the data set's \"", kSampleWeight,
+                               "\": expected a number for each example, f32[?], found ", type);
+      }
+      sample_weights_ = ops::placeholder(*graph_, "sample_weights", type.dtype, type.shape);
+    }
+    inference_.labels = labels_;
+    inference_.sample_weights = sample_weights_;
+    add_losses(inference_, outputs_, loss_inputs(inference_, false));
+    add_label_rules(types);
   } catch (...) {
-    labels_ = inference_.labels = {};
-    inference_.loss = {};
+    labels_.clear();
+    inference_.labels.clear();
+    sample_weights_ = inference_.sample_weights = inference_.loss = {};
     inference_.metrics.clear();
     throw;
   }
-  if (auto why = why_not_logits(compile_.loss, inference_.predictions,
-                                describe_source(network_, network_.outputs().front()))) {
-    warnings_.push_back(std::move(*why));
-  }
-  const Shape& predictions = inference_.predictions.shape();
-  const int64_t classes = predictions.rank() > 0 ? predictions.dim(-1) : 0;
-  label_rules_ = {{compile_.loss.labels, compile_.loss.name, classes}};
-  for (const Metric& metric : compile_.metrics) {
-    if (metric.labels == compile_.loss.labels) continue;  // checked already
-    label_rules_.push_back({metric.labels, metric.name, classes});
+  const std::vector<LossInputs> inputs = loss_inputs(inference_, false);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const ValueSource& source = network_.outputs()[network_.output_index(outputs_[i].output)];
+    if (auto why = why_not_logits(outputs_[i].loss, inputs[i].predictions,
+                                  describe_source(network_, source))) {
+      warnings_.push_back(std::move(*why));
+    }
   }
 }
 
-std::optional<std::string> Model::find_wrong_label(const Tensor& labels) const {
-  for (const LabelRule& rule : label_rules_) {
-    if (auto wrong = nn::find_wrong_label(rule, labels)) return wrong;
+// Of the labels of `output` among features and labels. `unnamed`: the outputs before it that name
+// none.
+size_t Model::component_of(const OutputLoss& output, size_t& unnamed,
+                           const std::vector<std::string>& names) const {
+  if (output.labels.empty()) return features_.size() + unnamed++;
+  const auto found = std::ranges::find(names, output.labels);
+  if (found == names.end()) {
+    std::string known;
+    for (const std::string& name : names) known += (known.empty() ? "\"" : ", \"") + name + "\"";
+    throw invalid_argument("the labels of output \"", output.output, "\": the data has no \"",
+                           output.labels, "\", only ", known);
+  }
+  return static_cast<size_t>(found - names.begin());
+}
+
+std::vector<LossInputs> Model::loss_inputs(const Forward& forward, bool training) {
+  std::vector<LossInputs> inputs;
+  size_t unnamed = 0;
+  for (const OutputLoss& output : outputs_) {
+    const size_t index = network_.output_index(output.output);
+    const size_t component = component_of(output, unnamed, data_names_);
+    const bool is_feature = component < features_.size();
+    inputs.push_back(
+        {.predictions = index == 0 ? forward.predictions : forward.other_predictions[index - 1],
+         .labels = is_feature ? forward.features[component]
+                              : forward.labels[component - features_.size()],
+         .sample_weights = forward.sample_weights});
+  }
+  if (training && !compile_.class_weights.empty()) {
+    const Shape& predictions = inputs[0].predictions.shape();
+    const int64_t classes = std::max({int64_t{2}, predictions.rank() > 1 ? predictions.dim(-1) : 0,
+                                      compile_.class_weights.rbegin()->first + 1});
+    Tensor weights(DType::kFloat32, {classes});
+    std::ranges::fill(weights.flat<float>(), 1.f);
+    for (const auto& [label, weight] : compile_.class_weights) {
+      weights.flat<float>()[static_cast<size_t>(label)] = static_cast<float>(weight);
+    }
+    inputs[0].class_weights = ops::constant(*graph_, weights, "class_weights");
+  }
+  return inputs;
+}
+
+void Model::add_label_rules(const BatchTypes& types) {
+  label_rules_.clear();
+  const std::vector<LossInputs> inputs = loss_inputs(inference_, false);
+  size_t unnamed = 0;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const OutputLoss& output = outputs_[i];
+    const size_t component = component_of(output, unnamed, types.names);
+    const Shape& predictions = inputs[i].predictions.shape();
+    const int64_t classes = predictions.rank() > 0 ? predictions.dim(-1) : 0;
+    label_rules_.push_back({component,
+                            {.domain = output.loss.labels,
+                             .of = output.loss.name,
+                             .classes = classes,
+                             .ignored = output.loss.ignored_class}});
+    for (const auto* metrics : {&output.metrics, &output.weighted_metrics}) {
+      for (const Metric& metric : *metrics) {
+        if (metric.labels == output.loss.labels) continue;  // checked already
+        label_rules_.push_back({component,
+                                {.domain = metric.labels,
+                                 .of = metric.name,
+                                 .classes = classes,
+                                 .ignored = metric.ignored_class}});
+      }
+    }
+  }
+  if (sample_weights_.defined()) {
+    label_rules_.push_back(
+        {features_.size() + labels_.size(), {.domain = LabelDomain::kWeight, .of = kSampleWeight}});
+  }
+}
+
+std::optional<std::string> Model::find_wrong_label(const data::Element& batch) const {
+  for (const auto& [component, rule] : label_rules_) {
+    if (auto wrong = nn::find_wrong_label(rule, batch[component])) return wrong;
   }
   return std::nullopt;
 }
@@ -270,7 +422,7 @@ void Model::build_training(const BatchTypes& types) {
   train.learning_rate = ops::placeholder(*graph_, "learning_rate", DType::kFloat32, {});
   train.step = ops::placeholder(*graph_, "step", DType::kInt64, {});
   train.forward = build_forward(true);
-  add_loss(train.forward, compile_.loss, compile_.metrics);
+  add_losses(train.forward, outputs_, loss_inputs(train.forward, true));
   const bool scales = options_.precision == Precision::kMixedFloat16;
   if (scales) add_loss_scale(train, options_.loss_scale);
   compile_.build_gradients ? compile_.build_gradients(train) : add_gradients(train);
@@ -278,7 +430,8 @@ void Model::build_training(const BatchTypes& types) {
   if (scales) unscale_gradients(train, options_.loss_scale);
   add_updates(train, *compile_.optimizer);
   if (compile_.rewrite_updates) compile_.rewrite_updates(train);
-  if (auto why = why_not_trained(train)) warnings_.push_back(std::move(*why));
+  if (auto why = why_not_trained(train, compile_.outputs.empty()))
+    warnings_.push_back(std::move(*why));
   train_graph_ = std::move(train);
   initialize_variables();
   start_averages({});
@@ -286,7 +439,9 @@ void Model::build_training(const BatchTypes& types) {
 
 std::vector<std::string> Model::log_names(bool with_validation) const {
   std::vector<std::string> names = {"loss"};
-  for (const MetricValue& metric : train_graph_.forward.metrics) names.push_back(metric.name);
+  for (const MetricValue& metric : train_graph_.forward.metrics) {
+    if (!metric.quantity.is_table()) names.push_back(metric.name);
+  }
   const size_t count = names.size();
   for (size_t i = 0; with_validation && i < count; ++i) names.push_back("val_" + names[i]);
   return names;

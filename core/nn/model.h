@@ -51,6 +51,12 @@ struct CompileOptions {
   std::shared_ptr<const Optimizer> optimizer;
   Loss loss;
   std::vector<Metric> metrics;
+  std::vector<Metric> weighted_metrics = {};  // where examples count as much as in the loss
+  // How much the examples of a class count in the training's loss; those of others count 1. Only
+  // with a single loss.
+  std::map<int64_t, double> class_weights = {};
+  // Instead of `loss` and the metrics: those of several outputs.
+  std::vector<OutputLoss> outputs = {};
   TrainGraphRewrite build_gradients;    // a strategy's; null: add_gradients()
   TrainGraphRewrite rewrite_gradients;  // runs when gradients are there and updates are not
   TrainGraphRewrite rewrite_updates;    // runs when updates are there too
@@ -78,29 +84,45 @@ struct FitOptions {
   std::optional<TrainPlace> place = {};
 };
 
+// The tensors of one batch, for the functions on batches.
+struct Batch {
+  std::vector<Tensor> features, labels;
+  std::optional<Tensor> sample_weights = {};
+};
+
 struct History {
   // "loss", "val_accuracy", …: one for each epoch; nothing where there is no such number.
   std::map<std::string, std::vector<std::optional<double>>> values;
+  // "confusion_matrix", "val_confusion_matrix": n·n numbers of the last epoch, row after row.
+  std::map<std::string, std::vector<double>> tables;
   int64_t epochs = 0, steps = 0;               // since training began, resumed ones too
   std::string stop_reason;                     // empty: all epochs were done
   double last(const std::string& name) const;  // throws Error{kNotFound} when there is none
 };
 
+// The name of a data set's last component, f32 for each example, that says how much examples count.
+inline constexpr std::string_view kSampleWeight = "sample_weight";
+
 // Of one batch; the first dimension may be anything.
 struct BatchTypes {
   std::vector<TensorType> features;
-  TensorType labels;
+  std::vector<TensorType> labels;
+  std::optional<TensorType> sample_weights = {};
+  std::vector<std::string> names = {};  // of the features and labels
 };
 
-// Of a batched data set of features and labels. Throws Error{kInvalidArgument} when it is none.
-BatchTypes batch_types(const data::Dataset& dataset);
+// Of a batched data set of features, `labels` components of labels, and maybe weights. Throws
+// Error{kInvalidArgument} when it is none.
+BatchTypes batch_types(const data::Dataset& dataset, size_t labels = 1);
+// How many components of labels the data has for these losses: one for each that names none.
+size_t label_components(std::span<const OutputLoss> outputs);
 
 class Model {
  public:
   explicit Model(ModelOptions options = {});
   // Of functions that were called on the inputs. The data give the features in the order of
-  // `inputs`; the loss is of the first output, and a training leaves alone what only others need.
-  // Throws Error{kInvalidArgument} as Network does.
+  // `inputs`; a single loss is of the first output, and a training leaves alone what only others
+  // need. Throws Error{kInvalidArgument} as Network does.
   Model(const std::vector<LayerOutput>& inputs, const std::vector<LayerOutput>& outputs,
         ModelOptions options = {});
   ~Model();
@@ -115,6 +137,9 @@ class Model {
     return add(std::make_unique<L>(std::move(options)));
   }
 
+  // The outputs of a model of layers, by name, instead of the last one's; what compile() names as
+  // outputs are such too. REQUIRES: not built, and not by functions.
+  void set_outputs(const std::vector<std::string>& names) { output_names_ = names; }
   // Builds the inference pass and gives the variables their first values. `features`: as in
   // BatchTypes. fit, evaluate and predict call it with the types of their data.
   void build(const std::vector<TensorType>& features);
@@ -127,7 +152,18 @@ class Model {
   History fit(const data::Dataset& train, FitOptions options = {});
   // "loss", "accuracy", …; what does not exist is left out. Throws Error{kInvalidArgument} when
   // there are no examples.
-  std::map<std::string, double> evaluate(const data::Dataset& dataset);
+  std::map<std::string, double> evaluate(const data::Dataset& dataset) {
+    return evaluate_all(dataset).values;
+  }
+  struct Evaluation {
+    std::map<std::string, double> values;
+    std::map<std::string, std::vector<double>> tables;  // as in History
+  };
+  Evaluation evaluate_all(const data::Dataset& dataset);
+  // A step of training on one batch, or none: the loss and the metrics of the batch, before the
+  // step. The learning rate is that of the number of steps that were taken so. REQUIRES: compile().
+  std::map<std::string, double> train_on_batch(const Batch& batch);
+  std::map<std::string, double> test_on_batch(const Batch& batch);
   // Of the first output, where there are several: rows of all batches.
   Tensor predict(const data::Dataset& dataset);
   Tensor predict(std::span<const Tensor> features);
@@ -161,9 +197,11 @@ class Model {
   // Nothing when called again. REQUIRES: build_training(), or an evaluation.
   std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
 
-  // What is wrong with the labels of a batch for the loss and the metrics; nothing: all are right.
-  // REQUIRES: build_training(), or an evaluation.
-  std::optional<std::string> find_wrong_label(const Tensor& labels) const;
+  // What is wrong with the labels or the weights of a batch for the losses and the metrics;
+  // nothing: all are right. REQUIRES: build_training(), or an evaluation.
+  std::optional<std::string> find_wrong_label(const data::Element& batch) const;
+  // REQUIRES: compile().
+  size_t label_components() const { return nn::label_components(outputs_); }
 
   // The weighted means of loss and metrics over a data set; nothing when it was interrupted. Throws
   // Error{kInvalidArgument} for a label that the loss or a metric does not take.
@@ -179,12 +217,18 @@ class Model {
   const CompileOptions& compiled() const { return compile_; }
 
  private:
+  friend class TrainStep;
+
   Forward build_forward(bool training);
   void mix_precision(Forward& forward) const;
   void build_evaluation(const BatchTypes& types);
   void initialize_variables();
   void start_averages(const StateMap& given);
   void require_compiled() const;
+  void add_label_rules(const BatchTypes& types);
+  size_t component_of(const OutputLoss& output, size_t& unnamed,
+                      const std::vector<std::string>& names) const;
+  std::vector<LossInputs> loss_inputs(const Forward& forward, bool training);
 
   ModelOptions options_;
   CompileOptions compile_;
@@ -193,13 +237,19 @@ class Model {
   VariableRegistry variables_;
   FrozenNames frozen_;
   std::vector<Value> features_;
-  Value labels_;
+  std::vector<std::string> output_names_;
+  std::vector<OutputLoss> outputs_;  // of compile_, at least one
+  std::vector<Value> labels_;
+  Value sample_weights_;
+  std::vector<std::string> data_names_;  // of features and labels
   Forward inference_;
-  std::vector<LabelRule> label_rules_;  // of the loss and the metrics
+  // Of the losses, the metrics and the weights: of which component of a batch.
+  std::vector<std::pair<size_t, LabelRule>> label_rules_;
   std::vector<std::string> warnings_;
   TrainGraph train_graph_;
   std::unique_ptr<Session> session_;
-  std::unique_ptr<StepFunction> evaluate_step_;
+  std::unique_ptr<StepFunction> evaluate_step_, batch_step_;
+  int64_t batch_steps_ = 0;  // of train_on_batch()
   std::unique_ptr<Function> predict_function_;
   bool averages_in_place_ = false;  // the variables have the values of averages() for now
 };

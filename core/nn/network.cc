@@ -113,6 +113,32 @@ void Network::add(std::shared_ptr<Layer> layer) {
   outputs_ = {{false, calls_.size() - 1}};
 }
 
+void Network::set_outputs(const std::vector<std::string>& names) {
+  TRIREME_CHECK(!input_types_ && !names.empty(), "the outputs of a model of functions");
+  std::vector<ValueSource> found;
+  for (const std::string& name : names) {
+    const auto layer = std::ranges::find(layers_, name, [](const auto& l) { return l->name(); });
+    if (layer == layers_.end()) {
+      std::vector<std::string> known;
+      for (const auto& l : layers_) known.push_back(l->name());
+      throw invalid_argument("outputs: there is no layer \"", printable(name), "\"",
+                             did_you_mean(name, known));
+    }
+    found.push_back({false, static_cast<size_t>(layer - layers_.begin())});
+  }
+  outputs_ = std::move(found);
+}
+
+size_t Network::output_index(const std::string& name) const {
+  if (name.empty()) return 0;
+  std::string known;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (name_of(outputs_[i]) == name) return i;
+    known += (known.empty() ? "\"" : ", \"") + name_of(outputs_[i]) + "\"";
+  }
+  throw invalid_argument("outputs: the model gives no \"", printable(name), "\", only ", known);
+}
+
 ValueSource Network::find_source(const std::string& name) const {
   const auto found =
       std::ranges::find(layers_, name, [](const auto& layer) { return layer->name(); });

@@ -63,6 +63,12 @@ class Network {
   const std::vector<LayerCall>& calls() const { return calls_; }  // inputs come before their use
   // Of the model; the first is what the loss is of.
   const std::vector<ValueSource>& outputs() const { return outputs_; }
+  // Instead of the last layer: those of these names. Throws Error{kInvalidArgument} for another
+  // name. REQUIRES: the network was not made of outputs.
+  void set_outputs(const std::vector<std::string>& names);
+  // Which of the outputs the layer of that name gives; empty: the first. Throws
+  // Error{kInvalidArgument} when it gives none.
+  size_t output_index(const std::string& name) const;
   // Of the data's features, where the model was built by functions.
   const std::optional<std::vector<TensorType>>& input_types() const { return input_types_; }
 

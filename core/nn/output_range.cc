@@ -70,6 +70,9 @@ bool gives_probabilities(const Loss& loss, Value predictions) {
       break;
     case LabelDomain::kAny:
     case LabelDomain::kFinite:
+    case LabelDomain::kSign:
+    case LabelDomain::kNotNegative:
+    case LabelDomain::kWeight:
       return false;
   }
   if (!loss.takes_logits) return true;

@@ -63,18 +63,19 @@ StepFunction::StepFunction(Session& session, const Forward& forward) {
 void StepFunction::prepare(Session& session, const Forward& forward,
                            const std::vector<Value>& extra_feeds,
                            const std::vector<Value>& extra_fetches, std::vector<Node*> targets) {
-  std::vector<Value> feeds = forward.features;
-  feeds.push_back(forward.labels);
+  std::vector<Value> feeds = forward.data();
   data_feeds_ = feeds.size();
   feeds.insert(feeds.end(), extra_feeds.begin(), extra_feeds.end());
   std::vector<Value> fetches = {forward.loss};
   by_row_ = {false};
+  size_t numbers = 1;
   for (const MetricValue& metric : forward.metrics) {
     fetches.push_back(metric.value);
-    by_row_.push_back(metric.by_row);
+    by_row_.push_back(metric.by_row());
+    numbers += metric.quantity.numbers();
   }
   rows_.resize(static_cast<size_t>(std::ranges::count(by_row_, true)));
-  values_.resize(by_row_.size() - rows_.size());
+  values_.resize(numbers);
   value_fetches_ = fetches.size();
   fetches.insert(fetches.end(), extra_fetches.begin(), extra_fetches.end());
   function_ = session.function(std::move(feeds), std::move(fetches), std::move(targets));
@@ -140,7 +141,7 @@ void StepFunction::run(data::Element& batch, const StepInputs& inputs, const dat
     if (by_row_[i]) {
       *rows++ = results_[i];
     } else {
-      *value++ = results_[i].flat<float>()[0];
+      for (const float number : results_[i].flat<float>()) *value++ = number;
     }
   }
   if (has_shards_) votes_ = results_[value_fetches_].flat<float>()[0];

@@ -35,15 +35,15 @@ class StepFunction {
   StepFunction(Session& session, const TrainGraph& graph);  // with updates
   StepFunction(Session& session, const Forward& forward);   // without
 
-  // REQUIRES: `batch` is the features and then the labels. Its tensors are borrowed for the call,
+  // REQUIRES: `batch` is as Forward::data(). Its tensors are borrowed for the call,
   // not shared, so that the iterator can write over them. Throws what Function::run throws.
   // `next`: the batch of the next step, to be copied to a GPU meanwhile; null: not known.
   // `prefetched`: `batch` is what the last step got as `next`.
   void run(data::Element& batch, const StepInputs& inputs = {}, const data::Element* next = nullptr,
            bool prefetched = false);
 
-  // Of the batch that ran last: the loss, then the metrics that are means; and of the others what
-  // RunningMeans::add() takes.
+  // Of the batch that ran last, as RunningMeans::add() takes them: the loss, then the metrics that
+  // are means or sums; and the rows of the others.
   std::span<const double> values() const { return values_; }
   std::span<const Tensor> rows() const { return rows_; }
   int64_t examples() const { return examples_; }
@@ -59,7 +59,7 @@ class StepFunction {
   void fill_places(const StepInputs& inputs);
 
   std::unique_ptr<Function> function_;
-  // The features, the labels; in training also rate, step, keys, weights, vote, places of rows.
+  // The batch; in training also rate, step, keys, weights, vote, places of rows.
   std::vector<Tensor> feeds_;
   size_t data_feeds_ = 0;     // so many of them are the batch
   size_t value_fetches_ = 0;  // so many results are the loss and the metrics

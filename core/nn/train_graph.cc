@@ -22,21 +22,11 @@ std::vector<Node*> TrainGraph::targets() const {
   return nodes;
 }
 
-void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics) {
-  forward.loss = ops::mean(loss.function(forward.predictions, forward.labels));
-  // Shares of a batch add up to 1, and so a penalty of variables counts once in a sum over shards.
-  for (const AddedLoss& added : forward.added_losses) forward.loss = forward.loss + added.value;
-  for (const Metric& metric : metrics) {
-    const Value value = metric.function(forward.predictions, forward.labels);
-    const bool by_row = metric.kind != Metric::Kind::kMean;
-    forward.metrics.push_back({metric.name, by_row ? value : ops::mean(value), by_row});
-  }
-}
-
-RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics) {
-  std::vector<RunningMeans::Quantity> quantities = {{Metric::Kind::kMean, loss.finish}};
-  for (const Metric& metric : metrics) quantities.push_back({metric.kind, metric.finish});
-  return RunningMeans(std::move(quantities));
+std::vector<Value> Forward::data() const {
+  std::vector<Value> all = features;
+  all.insert(all.end(), labels.begin(), labels.end());
+  if (sample_weights.defined()) all.push_back(sample_weights);
+  return all;
 }
 
 void add_gradients(TrainGraph& graph) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,27 +25,47 @@ struct NamedValue {
   Value value;
 };
 
-// A metric of a pass: a mean over the batch, f32[], or with `by_row` what Metric::kind makes a
-// figure of, a row for each example.
-struct MetricValue {
-  std::string name;
-  Value value;
-  bool by_row = false;
-};
-
 // One pass over a model. The loss is a mean over the batch plus what layers added, f32[]. Undefined
 // without labels.
 struct Forward {
-  std::vector<Value> features;  // placeholders, one for each component of the data but the last
-  Value labels;                 // placeholder
+  std::vector<Value> features;  // placeholders, one for each component of the data but the labels
+  std::vector<Value> labels;    // placeholders, one for each component of labels
+  Value sample_weights;         // placeholder f32[batch]; undefined: the data has none
   Value random_key;  // placeholder, i64[2] {step, global index of the first example}; training only
   Value predictions;
   std::vector<Value> other_predictions;  // of the model's outputs behind the first
   std::vector<AddedLoss> added_losses;   // of layers
+  std::vector<Value> masks;              // BuildContext::mask() of each output
   Value loss;
+  // f32[], what the loss is a mean over, where that is no multiple of the examples: the elements
+  // that a mask leaves. Undefined: the examples.
+  Value loss_weight;
+  RunningMeans::Quantity loss_quantity;
   std::vector<MetricValue> metrics;
   std::vector<NamedValue> outputs;             // of each layer
   std::vector<MovingAverage> moving_averages;  // training only
+
+  // What a batch is fed to: features, labels and weights.
+  std::vector<Value> data() const;
+};
+
+// What a loss and its metrics are of.
+struct LossInputs {
+  Value predictions, labels;
+  Value mask = {};            // bool, of each example or element of the predictions; undefined: all
+  Value sample_weights = {};  // f32[batch]; undefined: 1
+  Value class_weights = {};   // f32[classes]; undefined: 1
+};
+
+// The loss of one output: of the model's first, when `output` is empty.
+struct OutputLoss {
+  std::string output;  // the name of its layer
+  Loss loss;
+  double weight = 1;  // of this loss in the sum of all
+  std::vector<Metric> metrics = {};
+  std::vector<Metric> weighted_metrics = {};  // where examples count as much as in the loss
+  // The component of the data; empty: the first behind the features that no other output has.
+  std::string labels = {};
 };
 
 struct Update {
@@ -90,11 +111,13 @@ struct TrainGraph {
 // Changes a training graph in place. Owned by whoever runs the strategy.
 using TrainGraphRewrite = std::function<void(TrainGraph&)>;
 
-// Adds loss and metrics to a pass that has predictions and labels.
-void add_loss(Forward& forward, const Loss& loss, const std::vector<Metric>& metrics);
+// Adds the losses and metrics of a pass, one for each of `inputs`. Where there are several, the
+// loss is the sum of all times their weights, and "OUTPUT_loss" and "OUTPUT_accuracy" are metrics.
+void add_losses(Forward& forward, std::span<const OutputLoss> outputs,
+                std::span<const LossInputs> inputs);
 
 // Of the loss and the metrics.
-RunningMeans running_means(const Loss& loss, const std::vector<Metric>& metrics);
+RunningMeans running_means(const Forward& forward);
 
 // Adds an update for each trainable variable that the loss depends on. Throws
 // Error{kInvalidArgument} when there is none.

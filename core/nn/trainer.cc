@@ -21,7 +21,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
       options_(std::move(options)),
       group_(options_.group != nullptr ? *options_.group : TrainingGroup::local()),
       dataset_(train) {
-  const BatchTypes types = batch_types(train);
+  const BatchTypes types = batch_types(train, model_.label_components());
   const int64_t cardinality = train.cardinality();
   if (options_.epochs < 0 || options_.steps_per_epoch < 0) {
     throw invalid_argument("fit: epochs and steps_per_epoch must not be negative");
@@ -41,7 +41,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   for (const std::string& warning : model_.take_warnings()) log_warning(warning);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
   copies_ahead_ = model_.session().copies_ahead();
-  means_ = running_means(model_.compiled().loss, model_.compiled().metrics);
+  means_ = running_means(model_.train_graph().forward);
   batch_means_ = means_;
   read_from(train);
   progress_.random_seed = model_.options().seed;
@@ -260,7 +260,7 @@ void Trainer::go_back_to_next_batch() {
 }
 
 void Trainer::run_step() {
-  if (const auto wrong = model_.find_wrong_label(batch_.back())) {
+  if (const auto wrong = model_.find_wrong_label(batch_)) {
     throw invalid_argument("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1,
                            "): ", *wrong);
   }
@@ -325,9 +325,11 @@ void Trainer::end_epoch() {
   }
   running_logs();
   for (size_t i = 0; validation && i < validation->size(); ++i) {
-    logs_.push_back({names_[means_.size() + i], validation->value(i)});
+    if (!validation->is_table(i)) logs_.push_back({names_[logs_.size()], validation->value(i)});
   }
   add_figures();
+  keep_tables(means_, "");
+  if (validation) keep_tables(*validation, "val_");
   if (bar_) bar_->end_epoch(done, logs_);
   for (const LogValue& log : logs_) history_.values[std::string(log.name)].push_back(log.value);
   ++progress_.epoch;
@@ -350,13 +352,26 @@ Logs Trainer::batch_logs() {
 
 Logs Trainer::fill_logs(const RunningMeans& means) {
   logs_.clear();
-  for (size_t i = 0; i < means.size(); ++i) logs_.push_back({names_[i], means.value(i)});
+  for (size_t i = 0; i < means.size(); ++i) {
+    if (!means.is_table(i)) logs_.push_back({names_[logs_.size()], means.value(i)});
+  }
   return logs_;
+}
+
+void Trainer::keep_tables(const RunningMeans& means, const std::string& prefix) {
+  for (size_t i = 0; i < means.size(); ++i) {
+    if (!means.is_table(i)) continue;
+    const auto table = means.table(i);
+    history_.tables[prefix + model_.train_graph().forward.metrics[i - 1].name] = {table.begin(),
+                                                                                  table.end()};
+  }
 }
 
 Logs Trainer::recent_logs() {
   logs_.clear();
-  for (size_t i = 0; i < means_.size(); ++i) logs_.push_back({names_[i], means_.recent_value(i)});
+  for (size_t i = 0; i < means_.size(); ++i) {
+    if (!means_.is_table(i)) logs_.push_back({names_[logs_.size()], means_.recent_value(i)});
+  }
   add_figures();
   return logs_;
 }

@@ -44,6 +44,7 @@ class Trainer : public Training {
   Logs recent_logs();
   Logs fill_logs(const RunningMeans& means);
   void add_figures();
+  void keep_tables(const RunningMeans& means, const std::string& prefix);
 
   Model& model_;
   FitOptions options_;

@@ -1,6 +1,7 @@
 #include "distributed/strategy/gradient_builder.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/autodiff/gradients.h"
 #include "core/base/error.h"
@@ -76,6 +77,39 @@ GradientBuilder::GradientBuilder(nn::TrainGraph& train, const Strategy& strategy
 
 void GradientBuilder::build_shards() {
   for (ShardBuilder& builder : builders_) shards_.push_back(builder.build());
+  if (train_.forward.loss_weight.defined()) share_loss();
+}
+
+// A mean over what masks leave is that of the shards by how much they have of it, not by their
+// examples. Workers that have no collectives know their own shards only.
+void GradientBuilder::share_loss() {
+  for (int rank = 0; rank < strategy_.ranks(); ++rank) {
+    const Graph::Scope scope(graph_, "loss_weights", device(rank));
+    const auto [begin, count] = shards_of(rank);
+    std::vector<Value> weights, examples;
+    for (int i = begin; i < begin + count; ++i) {
+      const ShardForward& shard = shards_[static_cast<size_t>(i)];
+      weights.push_back(shard.loss_weight);
+      examples.push_back(shard.weight);
+    }
+    Value all = tree_sum(std::move(weights));
+    if (strategy_.communicates()) {
+      all = all_reduce(graph_, {all},
+                       {.label = "elements that a mask leaves",
+                        .collective = "loss_weights",
+                        .device_rank = rank,
+                        .tree = options_.deterministic})
+                .output();
+    }
+    const Value some = ops::scalar(graph_, DType::kFloat32, std::numeric_limits<float>::min());
+    all = ops::maximum(all, some);
+    const Value own = tree_sum(std::move(examples));
+    for (int i = begin; i < begin + count; ++i) {
+      ShardForward& shard = shards_[static_cast<size_t>(i)];
+      shard.loss_share = shard.loss_weight / all;
+      if (!strategy_.communicates()) shard.loss_share = shard.loss_share * own;
+    }
+  }
 }
 
 void GradientBuilder::add_placeholders() {
@@ -83,7 +117,8 @@ void GradientBuilder::add_placeholders() {
   train_.shard_keys = ops::placeholder(graph_, "shard_keys", DType::kInt64, {shards, 2});
   train_.shard_weights = ops::placeholder(graph_, "shard_weights", DType::kFloat32, {shards});
   train_.vote = ops::placeholder(graph_, "vote", DType::kFloat32, {});
-  if (std::ranges::any_of(train_.forward.metrics, &nn::MetricValue::by_row)) {
+  if (std::ranges::any_of(train_.forward.metrics,
+                          [](const nn::MetricValue& metric) { return metric.by_row(); })) {
     train_.row_places = ops::placeholder(graph_, "row_places", DType::kInt64, {-1});
     train_.row_shape = ops::placeholder(graph_, "row_shape", DType::kFloat32, {-1, 2});
   }
@@ -94,7 +129,7 @@ std::pair<int, int> GradientBuilder::shards_of(int index) const {
                                 : std::pair(index * options_.micro_batches, options_.micro_batches);
 }
 
-Value GradientBuilder::sum_of_rows(size_t metric, int begin, int count) const {
+Value GradientBuilder::sum_of_metric(size_t metric, int begin, int count) const {
   std::vector<Value> parts;
   for (int i = begin; i < begin + count; ++i) {
     parts.push_back(shards_[static_cast<size_t>(i)].metrics[metric].value);
@@ -116,10 +151,15 @@ void GradientBuilder::reduce_results() {
       }
       values.push_back(tree_sum(std::move(parts)));
     };
-    add([](const ShardForward& s) { return s.loss; });
+    std::vector<Value> losses;
+    for (int i = begin; i < begin + count; ++i) {
+      const ShardForward& shard = shards_[static_cast<size_t>(i)];
+      losses.push_back(shard.loss * shard.loss_share);
+    }
+    values.push_back(tree_sum(std::move(losses)));
     for (size_t m = 0; m < train_.forward.metrics.size(); ++m) {
-      if (train_.forward.metrics[m].by_row) {
-        values.push_back(sum_of_rows(m, begin, count));
+      if (train_.forward.metrics[m].quantity.kind != nn::FigureKind::kMean) {
+        values.push_back(sum_of_metric(m, begin, count));
       } else {
         add([m](const ShardForward& s) { return s.metrics[m].value; });
       }
@@ -190,7 +230,7 @@ void GradientBuilder::add_updates_of(int rank, const Updates& updates) {
       const std::vector<Value> rows = updates.rows->rows_of(i);
       read.insert(read.end(), rows.begin(), rows.end());
     }
-    found.push_back(gradients(nn::scaled_loss(train_, shard.loss * shard.weight), read));
+    found.push_back(gradients(nn::scaled_loss(train_, shard.loss * shard.loss_share), read));
     if (updates.rows != nullptr) {
       updates.rows->set_gradients(i, std::span(found.back()).subspan(wrt.size()));
     }

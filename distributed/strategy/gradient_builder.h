@@ -43,9 +43,9 @@ class GradientBuilder {
   const std::string& device(int index) const {
     return options_.devices[static_cast<size_t>(index)];
   }
-  // A metric by row of `count` shards. Each has its own rows, and zeros at the places of the
-  // others'.
-  Value sum_of_rows(size_t metric, int begin, int count) const;
+  // A metric that is no mean, of `count` shards: sums, or rows, of which each shard has its own and
+  // zeros at the places of the others'.
+  Value sum_of_metric(size_t metric, int begin, int count) const;
 
   // Loss, metrics, moving averages and votes, weighted and summed over all shards of all workers,
   // become the graph's.
@@ -67,6 +67,7 @@ class GradientBuilder {
   void add_placeholders();
   // The shards whose sum is the share of rank `index` of this process.
   std::pair<int, int> shards_of(int index) const;
+  void share_loss();
   Value copy_of(Value variable, int rank);
   void add_updates_of(int rank, const Updates& updates);
   Value compress(Value gradient) const;

@@ -40,11 +40,14 @@ std::vector<BucketItem> set_local_results(nn::TrainGraph& graph, const GradientB
     for (const ShardForward& shard : shards) parts.push_back(member(shard) * shard.weight);
     return tree_sum(std::move(parts)) / whole;
   };
-  graph.forward.loss = mean([](const ShardForward& s) { return s.loss; });
+  std::vector<Value> losses;
+  for (const ShardForward& shard : shards) losses.push_back(shard.loss * shard.loss_share);
+  graph.forward.loss = tree_sum(std::move(losses)) / whole;
   for (size_t m = 0; m < graph.forward.metrics.size(); ++m) {
     nn::MetricValue& metric = graph.forward.metrics[m];
-    metric.value = metric.by_row ? builder.sum_of_rows(m, 0, static_cast<int>(shards.size()))
-                                 : mean([m](const ShardForward& s) { return s.metrics[m].value; });
+    metric.value = metric.quantity.kind == nn::FigureKind::kMean
+                       ? mean([m](const ShardForward& s) { return s.metrics[m].value; })
+                       : builder.sum_of_metric(m, 0, static_cast<int>(shards.size()));
   }
   std::vector<BucketItem> moves;
   for (size_t m = 0; m < graph.forward.moving_averages.size(); ++m) {

@@ -34,6 +34,7 @@ ShardBuilder::ShardBuilder(nn::TrainGraph& graph, const ShardOptions& options)
 
 std::vector<Value> ShardBuilder::results() const {
   std::vector<Value> values = {train_.forward.loss};
+  if (train_.forward.loss_weight.defined()) values.push_back(train_.forward.loss_weight);
   for (const nn::MetricValue& metric : train_.forward.metrics) values.push_back(metric.value);
   for (const auto& average : train_.forward.moving_averages) values.push_back(average.value);
   return values;
@@ -70,15 +71,27 @@ ShardForward ShardBuilder::build() {
   const std::vector<Value> wanted = results();
   for (Node* node : nodes_for(graph_, wanted)) copy(*node);
   shard_.loss = map(train_.forward.loss);
+  shard_.loss_share = shard_.weight;
+  if (train_.forward.loss_weight.defined()) {
+    shard_.loss_weight = if_counted(map(train_.forward.loss_weight));
+  }
   for (const nn::MetricValue& metric : train_.forward.metrics) {
-    const Value value = map(metric.value);
-    shard_.metrics.push_back(
-        {metric.name, metric.by_row ? place_rows(value) : value, metric.by_row});
+    nn::MetricValue own = metric;
+    own.value = map(metric.value);
+    if (metric.by_row()) own.value = place_rows(own.value);
+    if (metric.quantity.kind == nn::FigureKind::kSums) own.value = if_counted(own.value);
+    shard_.metrics.push_back(std::move(own));
   }
   for (const auto& average : train_.forward.moving_averages) {
     shard_.statistics.push_back(map(average.value));
   }
   return std::move(shard_);
+}
+
+// Sums of a shard without an example, which computes on a row of another shard, are 0.
+Value ShardBuilder::if_counted(Value sums) const {
+  const Value none = ops::scalar(graph_, DType::kFloat32, 0);
+  return sums * ops::cast(ops::greater(shard_.weight, none), DType::kFloat32);
 }
 
 // The rows of this shard at their places in the global batch. A shard without an example computes
@@ -100,7 +113,10 @@ void ShardBuilder::feed() {
   };
   const int64_t index = options_.index;
   for (const Value& feature : train_.forward.features) values_[feature] = part(feature);
-  values_[train_.forward.labels] = part(train_.forward.labels);
+  for (const Value& labels : train_.forward.labels) values_[labels] = part(labels);
+  if (const Value& weights = train_.forward.sample_weights; weights.defined()) {
+    values_[weights] = part(weights);
+  }
   values_[train_.forward.random_key] =
       ops::reshape(ops::slice(train_.shard_keys, {index, 0}, {1, 2}), {2});
   shard_.weight = ops::reshape(ops::slice(train_.shard_weights, {index}, {1}), {});

@@ -22,6 +22,9 @@ struct ShardOptions {
 struct ShardForward {
   Value weight;  // f32[]
   Value loss;    // mean over the shard
+  // Of the loss in that of all workers: `weight`, or the share of Forward::loss_weight.
+  Value loss_share;
+  Value loss_weight;  // as in Forward; undefined: none
   std::vector<nn::MetricValue> metrics;
   std::vector<Value> statistics;  // what the layers would average, by moving average
   // By the original variable: the one that this shard reads.
@@ -50,6 +53,7 @@ class ShardBuilder {
   std::vector<Value> results() const;  // of the original pass
   Value map(Value old) const;
   Value place_rows(Value rows) const;
+  Value if_counted(Value sums) const;
   void feed();
   void copy(Node& node);
   Value global_mean(const Node& node, Value mean, std::string_view what);

@@ -221,10 +221,10 @@ class Case {
       return feeds.back().first;
     };
     const Value predictions = input("predictions"), labels = input("labels");
-    std::vector<Value> wanted = {loss.function(predictions, labels)};
+    const Value values = loss.function(predictions, labels);
+    std::vector<Value> wanted = {nn::mean_per_example(values)};
     if (json_.contains("prediction_gradients")) {
-      const std::vector<Gradient> found =
-          gradients(ops::mean(wanted[0]), std::span(&predictions, 1));
+      const std::vector<Gradient> found = gradients(ops::mean(values), std::span(&predictions, 1));
       ASSERT_TRUE(found[0].defined());
       wanted.push_back(densify(found[0], predictions));
     }
@@ -234,27 +234,32 @@ class Case {
   }
 
   void metric() const {
+    const Json& batches = json_.at("batches");
+    const bool is_weighted = batches.at(0).contains("weights");
     const JobFile file =
         job("layers { activation {} }", json_.value("loss", "mean_squared_error {}"),
-            "optimizer { sgd {} } metrics { " + text_of(json_) + " }");
+            str_cat("optimizer { sgd {} } ", is_weighted ? "weighted_" : "", "metrics { ",
+                    text_of(json_), " }"));
     nn::Model model;
-    const Json& batches = json_.at("batches");
     std::vector<TensorType> types;
     const Tensor first = tensor(batches.at(0).at("predictions"));
     types.push_back({first.dtype(), with_any_batch(first.shape())});
     build_layers(model, file, types);
     nn::CompileOptions options = compile_options(file, 1);
-    ASSERT_EQ(options.metrics.size(), 1u);
-    const std::string name = options.metrics[0].name;
+    const auto& metrics = is_weighted ? options.weighted_metrics : options.metrics;
+    ASSERT_EQ(metrics.size(), 1u);
+    const std::string name = metrics[0].name;
     model.compile(std::move(options));
     std::optional<data::Dataset> all;
     std::vector<data::Element> elements;
     for (const Json& batch : batches) {
       elements.push_back({tensor(batch.at("predictions")), tensor(batch.at("labels"))});
+      if (is_weighted) elements.back().push_back(tensor(batch.at("weights")));
     }
-    const data::ElementSpec spec = {
+    data::ElementSpec spec = {
         {"predictions", first.dtype(), with_any_batch(first.shape())},
         {"labels", elements[0][1].dtype(), with_any_batch(elements[0][1].shape())}};
+    if (is_weighted) spec.push_back({std::string(nn::kSampleWeight), DType::kFloat32, {-1}});
     const data::Dataset dataset = data::from_function(
         spec, static_cast<int64_t>(elements.size()),
         [elements](int64_t i, data::Element& out) { out = elements[static_cast<size_t>(i)]; });

@@ -231,7 +231,7 @@ TEST(LayersTest, AnEmbeddingIsLearnedThroughSparseUpdates) {
     auto row = model.weights().at("embedding/embeddings").rows(9, 10);
     return std::vector<float>(row.flat<float>().begin(), row.flat<float>().end());
   };
-  model.build_training({{{DType::kInt64, {-1, 2}}}, {DType::kInt64, {-1}}});
+  model.build_training({{{DType::kInt64, {-1, 2}}}, {{DType::kInt64, {-1}}}});
   EXPECT_TRUE(model.train_graph().updates[0].gradient.is_sparse());
   const auto before = unused();
   const History history = model.fit(data.shuffle(1).batch(20), quiet(15));

@@ -101,7 +101,7 @@ TEST(FunctionalModelTest, NamesTheVariablesThatOnlyOtherOutputsNeed) {
   Model model({x}, {dense({.units = 1, .name = "first"})(shared),
                     dense({.units = 1, .name = "second"})(shared)});
   model.compile(squares(0.1));
-  model.build_training({{{DType::kFloat32, {-1, 2}}}, {DType::kFloat32, {-1, 1}}});
+  model.build_training({{{DType::kFloat32, {-1, 2}}}, {{DType::kFloat32, {-1, 1}}}});
   EXPECT_THAT(model.take_warnings(),
               ElementsAre(testing::AllOf(HasSubstr("first output, of 2"),
                                          HasSubstr("\"second/kernel\", \"second/bias\""),
@@ -140,7 +140,7 @@ TEST(FunctionalModelTest, ABatchNormIsCalledOnce) {
   model.compile(squares(0.1));
   const TensorType type{DType::kFloat32, {-1, 2}};
   EXPECT_THAT(error_of([&] {
-                model.build_training({{type, type}, {DType::kFloat32, {-1, 1}}});
+                model.build_training({{type, type}, {{DType::kFloat32, {-1, 1}}}});
               }),
               HasSubstr("layer 1 (batch_norm \"batch_norm\"): it is called more than once"));
 }

@@ -13,7 +13,7 @@ std::vector<std::string> slots_of(std::shared_ptr<const Optimizer> optimizer) {
   Model model;
   model.add<Dense>({.units = 2, .use_bias = false});
   model.compile(classifier(std::move(optimizer)));
-  model.build_training({{{DType::kFloat32, {-1, 2}}}, {DType::kInt64, {-1}}});
+  model.build_training({{{DType::kFloat32, {-1, 2}}}, {{DType::kInt64, {-1}}}});
   std::vector<std::string> names;
   for (const VariableSpec& spec : model.variables().all()) {
     if (spec.role == VariableRole::kSlot) names.push_back(spec.name);

@@ -1,4 +1,4 @@
-// A loss: log_cosh, the logarithm of the hyperbolic cosine of the error, as in Keras.
+// A loss: own_log_cosh, the logarithm of the hyperbolic cosine of the error, as in Keras.
 #include <cmath>
 
 #include "core/nn/losses.h"
@@ -20,8 +20,8 @@ Value log_cosh(Value x) {
 class LogCosh : public nn::LossOptions {
  public:
   nn::Loss make() const override {
-    return {.name = "log_cosh", .function = [](Value predictions, Value labels) {
-              const Value truth = nn::match_labels("log_cosh", predictions, labels);
+    return {.name = "own_log_cosh", .function = [](Value predictions, Value labels) {
+              const Value truth = nn::match_labels("own_log_cosh", predictions, labels);
               return nn::mean_per_example(log_cosh(predictions - truth));
             }};
   }
@@ -30,7 +30,7 @@ class LogCosh : public nn::LossOptions {
 }  // namespace
 
 void add_log_cosh(Catalog<nn::LossOptions>& losses) {
-  losses.add<LogCosh>("log_cosh", "LogCosh", "The logarithm of the error's hyperbolic cosine.");
+  losses.add<LogCosh>("own_log_cosh", "", "The logarithm of the error's hyperbolic cosine.");
 }
 
 }  // namespace own
