@@ -34,6 +34,13 @@ struct Normal {
   }
 };
 
+struct TruncatedNormal {
+  static std::array<double, 4> draw(const PhiloxBlock& words) {
+    return {truncated_normal(words[0]), truncated_normal(words[1]), truncated_normal(words[2]),
+            truncated_normal(words[3])};
+  }
+};
+
 template <typename Distribution>
 void draw(uint64_t key, uint64_t first, double scale, double shift, std::span<float> values) {
   for (size_t i = 0; i < values.size();) {
@@ -59,6 +66,9 @@ void fill_random(const RandomFill& fill, uint64_t first, std::span<float> values
       break;
     case RandomFill::Kind::kNormal:
       draw<Normal>(fill.key, first, fill.b, fill.a, values);
+      break;
+    case RandomFill::Kind::kTruncatedNormal:
+      draw<TruncatedNormal>(fill.key, first, fill.b, fill.a, values);
       break;
   }
 }

@@ -11,10 +11,11 @@
 namespace trireme {
 
 struct RandomFill {
-  enum class Kind : uint8_t { kConstant, kUniform, kNormal };
+  // kTruncatedNormal: a normal number of those within two standard deviations of the mean.
+  enum class Kind : uint8_t { kConstant, kUniform, kNormal, kTruncatedNormal };
   Kind kind = Kind::kConstant;
   double a = 0;  // the constant; low; mean
-  double b = 0;  // high; standard deviation
+  double b = 0;  // high; standard deviation (of what is not truncated)
   uint64_t key = 0;
 };
 

@@ -73,11 +73,27 @@ Initializer ones();
 Initializer constant(double value);
 Initializer uniform(double low = -0.05, double high = 0.05);
 Initializer normal(double mean = 0, double stddev = 0.05);
+// Of a normal distribution the numbers within two `stddev` of the mean; their own standard
+// deviation is 0.88 of it.
+Initializer truncated_normal(double mean = 0, double stddev = 0.05);
 Initializer glorot_uniform();  // Glorot and Bengio 2010: ±sqrt(6 / (in + out))
+Initializer he_uniform();      // He et al. 2015: ±sqrt(6 / in)
+Initializer lecun_uniform();   // LeCun et al. 1998: ±sqrt(3 / in)
+// Truncated at two standard deviations, and scaled so that the variance is 2 / (in + out), 2 / in
+// and 1 / in.
 Initializer glorot_normal();
-Initializer he_uniform();  // He et al. 2015: ±sqrt(6 / in)
 Initializer he_normal();
+Initializer lecun_normal();
 Initializer fan_in_uniform();  // ±sqrt(1 / in): PyTorch's default for kernels and biases
+enum class FanMode : uint8_t { kFanIn, kFanOut, kFanAverage };
+enum class Distribution : uint8_t { kTruncatedNormal, kUntruncatedNormal, kUniform };
+// Of the variance `scale` / fan.
+Initializer variance_scaling(double scale = 1, FanMode mode = FanMode::kFanIn,
+                             Distribution distribution = Distribution::kTruncatedNormal);
+// The last axis against all others as one, a matrix whose rows or columns (the fewer of them) are
+// orthogonal and of length `gain` (Saxe et al. 2014). Of at least two axes.
+Initializer orthogonal(double gain = 1);
+Initializer identity(double gain = 1);  // of matrices
 
 // The key of a variable.
 uint64_t initializer_key(uint64_t seed, std::string_view variable);

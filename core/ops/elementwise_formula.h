@@ -41,25 +41,42 @@ namespace {
 }  // namespace trireme
 
 // The functions that a formula may call. CUDA C++ has those of <cmath> for float and double, too.
-#define TRIREME_FORMULA_NAMES \
-  using std::ceil;            \
-  using std::cos;             \
-  using std::erf;             \
-  using std::exp;             \
-  using std::expm1;           \
-  using std::fabs;            \
-  using std::floor;           \
-  using std::fmax;            \
-  using std::fmin;            \
-  using std::log;             \
-  using std::log1p;           \
-  using std::pow;             \
-  using std::rint;            \
-  using std::sin;             \
-  using std::sqrt;            \
-  using std::tan;             \
-  using std::tanh;            \
-  using ::trireme::integer_power;
+#define TRIREME_FORMULA_NAMES         \
+  using std::acos;                    \
+  using std::acosh;                   \
+  using std::asin;                    \
+  using std::asinh;                   \
+  using std::atan;                    \
+  using std::atan2;                   \
+  using std::atanh;                   \
+  using std::ceil;                    \
+  using std::cos;                     \
+  using std::cosh;                    \
+  using std::erf;                     \
+  using std::erfc;                    \
+  using std::exp;                     \
+  using std::expm1;                   \
+  using std::fabs;                    \
+  using std::floor;                   \
+  using std::fmax;                    \
+  using std::fmin;                    \
+  using std::fmod;                    \
+  using std::log;                     \
+  using std::log10;                   \
+  using std::log1p;                   \
+  using std::log2;                    \
+  using std::pow;                     \
+  using std::rint;                    \
+  using std::sin;                     \
+  using std::sinh;                    \
+  using std::sqrt;                    \
+  using std::tan;                     \
+  using std::tanh;                    \
+  using ::trireme::floored_quotient;  \
+  using ::trireme::floored_remainder; \
+  using ::trireme::gelu_tanh_slope;   \
+  using ::trireme::integer_power;     \
+  using ::trireme::silu_slope;
 
 // A struct `op`Formula that says what the row says, and whose apply() computes one element.
 #define TRIREME_FORMULA_STRUCT(op, inputs, numbers, parameters, real, integer)             \

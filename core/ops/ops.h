@@ -52,7 +52,10 @@ Value bias_add(Value x, Value bias);  // bias along the last axis
 Value sum(Value x, Axes axes = {}, bool keep_dims = false);
 Value mean(Value x, Axes axes = {}, bool keep_dims = false);
 Value max(Value x, Axes axes = {}, bool keep_dims = false);
+Value min(Value x, Axes axes = {}, bool keep_dims = false);
+Value prod(Value x, Axes axes = {}, bool keep_dims = false);
 Value argmax(Value x, int64_t axis = -1);  // i64
+Value argmin(Value x, int64_t axis = -1);  // i64
 // `x` summed (or averaged) over the axes along which `like`'s shape was broadcast to x's.
 Value sum_like(Value x, Value like, bool average = false);
 // `x` repeated to the shape of `like`; with `average` divided by how often each element is
@@ -106,6 +109,11 @@ Value sigmoid_cross_entropy(Value logits, Value labels);  // elementwise
 // batch was split.
 Value random_uniform(Value key, Value like, int64_t seed);  // in [0, 1)
 Value random_normal(Value key, Value like, int64_t seed);
+Value random_truncated_normal(Value key, Value like, int64_t seed);  // standard, within ±2
+// i64 of like's shape, even over [low, high), at most 2^24 numbers.
+Value random_integers(Value key, Value like, int64_t seed, int64_t low, int64_t high);
+// logits: [batch…, classes] → i64 [batch…], a class drawn with the probability softmax(logits).
+Value categorical(Value logits, Value key, int64_t seed);
 Value dropout(Value x, Value key, double rate, int64_t seed);
 
 // --- assignments (update.cc); for optimizers see update.h. `variable` is changed in place; each

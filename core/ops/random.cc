@@ -67,6 +67,28 @@ Value random_normal(Value key, Value like, int64_t seed) {
   return build("RandomNormal", {key, like}, {{"seed", seed}});
 }
 
+Value random_truncated_normal(Value key, Value like, int64_t seed) {
+  return build("RandomTruncatedNormal", {key, like}, {{"seed", seed}});
+}
+
+Value random_integers(Value key, Value like, int64_t seed, int64_t low, int64_t high) {
+  if (low >= high || high - low > (int64_t{1} << 24)) {
+    throw invalid_argument("random_integers: expected a range of 1 to 2^24 numbers; found [", low,
+                           ", ", high, ")");
+  }
+  const Value u = random_uniform(key, fill_like(cast(like, DType::kFloat32), 0), seed);
+  const Value drawn = cast(u * constant_like(u, static_cast<double>(high - low)), DType::kInt64);
+  return drawn + constant_like(drawn, static_cast<double>(low));
+}
+
+Value categorical(Value logits, Value key, int64_t seed) {
+  // The largest of logits + Gumbel noise (Maddison et al. 2014), in f32: rounded to 16 bits a
+  // number below 1 may be 1, which is infinite noise. A 0 makes −∞, which is never the largest.
+  if (logits.defined() && size_of(logits.dtype()) < 4) logits = cast(logits, DType::kFloat32);
+  const Value noise = negate(log(negate(log(random_uniform(key, logits, seed)))));
+  return argmax(logits + noise, -1);
+}
+
 Value dropout(Value x, Value key, double rate, int64_t seed) {
   return build("Dropout", {x, key}, {{"rate", rate}, {"seed", seed}});
 }
@@ -78,6 +100,7 @@ namespace trireme {
 void register_random_ops(OpTable& table) {
   table.add(ops::random_like("RandomUniform"));
   table.add(ops::random_like("RandomNormal"));
+  table.add(ops::random_like("RandomTruncatedNormal"));
   table.add(ops::dropout_op());
 }
 

@@ -60,23 +60,45 @@ OpDef mean_op() {
   });
 }
 
-// The largest element; where several are, they share the gradient equally. Of no elements: the
-// lowest number there is.
-OpDef max_op() {
-  return reduction("Max", false, [](GradientContext& g) {
-    const Value x = g.input(0);
-    const Value is_max =
-        cast(equal(x, broadcast_like(with_kept_dims(g, g.output(0)), x)), x.dtype());
-    const Value count = sum(is_max, g.attribute<Ints>("axes"), g.attribute<bool>("keep_dims"));
-    const Value share = with_kept_dims(g, g.grad_of_output() / count);
-    g.set_grad(0, is_max * share);
+// The elements that are the largest or smallest share the gradient equally.
+void share_gradient(GradientContext& g) {
+  const Value x = g.input(0);
+  const Value is_chosen =
+      cast(equal(x, broadcast_like(with_kept_dims(g, g.output(0)), x)), x.dtype());
+  const Ints& axes = g.attribute<Ints>("axes");
+  const Value count =
+      axes.empty() ? is_chosen : sum(is_chosen, axes, g.attribute<bool>("keep_dims"));
+  g.set_grad(0, is_chosen * with_kept_dims(g, g.grad_of_output() / count));
+}
+
+// The largest element. Of no elements: the lowest number there is.
+OpDef max_op() { return reduction("Max", false, share_gradient); }
+
+// The smallest element. Of no elements: the highest number there is.
+OpDef min_op() { return reduction("Min", false, share_gradient); }
+
+// The product; of no elements: 1. Integers wrap around.
+OpDef prod_op() {
+  return reduction("Prod", false, [](GradientContext& g) {
+    // The product of the others, which is y / x but where x is 0: there it is the product of the
+    // elements that are not, if x is the only 0, and else 0.
+    const Value x = g.input(0), zero = constant_like(x, 0), one = constant_like(x, 1);
+    const Ints& axes = g.attribute<Ints>("axes");
+    if (axes.empty()) return g.set_grad(0, g.grad_of_output());
+    const Value is_zero = equal(x, zero);
+    const Value safe = select(is_zero, one, x);
+    const Value rest = prod(safe, axes, true);
+    const Value zeros = sum(select(is_zero, one, zero), axes, true);
+    const Value others = select(is_zero, select(equal(zeros, one), rest, zero),
+                                select(equal(zeros, zero), rest / safe, zero));
+    g.set_grad(0, others * with_kept_dims(g, g.grad_of_output()));
   });
 }
 
-// The i64 index along `axis` of the largest element, the first of equal ones.
-OpDef argmax_op() {
+// The i64 index along `axis` of the largest (smallest) element, the first of equal ones.
+OpDef argument_op(std::string name) {
   return {
-      .name = "ArgMax",
+      .name = std::move(name),
       .min_inputs = 1,
       .max_inputs = 1,
       .attributes = {attribute<int64_t>("axis").in(at_least(0))},
@@ -148,16 +170,21 @@ Value reduce(std::string_view op, Value x, const Axes& axes, bool keep_dims) {
   return build(op, {x}, {{"axes", normalize_axes(all, rank, op)}, {"keep_dims", keep_dims}});
 }
 
+Value argument(std::string_view op, Value x, int64_t axis) {
+  if (!x.defined()) throw invalid_argument(op, ": input 0 is not defined");
+  return build(op, {x}, {{"axis", normalize_axes({axis}, x.shape().rank(), op)[0]}});
+}
+
 }  // namespace
 
 Value sum(Value x, Axes axes, bool keep_dims) { return reduce("Sum", x, axes, keep_dims); }
 Value mean(Value x, Axes axes, bool keep_dims) { return reduce("Mean", x, axes, keep_dims); }
 Value max(Value x, Axes axes, bool keep_dims) { return reduce("Max", x, axes, keep_dims); }
+Value min(Value x, Axes axes, bool keep_dims) { return reduce("Min", x, axes, keep_dims); }
+Value prod(Value x, Axes axes, bool keep_dims) { return reduce("Prod", x, axes, keep_dims); }
 
-Value argmax(Value x, int64_t axis) {
-  if (!x.defined()) throw invalid_argument("ArgMax: input 0 is not defined");
-  return build("ArgMax", {x}, {{"axis", normalize_axes({axis}, x.shape().rank(), "ArgMax")[0]}});
-}
+Value argmax(Value x, int64_t axis) { return argument("ArgMax", x, axis); }
+Value argmin(Value x, int64_t axis) { return argument("ArgMin", x, axis); }
 
 Value sum_like(Value x, Value like, bool average) {
   return build("SumLike", {x, like}, {{"average", average}});
@@ -173,9 +200,11 @@ namespace trireme {
 
 void register_reduction_ops(OpTable& table) {
   using namespace ops;
-  for (auto make : {sum_op, mean_op, max_op, argmax_op, sum_like_op, broadcast_like_op}) {
+  for (auto make : {sum_op, mean_op, max_op, min_op, prod_op, sum_like_op, broadcast_like_op}) {
     table.add(make());
   }
+  table.add(argument_op("ArgMax"));
+  table.add(argument_op("ArgMin"));
 }
 
 }  // namespace trireme

@@ -11,6 +11,9 @@ void register_core_ops(OpTable& table) {
   register_reduction_ops(table);
   register_shaping_ops(table);
   register_indexing_ops(table);
+  register_array_ops(table);
+  register_axis_indexing_ops(table);
+  register_sorting_ops(table);
   register_random_ops(table);
   register_update_ops(table);
   register_grouped_update_ops(table);

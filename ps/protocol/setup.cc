@@ -127,7 +127,7 @@ TableSpec from_proto(const proto::Table& message, std::shared_ptr<const OpTable>
   table.update.slot_names.assign(message.slot_names().begin(), message.slot_names().end());
   table.update.slot_initials.assign(message.slot_initials().begin(), message.slot_initials().end());
   const int kind = message.initializer_kind();
-  if (kind < 0 || kind > static_cast<int>(RowInitializer::Kind::kNormal)) {
+  if (kind < 0 || kind > static_cast<int>(RowInitializer::Kind::kTruncatedNormal)) {
     throw invalid_argument("table \"", table.name,
                            "\": expected a kind of initial values from 0 to 2, found ", kind);
   }

@@ -67,6 +67,8 @@ std::vector<OpCase> elementwise_cases();
 std::vector<OpCase> reduction_cases();
 std::vector<OpCase> shaping_cases();
 std::vector<OpCase> indexing_cases();
+std::vector<OpCase> axis_indexing_cases();
+std::vector<OpCase> sorting_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> update_cases();
 std::vector<OpCase> linear_cases();

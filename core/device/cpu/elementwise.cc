@@ -57,6 +57,36 @@ PreparedKernel smooth(const KernelSpec& spec) {
   }};
 }
 
+// The same of two inputs. Where one is a number for a whole row, its block is filled with it.
+template <typename Function, typename T>
+PreparedKernel smooth_binary(const KernelSpec& spec) {
+  return {[loop = Broadcast<2>({spec.input_shape(0), spec.input_shape(1)}, spec.output_shape())](
+              const KernelArgs& args) {
+    using C = ComputeType<T>;
+    const auto load = [](const T* from, int64_t stride, int64_t count, C* block) {
+      if (stride == 0) {
+        std::fill(block, block + kBlock, convert<C>(*from));
+        return;
+      }
+      for (int64_t k = 0; k < count; ++k) block[k] = convert<C>(from[k]);
+      for (int64_t k = count; k < kBlock; ++k) block[k] = C{1};
+    };
+    loop.for_each(kGrain / 4, [&](const std::array<int64_t, 2>& at, int64_t to, int64_t n) {
+      const T *const a = args.in<T>(0) + at[0], *const b = args.in<T>(1) + at[1];
+      T* const y = args.out<T>() + to;
+      const int64_t sa = loop.inner_stride(0), sb = loop.inner_stride(1);
+      alignas(kAlignment) C left[kBlock], right[kBlock];
+      for (int64_t i = 0; i < n; i += kBlock) {
+        const int64_t count = std::min<int64_t>(kBlock, n - i);
+        load(a + i * sa, sa, count, left);
+        load(b + i * sb, sb, count, right);
+        Function::apply(BlockOf<C>(left), BlockOf<C>(right));
+        for (int64_t k = 0; k < count; ++k) y[i + k] = convert<T>(left[k]);
+      }
+    });
+  }};
+}
+
 template <typename T>
 PreparedKernel select(const KernelSpec& spec) {
   return {[loop = Broadcast<3>({spec.input_shape(0), spec.input_shape(1), spec.input_shape(2)},
@@ -180,10 +210,14 @@ void add_formula(KernelTable& table) {
   add_for_numbers<Formula::kNumbers>(table, Formula::kName, kCpuKind,
                                      []<typename T>(const KernelSpec& spec) {
                                        using Result = typename Formula::template Result<T>;
-                                       if constexpr (Formula::kInputs == 2) {
+                                       if constexpr (HasBlockForm<Formula>) {
+                                         if constexpr (Formula::kInputs == 1) {
+                                           return smooth<BlockForm<Formula>, T>(spec);
+                                         } else {
+                                           return smooth_binary<BlockForm<Formula>, T>(spec);
+                                         }
+                                       } else if constexpr (Formula::kInputs == 2) {
                                          return binary<Formula, T, Result>(spec);
-                                       } else if constexpr (HasBlockForm<Formula>) {
-                                         return smooth<BlockForm<Formula>, T>(spec);
                                        } else {
                                          return unary<Formula, T, Result>(spec);
                                        }

@@ -70,6 +70,16 @@ PreparedKernel normal(const KernelSpec& spec) {
   }};
 }
 
+template <typename T>
+PreparedKernel truncated(const KernelSpec& spec) {
+  return {[rows = RandomRows(spec.output_shape()), seed = seed_of(spec)](const KernelArgs& args) {
+    draw(rows, seed, args.in<int64_t>(0), [&](const uint32_t* words, int64_t first, int64_t count) {
+      T* y = args.out<T>() + first;
+      for (int64_t i = 0; i < count; ++i) y[i] = convert<T>(truncated_normal(words[i]));
+    });
+  }};
+}
+
 // A function of its own, lest the compiler branch on what is random.
 [[gnu::noinline]] void drop(const uint32_t* __restrict words, uint32_t threshold, float scale,
                             int64_t count, float* __restrict x) {
@@ -120,6 +130,8 @@ void register_cpu_random(KernelTable& table) {
   add_floating("RandomUniform",
                []<typename T>(const KernelSpec& spec) { return uniform<T>(spec); });
   add_floating("RandomNormal", []<typename T>(const KernelSpec& spec) { return normal<T>(spec); });
+  add_floating("RandomTruncatedNormal",
+               []<typename T>(const KernelSpec& spec) { return truncated<T>(spec); });
   add_floating("Dropout", []<typename T>(const KernelSpec& spec) { return dropout<T>(spec); });
 }
 

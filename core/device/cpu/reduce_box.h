@@ -43,6 +43,35 @@ struct MaxOf {
   }
 };
 
+struct MinOf {
+  template <typename C>
+  static constexpr C initial() {
+    if constexpr (std::is_floating_point_v<C>)
+      return std::numeric_limits<C>::infinity();
+    else
+      return std::numeric_limits<C>::max();
+  }
+  template <typename C>
+  static C combine(C a, C b) {
+    return b < a ? b : a;
+  }
+};
+
+struct ProductOf {
+  template <typename C>
+  static constexpr C initial() {
+    return C{1};
+  }
+  template <typename C>
+  static C combine(C a, C b) {
+    if constexpr (std::is_integral_v<C>) {
+      return static_cast<C>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+    } else {
+      return a * b;
+    }
+  }
+};
+
 // Sizes of the collapsed axes, outermost first, and whether each is reduced.
 struct CollapsedAxes {
   std::vector<int64_t> sizes;

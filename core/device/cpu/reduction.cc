@@ -1,4 +1,5 @@
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "core/device/cpu/broadcast.h"
@@ -34,8 +35,9 @@ PreparedKernel sum(const KernelSpec& spec, const std::vector<bool>& reduced, boo
   return reduce<SumOf, T>(spec.input_shape(0), reduced, static_cast<ComputeType<T>>(count));
 }
 
-template <typename T>
-PreparedKernel argmax(const KernelSpec& spec) {
+// Where the first element is that no other `is_better` than.
+template <typename T, typename Better>
+PreparedKernel argument(const KernelSpec& spec, Better is_better) {
   const Shape& x = spec.input_shape(0);
   const int axis = static_cast<int>(spec.attribute<int64_t>("axis"));
   const int64_t outer = x.first(axis).elements(), size = x[axis];
@@ -51,7 +53,7 @@ PreparedKernel argmax(const KernelSpec& spec) {
                      int64_t best_index = 0;
                      for (int64_t k = 1; k < size; ++k) {
                        const auto value = convert<ComputeType<T>>(column[k * inner]);
-                       if (value > best) {
+                       if (is_better(value, best)) {
                          best = value;
                          best_index = k;
                        }
@@ -63,9 +65,9 @@ PreparedKernel argmax(const KernelSpec& spec) {
 }
 
 template <typename T>
-PreparedKernel broadcast_like(const KernelSpec& spec) {
+PreparedKernel broadcast(const KernelSpec& spec, bool average) {
   const int64_t inputs = spec.input_shape(0).elements(), outputs = spec.output_shape().elements();
-  const bool divides = spec.attribute<bool>("average") && inputs != outputs && inputs > 0;
+  const bool divides = average && inputs != outputs && inputs > 0;
   const double repeats = divides ? static_cast<double>(outputs) / static_cast<double>(inputs) : 1;
   return {[loop = Broadcast<1>({spec.input_shape(0)}, spec.output_shape()), divides,
            repeats](const KernelArgs& args) {
@@ -109,9 +111,23 @@ void register_cpu_reduction(KernelTable& table) {
   add_numeric("Max", []<typename T>(const KernelSpec& spec) {
     return reduce<MaxOf, T>(spec.input_shape(0), reduced_axes(spec), ComputeType<T>{1});
   });
-  add_numeric("ArgMax", []<typename T>(const KernelSpec& spec) { return argmax<T>(spec); });
-  add_numeric("BroadcastLike",
-              []<typename T>(const KernelSpec& spec) { return broadcast_like<T>(spec); });
+  add_numeric("Min", []<typename T>(const KernelSpec& spec) {
+    return reduce<MinOf, T>(spec.input_shape(0), reduced_axes(spec), ComputeType<T>{1});
+  });
+  add_numeric("Prod", []<typename T>(const KernelSpec& spec) {
+    return reduce<ProductOf, T>(spec.input_shape(0), reduced_axes(spec), ComputeType<T>{1});
+  });
+  add_numeric("ArgMax", []<typename T>(const KernelSpec& spec) {
+    return argument<T>(spec, std::greater<>());
+  });
+  add_numeric("ArgMin",
+              []<typename T>(const KernelSpec& spec) { return argument<T>(spec, std::less<>()); });
+  add_numeric("BroadcastLike", []<typename T>(const KernelSpec& spec) {
+    return broadcast<T>(spec, spec.attribute<bool>("average"));
+  });
+  add_for<Half, BFloat16, float, double, int32_t, int64_t, uint8_t, bool>(
+      table, "BroadcastTo", kCpuKind,
+      []<typename T>(const KernelSpec& spec) { return broadcast<T>(spec, false); });
   add_for<Half, BFloat16, float, double>(
       table, "Mean", kCpuKind,
       []<typename T>(const KernelSpec& spec) { return sum<T>(spec, reduced_axes(spec), true); });

@@ -21,6 +21,9 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_reduction(table);
   register_cpu_shaping(table);
   register_cpu_indexing(table);
+  register_cpu_axis_indexing(table);
+  register_flat_index(table, kCpuKind);
+  register_cpu_sorting(table);
   register_cpu_random(table);
   register_cpu_update(table);
   register_cpu_fused_update(table);

@@ -25,6 +25,8 @@ void register_cpu_elementwise(KernelTable& table);
 void register_cpu_reduction(KernelTable& table);
 void register_cpu_shaping(KernelTable& table);
 void register_cpu_indexing(KernelTable& table);
+void register_cpu_axis_indexing(KernelTable& table);
+void register_cpu_sorting(KernelTable& table);
 void register_cpu_random(KernelTable& table);
 void register_cpu_update(KernelTable& table);
 void register_cpu_fused_update(KernelTable& table);

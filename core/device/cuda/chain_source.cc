@@ -58,7 +58,8 @@ template <int N, typename T> TRIREME_DEVICE void store(T* to, const Pack<T, N>& 
 
 // Their types differ among themselves or they have attributes, so that each step is written out.
 bool is_written_out(std::string_view op) {
-  return op == "Select" || op == "Cast" || op == "FillLike" || op == "BroadcastLike";
+  return op == "Select" || op == "Cast" || op == "FillLike" || op == "BroadcastLike" ||
+         op == "BroadcastTo";
 }
 
 // The elements of a chain's outputs as few axes, and how far apart the elements of each input are
@@ -308,6 +309,7 @@ class Generator {
     if (step.op == "Cast") {
       return to == DType::kBool ? str_cat(v(0), " != 0") : str_cat("(", result, ")", v(0));
     }
+    if (step.op == "BroadcastTo") return v(0);
     if (step.op == "BroadcastLike") {
       if (!step.attributes.get<bool>("average")) return v(0);
       const int64_t from = type(step.inputs[0]).shape.elements();

@@ -54,6 +54,8 @@ void register_random(KernelTable& table) {
                [](const KernelSpec& spec) { return random(spec, "random_uniform"); });
     add_kernel(table, "RandomNormal", kCudaKind, dtype,
                [](const KernelSpec& spec) { return random(spec, "random_normal"); });
+    add_kernel(table, "RandomTruncatedNormal", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return random(spec, "random_truncated_normal"); });
     add_kernel(table, "Dropout", kCudaKind, dtype, dropout);
   }
 }

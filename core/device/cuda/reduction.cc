@@ -81,7 +81,7 @@ struct Launch {
 
 class Reduction {
  public:
-  // `name`: sum or max. `divisor` of the result; 0: none.
+  // `name`: sum, prod, max or min. `divisor` of the result; 0: none.
   Reduction(const CudaDevice& device, std::string_view name, DType dtype, std::vector<Run> runs,
             double divisor)
       : device_(device), name_(name), dtype_(dtype), divisor_(divisor), runs_(std::move(runs)) {
@@ -252,7 +252,8 @@ PreparedKernel sum_like(const KernelSpec& spec) {
   return prepare(spec, "sum", is_reduced, spec.attribute<bool>("average"));
 }
 
-PreparedKernel argmax(const KernelSpec& spec) {
+// `name`: argmax or argmin.
+PreparedKernel argument(const KernelSpec& spec, std::string_view name) {
   const Shape& x = spec.input_shape(0);
   if (spec.output_shape().elements() == 0) return {[](const KernelArgs&) {}};
   const int axis = static_cast<int>(spec.attribute<int64_t>("axis"));
@@ -260,13 +261,13 @@ PreparedKernel argmax(const KernelSpec& spec) {
   const int64_t inner = x.last(x.rank() - axis - 1).elements();
   const CudaDevice& device = cuda_device(spec);
   if (inner == 1) {
-    const Kernel kernel(kernel_name("argmax_rows", spec.inputs[0].dtype));
+    const Kernel kernel(kernel_name(str_cat(name, "_rows"), spec.inputs[0].dtype));
     const LaunchShape shape = spread(device, outer * kWarp);
     return {[=](const KernelArgs& args) {
       kernel.launch(cuda_stream(args), shape, args.inputs[0], args.outputs[0], outer, n);
     }};
   }
-  const Kernel kernel(kernel_name("argmax_columns", spec.inputs[0].dtype));
+  const Kernel kernel(kernel_name(str_cat(name, "_columns"), spec.inputs[0].dtype));
   const LaunchShape shape = spread(device, outer * inner);
   return {[=](const KernelArgs& args) {
     kernel.launch(cuda_stream(args), shape, args.inputs[0], args.outputs[0], outer, n, inner);
@@ -281,7 +282,12 @@ void register_reduction(KernelTable& table) {
     add_kernel(table, "Sum", kCudaKind, dtype, over_axes("sum", false));
     add_kernel(table, "Max", kCudaKind, dtype, over_axes("max", false));
     add_kernel(table, "SumLike", kCudaKind, dtype, sum_like);
-    add_kernel(table, "ArgMax", kCudaKind, dtype, argmax);
+    add_kernel(table, "Min", kCudaKind, dtype, over_axes("min", false));
+    add_kernel(table, "Prod", kCudaKind, dtype, over_axes("prod", false));
+    add_kernel(table, "ArgMax", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return argument(spec, "argmax"); });
+    add_kernel(table, "ArgMin", kCudaKind, dtype,
+               [](const KernelSpec& spec) { return argument(spec, "argmin"); });
     if (is_floating(dtype)) add_kernel(table, "Mean", kCudaKind, dtype, over_axes("sum", true));
   }
 }

@@ -9,6 +9,8 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_reduction(table);
   cuda::register_shaping(table);
   cuda::register_indexing(table);
+  cuda::register_axis_indexing(table);
+  cuda::register_sorting(table);
   cuda::register_random(table);
   cuda::register_update(table);
   cuda::register_linear(table);

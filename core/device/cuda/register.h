@@ -14,6 +14,8 @@ void register_elementwise(KernelTable& table);
 void register_reduction(KernelTable& table);
 void register_shaping(KernelTable& table);
 void register_indexing(KernelTable& table);
+void register_axis_indexing(KernelTable& table);
+void register_sorting(KernelTable& table);
 void register_random(KernelTable& table);
 void register_update(KernelTable& table);
 void register_linear(KernelTable& table);

@@ -41,6 +41,14 @@ PreparedKernel normal(const KernelSpec& spec) {
 }
 
 template <typename T>
+PreparedKernel truncated(const KernelSpec& spec) {
+  return per_element<T>(spec, 0,
+                        [](const KernelArgs&, const PhiloxBlock& block, size_t word, int64_t) {
+                          return truncated_normal(block[word]);
+                        });
+}
+
+template <typename T>
 PreparedKernel dropout(const KernelSpec& spec) {
   const double rate = spec.attribute<double>("rate");
   return per_element<T>(
@@ -60,6 +68,8 @@ void register_reference_random(KernelTable& table) {
   add_floating("RandomUniform",
                []<typename T>(const KernelSpec& spec) { return uniform<T>(spec); });
   add_floating("RandomNormal", []<typename T>(const KernelSpec& spec) { return normal<T>(spec); });
+  add_floating("RandomTruncatedNormal",
+               []<typename T>(const KernelSpec& spec) { return truncated<T>(spec); });
   add_floating("Dropout", []<typename T>(const KernelSpec& spec) { return dropout<T>(spec); });
 }
 

@@ -11,6 +11,8 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_reduction(table);
   register_reference_shaping(table);
   register_reference_indexing(table);
+  register_reference_axis_indexing(table);
+  register_reference_sorting(table);
   register_reference_random(table);
   register_reference_update(table);
   register_reference_fused_update(table);

@@ -21,6 +21,10 @@ void register_reference_elementwise(KernelTable& table);
 void register_reference_reduction(KernelTable& table);
 void register_reference_shaping(KernelTable& table);
 void register_reference_indexing(KernelTable& table);
+void register_reference_axis_indexing(KernelTable& table);
+// Also for the other kinds of the host: what it costs is reading a few numbers.
+void register_flat_index(KernelTable& table, std::string_view kind);
+void register_reference_sorting(KernelTable& table);
 void register_reference_random(KernelTable& table);
 void register_reference_update(KernelTable& table);
 void register_reference_fused_update(KernelTable& table);

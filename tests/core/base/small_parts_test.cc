@@ -88,8 +88,8 @@ TEST(BatchShareTest, SharesCoverTheRowsOnceAndNest) {
 
 // A parameter server makes one row of a table, a worker the whole of it: the same bytes.
 TEST(RandomFillTest, APartHasTheBytesOfTheWhole) {
-  for (const auto kind :
-       {RandomFill::Kind::kConstant, RandomFill::Kind::kUniform, RandomFill::Kind::kNormal}) {
+  for (const auto kind : {RandomFill::Kind::kConstant, RandomFill::Kind::kUniform,
+                          RandomFill::Kind::kNormal, RandomFill::Kind::kTruncatedNormal}) {
     const RandomFill fill{.kind = kind, .a = -0.5, .b = 0.5, .key = 42};
     std::vector<float> whole(64), part(9);
     fill_random(fill, 0, whole);

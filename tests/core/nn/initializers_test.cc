@@ -34,10 +34,13 @@ TEST(InitializersTest, FansOfAConvolutionCountItsWindow) {
 
 TEST(InitializersTest, UniformOnesFillTheirRange) {
   const Shape shape{300, 200};
-  for (const auto& [initializer, limit] : {std::pair{glorot_uniform(), std::sqrt(6.0 / 500)},
-                                           {he_uniform(), std::sqrt(6.0 / 300)},
-                                           {fan_in_uniform(), std::sqrt(1.0 / 300)},
-                                           {uniform(), 0.05}}) {
+  for (const auto& [initializer, limit] :
+       {std::pair{glorot_uniform(), std::sqrt(6.0 / 500)},
+        {he_uniform(), std::sqrt(6.0 / 300)},
+        {fan_in_uniform(), std::sqrt(1.0 / 300)},
+        {lecun_uniform(), std::sqrt(3.0 / 300)},
+        {variance_scaling(2, FanMode::kFanAverage, Distribution::kUniform), std::sqrt(6.0 / 250)},
+        {uniform(), 0.05}}) {
     const Statistics s = statistics(initializer, shape);
     EXPECT_NEAR(s.mean, 0, limit / 50);
     EXPECT_NEAR(s.stddev, limit / std::sqrt(3), limit / 100);
@@ -50,15 +53,62 @@ TEST(InitializersTest, UniformOnesFillTheirRange) {
 
 TEST(InitializersTest, NormalOnesHaveTheirSpread) {
   const Shape shape{300, 200};
-  for (const auto& [initializer, stddev] : {std::pair{glorot_normal(), std::sqrt(2.0 / 500)},
-                                            {he_normal(), std::sqrt(2.0 / 300)},
-                                            {normal(), 0.05}}) {
+  for (const auto& [initializer, stddev] :
+       {std::pair{normal(), 0.05},
+        {variance_scaling(2, FanMode::kFanOut, Distribution::kUntruncatedNormal),
+         std::sqrt(2.0 / 200)}}) {
     const Statistics s = statistics(initializer, shape);
     EXPECT_NEAR(s.mean, 0, stddev / 50);
     EXPECT_NEAR(s.stddev, stddev, stddev / 50);
     EXPECT_LT(s.low, -3 * stddev);
   }
   EXPECT_NEAR(statistics(normal(3, 0.5), shape).mean, 3, 0.02);
+}
+
+// As Keras's: nothing lies beyond two standard deviations of what was truncated, and the numbers
+// have the variance that they are named for nevertheless.
+TEST(InitializersTest, TruncatedOnesHaveTheirSpreadAndNoTails) {
+  const Shape shape{300, 200};
+  constexpr double kLeft = 0.87962566103423978;
+  for (const auto& [initializer, stddev] : {std::pair{glorot_normal(), std::sqrt(2.0 / 500)},
+                                            {he_normal(), std::sqrt(2.0 / 300)},
+                                            {lecun_normal(), std::sqrt(1.0 / 300)},
+                                            {variance_scaling(3), std::sqrt(3.0 / 300)},
+                                            {truncated_normal(0, 0.05), 0.05 * kLeft}}) {
+    const Statistics s = statistics(initializer, shape);
+    EXPECT_NEAR(s.mean, 0, stddev / 50);
+    EXPECT_NEAR(s.stddev, stddev, stddev / 50);
+    EXPECT_GE(s.low, -2.0001 * stddev / kLeft);
+    EXPECT_LE(s.high, 2.0001 * stddev / kLeft);
+    EXPECT_LT(s.low, -1.99 * stddev / kLeft);
+  }
+}
+
+TEST(InitializersTest, OrthogonalOnesHaveOrthogonalRowsOrColumns) {
+  for (const Shape& shape : {Shape{5, 7}, Shape{7, 5}, Shape{64, 64}, Shape{3, 3, 4, 8}}) {
+    SCOPED_TRACE(shape.to_string());
+    const Tensor x = orthogonal(1.5)({{DType::kFloat32, shape}, fans_of(shape), 42});
+    const int64_t columns = shape.dim(-1), rows = x.elements() / columns;
+    const int64_t count = std::min(rows, columns);
+    const auto at = [&](int64_t vector, int64_t i) {
+      return double(x.flat<float>()[static_cast<size_t>(rows <= columns ? vector * columns + i
+                                                                        : i * columns + vector)]);
+    };
+    for (int64_t a = 0; a < count; ++a) {
+      for (int64_t b = 0; b <= a; ++b) {
+        double product = 0;
+        for (int64_t i = 0; i < std::max(rows, columns); ++i) product += at(a, i) * at(b, i);
+        EXPECT_NEAR(product, a == b ? 1.5 * 1.5 : 0, 1e-5) << a << " and " << b;
+      }
+    }
+  }
+  EXPECT_THROW(orthogonal()({{DType::kFloat32, {5}}, {}, 1}), Error);
+}
+
+TEST(InitializersTest, TheIdentityIsOneOnTheDiagonal) {
+  const Tensor x = identity(2)({{DType::kFloat32, {2, 3}}, {}, 1});
+  EXPECT_THAT(x.flat<float>(), ::testing::ElementsAre(2, 0, 0, 0, 2, 0));
+  EXPECT_THROW(identity()({{DType::kFloat32, {2, 2, 2}}, {}, 1}), Error);
 }
 
 TEST(InitializersTest, ConstantsAreThemselves) {
@@ -84,7 +134,8 @@ TEST(InitializersTest, AreAFunctionOfSeedAndName) {
 // A parameter server makes only the rows that are seen: each must be what the whole would have had.
 TEST(InitializersTest, PartsOfAFillAreThoseOfTheVariable) {
   const Shape shape{311, 7};
-  for (const auto& initializer : {uniform(-1, 2), normal(1, 2), he_normal(), constant(0.1)}) {
+  for (const auto& initializer :
+       {uniform(-1, 2), normal(1, 2), truncated_normal(1, 2), he_normal(), constant(0.1)}) {
     const Tensor whole = initializer({{DType::kFloat32, shape}, fans_of(shape), 42});
     const auto fill = initializer.fill(fans_of(shape), 42);
     ASSERT_TRUE(fill.has_value());
@@ -120,6 +171,12 @@ TEST(InitializersTest, KnowWhatTheyWereMadeOf) {
                                                     {"glorot_normal", glorot_normal()},
                                                     {"he_uniform", he_uniform()},
                                                     {"he_normal", he_normal()},
+                                                    {"truncated_normal", truncated_normal()},
+                                                    {"lecun_uniform", lecun_uniform()},
+                                                    {"lecun_normal", lecun_normal()},
+                                                    {"variance_scaling", variance_scaling()},
+                                                    {"orthogonal", orthogonal()},
+                                                    {"identity", identity()},
                                                     {"fan_in_uniform", fan_in_uniform()}};
   EXPECT_EQ(catalog.entries().size(), known.size());
   for (const auto& [name, initializer] : known) {

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <complex>
 
 #include "core/base/error.h"
 #include "tests/support/op_cases.h"
@@ -46,6 +47,10 @@ struct Row {
   double far_low = 0, far_high = 0;  // a second range, without gradients
 };
 
+double normal_probability(double x) { return (1 + std::erf(x / std::sqrt(2))) / 2; }
+double normal_density(double x) { return std::exp(-x * x / 2) / std::sqrt(2 * M_PI); }
+double gelu_tanh(double x) { return std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)); }
+
 const Row kRows[] = {
     {"Add", 2, -2, 2, [](double a, double b) { return a + b; }, true},
     {"Subtract", 2, -2, 2, [](double a, double b) { return a - b; }, true},
@@ -54,6 +59,12 @@ const Row kRows[] = {
     {"Maximum", 2, -2, 2, [](double a, double b) { return std::fmax(a, b); }, true},
     {"Minimum", 2, -2, 2, [](double a, double b) { return std::fmin(a, b); }, true},
     {"Power", 2, 0.3, 2.5, [](double a, double b) { return std::exp(b * std::log(a)); }, true},
+    {"FloorDivide", 2, 0.5, 2, [](double a, double b) { return std::floor(a / b); }, true},
+    {"FloorMod", 2, 0.5, 2, [](double a, double b) { return a - b * std::floor(a / b); }, true},
+    {"Atan2", 2, 0.3, 2, [](double a, double b) { return std::arg(std::complex(b, a)); }},
+    {"Floor", 1, -2, 2, [](double x, double) { return x - std::fmod(x + 4, 1); }, true},
+    {"Ceil", 1, -2, 2, [](double x, double) { return x + std::fmod(4 - x, 1); }, true},
+    {"Round", 1, -2, 2, [](double x, double) { return std::round(x); }, true},
     {"Negate", 1, -2, 2, [](double x, double) { return 0 - x; }, true},
     {"Abs", 1, -2, 2, [](double x, double) { return std::sqrt(x * x); }, true},
     {"Square", 1, -2, 2, [](double x, double) { return std::pow(x, 2); }, true},
@@ -61,11 +72,32 @@ const Row kRows[] = {
     {"Exp", 1, -2, 2, [](double x, double) { return std::exp2(x / M_LN2); }, false, -60, 60},
     {"Expm1", 1, -2, 2, [](double x, double) { return std::exp(x) - 1; }, false, -60, 60},
     {"Log", 1, 0.3, 3, [](double x, double) { return std::log2(x) * M_LN2; }, false, 1e-6, 1e-3},
+    {"Log1p", 1, -0.5, 3, [](double x, double) { return std::log(1 + x); }, false, 1e-6, 1e-3},
+    {"Log2", 1, 0.3, 3, [](double x, double) { return std::log(x) / M_LN2; }, false, 1e-6, 1e-3},
+    {"Log10", 1, 0.3, 3, [](double x, double) { return std::log(x) / M_LN10; }, false, 1e-6, 1e-3},
     {"Sqrt", 1, 0.3, 3, [](double x, double) { return std::pow(x, 0.5); }, false, 1e-6, 1e-3},
     {"Rsqrt", 1, 0.3, 3, [](double x, double) { return std::pow(x, -0.5); }, false, 1e-6, 1e-3},
     {"Reciprocal", 1, 0.3, 3, [](double x, double) { return std::pow(x, -1); }, false, 1e-6, 1e-3},
     {"Tanh", 1, -2, 2, [](double x, double) { return std::sinh(x) / std::cosh(x); }, false, -60,
      60},
+    {"Sin", 1, -2, 2, [](double x, double) { return std::exp(std::complex(0.0, x)).imag(); }, false,
+     -100, 100},
+    {"Cos", 1, -2, 2, [](double x, double) { return std::exp(std::complex(0.0, x)).real(); }, false,
+     -100, 100},
+    {"Tan", 1, -1, 1, [](double x, double) { return std::sin(x) / std::cos(x); }},
+    {"Asin", 1, -0.8, 0.8, [](double x, double) { return std::atan(x / std::sqrt(1 - x * x)); }},
+    {"Acos", 1, -0.8, 0.8, [](double x, double) { return M_PI_2 - std::asin(x); }},
+    {"Atan", 1, -2, 2, [](double x, double) { return std::arg(std::complex(1.0, x)); }, false, -60,
+     60},
+    {"Sinh", 1, -2, 2, [](double x, double) { return (std::exp(x) - std::exp(-x)) / 2; }, false, -20,
+     20},
+    {"Cosh", 1, -2, 2, [](double x, double) { return (std::exp(x) + std::exp(-x)) / 2; }, false, -20,
+     20},
+    {"Asinh", 1, -2, 2, [](double x, double) { return std::log(x + std::sqrt(x * x + 1)); }, false,
+     -60, 60},
+    {"Acosh", 1, 1.2, 3, [](double x, double) { return std::log(x + std::sqrt(x * x - 1)); }, false,
+     2, 60},
+    {"Atanh", 1, -0.8, 0.8, [](double x, double) { return std::log((1 + x) / (1 - x)) / 2; }},
     {"Sigmoid", 1, -2, 2, [](double x, double) { return (std::tanh(x / 2) + 1) / 2; }, false, -60,
      60},
     {"Softplus", 1, -2, 2, [](double x, double) { return std::log(1 + std::exp(x)); }, false, -60,
@@ -73,6 +105,33 @@ const Row kRows[] = {
     {"Erf", 1, -2, 2, [](double x, double) { return 1 - std::erfc(x); }, false, -6, 6},
     {"Relu", 1, -2, 2, [](double x, double) { return std::fmax(x, 0); }, true},
     {"ReluGrad", 2, -2, 2, [](double a, double b) { return b <= 0 ? 0 : a; }},
+    {"LeakyRelu", 2, -2, 2, [](double a, double b) { return std::fmax(a, 0) + b * std::fmin(a, 0); }},
+    {"Elu", 2, -2, 2,
+     [](double a, double b) { return std::fmax(a, 0) + b * (std::exp(std::fmin(a, 0)) - 1); }},
+    {"Gelu", 1, -2, 2, [](double x, double) { return x * normal_probability(x); }, false, -12, 12},
+    {"GeluGrad", 2, -2, 2,
+     [](double a, double b) { return a * (normal_probability(b) + b * normal_density(b)); }, false,
+     -12, 12},
+    {"GeluTanh", 1, -2, 2, [](double x, double) { return x / 2 * (1 + gelu_tanh(x)); }, false, -12,
+     12},
+    {"GeluTanhGrad", 2, -2, 2,
+     [](double a, double b) {
+       const double t = gelu_tanh(b);
+       return a / 2 *
+              (1 + t + b * (1 - t * t) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * b * b));
+     },
+     false, -12, 12},
+    {"Silu", 1, -2, 2, [](double x, double) { return x / 2 * (1 + std::tanh(x / 2)); }, false, -60,
+     60},
+    {"SiluGrad", 2, -2, 2,
+     [](double a, double b) {
+       const double t = std::tanh(b / 2);
+       return a / 2 * (1 + t + b / 2 * (1 - t * t));
+     },
+     false, -60, 60},
+    {"IsNan", 1, -2, 2, [](double, double) { return 0.0; }, true},
+    {"IsInf", 1, -2, 2, [](double, double) { return 0.0; }, true},
+    {"IsFinite", 1, -2, 2, [](double, double) { return 1.0; }, true},
     {"Equal", 2, -2, 2, [](double a, double b) { return double(!(a < b || a > b)); }, true},
     {"NotEqual", 2, -2, 2, [](double a, double b) { return double(a < b || a > b); }, true},
     {"Less", 2, -2, 2, [](double a, double b) { return double(!(a >= b)); }, true},
@@ -122,13 +181,24 @@ std::vector<OpCase> elementwise_cases() {
     add_real(cases, row);
     if (row.has_integers) add_integers(cases, row);
     if (row.far_low < row.far_high) {
-      cases.push_back({row.op, "far_out", {real({1001}, row.far_low, row.far_high)}});
+      std::vector<OpInput> operands(static_cast<size_t>(row.inputs),
+                                    real({1001}, row.far_low, row.far_high));
+      cases.push_back({row.op, "far_out", operands});
       cases.back().check_gradient = false;
     }
   }
   cases.push_back(
       {"ReluGrad", "long", {real({70003}), real({70003})}, {}, 1e-5, 1e-11, 1e-6, false});
-  for (const char* op : {"LogicalAnd", "LogicalOr"}) {
+  for (const char* op : {"FloorDivide", "FloorMod"}) {
+    for (const DType dtype : {DType::kInt32, DType::kInt64}) {
+      cases.push_back({op,
+                       str_cat("signs_", name(dtype)),
+                       {fixed(dtype, {37}, -9, 9), fixed(dtype, {37}, -4, 4)}});
+    }
+    cases.push_back(
+        {op, "signs", {fixed(DType::kFloat32, {37}, -9, 9), fixed(DType::kFloat32, {37}, -4, 4)}});
+  }
+  for (const char* op : {"LogicalAnd", "LogicalOr", "LogicalXor"}) {
     cases.push_back(
         {op, "row", {fixed(DType::kBool, {7, 9}, 0, 2), fixed(DType::kBool, {9}, 0, 2)}});
   }

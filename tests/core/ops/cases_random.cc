@@ -9,7 +9,7 @@ std::vector<OpCase> random_cases() {
   // not fill a register; rows cut by what is drawn at a time, and many rows in one of those.
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{5, 3}, Shape{4, 8}, Shape{2, 3, 7},
                              Shape{0, 4}, Shape{77, 1033}, Shape{300, 5}}) {
-    for (const char* op : {"RandomUniform", "RandomNormal"}) {
+    for (const char* op : {"RandomUniform", "RandomNormal", "RandomTruncatedNormal"}) {
       cases.push_back({op, shape.to_string(), {key, real(shape)}, {{"seed", int64_t{11}}}});
     }
     cases.push_back(

@@ -53,7 +53,7 @@ const Pair kPairs[] = {
 
 std::vector<OpCase> reduction_cases() {
   std::vector<OpCase> cases;
-  for (const char* op : {"Sum", "Mean", "Max"}) {
+  for (const char* op : {"Sum", "Mean", "Max", "Min"}) {
     for (const Axes& axes : kAxes) {
       for (const bool keep_dims : {false, true}) {
         cases.push_back({op,
@@ -81,16 +81,48 @@ std::vector<OpCase> reduction_cases() {
                      std::string(name(dtype)),
                      {fixed(dtype, {7, 5}, 0, 9)},
                      {{"axes", Ints{1}}, {"keep_dims", false}}});
-    cases.push_back(
-        {"ArgMax", std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 3)}, {{"axis", int64_t{1}}}});
+    cases.push_back({"Min",
+                     std::string(name(dtype)),
+                     {fixed(dtype, {7, 5}, 0, 9)},
+                     {{"axes", Ints{1}}, {"keep_dims", false}}});
+    cases.push_back({"Prod",
+                     std::string(name(dtype)),
+                     {fixed(dtype, {71, 5}, 1, 99)},  // overflows
+                     {{"axes", Ints{0}}, {"keep_dims", false}}});
+    for (const char* op : {"ArgMax", "ArgMin"}) {
+      cases.push_back(
+          {op, std::string(name(dtype)), {fixed(dtype, {7, 5}, 0, 3)}, {{"axis", int64_t{1}}}});
+    }
   }
   cases.push_back(
       {"Sum", "empty_to_zero", {real({0, 3})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
   cases.push_back(
       {"Sum", "empty_outputs", {real({3, 0})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
-  cases.push_back({"ArgMax", "last", {real({6, 10})}, {{"axis", int64_t{1}}}});
-  cases.push_back({"ArgMax", "first", {real({6, 10})}, {{"axis", int64_t{0}}}});
-  cases.push_back({"ArgMax", "long", {real({301, 203})}, {{"axis", int64_t{1}}}});
+  for (const char* op : {"ArgMax", "ArgMin"}) {
+    cases.push_back({op, "last", {real({6, 10})}, {{"axis", int64_t{1}}}});
+    cases.push_back({op, "first", {real({6, 10})}, {{"axis", int64_t{0}}}});
+    cases.push_back({op, "long", {real({301, 203})}, {{"axis", int64_t{1}}}});
+  }
+  // Of numbers around 1, so that long products stay numbers.
+  for (const Axes& axes : kAxes) {
+    for (const bool keep_dims : {false, true}) {
+      const bool is_small = axes.shape.elements() <= 64;
+      const double spread = is_small ? 0.5 : 1e-3;
+      cases.push_back({"Prod",
+                       axes.label + std::string(keep_dims ? "_kept" : ""),
+                       {real(axes.shape, 1 - spread, 1 + spread)},
+                       {{"axes", axes.axes}, {"keep_dims", keep_dims}}});
+      cases.back().check_gradient = is_small;
+      // Each rounding is relative to the product, and is the same way for many.
+      cases.back().tolerance_f32 = is_small ? 1e-5 : 1e-3;
+      cases.back().tolerance_f64 = is_small ? 1e-11 : 1e-10;
+      cases.back().tolerance_small = 0.05;
+    }
+  }
+  for (const char* op : {"Min", "Max", "Prod"}) {
+    cases.push_back({op, "of_nothing", {real({0, 3})}, {{"axes", Ints{0}}, {"keep_dims", false}}});
+    cases.back().check_gradient = false;
+  }
   for (const Pair& pair : kPairs) {
     for (const bool average : {false, true}) {
       const std::string label = pair.label + std::string(average ? "_average" : "");
@@ -102,6 +134,19 @@ std::vector<OpCase> reduction_cases() {
           {"BroadcastLike", label, {real(pair.part), real(pair.whole)}, {{"average", average}}});
       cases.back().check_gradient = is_small;
     }
+    cases.push_back({"BroadcastTo",
+                     pair.label,
+                     {real(pair.part)},
+                     {{"shape", Ints(pair.whole.begin(), pair.whole.end())}}});
+    cases.back().check_gradient = pair.whole.elements() <= 64;
+  }
+  // -1: as the input has it.
+  cases.push_back({"BroadcastTo", "kept_axes", {real({3, 1, 2})}, {{"shape", Ints{4, -1, 5, -1}}}});
+  for (const DType dtype : {DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool}) {
+    cases.push_back({"BroadcastTo",
+                     std::string(name(dtype)),
+                     {fixed(dtype, {3, 1}, 0, 2)},
+                     {{"shape", Ints{2, 3, 4}}}});
   }
   return cases;
 }

@@ -41,6 +41,16 @@ std::vector<T> compute(Op2 op, const std::vector<T>& a, const std::vector<T>& b,
   return {y.flat<T>().begin(), y.flat<T>().end()};
 }
 
+// Where an op that gives a bool says true, as numbers.
+std::vector<int32_t> which(Op1 op, const std::vector<float>& x, std::string_view kind) {
+  Graph graph(core_op_table());
+  const Shape shape{static_cast<int64_t>(x.size())};
+  const Value fed = ops::placeholder(graph, "x", DType::kFloat32, shape);
+  const Tensor y = evaluate({ops::cast(op(fed), DType::kInt32)},
+                            {{fed, Tensor::from<float>(shape, x)}}, kind)[0];
+  return {y.flat<int32_t>().begin(), y.flat<int32_t>().end()};
+}
+
 // Integers do what every processor does: they wrap around, and nothing traps.
 TEST(ElementwiseFormulasTest, IntegersAtTheirEdges) {
   constexpr int32_t kMin = std::numeric_limits<int32_t>::min(), kMax = -(kMin + 1);
@@ -60,6 +70,10 @@ TEST(ElementwiseFormulasTest, IntegersAtTheirEdges) {
     EXPECT_THAT(
         compute<int32_t>(ops::power, {3, -1, -1, 2, 0, 1, 2}, {4, -3, -2, -1, 0, -9, 40}, kind),
         ElementsAre(81, -1, 1, 0, 1, 1, 0));
+    // Rounded down: the remainder has the divisor's sign.
+    EXPECT_THAT(compute<int32_t>(ops::floor_divide, a, b, kind),
+                ElementsAre(kMax, kMin, -4, -4, 0, 1));
+    EXPECT_THAT(compute<int32_t>(ops::floor_mod, a, b, kind), ElementsAre(0, 0, 1, -1, 0, 0));
     const std::vector<uint8_t> u = {255, 0, 200, 255}, v = {1, 1, 100, 255};
     EXPECT_THAT(compute<uint8_t>(ops::add, u, v, kind), ElementsAre(0, 1, 44, 254));
     EXPECT_THAT(compute<uint8_t>(ops::subtract, u, v, kind), ElementsAre(254, 255, 100, 0));
@@ -84,6 +98,26 @@ TEST(ElementwiseFormulasTest, NaNAndSignedZeros) {
     EXPECT_THAT(compute<float>(ops::sign, {nan, -0.0f, -inf}, kind), ElementsAre(0, 0, -1));
     EXPECT_TRUE(std::signbit(compute<float>(ops::negate, {0.0f}, kind)[0]));
     EXPECT_FALSE(std::signbit(compute<float>(ops::abs, {-0.0f}, kind)[0]));
+    EXPECT_THAT(compute<float>(ops::floor_mod, {7, -7, 7, -7, -7}, {3, 3, -3, -3, inf}, kind),
+                ElementsAre(1, 2, -2, -1, inf));
+    EXPECT_THAT(
+        compute<float>(ops::floor_divide, {7, -7, 7, -7, 1, -7}, {3, 3, -3, -3, 0, inf}, kind),
+        ElementsAre(2, -3, -3, 2, inf, -1));
+    EXPECT_TRUE(std::isnan(compute<float>(ops::floor_mod, {1}, {0}, kind)[0]));
+    EXPECT_THAT(compute<float>(ops::round, {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, inf}, kind),
+                ElementsAre(0, 2, 2, 0, -2, inf));
+    const std::vector<float> all = {nan, inf, -inf, 0, std::numeric_limits<float>::max()};
+    EXPECT_THAT(which(ops::is_nan, all, kind), ElementsAre(1, 0, 0, 0, 0));
+    EXPECT_THAT(which(ops::is_inf, all, kind), ElementsAre(0, 1, 1, 0, 0));
+    EXPECT_THAT(which(ops::is_finite, all, kind), ElementsAre(0, 0, 0, 1, 1));
+    EXPECT_THAT(compute<float>(ops::elu, {inf, -inf, nan}, {2, 2, 2}, kind),
+                ElementsAre(inf, -2, ::testing::IsNan()));
+    // Where the cube of x is infinite the slope is still 0 or 1.
+    EXPECT_THAT(
+        compute<float>(ops::gelu_tanh_grad, {3, 3, 3, 3}, {1e30f, -1e30f, 1e13f, -1e13f}, kind),
+        ElementsAre(3, 0, 3, 0));
+    EXPECT_THAT(compute<float>(ops::gelu_grad, {3, 3}, {1e30f, -1e30f}, kind), ElementsAre(3, 0));
+    EXPECT_THAT(compute<float>(ops::silu_grad, {3, 3}, {1e30f, -1e30f}, kind), ElementsAre(3, 0));
     EXPECT_THAT(compute<float>(ops::relu_grad, {5, 5, 5}, {nan, 0, 2}, kind), ElementsAre(0, 0, 5));
   }
 }
@@ -155,12 +189,23 @@ TEST_P(FormsTest, AreWithinTheirLimitOfTheFormula) {
 }
 
 // Those of core/device/cpu/block_forms.h, and those that are the formula itself.
+//
+// The two gelus are e^−u times something below zero: a rounding of u = x²/2, and of the cube of x,
+// counts u-fold there. Where that is more than 16 they are below 1e-6.
 const Limit kLimits[] = {
-    {"Exp", ops::exp, 1},           {"Log", ops::log, 1, false},
-    {"Tanh", ops::tanh, 4},         {"Sigmoid", ops::sigmoid, 3},
-    {"Softplus", ops::softplus, 2}, {"Expm1", ops::expm1, 1},
-    {"Erf", ops::erf, 1},           {"Sqrt", ops::sqrt, 0},
-    {"Rsqrt", ops::rsqrt, 1},       {"Reciprocal", ops::reciprocal, 0},
+    {"Gelu", ops::gelu, 100},
+    {"GeluTanh", ops::gelu_tanh, 200},
+    {"Exp", ops::exp, 1},
+    {"Log", ops::log, 1, false},
+    {"Tanh", ops::tanh, 4},
+    {"Sigmoid", ops::sigmoid, 3},
+    {"Softplus", ops::softplus, 2},
+    {"Expm1", ops::expm1, 4},
+    {"Silu", ops::silu, 4},
+    {"Erf", ops::erf, 1},
+    {"Sqrt", ops::sqrt, 0},
+    {"Rsqrt", ops::rsqrt, 1},
+    {"Reciprocal", ops::reciprocal, 0},
 };
 INSTANTIATE_TEST_SUITE_P(All, FormsTest, ::testing::ValuesIn(kLimits),
                          [](const auto& info) { return info.param.name; });

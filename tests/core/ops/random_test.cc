@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <array>
 #include <cmath>
 
 #include "core/autodiff/gradients.h"
+#include "core/base/error.h"
 #include "core/ops/ops.h"
 #include "tests/support/evaluate.h"
 
@@ -28,7 +30,8 @@ class RandomTest : public ::testing::TestWithParam<const char*> {
 TEST_P(RandomTest, RowsDoNotDependOnHowTheBatchIsSplit) {
   const Tensor x = random_tensor(DType::kFloat32, {12, 37}, 1, 2, 3);
   for (const Value y : {ops::dropout(x_, key_, 0.4, 9), ops::random_uniform(key_, x_, 9),
-                        ops::random_normal(key_, x_, 9)}) {
+                        ops::random_normal(key_, x_, 9), ops::random_truncated_normal(key_, x_, 9),
+                        ops::categorical(x_, key_, 9), ops::random_integers(key_, x_, 9, 0, 99)}) {
     const Tensor whole = run(y, x, key(5, 100));
     for (const int64_t parts : {2, 4}) {
       const int64_t rows = 12 / parts;
@@ -75,6 +78,52 @@ TEST_P(RandomTest, NormalNumbersAreStandard) {
   }
   EXPECT_NEAR(sum / 37000, 0, 0.021);
   EXPECT_NEAR(squares / 37000, 1, 0.03);
+}
+
+// Numbers of the normal distribution within ±2 have this standard deviation.
+TEST_P(RandomTest, TruncatedNormalNumbersAreNormalWithinTwo) {
+  const Tensor y = run(ops::random_truncated_normal(key_, x_, 9),
+                       Tensor::zeros(DType::kFloat32, {1000, 37}), key(1, 0));
+  double sum = 0, squares = 0, within_one = 0;
+  for (int64_t i = 0; i < y.elements(); ++i) {
+    ASSERT_LE(std::fabs(y.as_double(i)), 2);
+    sum += y.as_double(i);
+    squares += y.as_double(i) * y.as_double(i);
+    within_one += std::fabs(y.as_double(i)) < 1;
+  }
+  EXPECT_NEAR(sum / 37000, 0, 0.02);
+  EXPECT_NEAR(squares / 37000, 0.87962566103423978 * 0.87962566103423978, 0.02);
+  EXPECT_NEAR(within_one / 37000, std::erf(1 / std::sqrt(2)) / std::erf(std::sqrt(2)), 0.01);
+}
+
+TEST_P(RandomTest, CategoriesComeAsOftenAsTheirProbabilitiesSay) {
+  const Value logits = ops::placeholder(graph_, "logits", DType::kFloat32, {-1, 4});
+  Tensor rows(DType::kFloat32, {40000, 4});
+  const float minus_infinity = -HUGE_VALF;
+  const float row[] = {std::log(1.0f), std::log(2.0f), minus_infinity, std::log(5.0f)};
+  for (int64_t i = 0; i < rows.elements(); ++i)
+    rows.flat<float>()[static_cast<size_t>(i)] = row[i % 4];
+  const Tensor y = evaluate({ops::categorical(logits, key_, 3)},
+                            {{logits, rows}, {key_, key(1, 0)}}, GetParam())[0];
+  std::array<double, 4> counts{};
+  for (int64_t drawn : y.flat<int64_t>()) counts[static_cast<size_t>(drawn)] += 1.0 / 40000;
+  EXPECT_NEAR(counts[0], 1.0 / 8, 0.01);  // six standard deviations
+  EXPECT_NEAR(counts[1], 2.0 / 8, 0.013);
+  EXPECT_EQ(counts[2], 0);
+  EXPECT_NEAR(counts[3], 5.0 / 8, 0.015);
+}
+
+TEST_P(RandomTest, IntegersFillTheirRangeEvenly) {
+  const Tensor y = run(ops::random_integers(key_, x_, 9, -3, 5),
+                       Tensor::zeros(DType::kFloat32, {1000, 37}), key(1, 0));
+  std::array<double, 8> counts{};
+  for (int64_t drawn : y.flat<int64_t>()) {
+    ASSERT_GE(drawn, -3);
+    ASSERT_LT(drawn, 5);
+    counts[static_cast<size_t>(drawn + 3)] += 1.0 / 37000;
+  }
+  for (double count : counts) EXPECT_NEAR(count, 1.0 / 8, 0.01);
+  EXPECT_THROW(ops::random_integers(key_, x_, 9, 5, 5), Error);
 }
 
 TEST_P(RandomTest, DropoutGradientHasTheSameMask) {

@@ -64,6 +64,18 @@ TRIREME_DEVICE void normal(T* y, const int64_t* key, const RandomRows& rows, uin
        });
 }
 
+template <typename T>
+TRIREME_DEVICE void truncated(T* y, const int64_t* key, const RandomRows& rows, uint64_t seed,
+                              bool is_vector) {
+  draw(y, key, rows, seed, is_vector,
+       [](const PhiloxBlock& words, const DrawnElements&, bool, Vector<T, 4>& out) {
+         for (int i = 0; i < 4; ++i) {
+           out.at[i] =
+               from_compute<T>(static_cast<Compute<T>>(trireme::truncated_normal(words[i])));
+         }
+       });
+}
+
 // `y` may be `x`.
 template <typename T>
 TRIREME_DEVICE void dropout(T* y, const T* x, const int64_t* key, const RandomRows& rows,
@@ -99,6 +111,10 @@ using trireme::RandomRows;
   TRIREME_KERNEL(random_normal_##suffix,                                                       \
                  (T * y, const int64_t* key, RandomRows rows, uint64_t seed, int is_vector)) { \
     normal(y, key, rows, seed, is_vector != 0);                                                \
+  }                                                                                            \
+  TRIREME_KERNEL(random_truncated_normal_##suffix,                                             \
+                 (T * y, const int64_t* key, RandomRows rows, uint64_t seed, int is_vector)) { \
+    truncated(y, key, rows, seed, is_vector != 0);                                             \
   }                                                                                            \
   TRIREME_KERNEL(dropout_##suffix,                                                             \
                  (T * y, const T* x, const int64_t* key, RandomRows rows, uint64_t seed,       \

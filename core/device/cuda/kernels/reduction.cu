@@ -1,4 +1,5 @@
-// Sums and maxima of x [outer, n, inner] over n, and where the largest element is.
+// Sums, products, maxima and minima of x [outer, n, inner] over n, and where the largest element
+// is.
 //
 // Sums are of f32 (f64 for f64, i64 for integers). A long reduction is cut into parts whose results
 // a second launch reduces again: always in the same order, so that equal inputs give equal bits.
@@ -50,6 +51,26 @@ struct Lowest<uint8_t> {
   static TRIREME_DEVICE int64_t value() { return 0; }
 };
 
+// The highest number of T, in its accumulator.
+template <typename T>
+struct Highest {
+  static TRIREME_DEVICE typename Accumulator<T>::Type value() {
+    return static_cast<typename Accumulator<T>::Type>(INFINITY);
+  }
+};
+template <>
+struct Highest<int32_t> {
+  static TRIREME_DEVICE int64_t value() { return INT32_MAX; }
+};
+template <>
+struct Highest<int64_t> {
+  static TRIREME_DEVICE int64_t value() { return INT64_MAX; }
+};
+template <>
+struct Highest<uint8_t> {
+  static TRIREME_DEVICE int64_t value() { return UINT8_MAX; }
+};
+
 template <bool kFirst, typename A, typename B>
 struct Either {
   using Type = A;
@@ -97,6 +118,30 @@ struct Max {
   template <typename A>
   static TRIREME_DEVICE A join(A a, A b) {
     return b > a ? b : a;
+  }
+};
+
+struct Min {
+  template <typename T>
+  static TRIREME_DEVICE typename T::Wide neutral() {
+    return Highest<typename T::Element>::value();
+  }
+  template <typename A>
+  static TRIREME_DEVICE A join(A a, A b) {
+    return b < a ? b : a;
+  }
+};
+
+// Integers wrap around.
+struct Prod {
+  template <typename T>
+  static TRIREME_DEVICE typename T::Wide neutral() {
+    return 1;
+  }
+  static TRIREME_DEVICE float join(float a, float b) { return a * b; }
+  static TRIREME_DEVICE double join(double a, double b) { return a * b; }
+  static TRIREME_DEVICE int64_t join(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
   }
 };
 
@@ -201,14 +246,16 @@ TRIREME_DEVICE void reduce_columns(const typename T::In* x, typename T::Out* y, 
   }
 }
 
-// The largest element so far and its index; of equal ones the first.
-template <typename Wide>
+// The best element so far, the largest or smallest as Op says, and its index; of equal ones the
+// first.
+template <typename Op, typename Wide>
 struct Best {
   Wide value;
   int64_t index;
 
   TRIREME_DEVICE void take(Wide other, int64_t at) {
-    if (other > value || (other == value && at < index)) {
+    const bool is_better = other != value && Op::join(value, other) == other;
+    if (is_better || (other == value && at < index)) {
       value = other;
       index = at;
     }
@@ -217,18 +264,18 @@ struct Best {
 constexpr int64_t kNoIndex = INT64_MAX;
 
 // As the reference finds it: a NaN at index 0 stays, others are passed over.
-template <typename T>
-TRIREME_DEVICE int64_t final_index(const Best<typename Accumulator<T>::Type>& best, T first) {
+template <typename Op, typename T>
+TRIREME_DEVICE int64_t final_index(const Best<Op, typename Accumulator<T>::Type>& best, T first) {
   const auto value = to_compute(first);
   return value != value || best.index == kNoIndex ? 0 : best.index;
 }
 
-template <typename T>
-TRIREME_DEVICE void argmax_rows(const T* x, int64_t* y, int64_t rows, int64_t n) {
+template <typename Op, typename T>
+TRIREME_DEVICE void argument_rows(const T* x, int64_t* y, int64_t rows, int64_t n) {
   using Wide = typename Accumulator<T>::Type;
   const int lane = static_cast<int>(threadIdx.x % 32);
   for (int64_t row = global_thread() / 32; row < rows; row += global_threads() / 32) {
-    Best<Wide> best{Lowest<T>::value(), kNoIndex};
+    Best<Op, Wide> best{Op::template neutral<Types<T, T>>(), kNoIndex};
     for (int64_t i = lane; i < n; i += 32)
       best.take(static_cast<Wide>(to_compute(x[row * n + i])), i);
     for (int step = 16; step > 0; step /= 2) {
@@ -240,13 +287,13 @@ TRIREME_DEVICE void argmax_rows(const T* x, int64_t* y, int64_t rows, int64_t n)
   }
 }
 
-template <typename T>
-TRIREME_DEVICE void argmax_columns(const T* x, int64_t* y, int64_t outer, int64_t n,
-                                   int64_t inner) {
+template <typename Op, typename T>
+TRIREME_DEVICE void argument_columns(const T* x, int64_t* y, int64_t outer, int64_t n,
+                                     int64_t inner) {
   using Wide = typename Accumulator<T>::Type;
   for (int64_t i = global_thread(); i < outer * inner; i += global_threads()) {
     const T* column = x + i / inner * n * inner + i % inner;
-    Best<Wide> best{Lowest<T>::value(), kNoIndex};
+    Best<Op, Wide> best{Op::template neutral<Types<T, T>>(), kNoIndex};
     for (int64_t k = 0; k < n; ++k) best.take(static_cast<Wide>(to_compute(column[k * inner])), k);
     y[i] = final_index(best, column[0]);
   }
@@ -299,20 +346,26 @@ using namespace trireme::cuda;
 
 REDUCTIONS_OF(sum, Sum)
 REDUCTIONS_OF(max, Max)
+REDUCTIONS_OF(min, Min)
+REDUCTIONS_OF(prod, Prod)
 
-#define ARGMAX(dtype, T)                                                                   \
-  TRIREME_KERNEL(argmax_rows_##dtype, (const T* x, int64_t* y, int64_t rows, int64_t n)) { \
-    argmax_rows(x, y, rows, n);                                                            \
+#define ARGUMENT(name, Op, dtype, T)                                                       \
+  TRIREME_KERNEL(name##_rows_##dtype, (const T* x, int64_t* y, int64_t rows, int64_t n)) { \
+    argument_rows<Op>(x, y, rows, n);                                                      \
   }                                                                                        \
-  TRIREME_KERNEL(argmax_columns_##dtype,                                                   \
+  TRIREME_KERNEL(name##_columns_##dtype,                                                   \
                  (const T* x, int64_t* y, int64_t outer, int64_t n, int64_t inner)) {      \
-    argmax_columns(x, y, outer, n, inner);                                                 \
+    argument_columns<Op>(x, y, outer, n, inner);                                           \
   }
 
-ARGMAX(f16, Half)
-ARGMAX(bf16, BFloat16)
-ARGMAX(f32, float)
-ARGMAX(f64, double)
-ARGMAX(i32, int32_t)
-ARGMAX(i64, int64_t)
-ARGMAX(u8, uint8_t)
+#define ARGUMENTS(dtype, T)       \
+  ARGUMENT(argmax, Max, dtype, T) \
+  ARGUMENT(argmin, Min, dtype, T)
+
+ARGUMENTS(f16, Half)
+ARGUMENTS(bf16, BFloat16)
+ARGUMENTS(f32, float)
+ARGUMENTS(f64, double)
+ARGUMENTS(i32, int32_t)
+ARGUMENTS(i64, int64_t)
+ARGUMENTS(u8, uint8_t)

@@ -79,6 +79,14 @@ void try_edges() {
                      ops::square(a),
                      ops::relu(a),
                      ops::sign(a),
+                     ops::floor(a),
+                     ops::ceil(a),
+                     ops::round(a),
+                     ops::floor_divide(a, b),
+                     ops::floor_mod(a, b),
+                     ops::is_nan(a),
+                     ops::is_inf(a),
+                     ops::is_finite(a),
                      ops::equal(a, b),
                      ops::not_equal(a, b),
                      ops::less(a, b),
@@ -97,8 +105,14 @@ void try_edges() {
     for (DType to : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64})
       if (to != dtype_of<T>) fetches.push_back(ops::cast(a, to));
     for (auto op : {ops::exp, ops::log, ops::sqrt, ops::rsqrt, ops::reciprocal, ops::tanh,
-                    ops::sigmoid, ops::softplus}) {
+                    ops::sigmoid, ops::softplus, ops::log1p, ops::log2, ops::log10, ops::sin,
+                    ops::cos, ops::asin, ops::acos, ops::atan, ops::asinh, ops::acosh, ops::atanh,
+                    ops::gelu, ops::gelu_tanh, ops::silu}) {
       fetches.push_back(op(a));
+    }
+    for (auto op : {ops::atan2, ops::leaky_relu, ops::elu, ops::gelu_grad, ops::gelu_tanh_grad,
+                    ops::silu_grad}) {
+      fetches.push_back(op(a, b));
     }
   }
   const double tolerance = dtype_of<T> == DType::kBFloat16  ? 0.008
@@ -128,6 +142,7 @@ TEST(CudaChainTest, Truth) {
   const Value a = ops::cast(bytes, DType::kBool), b = ops::cast(others, DType::kBool);
   Fetches fetches = {ops::logical_and(a, b),
                      ops::logical_or(a, b),
+                     ops::logical_xor(a, b),
                      ops::logical_not(a),
                      ops::equal(a, b),
                      ops::less(a, b),
