@@ -6,6 +6,7 @@
 
 #include "benchmarks/allreduce_bench.h"
 #include "benchmarks/bench_models.h"
+#include "benchmarks/data_bench.h"
 #include "benchmarks/eager_bench.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/ps_bench.h"
@@ -267,9 +268,43 @@ void add_readers(CLI::App& bench) {
   command->callback([options] { bench_readers(*options, std::cout); });
 }
 
+void add_data(CLI::App& bench, const CommandContext& context) {
+  auto options = std::make_shared<DataBenchOptions>();
+  options->tables = context.tables;
+  CLI::App* command = bench.add_subcommand(
+      "data", "Examples a second of each stage of an input pipeline, one JSON line a case");
+  command->footer(
+      "Examples:\n"
+      "  trireme bench data examples/mnist_lenet.textproto --step\n"
+      "  trireme bench data --threads 2");
+  command->add_option("JOB", options->job,
+                      "Job file whose training data are read; without it: cases that are built in");
+  command->add_option("--set", options->overrides, "Change a field of the job: path=value")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--data-dir", options->data_dir,
+                      "Folder in which the job's data are looked for (else $TRIREME_DATA_DIR, . "
+                      "and data)");
+  command->add_option("--seconds", options->seconds, "Time that each stage is read")
+      ->check(CLI::Range(0.01, 3600.0));
+  command
+      ->add_option(
+          "--threads", options->threads,
+          "Threads that read the whole pipeline ahead; 0: the reader's own; -1: as many as "
+          "make a difference")
+      ->check(CLI::Range(-1, 1024));
+  command->add_flag("--step", options->step,
+                    "Also how many examples a second the training step takes");
+  command
+      ->add_option("--compute-threads", options->compute_threads,
+                   "Of the training step; 0: all cores")
+      ->check(CLI::Range(0, 1024));
+  command->callback([options] { bench_data(*options, std::cout); });
+}
+
 }  // namespace
 
-void add_bench_command(CLI::App& app) {
+void add_bench_command(CLI::App& app, CommandContext& context) {
   CLI::App* bench = app.add_subcommand("bench", "Measure: one JSON line a case on standard output");
   bench->require_subcommand(1);
   add_train(*bench);
@@ -278,6 +313,7 @@ void add_bench_command(CLI::App& app) {
   add_allreduce(*bench);
   add_ps(*bench);
   add_readers(*bench);
+  add_data(*bench, context);
 }
 
 }  // namespace trireme

@@ -51,7 +51,7 @@ int run(int argc, char** argv, const ProgramExtension& extension) {
   add_generate_command(app);
   add_devices_command(app);
   add_cluster_command(app);
-  add_bench_command(app);
+  add_bench_command(app, context);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {

@@ -40,6 +40,6 @@ void add_describe_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
 void add_cluster_command(CLI::App& app);
-void add_bench_command(CLI::App& app);
+void add_bench_command(CLI::App& app, CommandContext& context);
 
 }  // namespace trireme

@@ -115,4 +115,16 @@ JobData build_data_share(const JobFile& file, const std::string& data_dir, int r
   return built;
 }
 
+data::Dataset training_batches(const JobFile& file, const JobData& data, int rank, int workers) {
+  const job::Job& job = file.job();
+  const data::Source& source = file.data();
+  data::Dataset train = source.cache() ? data.train.cache() : data.train;
+  if (!source.keep_order()) {
+    train = source.shuffle_block() > 0 ? train.shuffle(job.seed(), source.shuffle_block())
+                                       : train.shuffle(job.seed());
+  }
+  if (data.parts > 1) return train.batch(job.batch_size() / data.parts);
+  return train.batch_part(job.batch_size(), rank, workers);
+}
+
 }  // namespace trireme

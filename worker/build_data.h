@@ -28,4 +28,8 @@ JobData build_data(const JobFile& file, const std::string& data_dir,
 JobData build_data_share(const JobFile& file, const std::string& data_dir, int rank, int workers,
                          const data::PreprocessingPtr& saved = nullptr);
 
+// The part of worker `rank` of `workers` of each training batch, shuffled unless the job says
+// otherwise; once over the data.
+data::Dataset training_batches(const JobFile& file, const JobData& data, int rank, int workers);
+
 }  // namespace trireme

@@ -153,18 +153,22 @@ DeviceCollectives Task::mirrored_gpus() const {
       gpus, std::chrono::milliseconds(static_cast<int64_t>(timeout_s * 1000)));
 }
 
+data::Dataset Task::read_ahead(const data::Dataset& batches) const {
+  const data::Source& source = file.data();
+  if (source.threads() == 0) return batches;
+  return batches.prefetch(source.prefetch(), source.threads());
+}
+
 data::Dataset Task::train_batches(int rank, int workers) const {
-  const job::Job& job = file.job();
-  data::Dataset train = data.train;
-  if (!file.data().keep_order()) train = train.shuffle(job.seed());
-  if (data.parts > 1) return train.batch(job.batch_size() / data.parts).repeat();
-  return train.batch_part(job.batch_size(), rank, workers).repeat();
+  return read_ahead(training_batches(file, data, rank, workers).repeat());
 }
 
 data::Dataset Task::validation_batches(int rank, int workers) const {
   // Whole batches, so that their means are the same for any number of workers.
   const data::Dataset batches = data.validation.batch(kEvaluationBatch);
-  return workers == 1 ? batches : batches.shard(workers, rank);
+  const data::Dataset own = workers == 1 ? batches : batches.shard(workers, rank);
+  // With servers the thread that validates tells them how far it is, batch by batch.
+  return uses_servers() ? own : read_ahead(own);
 }
 
 int64_t Task::global_rows(int64_t batch) const {

@@ -71,6 +71,9 @@ struct Task {
   bool uses_servers() const { return strategy_def != nullptr && strategy_def->uses_servers; }
 
  private:
+  // On threads of their own, where the job asks for them.
+  data::Dataset read_ahead(const data::Dataset& batches) const;
+
   // What a label of 1 is in its column's units; null: labels are not scaled.
   std::shared_ptr<double> label_unit_;
   DeviceCollectives mirrored_gpus() const;

@@ -44,8 +44,10 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
   if (task.options.stop != nullptr && !task.strategy) {
     callbacks.push_back(std::make_shared<nn::StopFlag>(task.options.stop));
   }
-  callbacks.push_back(std::make_shared<nn::CsvLog>(
-      (fs::path(job.output_dir()) / "log.csv").string(), [rank] { return rank() == 0; }));
+  auto log = std::make_shared<nn::CsvLog>((fs::path(job.output_dir()) / "log.csv").string(),
+                                          [rank] { return rank() == 0; });
+  log->show_data_wait();
+  callbacks.push_back(std::move(log));
   if (!task.run.empty()) callbacks.push_back(std::make_shared<RunMark>(task.run));
   callbacks.push_back(std::make_shared<JobRecord>(task));
   callbacks.push_back(

@@ -51,6 +51,7 @@ ResultLine training_line(const job::Job& job, std::string_view strategy, int wor
                      {"steps", history.steps}};
   add_outcome(history, early_stopping, line);
   if (lost_steps > 0) line["lost_steps"] = lost_steps;
+  line["data_wait_seconds"] = rounded(history.data_wait_seconds);
   line["seconds"] = rounded(took.count());
   return line;
 }

@@ -1,42 +1,43 @@
-// Nodes that only choose which element comes next: shuffle, repeat, take, skip, shard, prefetch.
+// Nodes that only choose which element comes next, by arithmetic on positions: shuffle, repeat,
+// take, skip, shard, prefetch, concatenate.
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/data/node.h"
 #include "core/data/permutation.h"
+#include "core/data/stages.h"
 
 namespace trireme::data {
 namespace {
 
 class IndexNode : public Node {
  public:
-  explicit IndexNode(NodePtr child) : child_(std::move(child)) { inherit(*child_); }
+  explicit IndexNode(NodePtr child) { inherit(std::move(child)); }
 
   bool read(Context& context, Position at, Element& out) const override {
-    return forward(at) && child_->read(context, at, out);
+    return forward(at) && child().read(context, at, out);
   }
   bool read_rows(Context& context, Position at, std::span<const RowView> rows) const override {
-    return forward(at) && child_->read_rows(context, at, rows);
+    return forward(at) && child().read_rows(context, at, rows);
   }
   Position origin(Context& context, Position at) const override {
-    return forward(at) ? child_->origin(context, at) : at;
+    return forward(at) ? child().origin(context, at) : at;
   }
 
  protected:
   // Turns a position of this node into one of the child; false past the end.
   virtual bool forward(Position& at) const = 0;
-
-  NodePtr child_;
 };
 
 class ShuffleNode final : public IndexNode {
  public:
   ShuffleNode(NodePtr child, uint64_t seed) : IndexNode(std::move(child)), seed_(seed) {
-    if (size_ < 0) {
-      throw invalid_argument("shuffle: expected a data set of known size, found ",
-                             size_ == kInfinite
-                                 ? "one that repeats for ever; shuffle before repeat()"
-                                 : "a generator; read it into memory and use from_tensors()");
+    if (size_ < 0 || stream_) {
+      throw invalid_argument(
+          "shuffle: expected a data set of known size that can be read in any "
+          "order, found ",
+          size_ == kInfinite && !stream_
+              ? "one that repeats for ever; shuffle before repeat()"
+              : "a stream; use shuffle(seed, block_size), or snapshot() before");
     }
     sign("shuffle", static_cast<int64_t>(seed));
   }
@@ -49,6 +50,86 @@ class ShuffleNode final : public IndexNode {
   }
 
   uint64_t seed_;
+};
+
+// Blocks of `block` elements stay where they are; within each its elements change places.
+class BlockShuffleNode final : public IndexNode {
+ public:
+  BlockShuffleNode(NodePtr child, uint64_t seed, int64_t block)
+      : IndexNode(std::move(child)), seed_(seed), block_(block) {
+    sign("shuffle by blocks", static_cast<int64_t>(seed), block);
+  }
+
+ private:
+  bool forward(Position& at) const override {
+    if (size_ >= 0 && at.index >= size_) return false;
+    const int64_t number = at.index / block_;
+    at.index = number * block_ +
+               place_in_block(seed_, at.epoch, number, at.index % block_,
+                              size_ < 0 ? block_ : std::min(block_, size_ - number * block_));
+    return true;
+  }
+
+  uint64_t seed_;
+  int64_t block_;
+};
+
+class RenameNode final : public IndexNode {
+ public:
+  RenameNode(NodePtr child, const std::vector<std::string>& names) : IndexNode(std::move(child)) {
+    if (names.size() != spec_.size()) {
+      throw invalid_argument("rename: expected ", spec_.size(), " names, one a component, found ",
+                             names.size());
+    }
+    for (size_t i = 0; i < names.size(); ++i) spec_[i].name = names[i];
+    check_spec(spec_, "rename");
+    name_ = "rename";
+  }
+
+ private:
+  bool forward(Position&) const override { return true; }
+};
+
+class ConcatenateNode final : public Node {
+ public:
+  ConcatenateNode(NodePtr first, NodePtr second) {
+    inherit(std::move(first));
+    first_size_ = size_;
+    const Node& other = *second;
+    spec_ = merged_spec(spec_, other.spec(), "concatenate");
+    if (other.size() < 0) {
+      size_ = other.size();
+    } else if (__builtin_add_overflow(size_, other.size(), &size_)) {
+      size_ = kInfinite;
+    }
+    threads_ = std::max(threads_, other.threads());
+    tune_ = tune_ || other.tunes_threads();
+    prefetch_ = std::max(prefetch_, other.prefetch());
+    sign("concatenate", static_cast<int64_t>(other.fingerprint()));
+    children_.push_back(std::move(second));
+  }
+  bool read(Context& context, Position at, Element& out) const override {
+    return part(at).read(context, at, out);
+  }
+  bool read_rows(Context& context, Position at, std::span<const RowView> rows) const override {
+    return part(at).read_rows(context, at, rows);
+  }
+  // Numbers of the second part follow those of the first, so that their random numbers differ.
+  Position origin(Context& context, Position at) const override {
+    const int64_t offset = at.index < first_size_ ? 0 : first_size_;
+    Position origin = part(at).origin(context, at);
+    origin.index += offset;
+    return origin;
+  }
+
+ private:
+  const Node& part(Position& at) const {
+    if (at.index < first_size_) return *children_[0];
+    at.index -= first_size_;
+    return *children_[1];
+  }
+
+  int64_t first_size_ = 0;
 };
 
 class TakeNode final : public IndexNode {
@@ -105,29 +186,23 @@ class ShardNode final : public IndexNode {
 
 class PrefetchNode final : public IndexNode {
  public:
-  PrefetchNode(NodePtr child, int depth) : IndexNode(std::move(child)) {
+  PrefetchNode(NodePtr child, int depth, int threads) : IndexNode(std::move(child)) {
     if (depth < 1 || depth > 4096) {
       throw invalid_argument("prefetch: expected a depth from 1 to 4096, found ", depth);
     }
     prefetch_ = std::max(prefetch_, depth);
+    tune_ = tune_ || threads == kAuto;
+    threads_ = std::max({threads_, most_threads(threads, "prefetch"), 1});
+    name_ = "prefetch";
   }
 
  private:
   bool forward(Position&) const override { return true; }
 };
 
-// Of a generator the length is known only once it has ended; it is then kept for this thread.
-struct LearnedSize : NodeState {
-  int64_t size = kUnknown;
-  int64_t seen = 0;  // elements from the first on without a gap
-  Element scratch;
-};
-
 class RepeatNode final : public IndexNode {
  public:
   RepeatNode(NodePtr child, int64_t count) : IndexNode(std::move(child)), count_(count) {
-    if (count < kForever)
-      throw invalid_argument("repeat: expected a count or kForever, found ", count);
     child_size_ = size_;
     if (count == 0) {
       size_ = 0;
@@ -137,50 +212,13 @@ class RepeatNode final : public IndexNode {
     sign("repeat", count);
   }
 
-  bool read(Context& context, Position at, Element& out) const override {
-    if (child_size_ != kUnknown) return IndexNode::read(context, at, out);
-    if (count_ == 0) return false;
-    auto& learned = context.state<LearnedSize>(this);
-    if (learned.size == kUnknown) {
-      if (child_->read(context, {at.index, first_epoch(at)}, out)) {
-        if (at.index == learned.seen) ++learned.seen;
-        return true;
-      }
-      while (at.index != learned.seen &&
-             child_->read(context, {learned.seen, first_epoch(at)}, learned.scratch)) {
-        ++learned.seen;
-      }
-      learned.size = learned.seen;
-    }
-    return divide(at, learned.size) && child_->read(context, at, out);
-  }
-  bool read_rows(Context& context, Position at, std::span<const RowView> rows) const override {
-    return child_size_ == kUnknown ? Node::read_rows(context, at, rows)
-                                   : IndexNode::read_rows(context, at, rows);
-  }
-  Position origin(Context& context, Position at) const override {
-    if (child_size_ != kUnknown) return IndexNode::origin(context, at);
-    const int64_t size = context.state<LearnedSize>(this).size;
-    if (size == kUnknown) {
-      at.epoch = first_epoch(at);
-    } else {
-      divide(at, size);
-    }
-    return child_->origin(context, at);
-  }
-
  private:
-  bool forward(Position& at) const override { return divide(at, child_size_); }
-
-  uint64_t first_epoch(Position at) const {
-    return count_ == kForever ? at.epoch : at.epoch * static_cast<uint64_t>(count_);
-  }
-  bool divide(Position& at, int64_t size) const {
-    if (size == 0) return false;
-    const int64_t pass = size == kInfinite ? 0 : at.index / size;
+  bool forward(Position& at) const override {
+    if (child_size_ == 0) return false;
+    const int64_t pass = child_size_ == kInfinite ? 0 : at.index / child_size_;
     if (count_ != kForever && pass >= count_) return false;
-    at = {size == kInfinite ? at.index : at.index % size,
-          first_epoch(at) + static_cast<uint64_t>(pass)};
+    at = {child_size_ == kInfinite ? at.index : at.index % child_size_,
+          first_pass(at.epoch, count_) + static_cast<uint64_t>(pass)};
     return true;
   }
 
@@ -194,7 +232,30 @@ NodePtr make_shuffle(NodePtr child, uint64_t seed) {
   return std::make_shared<ShuffleNode>(std::move(child), seed);
 }
 NodePtr make_repeat(NodePtr child, int64_t count) {
+  if (count < kForever)
+    throw invalid_argument("repeat: expected a count or kForever, found ", count);
+  if (child->is_stream() || child->size() == kUnknown)
+    return repeat_stream(std::move(child), count);
   return std::make_shared<RepeatNode>(std::move(child), count);
+}
+NodePtr make_shuffle_blocks(NodePtr child, uint64_t seed, int64_t block) {
+  if (block < 1) throw invalid_argument("shuffle: expected blocks of at least 1, found ", block);
+  if (child->is_stream() || child->size() == kUnknown) {
+    return shuffle_stream(std::move(child), seed, block);
+  }
+  return std::make_shared<BlockShuffleNode>(std::move(child), seed, block);
+}
+NodePtr make_rename(NodePtr child, const std::vector<std::string>& names) {
+  return std::make_shared<RenameNode>(std::move(child), names);
+}
+NodePtr make_concatenate(NodePtr first, NodePtr second) {
+  if (first->size() == kInfinite) {
+    throw invalid_argument("concatenate: the first data set is endless, nothing can follow it");
+  }
+  const bool by_index = !first->is_stream() && !second->is_stream() && first->size() >= 0 &&
+                        second->size() != kUnknown;
+  if (!by_index) return concatenate_streams(std::move(first), std::move(second));
+  return std::make_shared<ConcatenateNode>(std::move(first), std::move(second));
 }
 NodePtr make_take(NodePtr child, int64_t count) {
   return std::make_shared<TakeNode>(std::move(child), count);
@@ -205,8 +266,8 @@ NodePtr make_skip(NodePtr child, int64_t count) {
 NodePtr make_shard(NodePtr child, int64_t num_shards, int64_t index) {
   return std::make_shared<ShardNode>(std::move(child), num_shards, index);
 }
-NodePtr make_prefetch(NodePtr child, int depth) {
-  return std::make_shared<PrefetchNode>(std::move(child), depth);
+NodePtr make_prefetch(NodePtr child, int depth, int threads) {
+  return std::make_shared<PrefetchNode>(std::move(child), depth, threads);
 }
 
 }  // namespace trireme::data

@@ -13,6 +13,26 @@ struct Scratch : NodeState {
 
 }  // namespace
 
+int64_t CursorInput::take(int64_t low, int64_t high) {
+  if (rest_.empty()) throw data_loss("iterator state: it ends within the place of a stage");
+  const int64_t value = rest_.front();
+  if (value < low || value > high) {
+    throw data_loss("iterator state: the place of a stage has a number ", value,
+                    ", expected one from ", low, " to ", high);
+  }
+  rest_ = rest_.subspan(1);
+  return value;
+}
+
+std::span<const int64_t> CursorInput::take_all(int64_t count) {
+  if (count < 0 || static_cast<uint64_t>(count) > rest_.size()) {
+    throw data_loss("iterator state: it ends within the place of a stage");
+  }
+  const auto taken = rest_.first(static_cast<size_t>(count));
+  rest_ = rest_.subspan(static_cast<size_t>(count));
+  return taken;
+}
+
 bool Node::read_rows(Context& context, Position at, std::span<const RowView> rows) const {
   Element& element = context.state<Scratch>(this).element;
   if (!read(context, at, element)) return false;
@@ -20,16 +40,27 @@ bool Node::read_rows(Context& context, Position at, std::span<const RowView> row
   return true;
 }
 
-void Node::inherit(const Node& child) {
-  spec_ = child.spec_;
-  size_ = child.size_;
-  threads_ = child.threads_;
-  prefetch_ = child.prefetch_;
-  stream_ = child.stream_;
-  fingerprint_ = child.fingerprint_;
+void Node::save(Context& context, Cursor& cursor) const {
+  for (const NodePtr& child : children_) child->save(context, cursor);
+}
+
+void Node::load(Context& context, CursorInput& cursor) const {
+  for (const NodePtr& child : children_) child->load(context, cursor);
+}
+
+void Node::inherit(NodePtr child) {
+  spec_ = child->spec_;
+  size_ = child->size_;
+  threads_ = child->threads_;
+  tune_ = child->tune_;
+  prefetch_ = child->prefetch_;
+  stream_ = child->stream_;
+  fingerprint_ = child->fingerprint_;
+  children_.push_back(std::move(child));
 }
 
 void Node::sign(std::string_view op, int64_t a, int64_t b) {
+  name_ = op.substr(0, op.find(' '));
   fingerprint_ = hash_name(str_cat(fingerprint_, '/', op, '/', a, '/', b));
 }
 
@@ -87,11 +118,41 @@ void check_element(const Element& element, const ElementSpec& spec, std::string_
   }
 }
 
+void check_spec(const ElementSpec& spec, std::string_view what) {
+  if (spec.empty()) throw invalid_argument(what, ": expected at least one component, found none");
+  for (size_t i = 0; i < spec.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (spec[i].name == spec[j].name) {
+        throw invalid_argument(what, ": two components have the name \"", spec[i].name, "\"");
+      }
+    }
+  }
+}
+
 bool has_known_shapes(const ElementSpec& spec) {
   for (const ComponentSpec& component : spec) {
     if (!component.shape.is_known()) return false;
   }
   return true;
+}
+
+Shape stacked(const Shape& shape, int64_t rows) {
+  Shape result{rows};
+  for (int64_t dim : shape) result.push_back(dim);
+  return result;
+}
+
+void require_stackable(const ElementSpec& spec, std::string_view what) {
+  for (const ComponentSpec& component : spec) {
+    if (component.shape.rank() < Shape::kMaxRank) continue;
+    throw invalid_argument(what, ": component \"", component.name, "\" has ", component.shape,
+                           ", with the batch that is more than ", Shape::kMaxRank, " dimensions");
+  }
+}
+
+double uniform_number(uint64_t seed, uint64_t epoch, int64_t index) {
+  const PhiloxBlock block = philox(seed, epoch, static_cast<uint64_t>(index));
+  return static_cast<double>(((uint64_t{block[1]} << 32) | block[0]) >> 11) * 0x1p-53;
 }
 
 int64_t scaled_position(int64_t a, int64_t b, int64_t c) {

@@ -117,9 +117,10 @@ PreprocessingPtr images_preprocessing(const Shape& image, const std::vector<std:
   return preprocessing;
 }
 
-PreprocessingPtr reviews_preprocessing(int64_t vocabulary) {
+PreprocessingPtr reviews_preprocessing(int64_t vocabulary, int64_t words) {
   const auto preprocessing = std::make_shared<job::Preprocessing>();
   preprocessing->mutable_reviews()->set_vocabulary(vocabulary);
+  preprocessing->mutable_reviews()->set_words(words);
   return preprocessing;
 }
 
@@ -215,6 +216,7 @@ void require_same_preprocessing(const job::Preprocessing& saved, const Preproces
   if (saved.has_reviews()) {
     require_same_number("data.reviews.vocabulary", saved.reviews().vocabulary(),
                         job.reviews().vocabulary());
+    require_same_number("data.reviews.words", saved.reviews().words(), job.reviews().words());
   }
   if (saved.has_criteo()) {
     require_same_number("data.criteo.keys: keys of a category", saved.criteo().keys_per_category(),

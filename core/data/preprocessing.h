@@ -39,7 +39,7 @@ std::string preprocessing_values(const job::Preprocessing& preprocessing, std::s
 
 PreprocessingPtr images_preprocessing(const Shape& image,
                                       const std::vector<std::string>& classes = {});
-PreprocessingPtr reviews_preprocessing(int64_t vocabulary);
+PreprocessingPtr reviews_preprocessing(int64_t vocabulary, int64_t words = 0);
 PreprocessingPtr criteo_preprocessing(int64_t keys_per_category);
 PreprocessingPtr clicks_preprocessing(int64_t keys_per_category);
 PreprocessingPtr csv_preprocessing(const CsvTransform& transform);

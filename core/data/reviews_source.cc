@@ -21,17 +21,20 @@ bool has_label(std::string_view line) {
 // Lines of text. Whether labels stand before them is told by the first.
 class TextExamples final : public ExampleReader {
  public:
-  TextExamples(const std::string& path, int64_t vocabulary)
-      : lines_(path), vocabulary_(vocabulary) {}
+  // `words` 0: multi-hot vectors.
+  TextExamples(const std::string& path, int64_t vocabulary, int64_t words)
+      : lines_(path), vocabulary_(vocabulary), words_(words) {}
   std::vector<TensorType> features() const override {
+    if (words_ > 0) return {{DType::kInt64, {-1, words_}}};
     return {{DType::kFloat32, {-1, vocabulary_}}};
   }
   std::string description() const override {
     return "lines of text, with or without \"label<TAB>\" before them as the first line has it";
   }
   bool read(int64_t count, ExampleBatch& batch) override {
-    const auto width = static_cast<size_t>(vocabulary_);
+    const auto width = static_cast<size_t>(words_ > 0 ? words_ : vocabulary_);
     std::vector<float> values;
+    std::vector<int64_t> places;
     batch = {};
     for (std::string_view line; batch.size < count && lines_.next(line);) {
       if (line.empty()) continue;
@@ -41,18 +44,24 @@ class TextExamples final : public ExampleReader {
                                         : "expected a text without a label as in the first line");
       }
       if (*labeled_) line.remove_prefix(line.find('\t') + 1);
-      values.resize(values.size() + width);
-      multi_hot(line, std::span(values).last(width));
+      if (words_ > 0) {
+        places.resize(places.size() + width);
+        word_places(line, vocabulary_, std::span(places).last(width));
+      } else {
+        values.resize(values.size() + width);
+        multi_hot(line, std::span(values).last(width));
+      }
       batch.lines.push_back(lines_.number());
       ++batch.size;
     }
-    batch.features = {Tensor::from<float>({batch.size, vocabulary_}, values)};
+    batch.features = {words_ > 0 ? Tensor::from<int64_t>({batch.size, words_}, places)
+                                 : Tensor::from<float>({batch.size, vocabulary_}, values)};
     return batch.size > 0;
   }
 
  private:
   LineReader lines_;
-  int64_t vocabulary_;
+  int64_t vocabulary_, words_;
   std::optional<bool> labeled_;
 };
 
@@ -71,8 +80,16 @@ class ReviewsSource final : public Source {
                    .help = "places that words are hashed to",
                    .range = from_to(1, INT32_MAX)},
                   vocabulary_);
+    visitor.field({.name = "words",
+                   .help = "an example is the places of its first so many words, from 1 on, and 0 "
+                           "behind the last, for an embedding; 0: a multi-hot vector",
+                   .range = from_to(0, 1 << 20)},
+                  words_);
   }
   void check() const override {
+    if (words_ > 0 && vocabulary_ < 2) {
+      throw invalid_argument("expected a vocabulary of at least 2 with `words`: place 0 is none's");
+    }
     if (train_file_.empty() != test_file_.empty()) {
       throw invalid_argument("expected both train_file and test_file, or neither");
     }
@@ -85,11 +102,11 @@ class ReviewsSource final : public Source {
     LabeledText test =
         made_up ? synthetic_reviews(5000, 2) : read_labeled_text(context.find(test_file_), 2);
     const std::string sizes = str_cat(train.size(), " + ", test.size());
-    return {.train = multi_hot_dataset(std::move(train), vocabulary_),
-            .validation = multi_hot_dataset(std::move(test), vocabulary_),
+    return {.train = dataset(std::move(train)),
+            .validation = dataset(std::move(test)),
             .description = str_cat(made_up ? "made-up reviews: " : "reviews: ", sizes, " texts, ",
                                    vocabulary_, " words, labels 0 and 1 as they stand there"),
-            .preprocessing = reviews_preprocessing(vocabulary_)};
+            .preprocessing = reviews_preprocessing(vocabulary_, words_)};
   }
   std::vector<SourceFile> files(const SourceContext& context) const override {
     if (train_file_.empty()) return {};
@@ -98,16 +115,21 @@ class ReviewsSource final : public Source {
   }
   std::unique_ptr<ExampleReader> open_examples(const SourceContext& context,
                                                const std::string& path) const override {
-    auto reader = std::make_unique<TextExamples>(path, vocabulary_);
+    auto reader = std::make_unique<TextExamples>(path, vocabulary_, words_);
     if (context.saved) {
-      require_same_preprocessing(*context.saved, reviews_preprocessing(vocabulary_));
+      require_same_preprocessing(*context.saved, reviews_preprocessing(vocabulary_, words_));
     }
     return reader;
   }
 
  private:
+  Dataset dataset(LabeledText text) const {
+    return words_ > 0 ? word_dataset(std::move(text), vocabulary_, words_)
+                      : multi_hot_dataset(std::move(text), vocabulary_);
+  }
+
   std::string train_file_, test_file_;
-  int64_t vocabulary_ = 10000;
+  int64_t vocabulary_ = 10000, words_ = 0;
 };
 
 }  // namespace
@@ -115,7 +137,8 @@ class ReviewsSource final : public Source {
 void add_reviews(Catalog<Source>& catalog) {
   catalog.add<ReviewsSource>(
       "reviews", "",
-      "Lines of a label, a tab and a text, hashed into a multi-hot vector of words.");
+      "Lines of a label, a tab and a text, whose words are hashed: into a multi-hot vector, or in "
+      "their order.");
 }
 
 }  // namespace trireme::data

@@ -24,6 +24,22 @@ void Source::describe_common(OptionVisitor& visitor) {
                  .help = "only the first so many validation examples; 0: all",
                  .range = at_least(0)},
                 validation_take_);
+  visitor.field({.name = "shuffle_block",
+                 .help = "shuffles within blocks of so many training examples, which are read "
+                         "together; 0: all of them",
+                 .range = at_least(0)},
+                shuffle_block_);
+  visitor.field({.name = "cache", .help = "keeps each training example in memory once it is made"},
+                cache_);
+  visitor.field({.name = "threads",
+                 .help = "threads that make batches ahead of the training; 0: its own, when it "
+                         "needs them; -1: as many as make a difference",
+                 .range = from_to(-1, 1024)},
+                threads_);
+  visitor.field({.name = "prefetch",
+                 .help = "batches that these threads make ahead",
+                 .range = from_to(1, 4096)},
+                prefetch_);
 }
 
 std::unique_ptr<ExampleReader> Source::open_examples(const SourceContext&,

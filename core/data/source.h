@@ -65,6 +65,11 @@ class Source : public Component {
   bool keep_order() const { return keep_order_; }
   int64_t take() const { return take_; }                        // 0: all
   int64_t validation_take() const { return validation_take_; }  // 0: all
+  int64_t shuffle_block() const { return shuffle_block_; }      // 0: all examples are one
+  bool cache() const { return cache_; }                         // of training examples
+  // That make batches; 0: the caller's; may be kAuto.
+  int threads() const { return static_cast<int>(threads_); }
+  int prefetch() const { return static_cast<int>(prefetch_); }
 
   // All examples: take() is applied by the caller, but may save work here. Throws Error.
   virtual SourceData build(const SourceContext& context) const = 0;
@@ -95,7 +100,9 @@ class Source : public Component {
 
  private:
   bool keep_order_ = false;
-  int64_t take_ = 0, validation_take_ = 0;
+  int64_t take_ = 0, validation_take_ = 0, shuffle_block_ = 0;
+  bool cache_ = false;
+  int64_t threads_ = 0, prefetch_ = 2;
 };
 void register_core_sources(Catalog<Source>& catalog);
 

@@ -4,20 +4,10 @@
 #include "core/base/error.h"
 #include "core/data/node.h"
 #include "core/data/threaded_examples.h"
+#include "core/data/stream_node.h"
 
 namespace trireme::data {
 namespace {
-
-void check_spec(const ElementSpec& spec, std::string_view what) {
-  if (spec.empty()) throw invalid_argument(what, ": expected at least one component, found none");
-  for (size_t i = 0; i < spec.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      if (spec[i].name == spec[j].name) {
-        throw invalid_argument(what, ": two components have the name \"", spec[i].name, "\"");
-      }
-    }
-  }
-}
 
 uint64_t fingerprint_of(const ElementSpec& spec, int64_t size) {
   std::string text = std::to_string(size);
@@ -37,6 +27,7 @@ class SourceNode final : public Node {
     fingerprint_ = fingerprint_of(spec_, size_);
     const auto* const threaded = dynamic_cast<const ThreadedExamples*>(source_.get());
     if (threaded != nullptr) threads_ = threaded->threads();
+    name_ = "examples";
   }
 
   bool read(Context& context, Position at, Element& out) const override {
@@ -177,14 +168,17 @@ class FunctionNode final : public Node {
   FunctionNode(ElementSpec spec, int64_t size, std::function<void(int64_t, Element&)> function)
       : function_(std::move(function)) {
     check_spec(spec, "from_function");
-    if (size < 0)
-      throw invalid_argument("from_function: expected a size of at least 0, found ", size);
+    if (size < kInfinite) {
+      throw invalid_argument("from_function: expected a size of at least 0 or kInfinite, found ",
+                             size);
+    }
     spec_ = std::move(spec);
     size_ = size;
     fingerprint_ = fingerprint_of(spec_, size_);
+    name_ = "from_function";
   }
   bool read(Context&, Position at, Element& out) const override {
-    if (at.index >= size_) return false;
+    if (size_ >= 0 && at.index >= size_) return false;
     function_(at.index, out);
     check_element(out, spec_, "from_function");
     return true;
@@ -195,48 +189,45 @@ class FunctionNode final : public Node {
   std::function<void(int64_t, Element&)> function_;
 };
 
-class GeneratorNode final : public Node {
+// A stream that its source reads again from the start when it is to go on from the middle.
+class GeneratorStream final : public Stream {
  public:
-  GeneratorNode(ElementSpec spec, std::function<Generator(uint64_t)> start)
-      : start_(std::move(start)) {
-    check_spec(spec, "from_generator");
-    spec_ = std::move(spec);
-    size_ = kUnknown;
-    stream_ = true;
-    fingerprint_ = fingerprint_of(spec_, size_);
-  }
-  bool read(Context& context, Position at, Element& out) const override {
-    auto& open = context.state<Open>(this);
-    if (!open.generator || open.epoch != at.epoch || at.index < open.next) {
-      open.generator = start_(at.epoch);
-      open.epoch = at.epoch;
-      open.next = 0;
-      open.ended = false;
+  explicit GeneratorStream(Generator generator) : generator_(std::move(generator)) {}
+  bool next(Element& out) override {
+    for (; skip_ > 0; --skip_, ++count_) {
+      if (!generator_(skipped_)) return false;
     }
-    while (!open.ended && open.next < at.index) advance(open, open.skipped);
-    if (!open.ended) advance(open, out);
-    if (open.ended) return false;
-    check_element(out, spec_, "from_generator");
+    if (!generator_(out)) return false;
+    ++count_;
     return true;
   }
-  Position origin(Context&, Position at) const override { return at; }
+  void save(Cursor& cursor) const override { cursor.push_back(count_ + skip_); }
+  void load(CursorInput& cursor) override { skip_ = cursor.take_count(); }
 
  private:
-  struct Open : NodeState {
-    Generator generator;
-    uint64_t epoch = 0;
-    int64_t next = 0;
-    bool ended = false;
-    Element skipped;
-  };
-  static void advance(Open& open, Element& out) {
-    if (open.generator(out)) {
-      ++open.next;
-    } else {
-      open.ended = true;
-    }
+  Generator generator_;
+  int64_t count_ = 0, skip_ = 0;
+  Element skipped_;
+};
+
+// One that tells where it is.
+class ExampleStreamAdapter final : public Stream {
+ public:
+  explicit ExampleStreamAdapter(std::unique_ptr<ExampleStream> stream)
+      : stream_(std::move(stream)) {}
+  bool next(Element& out) override { return stream_->next(out); }
+  void save(Cursor& cursor) const override {
+    const std::vector<int64_t> place = stream_->place();
+    cursor.push_back(static_cast<int64_t>(place.size()));
+    cursor.insert(cursor.end(), place.begin(), place.end());
   }
-  std::function<Generator(uint64_t)> start_;
+  void load(CursorInput& cursor) override {
+    const auto place = cursor.take_all(cursor.take_count());
+    stream_->go_to(place);
+  }
+
+ private:
+  std::unique_ptr<ExampleStream> stream_;
 };
 
 }  // namespace
@@ -265,7 +256,24 @@ Dataset from_function(ElementSpec spec, int64_t size,
 }
 
 Dataset from_generator(ElementSpec spec, std::function<Generator(uint64_t)> start) {
-  return Dataset(std::make_shared<GeneratorNode>(std::move(spec), std::move(start)));
+  return Dataset(std::make_shared<StreamNode>(
+      StreamNode::Options{.spec = std::move(spec),
+                          .name = "from_generator",
+                          .source = true,
+                          .start = [start = std::move(start)](uint64_t pass) {
+                            return std::make_unique<GeneratorStream>(start(pass));
+                          }}));
+}
+
+Dataset from_stream(ElementSpec spec,
+                    std::function<std::unique_ptr<ExampleStream>(uint64_t)> start) {
+  return Dataset(std::make_shared<StreamNode>(
+      StreamNode::Options{.spec = std::move(spec),
+                          .name = "from_stream",
+                          .source = true,
+                          .start = [start = std::move(start)](uint64_t pass) {
+                            return std::make_unique<ExampleStreamAdapter>(start(pass));
+                          }}));
 }
 
 }  // namespace trireme::data

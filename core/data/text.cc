@@ -50,6 +50,51 @@ bool in_word(unsigned char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c > 127;
 }
 
+// Calls `visit(hash)` for each word until it returns false.
+template <typename Visit>
+void for_each_word(std::string_view text, const Visit& visit) {
+  constexpr uint64_t kStart = hash_name("");
+  uint64_t hash = kStart;
+  bool inside = false;
+  for (const char character : text) {
+    auto c = static_cast<unsigned char>(character);
+    if (!in_word(c)) {
+      if (inside && !visit(hash)) return;
+      hash = kStart;
+      inside = false;
+      continue;
+    }
+    if (c >= 'A' && c <= 'Z') c = static_cast<unsigned char>(c - 'A' + 'a');
+    hash = (hash ^ c) * 0x100000001b3ull;  // as hash_name(), byte by byte
+    inside = true;
+  }
+  if (inside) visit(hash);
+}
+
+class WordSource final : public IndexedExamples {
+ public:
+  WordSource(LabeledText examples, int64_t vocabulary_size, int64_t words)
+      : examples_(std::move(examples)), vocabulary_size_(vocabulary_size), words_(words) {
+    if (vocabulary_size < 2 || words < 1) {
+      throw invalid_argument(
+          "words of text: expected a vocabulary of at least 2 and at least 1 word, found ",
+          vocabulary_size, " and ", words);
+    }
+  }
+  ElementSpec spec() const override {
+    return {{"text", DType::kInt64, {words_}}, {"label", DType::kFloat32, {1}}};
+  }
+  int64_t size() const override { return examples_.size(); }
+  void read(int64_t index, std::span<const RowView> out) const override {
+    word_places(examples_.example(index), vocabulary_size_, out[0].as<int64_t>());
+    out[1].as<float>()[0] = static_cast<float>(examples_.labels[static_cast<size_t>(index)]);
+  }
+
+ private:
+  LabeledText examples_;
+  int64_t vocabulary_size_, words_;
+};
+
 LabeledText read(LineReader lines, int64_t classes) {
   LabeledText result;
   for (std::string_view line; lines.next(line);) {
@@ -96,30 +141,29 @@ LabeledText read_labeled_text(const std::string& path, int64_t classes) {
 
 void multi_hot(std::string_view text, std::span<float> out) {
   std::ranges::fill(out, 0.f);
-  constexpr uint64_t kStart = hash_name("");
-  uint64_t hash = kStart;
-  bool inside = false;
-  const auto finish = [&] {
-    if (inside) out[hash % out.size()] = 1;
-    hash = kStart;
-    inside = false;
-  };
-  for (const char character : text) {
-    auto c = static_cast<unsigned char>(character);
-    if (!in_word(c)) {
-      finish();
-      continue;
-    }
-    if (c >= 'A' && c <= 'Z') c = static_cast<unsigned char>(c - 'A' + 'a');
-    hash = (hash ^ c) * 0x100000001b3ull;  // as hash_name(), byte by byte
-    inside = true;
-  }
-  finish();
+  for_each_word(text, [&](uint64_t hash) {
+    out[hash % out.size()] = 1;
+    return true;
+  });
+}
+
+void word_places(std::string_view text, int64_t vocabulary_size, std::span<int64_t> out) {
+  size_t words = 0;
+  for_each_word(text, [&](uint64_t hash) {
+    if (words == out.size()) return false;
+    out[words++] = static_cast<int64_t>(1 + hash % static_cast<uint64_t>(vocabulary_size - 1));
+    return true;
+  });
+  std::ranges::fill(out.subspan(words), 0);
 }
 
 Dataset multi_hot_dataset(LabeledText examples, int64_t vocabulary_size, DType label_dtype) {
   return from_examples(
       std::make_shared<MultiHotSource>(std::move(examples), vocabulary_size, label_dtype));
+}
+
+Dataset word_dataset(LabeledText examples, int64_t vocabulary_size, int64_t words) {
+  return from_examples(std::make_shared<WordSource>(std::move(examples), vocabulary_size, words));
 }
 
 }  // namespace trireme::data

@@ -34,9 +34,15 @@ LabeledText read_labeled_text(const std::string& path, int64_t classes);  // pac
 // Sets the places of the words of `text` to 1 and the others to 0. REQUIRES: `out` is not empty.
 void multi_hot(std::string_view text, std::span<float> out);
 
+// The places of the first words of `text`, in their order, as multi_hot() has them but from 1 on;
+// 0 behind the last. REQUIRES: vocabulary_size > 1.
+void word_places(std::string_view text, int64_t vocabulary_size, std::span<int64_t> out);
+
 // "text": f32 [vocabulary_size]; "label": f32 [1] for kFloat32 (binary cross entropy), i64 [] for
 // kInt64.
 Dataset multi_hot_dataset(LabeledText examples, int64_t vocabulary_size,
                           DType label_dtype = DType::kFloat32);
+// "text": i64 [words], the places of its first words; "label": f32 [1].
+Dataset word_dataset(LabeledText examples, int64_t vocabulary_size, int64_t words);
 
 }  // namespace trireme::data

@@ -41,6 +41,15 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+constexpr std::string_view kDataWait = "data_wait_ms";
+
+// The last cell of a line with its comma, where the header says that it is data_wait_ms.
+std::string_view data_wait_cell(std::string_view header, std::string_view line) {
+  const size_t comma = line.rfind(',');
+  if (!header.ends_with(kDataWait) || comma == std::string_view::npos) return "";
+  return line.substr(comma);
+}
+
 }  // namespace
 
 CheckpointCallback::CheckpointCallback(CheckpointCallbackOptions options)
@@ -267,7 +276,13 @@ std::string CsvLog::key() const {
 
 void CsvLog::on_train_begin(Training& training) {
   // A state without lines is older than this callback: the file has them.
-  if (training.resumed() && lines_.empty()) lines_ = read_lines(path_);
+  if (training.resumed() && lines_.empty()) {
+    const std::vector<std::string> found = read_lines(path_);
+    for (const std::string& line : found) {
+      lines_.push_back(line.substr(0, line.size() - data_wait_cell(found[0], line).size()));
+    }
+  }
+  take_data_waits();
   drop_from(training.epoch());
   write();
 }
@@ -295,6 +310,10 @@ void CsvLog::on_epoch_end(Training& training, Logs logs) {
                            "\"; choose another file");
   }
   lines_.push_back(line);
+  data_waits_.resize(lines_.size());
+  char wait[32];
+  std::snprintf(wait, sizeof wait, "%.3f", training.data_wait_ms());
+  data_waits_.back() = wait;
   write();
 }
 
@@ -319,7 +338,32 @@ void CsvLog::drop_from(int64_t epoch) {
   const auto end = std::remove_if(lines_.begin() + 1, lines_.end(), is_late);
   if (end == lines_.end()) return;
   lines_.erase(end, lines_.end());
+  if (data_waits_.size() > lines_.size()) data_waits_.resize(lines_.size());
   close();
+}
+
+// What the file says of epochs that are the checkpoint's, too.
+void CsvLog::take_data_waits() {
+  if (!shows_data_wait_ || lines_.empty() || !data_waits_.empty()) return;
+  const std::vector<std::string> found = read_lines(path_);  // none: there is no file
+  data_waits_.resize(lines_.size());
+  for (size_t i = 1; i < std::min(found.size(), lines_.size()); ++i) {
+    const std::string_view cell = data_wait_cell(found[0], found[i]);
+    if (!cell.empty() && found[i] == str_cat(lines_[i], cell)) data_waits_[i] = cell.substr(1);
+  }
+}
+
+std::string CsvLog::text_of(size_t line) const {
+  std::string text = lines_[line];
+  if (shows_data_wait_) {
+    text += ',';
+    if (line == 0) {
+      text += kDataWait;
+    } else if (line < data_waits_.size()) {
+      text += data_waits_[line];
+    }
+  }
+  return text + '\n';
 }
 
 void CsvLog::write() {
@@ -329,7 +373,7 @@ void CsvLog::write() {
   }
   if (fd_ >= 0 && written_ == lines_.size()) return;
   std::string text;
-  for (size_t i = fd_ < 0 ? 0 : written_; i < lines_.size(); ++i) text += lines_[i] + '\n';
+  for (size_t i = fd_ < 0 ? 0 : written_; i < lines_.size(); ++i) text += text_of(i);
   if (fd_ < 0) {
     io::AtomicFile file(path_);
     file.append(text);

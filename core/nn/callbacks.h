@@ -56,6 +56,9 @@ class Training {
   // CompileOptions::gradient_norm did not ask for it, and before the first step of this process.
   virtual std::optional<double> gradient_norm() const = 0;
   virtual const std::string& stop_reason() const = 0;  // empty: nobody has asked for it
+  // How long a step of this epoch, or of the one that has just ended, waited for its data: on
+  // average, in this process, in ms.
+  virtual double data_wait_ms() const { return 0; }
 };
 
 class Callback : public Component {
@@ -195,6 +198,10 @@ class EarlyStopping : public Callback {
 //
 // Of several workers each has one, and one writes: all remember the lines, so that whoever takes
 // over writes a complete file.
+//
+// With show_data_wait() the last column is "data_wait_ms", Training::data_wait_ms(). It is no part
+// of what a checkpoint keeps, which stays that of a training that nobody interrupted: a resumed
+// training takes it from the file, and leaves it empty where it is not there.
 class CsvLog : public Callback {
  public:
   // One that a job names; its lines are kept under the name of its file.
@@ -202,6 +209,7 @@ class CsvLog : public Callback {
   // `writes`: as for set_writes().
   explicit CsvLog(std::string path, std::function<bool()> writes = nullptr);
   ~CsvLog() override;
+  void show_data_wait() { shows_data_wait_ = true; }
   void describe(OptionVisitor& visitor) override;
   void check() const override;
   void on_train_begin(Training& training) override;
@@ -213,13 +221,17 @@ class CsvLog : public Callback {
 
  private:
   void drop_from(int64_t epoch);
+  void take_data_waits();
+  std::string text_of(size_t line) const;
   void write();
   void close();
   std::string key() const;
 
   std::string path_;
-  bool is_main_ = false;            // of the training itself, whose file may be moved
-  std::vector<std::string> lines_;  // the header first
+  bool is_main_ = false;  // of the training itself, whose file may be moved
+  bool shows_data_wait_ = false;
+  std::vector<std::string> lines_;       // the header first; without data_wait_ms
+  std::vector<std::string> data_waits_;  // of each line; empty: not known
   int fd_ = -1;
   size_t written_ = 0;  // lines_ that are in the file
 };

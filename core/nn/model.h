@@ -97,6 +97,7 @@ struct History {
   std::map<std::string, std::vector<double>> tables;
   int64_t epochs = 0, steps = 0;               // since training began, resumed ones too
   std::string stop_reason;                     // empty: all epochs were done
+  double data_wait_seconds = 0;                // that this process waited for training batches
   double last(const std::string& name) const;  // throws Error{kNotFound} when there is none
 };
 

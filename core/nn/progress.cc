@@ -79,6 +79,7 @@ void Progress::begin_epoch(int64_t epoch, int64_t epochs, int64_t steps, int64_t
   first_ = done;
   quarter_ = steps > 0 ? 4 * done / steps : 0;
   started_ = options_.clock();
+  data_wait_s_ = 0;
   drawn_ = false;
   last_width_ = 0;
   text_ = "Epoch ";
@@ -153,6 +154,10 @@ void Progress::append_time(int64_t done, double elapsed_s, bool final) {
   append_duration(text_, elapsed_s);
   text_ += ' ';
   append_step_time(text_, step_s);
+  if (done > first_ && data_wait_s_ > 0 && data_wait_s_ >= 0.01 * elapsed_s) {
+    text_ += ", data ";
+    append_step_time(text_, data_wait_s_ / static_cast<double>(done - first_));
+  }
 }
 
 }  // namespace trireme::nn

@@ -39,6 +39,9 @@ class Progress {
   void begin_epoch(int64_t epoch, int64_t epochs, int64_t steps, int64_t done = 0);
   // True when update() would print: so the logs need not be worked out otherwise.
   bool is_due(int64_t done) const;
+  // How long the epoch has waited for data so far; a line shows it, for a step, when it is 1% of
+  // the time and more.
+  void set_data_wait(double seconds) { data_wait_s_ = seconds; }
   // Prints a line when it is time for one. Values that do not exist are left out.
   void update(int64_t done, Logs logs);
   // The last line, with the values of the validation.
@@ -52,6 +55,7 @@ class Progress {
 
   ProgressOptions options_;
   int64_t steps_ = -1, first_ = 0;
+  double data_wait_s_ = 0;
   int64_t quarter_ = 0;  // of the epoch, that was printed last when this is no terminal
   Time started_, last_drawn_;
   bool drawn_ = false;

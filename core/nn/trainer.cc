@@ -1,6 +1,7 @@
 #include "core/nn/trainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "core/base/activity.h"
@@ -13,6 +14,20 @@ namespace {
 
 // Of a state: the rate that a callback has set.
 constexpr const char* kSetRate = "callback/learning_rate";
+
+// Adds the time until the end of the block.
+class WaitTime {
+ public:
+  explicit WaitTime(double& seconds) : seconds_(seconds) {}
+  ~WaitTime() {
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+  WaitTime(const WaitTime&) = delete;
+
+ private:
+  double& seconds_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace
 
@@ -184,11 +199,13 @@ History Trainer::run() {
 void Trainer::run_epoch() {
   if (progress_.epoch_step == 0) {
     means_.reset();
-    if (restart_iterator_) iterator_->seek(0);
+    if (restart_iterator_) iterator_->seek(0, static_cast<uint64_t>(progress_.epoch));
   }
   notify(&Callback::on_epoch_begin);
   if (stop_) return;
   if (bar_) bar_->begin_epoch(progress_.epoch, options_.epochs, steps_, progress_.epoch_step);
+  data_wait_s_ = 0;
+  steps_here_ = 0;
   while (steps_ < 0 || progress_.epoch_step < steps_) {
     in_step_ = true;
     if (!read_batch()) {
@@ -199,6 +216,8 @@ void Trainer::run_epoch() {
     if (stop_) break;
   }
   in_step_ = false;
+  if (bar_) bar_->set_data_wait(data_wait_s_);
+  history_.data_wait_seconds += data_wait_s_;
   // Before anybody reads the model: when all have come here, nobody changes it.
   if (group_.leave_epoch(*this, stop_, means_)) request_stop(kStoppedBySignal);
   if (stop_) {
@@ -238,6 +257,7 @@ void Trainer::recover(const Error& error) {
 // Where an epoch ends by the end of its data there is no batch after the last.
 bool Trainer::read_batch() {
   const ActivityScope reading(Activity::kData);
+  const WaitTime waiting(data_wait_s_);
   was_ahead_ = has_ahead_;
   if (has_ahead_) {
     std::swap(batch_, ahead_);
@@ -287,10 +307,12 @@ void Trainer::run_step() {
   }
   ++progress_.step;
   ++progress_.epoch_step;
+  ++steps_here_;
   changed();
   next_batch_ = iterator_->position() - (has_ahead_ ? 1 : 0);
   in_step_ = true;
   if (bar_ && bar_->is_due(progress_.epoch_step)) {
+    bar_->set_data_wait(data_wait_s_);
     bar_->update(progress_.epoch_step, recent_logs());
   }
   notify(&Callback::on_batch_end, batch_logs());
@@ -342,6 +364,10 @@ void Trainer::end_epoch() {
 void Trainer::stop_in_validation() {
   request_stop(kStoppedBySignal);
   if (bar_) bar_->end_epoch(progress_.epoch_step, running_logs());
+}
+
+double Trainer::data_wait_ms() const {
+  return steps_here_ > 0 ? data_wait_s_ * 1e3 / static_cast<double>(steps_here_) : 0;
 }
 
 Logs Trainer::batch_logs() {

@@ -24,6 +24,7 @@ class Trainer : public Training {
   double learning_rate() const override;
   void set_learning_rate(double rate) override;
   std::optional<double> gradient_norm() const override;
+  double data_wait_ms() const override;
 
  private:
   void read_from(const data::Dataset& dataset);
@@ -74,6 +75,10 @@ class Trainer : public Training {
   bool in_step_ = false;  // an error that comes now leaves the state of the steps before
   int64_t revision_ = 0;
   int64_t steps_with_votes_ = 0;
+  // Of this epoch, as far as this process has it: how long it waited for batches, in how many
+  // steps.
+  double data_wait_s_ = 0;
+  int64_t steps_here_ = 0;
   History history_;
 };
 

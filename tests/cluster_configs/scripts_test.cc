@@ -106,7 +106,7 @@ TEST_F(ScriptsTest, AnEvaluatorOfTfConfigEvaluatesEachCheckpoint) {
   ASSERT_EQ(run(train, environment()).exit_code, 0);
   const ProcessResult result = evaluator.wait(60s);
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  const std::vector<double> log = numbers(read_text(out("out") + "/log.csv"));
+  const std::vector<double> log = numbers(read_log(out("out") + "/log.csv"));
   std::istringstream lines(result.out);
   std::vector<double> losses;
   for (std::string line; std::getline(lines, line);) {

@@ -24,7 +24,7 @@ class SmallJob : public ::testing::Test {
   void SetUp() override { job_ = folder_.write("small.textproto", kWorkersJob); }
 
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
 
   // The job and what follows it, for any of the scripts.
   Words job(const std::string& name, const Words& more = {}) const {

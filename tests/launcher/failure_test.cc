@@ -23,6 +23,7 @@ using testing::kProgram;
 using ::testing::Not;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::TemporaryDirectory;
 using Words = std::vector<std::string>;
 
@@ -117,7 +118,7 @@ TEST_F(FailureTest, OneWorkersCheckpointServesAll) {
                                         folder_ / "logs", "--", "/bin/sh", script})
                                    .wait(kPromptly);
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(read_text(folder_ / "rank-0/log.csv"), read_text(whole + "/log.csv"));
+  EXPECT_EQ(read_log(folder_ / "rank-0/log.csv"), read_log(whole + "/log.csv"));
   // Nobody has one.
   fs::remove_all(folder_ / "rank-0");
   fs::remove_all(folder_ / "rank-1");
@@ -143,9 +144,9 @@ TEST_F(FailureTest, AllWorkersKilledGoOnFromTheLastCheckpoint) {
   const ProcessResult result = launcher.wait(60s);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("going on from "));
-  const std::string log = read_text(out() + "/log.csv");
+  const std::string log = read_log(out() + "/log.csv");
   Process({kProgram, "train", job(), "--output-dir", out() + "2", "--set", "epochs=40"}).wait(60s);
-  EXPECT_EQ(log, read_text(out() + "2/log.csv"));
+  EXPECT_EQ(log, read_log(out() + "2/log.csv"));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::TemporaryDirectory;
 using testing::trireme_run;
 
@@ -129,7 +129,7 @@ TEST(FiguresTest, WhatDoesNotExistIsLeftOut) {
   EXPECT_FALSE(line.contains("auc")) << result.out;
   EXPECT_FALSE(line.contains("val_auc")) << result.out;
   EXPECT_THAT(result.err, Not(HasSubstr("auc")));
-  EXPECT_THAT(read_text(job.folder / "run/log.csv"),
+  EXPECT_THAT(read_log(job.folder / "run/log.csv"),
               MatchesRegex("epoch,loss,accuracy,auc,val_loss,val_accuracy,val_auc\n"
                            "0,[0-9.e-]+,[0-9.]+,,[0-9.e-]+,[0-9.]+,\n"));
   const json evaluated = last_line(

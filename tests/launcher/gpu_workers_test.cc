@@ -20,7 +20,7 @@ using testing::kProgram;
 using testing::kWorkersJob;
 using testing::Process;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::tasks_of;
 using Words = std::vector<std::string>;
 
@@ -53,7 +53,7 @@ class GpuWorkersTest : public ::testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  std::string log(const std::string& name) const { return read_text(folder_ / name + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(folder_ / name + "/log.csv"); }
   std::string alone(const Words& more = {}, const std::string& job = "workers.textproto") const {
     folder_.write("workers.textproto", kWorkersJob);
     folder_.write("clicks.textproto", kClicksJob);

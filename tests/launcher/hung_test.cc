@@ -26,6 +26,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::StoppedThread;
 using testing::tasks_of;
@@ -60,7 +61,7 @@ class HungTest : public ::testing::Test {
                          testing::kWorkersJob + "parameter_servers { timeout_s: 12 }\n");
   }
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
   Words launch(const std::string& name, const Words& options, const Words& more = kEpochs) const {
     Words words = {kProgram,  "launch", "--stall-warning", "1", "--collective-timeout", "2",
                    "--grace", "5"};

@@ -29,7 +29,7 @@ using testing::kProgram;
 using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::SmallDisk;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -183,7 +183,7 @@ TEST_P(JobChaosTest, EndsWithTheModelOfAJobThatWasLeftAlone) {
   const int faults = from_environment("TRIREME_CHAOS_FAULTS", 6);
   const ProcessResult calm = Process(command(folder_ / "calm", {})).wait(300s);
   ASSERT_EQ(calm.exit_code, 0) << calm.err;
-  const std::string expected = read_text(folder_ / "calm/log.csv");
+  const std::string expected = read_log(folder_ / "calm/log.csv");
 
   int struck = 0, jobs = 0;
   while (struck < faults) {
@@ -216,7 +216,7 @@ TEST_P(JobChaosTest, EndsWithTheModelOfAJobThatWasLeftAlone) {
     }
     std::cout << story << "\n";
     ASSERT_EQ(result.exit_code, 0) << story << "\n" << result.err;
-    expect_model(read_text(output + "/log.csv"), expected, result, story);
+    expect_model(read_log(output + "/log.csv"), expected, result, story);
   }
 }
 

@@ -23,7 +23,7 @@ using testing::kProgram;
 using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::TemporaryDirectory;
 
 // Three steps an epoch. Each worker draws its own share of the 60,000 digits.
@@ -101,8 +101,8 @@ void train_like_one_process(int workers, int epochs, std::chrono::seconds limit)
   EXPECT_LT(took, limit);
   EXPECT_THAT(result.out, HasSubstr("\"workers\":" + std::to_string(workers)));
 
-  const auto expected = numbers(read_text(alone + "/log.csv"));
-  const auto found = numbers(read_text(many + "/log.csv"));
+  const auto expected = numbers(read_log(alone + "/log.csv"));
+  const auto found = numbers(read_log(many + "/log.csv"));
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 1; i < found.size(); i += 5) {
     EXPECT_NEAR(found[i], expected[i], 1e-4 * std::abs(expected[i]));

@@ -87,7 +87,7 @@ class MetricsTest : public ::testing::Test {
     std::istringstream names(header), values(line);
     for (std::string name, value;
          std::getline(names, name, ',') && std::getline(values, value, ',');) {
-      row[name] = std::stod(value);
+      if (name != "data_wait_ms") row[name] = std::stod(value);
     }
     return row;
   }

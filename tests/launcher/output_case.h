@@ -85,7 +85,7 @@ class OutputCase : public ::testing::Test {
   std::string whole_log(int epochs) const {
     const std::string name = "whole-" + std::to_string(epochs);
     trained(name, {"--set", "epochs=" + std::to_string(epochs)});
-    return read_text(out(name) + "/log.csv");
+    return read_log(out(name) + "/log.csv");
   }
 
   TemporaryDirectory folder_;

@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::trireme_run;
 using testing::wait_until;
@@ -28,7 +29,7 @@ class OutputTest : public testing::OutputCase {};
 // A forgotten --resume cost the log at once, and the checkpoints within a few epochs.
 TEST_F(OutputTest, ANewTrainingDoesNotReplaceAnEarlierOne) {
   trained("run");
-  const std::string log = read_text(out("run") + "/log.csv");
+  const std::string log = read_log(out("run") + "/log.csv");
   const auto checkpoints = files_in(out("run") + "/checkpoints");
   for (const Words& command :
        {words("run"), Words{"launch", "--workers", "2", job_, "--output-dir", out("run")}}) {
@@ -36,7 +37,7 @@ TEST_F(OutputTest, ANewTrainingDoesNotReplaceAnEarlierOne) {
     EXPECT_EQ(refused.exit_code, 2);
     EXPECT_THAT(refused.err, AllOf(HasSubstr("step 20"), HasSubstr("--resume"),
                                    HasSubstr("--output-dir"), HasSubstr("--overwrite")));
-    EXPECT_EQ(read_text(out("run") + "/log.csv"), log);
+    EXPECT_EQ(read_log(out("run") + "/log.csv"), log);
     EXPECT_EQ(files_in(out("run") + "/checkpoints"), checkpoints);
     EXPECT_THAT(files_in(out("run")), ::testing::ElementsAre("checkpoints", "log.csv"));
   }
@@ -56,7 +57,7 @@ TEST_F(OutputTest, OverwriteRemovesWhatTriremeWrote) {
               ::testing::ElementsAre("checkpoint", "ckpt-10.data-00000-of-00001", "ckpt-10.index",
                                      "ckpt-best-of-mine.index", "export.npz", "rows"));
   EXPECT_THAT(files_in(out("run") + "/checkpoints/rows"), ::testing::ElementsAre("README"));
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole_log(1));
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole_log(1));
 }
 
 // Two jobs in one folder lost each other's log and checkpoints.
@@ -77,7 +78,7 @@ TEST_F(OutputTest, OneJobHasTheFolderUntilItEnds) {
   EXPECT_EQ(third.exit_code, 0) << third.err;
   EXPECT_THAT(third.err, HasSubstr("took over the lock"));
   EXPECT_FALSE(fs::exists(out("run") + "/.trireme.lock"));
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole_log(2));
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole_log(2));
 }
 
 // While a worker is started again nobody of the job but its launcher is there.
@@ -210,7 +211,7 @@ TEST_F(OutputTest, ATrainingOutlivesTheReaderOfItsProgress) {
     return !fs::exists(out("run") + "/.trireme.lock") &&
            fs::exists(out("run") + "/checkpoints/ckpt-20.index");
   }));
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole_log(2));
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole_log(2));
 }
 
 }  // namespace

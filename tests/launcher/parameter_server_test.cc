@@ -22,7 +22,7 @@ using ::testing::Not;
 using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
 using Words = std::vector<std::string>;
@@ -47,7 +47,7 @@ class ParameterServerTest : public ::testing::Test {
   }
 
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
 
   Words launch(const std::string& name, const std::string& job, const Words& options,
                const Words& more) const {

@@ -25,6 +25,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -264,7 +265,7 @@ TEST_F(PsCheckpointTest, ResumePassesOverWhatIsNotWhole) {
   Words reference = {kProgram,       "train",      job_,    "--threads", "1",
                      "--output-dir", out("alone"), "--set", "epochs=2"};
   ASSERT_EQ(Process(reference).wait(60s).exit_code, 0);
-  const auto expected = testing::numbers(read_text(out("alone") + "/log.csv"));
+  const auto expected = testing::numbers(read_log(out("alone") + "/log.csv"));
   for (const char* strategy : {"parameter_server", "hybrid"}) {
     train(strategy, strategy);
     copy(part(strategy, kSteps / 2, 1), part(strategy, kSteps, 1));
@@ -276,7 +277,7 @@ TEST_F(PsCheckpointTest, ResumePassesOverWhatIsNotWhole) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s) << "it must not wait for what is lost";
     EXPECT_THAT(resumed.err, AllOf(HasSubstr(part(strategy, kSteps, 1)),
                                    HasSubstr("going on from " + checkpoint(strategy, 20))));
-    const auto found = testing::numbers(read_text(out(strategy) + "/log.csv"));
+    const auto found = testing::numbers(read_log(out(strategy) + "/log.csv"));
     ASSERT_EQ(found.size(), expected.size());
     // Epoch, loss, validation loss: of the second epoch, which nothing was lost of.
     for (size_t i = 3; i < found.size(); ++i) {
@@ -292,7 +293,7 @@ TEST_F(PsCheckpointTest, RowsGoBackWithAGroupThatHasOnlyItsCheckpoint) {
   Words reference = {kProgram, "train", job_, "--threads", "1", "--output-dir", out("alone")};
   reference.insert(reference.end(), longer.begin(), longer.end());
   ASSERT_EQ(Process(reference).wait(60s).exit_code, 0);
-  const auto expected = testing::numbers(read_text(out("alone") + "/log.csv"));
+  const auto expected = testing::numbers(read_log(out("alone") + "/log.csv"));
   Words words = launch("hit", "hybrid", 0, longer);
   words.insert(words.begin() + 2, {"--max-restarts", "10"});
   Process job(words);
@@ -303,7 +304,7 @@ TEST_F(PsCheckpointTest, RowsGoBackWithAGroupThatHasOnlyItsCheckpoint) {
   const ProcessResult result = job.wait(90s);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("they are taken back to it"));
-  const auto found = testing::numbers(read_text(out("hit") + "/log.csv"));
+  const auto found = testing::numbers(read_log(out("hit") + "/log.csv"));
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < found.size(); ++i) {
     EXPECT_NEAR(found[i], expected[i], 1e-4 * std::abs(expected[i])) << result.err;

@@ -21,6 +21,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -47,7 +48,7 @@ class PsCommandTest : public ::testing::Test {
                          testing::kWorkersJob + "parameter_servers { timeout_s: 30 }\n");
   }
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
 
   Words train(const std::string& name, const Words& more) const {
     Words words = {kProgram, "train", job_, "--threads", "1", "--output-dir", out(name)};

@@ -10,7 +10,7 @@ using testing::kSmallJob;
 using ::testing::Not;
 using testing::occurrences;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using testing::trireme_run;
 using testing::Words;
 
@@ -26,7 +26,7 @@ TEST_F(ResumeTest, ADamagedCheckpointIsLeftOut) {
               AllOf(HasSubstr("ckpt-20.data-00000-of-00001"), HasSubstr("checksum"),
                     HasSubstr("going on from " + out("run") + "/checkpoints/ckpt-10")));
   EXPECT_EQ(occurrences(resumed.err, "damaged"), 1) << resumed.err;
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole_log(3));
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole_log(3));
 }
 
 // Only then is there nothing to go on from.
@@ -44,11 +44,11 @@ TEST_F(ResumeTest, ResumeTakesAStepOrAPath) {
   trained("run", {"--set", "epochs=3"});
   const std::string whole = whole_log(4);
   trained("run", {"--resume", "10", "--set", "epochs=4"});
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole);
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole);
   // Of another run: a new one in its own folder.
   const Words path = {"--resume=" + out("run") + "/checkpoints/ckpt-20.index", "--set", "epochs=4"};
   trained("other", path);
-  EXPECT_EQ(read_text(out("other") + "/log.csv"), whole);
+  EXPECT_EQ(read_log(out("other") + "/log.csv"), whole);
   const ProcessResult again = train("other", path);
   EXPECT_EQ(again.exit_code, 2);
   EXPECT_THAT(again.err, HasSubstr("--overwrite"));
@@ -99,7 +99,7 @@ TEST_F(ResumeTest, ResumeRefusesWhatCannotGoOn) {
   EXPECT_THAT(metrics.err, HasSubstr("metrics: ACCURACY → none"));
   // Refused before anything was written.
   folder_.write("small.textproto", kSmallJob);
-  EXPECT_EQ(read_text(out("run") + "/log.csv"), whole_log(2));
+  EXPECT_EQ(read_log(out("run") + "/log.csv"), whole_log(2));
 }
 
 // What was not meant is seen only when it is said.

@@ -26,6 +26,7 @@ using testing::kProgram;
 using testing::kSmallJob;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -106,7 +107,7 @@ TEST_P(InterruptedValidationTest, LosesNothing) {
   const ProcessResult resumed = Process(train(job, "cut", {"--resume"})).wait(60s);
   const json line = result_of(resumed);
   EXPECT_EQ(line.value("steps", 0), 2);
-  EXPECT_EQ(read_text(out("cut") + "/log.csv"), read_text(out("whole") + "/log.csv"));
+  EXPECT_EQ(read_log(out("cut") + "/log.csv"), read_log(out("whole") + "/log.csv"));
   for (const char* file : {"ckpt-2.index", "ckpt-2.data-00000-of-00001"}) {
     EXPECT_TRUE(read_text(out("cut") + "/checkpoints/" + file) ==
                 read_text(out("whole") + "/checkpoints/" + file))
@@ -168,8 +169,8 @@ TEST_F(SavedWorkTest, OneWorkerThatIsToldToStopEndsTheValidationOfAll) {
     more.push_back("--resume");
     const ProcessResult resumed = Process(launch(kind + "cut", more)).wait(60s);
     EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
-    testing::expect_close(read_text(out(kind + "cut") + "/log.csv"),
-                          read_text(out(kind + "whole") + "/log.csv"));
+    testing::expect_close(read_log(out(kind + "cut") + "/log.csv"),
+                          read_log(out(kind + "whole") + "/log.csv"));
   }
 }
 
@@ -214,7 +215,7 @@ TEST_F(SavedWorkTest, TheBestEpochIsWhatAllCommandsHave) {
   const std::string run = out("run");
   const ProcessResult trained = Process(train(job, "run", kOverfits)).wait(60s);
   const json line = result_of(trained);
-  const std::string log = read_text(run + "/log.csv");
+  const std::string log = read_log(run + "/log.csv");
   const double best = smallest_val_loss(log);
   ASSERT_GT(testing::numbers(log).end()[-2], best) << "the last epoch must not be the best";
 
@@ -246,7 +247,7 @@ TEST_F(SavedWorkTest, SeveralWorkersRestoreTheBestEpochToo) {
                  "--threads", "1",      "--output-dir", out("two")};
   words.insert(words.end(), kOverfits.begin(), kOverfits.end());
   const json line = result_of(Process(words).wait(60s));
-  const double best = smallest_val_loss(read_text(out("two") + "/log.csv"));
+  const double best = smallest_val_loss(read_log(out("two") + "/log.csv"));
   EXPECT_NEAR(line.value("val_loss", 0.), best, 1e-5);
   const ProcessResult evaluated =
       trireme_run({"evaluate", job, "--checkpoint", out("two") + "/checkpoints"});

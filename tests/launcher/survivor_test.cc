@@ -21,6 +21,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -30,7 +31,7 @@ class SurvivorTest : public ::testing::Test {
  protected:
   void SetUp() override { job_ = folder_.write("job.textproto", testing::kWorkersJob); }
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
   Words job(const std::string& name, const Words& more = {}) const {
     Words words = {job_,
                    "--threads",

@@ -295,7 +295,7 @@ TEST_F(TableTest, WithoutAValidationFractionNothingIsValidated) {
     const json trained = json::parse(result.out.substr(result.out.find('{')));
     EXPECT_TRUE(trained.contains("loss")) << result.out;
     EXPECT_FALSE(trained.contains("val_loss")) << result.out;
-    std::istringstream log(testing::read_text(output + "/log.csv"));
+    std::istringstream log(testing::read_log(output + "/log.csv"));
     std::string header, line;
     std::getline(log, header);
     EXPECT_EQ(header, "epoch,loss,mean_absolute_error,val_loss,val_mean_absolute_error");
@@ -350,7 +350,7 @@ TEST_F(TableTest, ACsvLogOfAJobIsWrittenOnceByWorkers) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const std::string lines = testing::read_text(log);
   EXPECT_EQ(std::ranges::count(lines, '\n'), 4);
-  EXPECT_EQ(lines, testing::read_text(folder_ / "run/log.csv"));
+  EXPECT_EQ(lines, testing::read_log(folder_ / "run/log.csv"));
 }
 
 // The well-known table: prices are in thousands of dollars.

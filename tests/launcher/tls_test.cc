@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 using testing::kProgram;
 using ::testing::Not;
 using testing::ProcessResult;
-using testing::read_text;
+using testing::read_log;
 using Words = std::vector<std::string>;
 
 class TlsCommandTest : public ::testing::Test {
@@ -50,11 +50,11 @@ TEST_F(TlsCommandTest, LossesDoNotDependOnIt) {
   const ProcessResult off = train({"--ps", "1", "--tls", "off"});
   ASSERT_EQ(off.exit_code, 0) << off.err;
   EXPECT_THAT(off.err, Not(HasSubstr("TLS is off")));  // nothing leaves loopback
-  const std::string expected = read_text(out_ + "/log.csv");
+  const std::string expected = read_log(out_ + "/log.csv");
   const ProcessResult on =
       train({"--ps", "1", "--tls", "on"}, {"--set", "parameter_servers.no_shared_memory=true"});
   ASSERT_EQ(on.exit_code, 0) << on.err;
-  testing::expect_close(read_text(out_ + "/log.csv"), expected);
+  testing::expect_close(read_log(out_ + "/log.csv"), expected);
 }
 
 // Whether connections on loopback are encrypted is seen by who is refused.

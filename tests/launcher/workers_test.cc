@@ -34,6 +34,7 @@ using ::testing::Not;
 using testing::numbers;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::tasks_of;
 using testing::TemporaryDirectory;
@@ -44,7 +45,7 @@ class WorkersTest : public ::testing::Test {
   void SetUp() override { job_ = folder_.write("workers.textproto", kWorkersJob); }
 
   std::string out(const std::string& name) const { return folder_ / name; }
-  std::string log(const std::string& name) const { return read_text(out(name) + "/log.csv"); }
+  std::string log(const std::string& name) const { return read_log(out(name) + "/log.csv"); }
 
   Words train(const std::string& name, const Words& more = {}) const {
     Words words = {kProgram, "train", job_, "--threads", "1", "--output-dir", out(name)};

@@ -16,6 +16,14 @@ inline std::string read_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// A log.csv without its last column, data_wait_ms: times differ from run to run.
+inline std::string read_log(const std::string& path) {
+  std::istringstream in(read_text(path));
+  std::string text;
+  for (std::string line; std::getline(in, line);) text += line.substr(0, line.rfind(',')) + '\n';
+  return text;
+}
+
 // Every number of a log.csv but the header's.
 inline std::vector<double> numbers(const std::string& csv) {
   std::vector<double> values;

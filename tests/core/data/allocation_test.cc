@@ -7,7 +7,7 @@
 #include "tests/core/data/helpers.h"
 
 namespace {
-std::atomic<int64_t> allocations = 0;
+std::atomic<int64_t> allocations = 0, frees = 0;
 }
 
 // NOLINTBEGIN: every replaceable form that the standard library may call ends in these.
@@ -16,8 +16,14 @@ std::atomic<int64_t> allocations = 0;
   if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
   throw std::bad_alloc();
 }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  frees += memory != nullptr ? 1 : 0;
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
+  frees += memory != nullptr ? 1 : 0;
+  std::free(memory);
+}
 // NOLINTEND
 
 namespace trireme::data {
@@ -75,6 +81,46 @@ TEST(AllocationTest, MapsInPlaceAllocateNothing) {
 
 TEST(AllocationTest, ACacheThatIsFullAllocatesNothing) {
   EXPECT_EQ(allocations_of(pixels(64).cache().shuffle(1).repeat().batch(16), 5, 100), 0);
+}
+
+bool is_kept(const Element& element) { return element[1].item<int64_t>() == 0; }
+
+TEST(AllocationTest, StreamsAllocateNothing) {
+  EXPECT_EQ(allocations_of(pixels(4000).filter(is_kept).batch(16), 20, 100), 0);
+  EXPECT_EQ(allocations_of(pixels(4000).filter(is_kept).shuffle(1, 10).padded_batch(5), 40, 100),
+            0);
+}
+
+// What is held is bounded by what is read ahead, however long the stream is: in a million elements
+// not one more is held than after some.
+TEST(AllocationTest, MemoryIsBoundedByWhatIsReadAhead) {
+  const auto touch = [](Element& element, const MapContext&) { element[0].flat<float>()[0] = 1; };
+  Iterator iterator = from_columns({{"x", Tensor::zeros(DType::kFloat32, {1000, 4})},
+                                    {"label", Tensor::zeros(DType::kInt64, {1000})}})
+                          .shuffle(1)
+                          .repeat()
+                          .map(touch, {.threads = 2})
+                          .filter(is_kept)
+                          .shuffle(2, 64)
+                          .group_by_window({.key = [](const Element&) { return 0; },
+                                            .window_size = [](int64_t) { return 32; }})
+                          .unbatch()
+                          .batch(100)
+                          .prefetch(4)
+                          .iterator();
+  Element batch;
+  int64_t most = 0;
+  for (int64_t read = 0; read < 1'000'000;) {
+    ASSERT_TRUE(iterator.next(batch));
+    read += batch[0].shape()[0];
+    const int64_t held = allocations - frees;
+    if (read <= 100'000) {
+      most = std::max(most, held);
+    } else {
+      // What a thread has in its hands while it is looked at.
+      ASSERT_LE(held, most + 100) << "after " << read << " elements";
+    }
+  }
 }
 
 }  // namespace

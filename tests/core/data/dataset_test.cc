@@ -354,7 +354,7 @@ TEST(FunctionTest, MayDifferInShape) {
   EXPECT_EQ(message_of([&] { drain(data.batch(4)); }),
             "batch: example 2 has \"x\" i64[2], example 0 of the same batch has i64[1]; make them "
             "alike with map() "
-            "before batch()");
+            "before batch(), or use padded_batch()");
 }
 
 TEST(DatasetTest, RefusesWhatMakesNoSense) {
@@ -370,10 +370,11 @@ TEST(DatasetTest, RefusesWhatMakesNoSense) {
   EXPECT_THAT(message_of([&] { data.shard(2, 2); }), HasSubstr("found index 2 of 2"));
   EXPECT_THAT(message_of([&] { data.prefetch(0); }), HasSubstr("prefetch: expected a depth"));
   EXPECT_THAT(message_of([&] { data.map(nullptr); }), HasSubstr("map: expected a function"));
-  EXPECT_THAT(message_of([&] { data.map([](Element&, const MapContext&) {}, {.threads = -1}); }),
+  EXPECT_THAT(message_of([&] { data.map([](Element&, const MapContext&) {}, {.threads = -2}); }),
               HasSubstr("map: expected 0 to 1024 threads"));
   EXPECT_THAT(message_of([&] { data.repeat().shuffle(1); }), HasSubstr("shuffle before repeat()"));
-  EXPECT_THAT(message_of([&] { stream_of_numbers(3).shuffle(1); }), HasSubstr("found a generator"));
+  EXPECT_THAT(message_of([&] { stream_of_numbers(3).shuffle(1); }),
+              HasSubstr("found a stream; use shuffle(seed, block_size)"));
   EXPECT_THAT(message_of([&] { data.repeat().cache(); }), HasSubstr("cache before repeat()"));
   EXPECT_THAT(message_of([&] { from_tensors({Tensor::zeros(DType::kFloat32, {2})}, {}); }),
               HasSubstr("found 1 tensors and 0 names"));

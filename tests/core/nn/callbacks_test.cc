@@ -347,6 +347,52 @@ TEST(CsvLogTest, AStateCarriesTheLog) {
   EXPECT_EQ(read(folder / "elsewhere.csv"), read(folder / "here.csv"));
 }
 
+// How long data took differs from run to run: the file tells, and a checkpoint stays that of a
+// training that nobody interrupted.
+TEST(CsvLogTest, DataWaitIsInTheFileAndNotInTheState) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log.csv";
+  auto fit = [&](FitOptions options, bool shows) {
+    auto log = std::make_shared<CsvLog>(path);
+    if (shows) log->show_data_wait();
+    options.callbacks.push_back(std::move(log));
+    return make_model()->fit(make_data(), options);
+  };
+  const auto cells = [&] {
+    std::vector<std::string> last;
+    std::istringstream lines(read(path));
+    for (std::string line; std::getline(lines, line);)
+      last.push_back(line.substr(line.rfind(',') + 1));
+    return last;
+  };
+  FitOptions options = quiet(3);
+  auto with = std::make_shared<StateAt>(12), without = std::make_shared<StateAt>(12);  // in epoch 3
+  options.callbacks = {without};
+  fit(options, false);
+  options.callbacks = {with};
+  const History history = fit(options, true);
+  EXPECT_EQ(with->state.at("callback/csv_log/lines").to_string(1000),
+            without->state.at("callback/csv_log/lines").to_string(1000));
+  const auto whole = cells();
+  ASSERT_EQ(whole.size(), 4u);
+  EXPECT_EQ(whole[0], "data_wait_ms");
+  double sum_ms = 0;
+  for (size_t i = 1; i < whole.size(); ++i) sum_ms += std::stod(whole[i]) * 5;  // steps
+  EXPECT_NEAR(sum_ms, history.data_wait_seconds * 1e3, 0.01);
+  EXPECT_GT(history.data_wait_seconds, 0);
+  // A resumed training keeps what it measured before, where the file has it.
+  options = quiet(3);
+  options.resume = with->state;
+  fit(options, true);
+  const auto resumed = cells();
+  ASSERT_EQ(resumed.size(), 4u);
+  EXPECT_EQ(resumed[1], whole[1]);
+  EXPECT_EQ(resumed[2], whole[2]);
+  std::filesystem::remove(path);
+  fit(options, true);
+  EXPECT_EQ(cells()[1], "");
+}
+
 TEST(CsvLogTest, SaysWhenItCannotWrite) {
   FitOptions options = quiet(1);
   options.callbacks = {std::make_shared<CsvLog>("/nowhere/log.csv")};

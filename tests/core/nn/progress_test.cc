@@ -94,6 +94,21 @@ TEST(ProgressTest, AResumedEpochCountsItsOwnTime) {
   EXPECT_EQ(f.take(), "Epoch 1/1\n100/100 - 10s 1s/step\n");
 }
 
+// Whoever waits for data sees it; where it is nothing to speak of the line stays short.
+TEST(ProgressTest, TellsHowLongAStepWaitedForData) {
+  Fixture f(false);
+  f.progress.begin_epoch(0, 1, 100);
+  f.now += 10s;
+  f.progress.set_data_wait(0.3);
+  f.progress.end_epoch(100, {});
+  EXPECT_EQ(f.take(), "Epoch 1/1\n100/100 - 10s 100ms/step, data 3ms/step\n");
+  f.progress.begin_epoch(0, 1, 100);
+  f.now += 10s;
+  f.progress.set_data_wait(0.09);
+  f.progress.end_epoch(100, {});
+  EXPECT_EQ(f.take(), "Epoch 1/1\n100/100 - 10s 100ms/step\n");
+}
+
 TEST(ProgressTest, AnUnknownLengthHasNoBar) {
   Fixture f(true);
   f.progress.begin_epoch(0, 1, -1);
