@@ -11,6 +11,7 @@
 #include "core/nn/optimizers.h"
 #include "core/nn/recurrent_layers.h"
 #include "core/nn/residual_layers.h"
+#include "core/nn/transformer_layers.h"
 #include "worker/build_data.h"
 
 namespace trireme {
@@ -76,6 +77,20 @@ void build_char_lstm(nn::Model& model) {
   model.add<nn::Dense>({.units = kCharacters});
 }
 
+// 4 blocks, 128 wide, 4 heads
+void build_char_transformer(nn::Model& model) {
+  model.add<nn::TokenAndPositionEmbedding>(
+      {.vocabulary = kCharacters, .sequence_length = kContext, .dimension = 128});
+  for (int i = 0; i < 4; ++i) {
+    model.add<nn::TransformerBlock>({.num_heads = 4,
+                                     .intermediate_dim = 512,
+                                     .activation = Activation::kGeluTanh,
+                                     .use_causal_mask = true});
+  }
+  model.add<nn::LayerNorm>({.epsilon = 1e-5});
+  model.add<nn::Dense>({.units = kCharacters});
+}
+
 constexpr int64_t kClickKeys = 5'000'000;
 
 void build_dlrm(nn::Model& model) { model.add<nn::Dlrm>({.rows = kClickKeys}); }
@@ -131,6 +146,10 @@ std::shared_ptr<const nn::Optimizer> sgd() {
 std::shared_ptr<const nn::Optimizer> adam() {
   return std::make_shared<nn::Adam>(nn::constant_rate(1e-3));
 }
+std::shared_ptr<const nn::Optimizer> adamw() {
+  return std::make_shared<nn::AdamW>(nn::constant_rate(1e-3),
+                                     rules::AdamW{.epsilon = 1e-8, .weight_decay = 0.01});
+}
 std::shared_ptr<const nn::Optimizer> momentum() {
   return std::make_shared<nn::Sgd>(nn::constant_rate(0.1),
                                    rules::Sgd{.momentum = 0.9, .weight_decay = 1e-4});
@@ -154,6 +173,7 @@ constexpr BenchModel kModels[] = {
     {"resnet20", build_resnet20, cifar10, momentum_without_decay, class_loss},
     {"resnet50", build_resnet50, large_images, momentum, class_loss},
     {"char_lstm", build_char_lstm, characters, adam, class_loss},
+    {"char_transformer", build_char_transformer, characters, adamw, class_loss},
     {"dlrm", build_dlrm, clicks, adagrad, click_loss}};
 
 }  // namespace

@@ -110,6 +110,31 @@ class CharLstm(nn.Module):
         return self.head(self.lstm(self.embedding(x))[0]).transpose(1, 2)
 
 
+class CharTransformer(nn.Module):
+    """4 blocks, 128 wide, 4 heads: norms first, learned positions, GELU by tanh."""
+
+    def __init__(self, characters=65, context=128, width=128, heads=4):
+        super().__init__()
+        self.token, self.place = nn.Embedding(characters, width), nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({"norm1": nn.LayerNorm(width), "qkv": nn.Linear(width, 3 * width),
+                           "out": nn.Linear(width, width), "norm2": nn.LayerNorm(width),
+                           "up": nn.Linear(width, 4 * width), "down": nn.Linear(4 * width, width)})
+            for _ in range(4))
+        self.norm, self.head, self.heads = nn.LayerNorm(width), nn.Linear(width, characters), heads
+
+    def forward(self, x):
+        h = self.token(x) + self.place.weight
+        n, t, width = h.shape
+        for b in self.blocks:
+            packed = b["qkv"](b["norm1"](h)).view(n, t, 3, self.heads, width // self.heads)
+            q, k, v = packed.permute(2, 0, 3, 1, 4)
+            seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            h = h + b["out"](seen.transpose(1, 2).reshape(n, t, width))
+            h = h + b["down"](F.gelu(b["up"](b["norm2"](h)), approximate="tanh"))
+        return self.head(self.norm(h)).transpose(1, 2)
+
+
 def characters(device, count=1 << 20, context=128):
     """Windows over a text, each with the same window one character on as its label."""
     text = torch.randint(65, (count,), generator=torch.Generator().manual_seed(1)).to(device)
@@ -148,6 +173,7 @@ MODELS = {  # layers, data, optimizer
     "cifar_cnn": (lambda a: cifar_cnn(), lambda a: noise_images(8192, 3, 32, 10), "adam"),
     "resnet50": (lambda a: resnet50(), lambda a: noise_images(1024, 3, a.side, 1000), "momentum"),
     "char_lstm": (lambda a: CharLstm(), lambda a: characters, "adam"),
+    "char_transformer": (lambda a: CharTransformer(), lambda a: characters, "adamw"),
     "dlrm": (lambda a: Dlrm(), lambda a: clicks, "adagrad"),
 }
 
@@ -156,6 +182,8 @@ def make_optimizer(name, model, device):
     fused = {"fused": True} if device == "cuda" else {}
     if name == "adam":
         return torch.optim.Adam(model.parameters(), 1e-3, **fused)
+    if name == "adamw":
+        return torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01, **fused)
     if name == "momentum":
         return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4, **fused)
     if name == "adagrad":  # sparse gradients have no fused form
@@ -190,7 +218,7 @@ def main():
     data = make_data(a)(a.device)
     model = make_model(a).to(a.device)
     parameters = sum(p.numel() for p in model.parameters())
-    if a.model not in ("dlrm", "char_lstm"):
+    if a.model not in ("dlrm", "char_lstm", "char_transformer"):
         model = model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(optimizer_name, model, a.device)
 
@@ -200,7 +228,7 @@ def main():
                 numbers, keys, labels = batch
                 return F.binary_cross_entropy_with_logits(model(numbers, keys).float(), labels)
             images, labels = batch
-            if a.model == "char_lstm":
+            if a.model.startswith("char_"):
                 return F.cross_entropy(model(images).float(), labels)
             return F.cross_entropy(model(images.float() / 255), labels)
 

@@ -15,6 +15,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/nn/attention_layers.h"
 #include "core/nn/click_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/mask_layers.h"
@@ -22,6 +23,7 @@
 #include "core/nn/network.h"
 #include "core/nn/recurrent_layers.h"
 #include "core/nn/residual_layers.h"
+#include "core/nn/transformer_layers.h"
 
 namespace trireme::nn {
 
@@ -73,6 +75,34 @@ inline LayerFunction add(AddOptions o = {}) { return layer<Add>(std::move(o)); }
 inline LayerFunction multiply(MultiplyOptions o = {}) { return layer<Multiply>(std::move(o)); }
 inline LayerFunction dot_interaction(DotInteractionOptions o = {}) {
   return layer<DotInteraction>(std::move(o));
+}
+
+inline LayerFunction multi_head_attention(MultiHeadAttentionOptions o) {
+  return layer<MultiHeadAttention>(std::move(o));
+}
+inline LayerFunction group_query_attention(GroupQueryAttentionOptions o) {
+  return layer<GroupQueryAttention>(std::move(o));
+}
+inline LayerFunction attention(AttentionLayerOptions o = {}) {
+  return layer<DotAttention>(std::move(o));
+}
+inline LayerFunction additive_attention(AdditiveAttentionOptions o = {}) {
+  return layer<AdditiveAttention>(std::move(o));
+}
+inline LayerFunction position_embedding(PositionEmbeddingOptions o) {
+  return layer<PositionEmbedding>(std::move(o));
+}
+inline LayerFunction sine_position_encoding(SinePositionEncodingOptions o = {}) {
+  return layer<SinePositionEncoding>(std::move(o));
+}
+inline LayerFunction rotary_embedding(RotaryEmbeddingOptions o = {}) {
+  return layer<RotaryEmbedding>(std::move(o));
+}
+inline LayerFunction token_and_position_embedding(TokenAndPositionEmbeddingOptions o) {
+  return layer<TokenAndPositionEmbedding>(std::move(o));
+}
+inline LayerFunction transformer_block(TransformerBlockOptions o) {
+  return layer<TransformerBlock>(std::move(o));
 }
 
 }  // namespace trireme::nn

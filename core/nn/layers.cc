@@ -39,8 +39,8 @@ void DenseOptions::describe(OptionVisitor& visitor) {
 
 Value Dense::call(BuildContext& context, Value x) {
   require_floating(context, x);
-  context.require(x.shape().rank() == 2 || x.shape().rank() == 3,
-                  "a flat input [batch, features]", "add a flatten layer before it");
+  context.require(x.shape().rank() == 2 || x.shape().rank() == 3, "a flat input [batch, features]",
+                  "add a flatten layer before it");
   const int64_t features = x.shape().dim(-1);
   context.require(features > 0, "a known number of features [batch, features]");
   const Shape kernel_shape{features, options_.units};

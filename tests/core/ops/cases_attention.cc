@@ -40,7 +40,8 @@ OpCase attention_case(const Sizes& s, bool causal, Mask mask, bool packed, bool 
   if (grad) {
     const double lowest = 1 + std::log(static_cast<double>(s.k_len));
     const Shape y{s.batch, s.q_len, s.heads, s.value_dim};
-    inputs = {real(y), real(y, -0.5, 0.5), statistic({s.batch, s.heads, s.q_len}, lowest, lowest + 1)};
+    inputs = {real(y), real(y, -0.5, 0.5),
+              statistic({s.batch, s.heads, s.q_len}, lowest, lowest + 1)};
   }
   if (packed) {
     inputs.push_back(real({s.batch, s.q_len, s.heads + 2 * s.kv_heads, s.dim}));
