@@ -40,8 +40,15 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
   } catch (const nn::LayerError& error) {
     throw Error(error.code(), file.where_layer(error.number() - 1) + error.what());
   } catch (const Error& error) {
-    if (!std::string_view(error.what()).starts_with("freeze: ")) throw;
-    throw Error(error.code(), file.where("freeze") + error.what());
+    const std::string message = error.what();
+    if (!message.starts_with("freeze: ")) throw;
+    int index = 0;  // of the pattern that it is about
+    const auto& patterns = file.job().freeze();
+    while (index + 1 < patterns.size() &&
+           message.find(str_cat("\"", patterns[index], "\"")) == std::string::npos) {
+      ++index;
+    }
+    throw Error(error.code(), file.where(str_cat("freeze[", index, "]")) + message);
   }
 }
 

@@ -36,7 +36,11 @@ bool matches_variable(const std::string& pattern, const std::string& variable) {
 void FrozenNames::set(std::vector<std::string> patterns) {
   patterns_.clear();
   for (std::string& pattern : patterns) {
-    (void)compiled(pattern);
+    try {
+      (void)compiled(pattern);
+    } catch (const Error& error) {
+      throw invalid_argument("freeze: ", error.what());
+    }
     patterns_.push_back({std::move(pattern)});
   }
 }

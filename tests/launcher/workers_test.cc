@@ -91,6 +91,62 @@ TEST_F(WorkersTest, TheLauncherStartsThem) {
   }
 }
 
+// Penalties, a clipped gradient, averages of the weights, a frozen layer, and a learning rate that
+// follows from the figures of all: each is worked out by all workers alike. And `evaluate` uses the
+// averages that the last validation used.
+TEST_F(WorkersTest, WhatIsBesideTheUpdatesFollowsOneProcess) {
+  job_ = folder_.write("beside.textproto", R"(name: "beside"
+data { digits {} take: 640 validation_take: 100 }
+model {
+  layers { flatten {} }
+  layers { name: "fixed" dense { units: 32 activation: RELU } trainable: false }
+  layers {
+    dense { units: 16 kernel_regularizer { l2 { strength: 0.01 } } activity_regularizer { l1 {} }
+            kernel_constraint { max_norm { max_value: 0.7 } } }
+  }
+  layers { name: "logits" dense { units: 10 } }
+}
+freeze: "logits/bias"
+optimizer {
+  adamw { weight_decay: 0.1 } decay: KERNELS learning_rate: 0.01
+  global_clipnorm: 0.5 use_ema: true ema_momentum: 0.9
+}
+callbacks { reduce_lr_on_plateau { monitor: "loss" patience: 1 min_delta: 100 factor: 0.5 } }
+callbacks { log_learning_rate {} }
+callbacks { log_gradient_norm {} }
+metrics: ACCURACY
+epochs: 3
+batch_size: 64
+)");
+  const ProcessResult one = Process(train("one")).wait(60s);
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  const ProcessResult two = Process(launch("two", 2)).wait(60s);
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_THAT(log("one"), HasSubstr("val_accuracy,learning_rate,gradient_norm\n"));
+  const std::vector<double> found = numbers(log("two")), expected = numbers(log("one"));
+  ASSERT_EQ(found.size(), 3u * 7);
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_NEAR(found[i], expected[i], 1e-3 * std::abs(expected[i]) + 1e-6) << "number " << i;
+  }
+  EXPECT_EQ(expected[5], 0.01);
+  EXPECT_EQ(expected[7 + 5], 0.01);
+  EXPECT_EQ(expected[14 + 5], 0.005);
+  const ProcessResult evaluated =
+      Process({kProgram, "evaluate", job_, "--checkpoint", out("two") + "/checkpoints"}).wait(60s);
+  ASSERT_EQ(evaluated.exit_code, 0) << evaluated.err;
+  const auto line = nlohmann::json::parse(evaluated.out);
+  EXPECT_NEAR(line.value("val_loss", 0.), found[14 + 3], 1e-5 * found[14 + 3]);
+}
+
+TEST_F(WorkersTest, AFreezeThatMatchesNothingSaysWhereItStands) {
+  job_ = folder_.write("typo.textproto", kWorkersJob + "freeze: 'logits'\nfreeze: 'encodr'\n");
+  const ProcessResult result = Process(train("typo")).wait(60s);
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(result.err, HasSubstr("typo.textproto:15:"));
+  EXPECT_THAT(result.err, HasSubstr("freeze: expected the name of a layer or a variable"));
+}
+
 // It holds ops that a program which trains alone never makes.
 TEST_F(WorkersTest, TheirGraphCanBeInspected) {
   const ProcessResult result =
