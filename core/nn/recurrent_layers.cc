@@ -371,9 +371,11 @@ Value Bidirectional::call(BuildContext& context, Value x) {
       y = (forward + backward) * ops::fill_like(forward, 0.5);
       break;
   }
-  if (recurrent.sequence().return_sequences && context.mask(x).defined()) {
-    context.set_mask(y, context.mask(x));
-  }
+  const Value mask = context.mask(x);
+  if (!recurrent.sequence().return_sequences || !mask.defined()) return y;
+  // As Keras: padding gives zeros here, not the state that is held.
+  y = y * ops::cast(ops::expand_dims(mask, {2}), y.dtype());
+  context.set_mask(y, mask);
   return y;
 }
 
