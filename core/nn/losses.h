@@ -1,5 +1,5 @@
 // Losses: (predictions, labels) → the loss of each example, f32[batch], or of each element of it,
-// f32[batch, time, …]. The model takes the mean of all; see add_loss() in train_graph.h.
+// f32[batch, time, …]. The model takes the mean of all; see add_losses() in train_graph.h.
 #pragma once
 
 #include <functional>

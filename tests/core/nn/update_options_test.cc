@@ -152,7 +152,7 @@ TEST(AverageTest, BeginsAsTheVariables) {
   const auto optimizer =
       std::make_shared<Sgd>(constant_rate(0.01), rules::Sgd{}, UpdateOptions{.use_ema = true});
   Small small(optimizer);
-  small.model.build_training({{{DType::kFloat32, {-1, 2}}}, {DType::kFloat32, {-1, 1}}});
+  small.model.build_training({{{DType::kFloat32, {-1, 2}}}, {{DType::kFloat32, {-1, 1}}}});
   EXPECT_NEAR(small.model.predict(Tensor::from<float>({1, 2}, {1, 2})).item<float>(), -1.25, 1e-6);
   small.model.set_weights({{"dense/kernel", Tensor::from<float>({2, 1}, {1, 1})},
                            {"dense/bias", Tensor::from<float>({1}, {1})}});
