@@ -55,8 +55,12 @@ std::string why_not_by_file(const JobFile& file, const std::vector<std::string>&
 }
 
 JobData build_with(const data::Source& source, const data::SourceContext& context) {
-  JobData built{source.build(context)};
-  if (context.saved) data::require_same_preprocessing(*context.saved, built.preprocessing);
+  JobData built{data::with_labels(source, source.build(context))};
+  if (context.saved) {
+    data::require_same_preprocessing(*context.saved, built.preprocessing);
+    built.preprocessing =
+        data::with_vocabularies(built.preprocessing, data::vocabularies_of(context.saved));
+  }
   if (source.take() > 0) built.train = built.train.take(source.take());
   if (source.validation_take() > 0) {
     built.validation = built.validation.take(source.validation_take());
@@ -68,8 +72,10 @@ JobData build_with(const data::Source& source, const data::SourceContext& contex
 
 data::SourceContext source_context(const JobFile& file, const std::string& data_dir,
                                    const data::PreprocessingPtr& saved) {
+  const bool has_own_labels = file.data().label_source() == data::LabelSource::kData;
   return {.data_dir = data_dir,
-          .labels = label_use(file.loss().make(), file.outputs().empty()),
+          .labels = has_own_labels ? label_use(file.loss().make(), file.outputs().empty())
+                                   : data::LabelUse::kNumber,
           .saved = saved};
 }
 

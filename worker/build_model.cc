@@ -25,7 +25,7 @@ void at_layer(const JobFile& file, int index, Work work) {
 
 }  // namespace
 
-void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
+void add_layers(nn::Model& model, const JobFile& file) {
   nn::LayerList layers = file.make_layers();
   for (size_t i = 0; i < layers.size(); ++i) {
     at_layer(file, static_cast<int>(i), [&] { model.add(std::move(layers[i])); });
@@ -35,8 +35,11 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
     if (std::ranges::find(outputs, output.layer) == outputs.end()) outputs.push_back(output.layer);
   }
   model.set_outputs(outputs);
+}
+
+void with_places(const JobFile& file, const std::function<void()>& work) {
   try {
-    model.build(features);
+    work();
   } catch (const nn::LayerError& error) {
     throw Error(error.code(), file.where_layer(error.number() - 1) + error.what());
   } catch (const Error& error) {
@@ -50,6 +53,11 @@ void build_layers(nn::Model& model, const JobFile& file, const std::vector<Tenso
     }
     throw Error(error.code(), file.where(str_cat("freeze[", index, "]")) + message);
   }
+}
+
+void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features) {
+  add_layers(model, file);
+  with_places(file, [&] { model.build(features); });
 }
 
 nn::CompileOptions compile_options(const JobFile& file, int64_t steps,

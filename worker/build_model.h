@@ -1,6 +1,7 @@
 // From the job's layers, loss, optimizer and metrics to a compiled model.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -11,8 +12,13 @@ namespace trireme {
 
 class JobFile;
 
-// Adds the job's layers and builds them for batches of features like `features`. Throws
-// invalid_argument with the line of the layer in the job file when one does not fit.
+// Adds the job's layers. Throws invalid_argument with the line of the layer in the job file when
+// one does not fit.
+void add_layers(nn::Model& model, const JobFile& file);
+// Does `work`; a LayerError of it says which line of the job file it is about.
+void with_places(const JobFile& file, const std::function<void()>& work);
+
+// Both: adds the layers and builds them for batches of features like `features`.
 void build_layers(nn::Model& model, const JobFile& file, const std::vector<TensorType>& features);
 
 // Optimizer, loss and metrics. `steps` of the whole run, for schedules that end with it.

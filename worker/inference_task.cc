@@ -9,6 +9,7 @@
 #include "core/io/atomic_file.h"
 #include "core/io/checkpoint.h"
 #include "core/nn/output_range.h"
+#include "core/nn/strings.h"
 #include "proto/job.pb.h"
 #include "worker/prediction_lines.h"
 #include "worker/preprocessing.h"
@@ -134,8 +135,10 @@ TaskResult evaluate(const JobFile& file, const TaskOptions& options, const std::
   Task task(file, options, saved.use(),
             input.empty()
                 ? job_data(file, options, saved)
-                : JobData{file.data().labeled_examples(
-                      source_context(file, options.data_dir, saved.preprocessing), input)});
+                : JobData{data::with_labels(
+                      file.data(),
+                      file.data().labeled_examples(
+                          source_context(file, options.data_dir, saved.preprocessing), input))});
   if (!options.quiet) std::cerr << task.data.description << "\n";
   load(saved, task);
   ResultLine line = {{"job", file.job().name()}, {"strategy", "one_device"}, {"workers", 1}};
@@ -193,6 +196,7 @@ void predict(const JobFile& file, const TaskOptions& options, const std::string&
     return count > 0 && examples->read(count, batch);
   };
   while (next()) {
+    nn::convert_strings(task.model->network(), batch.features);
     const Tensor predictions = task.model->predict(batch.features);
     if (done == 0) {
       output.write(lines.header(predictions.elements() / batch.size, !batch.lines.empty()));

@@ -14,6 +14,7 @@
 #include "distributed/collective/nccl/device_collective.h"
 #include "proto/job.pb.h"
 #include "ps/ops/ps_ops.h"
+#include "worker/adapt_layers.h"
 #include "worker/build_model.h"
 #include "worker/preprocessing.h"
 #include "worker/table_policies.h"
@@ -91,7 +92,6 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision()),
                                  .freeze = {job.freeze().begin(), job.freeze().end()}};
-  own_preprocessing = data::preprocessing_text(data.preprocessing);
   if (const auto unit = label_deviation(data.preprocessing)) {
     label_unit_ = std::make_shared<double>(*unit);
   }
@@ -127,7 +127,17 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   }
   if (rows_apart) model_options.embedding_lookup = training_tables.lookup();
   model = std::make_unique<nn::Model>(std::move(model_options));
-  build_layers(*model, file, nn::batch_types(train_batches(0, 1)).features);
+  add_layers(*model, file);
+  with_places(file, [&] {
+    if (use == TaskUse::kTrain) {
+      adapt_layers(model->network(), data);
+    } else {
+      restore_vocabularies(model->network(), data);
+    }
+    convert_texts(model->network(), data);
+    own_preprocessing = data::preprocessing_text(data.preprocessing);
+    model->build(nn::batch_types(train_batches(0, 1)).features);
+  });
   model->compile(std::move(compile));
 }
 
@@ -137,6 +147,8 @@ void Task::take_preprocessing(const nn::StateMap& state, const std::string& sour
   const std::string text = data::preprocessing_text(saved);
   if (!saved || text == data::preprocessing_text(data.preprocessing)) return;
   data = build_data_share(file, options.data_dir, cluster.rank, cluster.world_size, saved);
+  restore_vocabularies(model->network(), data);
+  convert_texts(model->network(), data);
   if (label_unit_) *label_unit_ = label_deviation(saved).value();
 }
 

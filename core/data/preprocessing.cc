@@ -154,6 +154,30 @@ PreprocessingPtr csv_preprocessing(const CsvTransform& transform) {
   return preprocessing;
 }
 
+Vocabularies vocabularies_of(const PreprocessingPtr& preprocessing) {
+  Vocabularies found;
+  if (!preprocessing) return found;
+  for (const job::LayerVocabulary& vocabulary : preprocessing->vocabularies()) {
+    found[vocabulary.layer()] = {vocabulary.words().begin(), vocabulary.words().end()};
+  }
+  return found;
+}
+
+PreprocessingPtr with_vocabularies(const PreprocessingPtr& preprocessing,
+                                   const Vocabularies& vocabularies) {
+  const bool has_some = preprocessing && preprocessing->vocabularies_size() > 0;
+  if (vocabularies.empty() && !has_some) return preprocessing;
+  auto copy = preprocessing ? std::make_shared<job::Preprocessing>(*preprocessing)
+                            : std::make_shared<job::Preprocessing>();
+  copy->clear_vocabularies();
+  for (const auto& [layer, words] : vocabularies) {
+    job::LayerVocabulary& vocabulary = *copy->add_vocabularies();
+    vocabulary.set_layer(layer);
+    for (const std::string& word : words) vocabulary.add_words(word);
+  }
+  return copy;
+}
+
 std::string preprocessing_text(const PreprocessingPtr& preprocessing) {
   if (!preprocessing) return "";
   job::Preprocessing copy = *preprocessing;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,15 @@ PreprocessingPtr clicks_preprocessing(int64_t keys_per_category);
 PreprocessingPtr csv_preprocessing(const CsvTransform& transform);
 // Throws Error{kInvalidArgument} when `preprocessing` is not that of a table.
 CsvTransform csv_transform_of(const job::Preprocessing& preprocessing);
+
+// --- of layers
+
+// The words that layers took from the training data, by the layer's name.
+using Vocabularies = std::map<std::string, std::vector<std::string>>;
+Vocabularies vocabularies_of(const PreprocessingPtr& preprocessing);  // none of null
+// `preprocessing`, which may be null, with those in the place of its own.
+PreprocessingPtr with_vocabularies(const PreprocessingPtr& preprocessing,
+                                   const Vocabularies& vocabularies);
 
 // --- of all
 

@@ -52,6 +52,12 @@ struct SourceData {
   PreprocessingPtr preprocessing = nullptr;  // what was done to the values; a part of the model
 };
 
+// What a training takes as labels.
+enum class LabelSource {
+  kData,      // what the source gives
+  kFeatures,  // an example's first feature: the model is to give back what it was given
+};
+
 // A file that is read, by the field that names it: {"data.csv.file", "/data/houses.csv"}.
 struct SourceFile {
   std::string field, path;
@@ -70,6 +76,7 @@ class Source : public Component {
   // That make batches; 0: the caller's; may be kAuto.
   int threads() const { return static_cast<int>(threads_); }
   int prefetch() const { return static_cast<int>(prefetch_); }
+  LabelSource label_source() const { return label_source_; }
 
   // All examples: take() is applied by the caller, but may save work here. Throws Error.
   virtual SourceData build(const SourceContext& context) const = 0;
@@ -103,7 +110,12 @@ class Source : public Component {
   int64_t take_ = 0, validation_take_ = 0, shuffle_block_ = 0;
   bool cache_ = false;
   int64_t threads_ = 0, prefetch_ = 2;
+  LabelSource label_source_ = LabelSource::kData;
 };
+
+// `data` with the labels that `source` says.
+SourceData with_labels(const Source& source, SourceData data);
+
 void register_core_sources(Catalog<Source>& catalog);
 
 }  // namespace trireme::data

@@ -1,66 +1,10 @@
 // Layers over images.
 #include "core/base/error.h"
+#include "core/nn/layer_options.h"
 #include "core/nn/layers.h"
 
 namespace trireme::nn {
 namespace {
-
-void require_images(const BuildContext& context, Value x) {
-  context.require(is_floating(x.dtype()), "floating-point numbers",
-                  "cast and scale the values in the data set");
-  context.require(x.shape().rank() == 4, "images [batch, height, width, channels]",
-                  x.shape().rank() == 3 ? "add a reshape layer that gives them a channel axis"
-                                        : "move this layer before the flatten layer");
-  context.require(x.shape()[3] > 0, "images with a known number of channels");
-}
-
-void describe_padding(OptionVisitor& visitor, ops::Padding& padding) {
-  static constexpr EnumName<ops::Padding> kNames[] = {{ops::Padding::kValid, "VALID"},
-                                                      {ops::Padding::kSame, "SAME"}};
-  visitor.field({.name = "padding", .help = "SAME: zeros around, so that stride 1 keeps the size"},
-                padding, kNames);
-}
-
-// An option that is one number for both directions, or one for each.
-struct BothDirections {
-  OptionInfo both;
-  std::string_view height_name, width_name;
-};
-using MaybeSize = std::optional<int64_t>;
-
-void describe_directions(OptionVisitor& visitor, const BothDirections& option, MaybeSize& height,
-                         MaybeSize& width) {
-  MaybeSize both, one_height, one_width;
-  if (height == width) {
-    both = height;
-  } else {
-    one_height = height;
-    one_width = width;
-  }
-  const std::string_view absent = option.both.name;
-  visitor.field(option.both, both);
-  visitor.field({.name = option.height_name,
-                 .help = "of the height",
-                 .range = option.both.range,
-                 .default_text = absent},
-                one_height);
-  visitor.field({.name = option.width_name,
-                 .help = "of the width",
-                 .range = option.both.range,
-                 .default_text = absent},
-                one_width);
-  if (both) height = width = both;
-  if (one_height) height = one_height;
-  if (one_width) width = one_width;
-}
-
-void describe_directions(OptionVisitor& visitor, const BothDirections& option, int64_t& height,
-                         int64_t& width) {
-  MaybeSize maybe_height = height, maybe_width = width;
-  describe_directions(visitor, option, maybe_height, maybe_width);
-  height = maybe_height.value_or(height);
-  width = maybe_width.value_or(width);
-}
 
 ops::Pool2dOptions pool_of(const Pool2DOptions& options) {
   return {.window_h = options.window_h,
@@ -183,26 +127,18 @@ Value AvgPool2D::call(BuildContext& context, Value x) {
 }
 
 void ZeroPad2DOptions::describe(OptionVisitor& visitor) {
-  MaybeSize all, sides[4];
-  int64_t* const members[] = {&top, &bottom, &left, &right};
-  const bool alike = top == bottom && top == left && top == right;
-  if (alike) all = top;
-  visitor.field({.name = "padding", .help = "pixels on each side", .range = at_least(0)}, all);
-  constexpr std::string_view kNames[] = {"top", "bottom", "left", "right"};
-  for (size_t i = 0; i < 4; ++i) {
-    if (!alike) sides[i] = *members[i];
-    visitor.field({.name = kNames[i],
-                   .help = "pixels on this side",
-                   .range = at_least(0),
-                   .default_text = "padding"},
-                  sides[i]);
-    *members[i] = sides[i] ? *sides[i] : all.value_or(*members[i]);
-  }
+  describe_sides(visitor, {.name = "padding", .help = "pixels on each side", .range = at_least(0)},
+                 {{"top", &top}, {"bottom", &bottom}, {"left", &left}, {"right", &right}});
+}
+
+void GlobalAvgPool2DOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "keep_dims", .help = "keeps the axes, of size 1", .keras = "keepdims"},
+                keep_dims);
 }
 
 Value GlobalAvgPool2D::call(BuildContext& context, Value x) {
   require_images(context, x);
-  return ops::mean(x, {1, 2});
+  return ops::mean(x, {1, 2}, options_.keep_dims);
 }
 
 Value ZeroPad2D::call(BuildContext& context, Value x) {

@@ -1,25 +1,11 @@
 #include "core/nn/layers.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
-#include "core/ops/layer_norm.h"
+#include "core/nn/layer_options.h"
 
 namespace trireme::nn {
-namespace {
-
-void require_floating(const BuildContext& context, Value x) {
-  context.require(is_floating(x.dtype()), "floating-point numbers",
-                  "cast and scale the values in the data set");
-}
-
-// The shape of what a normalisation keeps for each channel.
-Shape channels_of(BuildContext& context, Value x) {
-  require_floating(context, x);
-  context.require(x.shape().rank() >= 2 && x.shape().dim(-1) > 0,
-                  "a known number of channels [batch, …, channels]");
-  return {x.shape().dim(-1)};
-}
-
-}  // namespace
 
 void DenseOptions::describe(OptionVisitor& visitor) {
   visitor.field({.name = "units",
@@ -65,23 +51,37 @@ Value Flatten::call(BuildContext& context, Value x) {
 
 void ReshapeOptions::describe(OptionVisitor& visitor) {
   visitor.field({.name = "shape",
-                 .help = "of an example of the output, without the batch",
-                 .range = at_least(1),
+                 .help = "of an example of the output, without the batch; one -1 is worked out",
+                 .range = at_least(-1),
                  .keras = "target_shape"},
                 shape);
 }
 
+void ReshapeOptions::check() const {
+  if (std::ranges::count(shape, 0) == 0 && std::ranges::count(shape, -1) <= 1) return;
+  throw invalid_argument(
+      "reshape: shape: expected sizes of at least 1, of which one may be -1, found ", Shape(shape));
+}
+
 Value Reshape::call(BuildContext& context, Value x) {
   context.require(x.shape().rank() >= 1, "a batch [batch, …]");
-  Shape target{-1};
   int64_t wanted = 1, found = 1;
-  for (int64_t size : options_.shape) {
-    target.push_back(size);
-    wanted *= size;
+  for (const int64_t size : options_.shape) wanted *= size < 0 ? 1 : size;
+  for (int i = 1; i < x.shape().rank(); ++i) {
+    context.require(x.shape()[i] >= 0, "an input whose sizes are known but for the batch");
+    found *= x.shape()[i];
   }
-  for (int i = 1; i < x.shape().rank(); ++i) found *= x.shape()[i];
-  context.require(wanted == found,
-                  str_cat(wanted, " elements an example for ", Shape(options_.shape)));
+  const bool has_free = std::ranges::count(options_.shape, -1) > 0;
+  if (has_free) {
+    context.require(
+        found > 0 && found % wanted == 0,
+        str_cat("a multiple of ", wanted, " elements an example for ", Shape(options_.shape)));
+  } else {
+    context.require(wanted == found,
+                    str_cat(wanted, " elements an example for ", Shape(options_.shape)));
+  }
+  Shape target{-1};
+  for (const int64_t size : options_.shape) target.push_back(size < 0 ? found / wanted : size);
   return ops::reshape(x, target);
 }
 
@@ -109,43 +109,6 @@ Value Dropout::call(BuildContext& context, Value x) {
   const double rate = options_.rate.value();
   if (!context.training() || rate == 0) return x;
   return ops::dropout(x, context.random_key(), rate, context.layer_seed());
-}
-
-void BatchNormOptions::describe(OptionVisitor& visitor) {
-  visitor.field({.name = "momentum",
-                 .help = "of the moving averages: what a step keeps of them",
-                 .range = from_to(0, 1)},
-                momentum);
-  visitor.field({.name = "epsilon", .help = "added to the variance", .range = above(0)}, epsilon);
-}
-
-Value BatchNorm::call(BuildContext& context, Value x) {
-  const Shape shape = channels_of(context, x);
-  const Value gamma = context.variable("gamma", shape, ones());
-  const Value beta = context.variable("beta", shape, zeros());
-  const Value mean = context.variable("moving_mean", shape, zeros(), {}, false);
-  const Value variance = context.variable("moving_variance", shape, ones(), {}, false);
-  if (context.training() && context.trains("gamma")) {
-    auto batch = ops::batch_norm(x, gamma, beta, options_.epsilon);
-    context.add_moving_average(mean, batch.mean, options_.momentum);
-    context.add_moving_average(variance, batch.variance, options_.momentum);
-    return batch.y;
-  }
-  // Everything but the last two operations is of the channels' size, not the images'.
-  const Value epsilon = ops::scalar(context.graph(), DType::kFloat32, options_.epsilon);
-  const Value scale = gamma * ops::rsqrt(variance + epsilon);
-  return x * scale + (beta - mean * scale);
-}
-
-void LayerNormOptions::describe(OptionVisitor& visitor) {
-  visitor.field({.name = "epsilon", .help = "added to the variance", .range = above(0)}, epsilon);
-}
-
-Value LayerNorm::call(BuildContext& context, Value x) {
-  const Shape shape = channels_of(context, x);
-  const Value gamma = context.variable("gamma", shape, ones());
-  const Value beta = context.variable("beta", shape, zeros());
-  return ops::layer_norm(x, gamma, beta, options_.epsilon);
 }
 
 Value embedding_rows(BuildContext& context, const EmbeddingOptions& options, Value x) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/nn/layer.h"
+#include "core/nn/normalization_layers.h"
 #include "core/ops/ops.h"
 
 namespace trireme::nn {
@@ -88,8 +89,10 @@ class AvgPool2D : public LayerOf<Pool2DOptions> {
 
 // The mean of each channel over the whole image: [batch, channels].
 struct GlobalAvgPool2DOptions {
+  bool keep_dims = false;  // [batch, 1, 1, channels]
   std::string name = "";
-  void describe(OptionVisitor&) {}
+
+  void describe(OptionVisitor& visitor);
 };
 class GlobalAvgPool2D : public LayerOf<GlobalAvgPool2DOptions> {
  public:
@@ -126,10 +129,11 @@ class Flatten : public LayerOf<FlattenOptions> {
 
 // [batch, …] → [batch, shape…].
 struct ReshapeOptions {
-  std::vector<int64_t> shape = {};  // without the batch
+  std::vector<int64_t> shape = {};  // without the batch; one -1 is worked out
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
+  void check() const;
 };
 class Reshape : public LayerOf<ReshapeOptions> {
  public:
@@ -165,38 +169,6 @@ class Dropout : public LayerOf<DropoutOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "dropout"; }
-  Value call(BuildContext& context, Value x) override;
-};
-
-// Ioffe and Szegedy 2015, over all axes but the last. Training uses the batch's mean and variance
-// and keeps moving averages of them; inference uses those.
-struct BatchNormOptions {
-  double momentum = 0.99;
-  double epsilon = 1e-3;
-  std::string name = "";
-
-  void describe(OptionVisitor& visitor);
-};
-class BatchNorm : public LayerOf<BatchNormOptions> {
- public:
-  using LayerOf::LayerOf;
-  std::string type() const override { return "batch_norm"; }
-  Value call(BuildContext& context, Value x) override;
-};
-
-// (x − mean)/√(variance + epsilon)·gamma + beta, with mean and biased variance over the last axis
-// of each example (Ba et al. 2016), the same in training and inference. x: [batch, …, channels],
-// f32.
-struct LayerNormOptions {
-  double epsilon = 1e-3;
-  std::string name = "";
-
-  void describe(OptionVisitor& visitor);
-};
-class LayerNorm : public LayerOf<LayerNormOptions> {
- public:
-  using LayerOf::LayerOf;
-  std::string type() const override { return "layer_norm"; }
   Value call(BuildContext& context, Value x) override;
 };
 

@@ -1,5 +1,7 @@
 #include "core/nn/merge_layers.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/ops/pairwise_dots.h"
 
@@ -12,12 +14,40 @@ void require_several(std::span<const Value> inputs) {
                          "; name the layers that they come from: inputs: \"a\" inputs: \"b\"");
 }
 
-void require_alike(const BuildContext& context, std::span<const Value> inputs) {
-  require_several(inputs);
-  for (size_t i = 1; i < inputs.size(); ++i) {
-    context.require(inputs[i].type() == inputs[0].type(),
-                    str_cat("inputs of one type, the first being ", inputs[0].type()), "", i);
+// Whether shapes broadcast as in NumPy; an unknown size is that of the batch.
+bool broadcasts(const Shape& a, const Shape& b) {
+  for (int i = 1; i <= std::min(a.rank(), b.rank()); ++i) {
+    if (a.dim(-i) != b.dim(-i) && a.dim(-i) != 1 && b.dim(-i) != 1) return false;
   }
+  return true;
+}
+
+// What `merge` makes of the first two, of that and the third, and so on.
+template <typename Merge>
+Value merged(const BuildContext& context, std::span<const Value> inputs, Merge merge) {
+  require_several(inputs);
+  Value all = inputs[0];
+  for (size_t i = 1; i < inputs.size(); ++i) {
+    context.require(inputs[i].dtype() == all.dtype() && broadcasts(inputs[i].shape(), all.shape()),
+                    str_cat("inputs of one type, the first being ", inputs[0].type()), "", i);
+    all = merge(all, inputs[i]);
+  }
+  return all;
+}
+
+// The dot product's operand: its axis `axis` last, the others of an example in one.
+Value as_rows(Value x, int64_t axis) {
+  const int rank = x.shape().rank();
+  ops::Axes order = {0};
+  int64_t others = 1;
+  for (int i = 1; i < rank; ++i) {
+    if (i == axis) continue;
+    order.push_back(i);
+    others *= x.shape()[i];
+  }
+  order.push_back(axis);
+  const int64_t length = x.shape()[static_cast<int>(axis)];
+  return ops::reshape(axis == rank - 1 ? x : ops::transpose(x, order), {-1, others, length});
 }
 
 }  // namespace
@@ -44,17 +74,76 @@ Value Concat::call_inputs(BuildContext&, std::span<const Value> inputs) {
 }
 
 Value Add::call_inputs(BuildContext& context, std::span<const Value> inputs) {
-  require_alike(context, inputs);
-  Value sum = inputs[0];
-  for (const Value& input : inputs.subspan(1)) sum = sum + input;
-  return sum;
+  return merged(context, inputs, ops::add);
+}
+
+Value Subtract::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  if (inputs.size() > 2) throw invalid_argument("expected two inputs, found ", inputs.size());
+  return merged(context, inputs, ops::subtract);
 }
 
 Value Multiply::call_inputs(BuildContext& context, std::span<const Value> inputs) {
-  require_alike(context, inputs);
-  Value product = inputs[0];
-  for (const Value& input : inputs.subspan(1)) product = product * input;
-  return product;
+  return merged(context, inputs, ops::multiply);
+}
+
+Value Average::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  context.require(is_floating(inputs[0].dtype()), "floating-point numbers");
+  const Value sum = merged(context, inputs, ops::add);
+  return sum * ops::cast(ops::scalar(context.graph(), DType::kFloat32,
+                                     1.0 / static_cast<double>(inputs.size())),
+                         sum.dtype());
+}
+
+Value Maximum::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  return merged(context, inputs, ops::maximum);
+}
+
+Value Minimum::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  return merged(context, inputs, ops::minimum);
+}
+
+void DotOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "axes",
+                 .help = "along which the products are summed: one for both inputs, or one for "
+                         "each; the batch is axis 0, and negative ones are from the last"},
+                axes);
+  visitor.field({.name = "normalize", .help = "brings the vectors to length 1 first: cosines"},
+                normalize);
+}
+
+void DotOptions::check() const {
+  const bool has_batch = std::ranges::count(axes, 0) > 0;
+  if (!has_batch && (axes.size() == 1 || axes.size() == 2)) return;
+  throw invalid_argument("dot: axes: expected one axis or two, none of them the batch, found ",
+                         Shape(axes));
+}
+
+Value Dot::call_inputs(BuildContext& context, std::span<const Value> inputs) {
+  if (inputs.size() != 2) throw invalid_argument("expected two inputs, found ", inputs.size());
+  Value rows[2];
+  Shape result{-1};
+  for (size_t i = 0; i < 2; ++i) {
+    const Shape& shape = inputs[i].shape();
+    const int64_t given = options_.axes[options_.axes.size() == 1 ? 0 : i];
+    const int64_t axis = given < 0 ? given + shape.rank() : given;
+    context.require(is_floating(inputs[i].dtype()) && axis >= 1 && axis < shape.rank(),
+                    str_cat("numbers with an axis ", given, " that is not the batch"), "", i);
+    for (int j = 1; j < shape.rank(); ++j) {
+      context.require(shape[j] > 0, "an input whose sizes are known but for the batch", "", i);
+      if (j != axis) result.push_back(shape[j]);
+    }
+    rows[i] = as_rows(inputs[i], axis);
+    context.require(rows[i].shape()[2] == rows[0].shape()[2],
+                    str_cat("vectors of ", rows[0].shape()[2], " numbers, as the first input's"),
+                    "", i);
+    if (options_.normalize) {
+      const Value length = ops::sum(ops::square(rows[i]), {2}, true);
+      const Value least = ops::scalar(context.graph(), length.dtype(), 1e-24);
+      rows[i] = rows[i] * ops::rsqrt(ops::maximum(length, least));
+    }
+  }
+  if (result.rank() == 1) result.push_back(1);
+  return ops::reshape(ops::matmul(rows[0], rows[1], false, true), result);
 }
 
 Value DotInteraction::call_inputs(BuildContext& context, std::span<const Value> inputs) {

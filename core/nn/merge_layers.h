@@ -24,29 +24,65 @@ class Concat : public LayerOf<ConcatOptions> {
   Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
 
-// The sum of inputs of one type.
-struct AddOptions {
+// What is made number by number of inputs of one dtype, whose shapes are alike or broadcast as in
+// NumPy: their sum, difference (of two), product, mean, largest and smallest.
+struct MergeOptions {
   std::string name = "";
 
   void describe(OptionVisitor&) {}
 };
-class Add : public LayerOf<AddOptions> {
+class Add : public LayerOf<MergeOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "add"; }
   Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
-
-// The product, number by number, of inputs of one type.
-struct MultiplyOptions {
-  std::string name = "";
-
-  void describe(OptionVisitor&) {}
+class Subtract : public LayerOf<MergeOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "subtract"; }
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
-class Multiply : public LayerOf<MultiplyOptions> {
+class Multiply : public LayerOf<MergeOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "multiply"; }
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
+};
+class Average : public LayerOf<MergeOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "average"; }
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
+};
+class Maximum : public LayerOf<MergeOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "maximum"; }
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
+};
+class Minimum : public LayerOf<MergeOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "minimum"; }
+  Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
+};
+
+// The dot products of two inputs along an axis of each: [batch, a…, n] and [batch, b…, n] → [batch,
+// a…, b…], or [batch, 1] where nothing else is left.
+struct DotOptions {
+  std::vector<int64_t> axes = {};  // one for both, or one for each; must be given
+  bool normalize = false;          // brings the vectors to length 1: cosines
+  std::string name = "";
+
+  void describe(OptionVisitor& visitor);
+  void check() const;
+};
+class Dot : public LayerOf<DotOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "dot"; }
+  bool keeps_mask() const override { return false; }
   Value call_inputs(BuildContext& context, std::span<const Value> inputs) override;
 };
 

@@ -4,12 +4,24 @@
 // All share the attributes strides, dilations, padding and groups (see window.h).
 #include "core/base/error.h"
 #include "core/graph/gradient_context.h"
+#include "core/ops/images.h"
 #include "core/ops/ops.h"
 #include "core/ops/register.h"
 #include "core/ops/window.h"
 
 namespace trireme {
 namespace {
+
+const char* padding_name(ops::Padding padding) {
+  return padding == ops::Padding::kSame ? "SAME" : "VALID";
+}
+
+Attributes attributes_of(const ops::Conv2dOptions& options) {
+  return {{"strides", Ints{options.stride_h, options.stride_w}},
+          {"dilations", Ints{options.dilation_h, options.dilation_w}},
+          {"padding", std::string(padding_name(options.padding))},
+          {"groups", options.groups}};
+}
 
 Value backward_input(Value filter, Value grad, Value input_like, const Attributes& attributes) {
   return grad.graph().add("Conv2dBackwardInput", {filter, grad, input_like}, attributes).output();
@@ -67,22 +79,36 @@ OpDef conv2d() {
   };
 }
 
-// The gradient of Conv2d with respect to its input, which is linear in both filter and grad.
-// filter: [fh, fw, in / groups, out]; grad: [batch, h', w', out]; input_like: [batch, h, w, in],
-// only its shape counts.
+// The gradient of Conv2d with respect to its input, which is linear in both filter and grad; by
+// itself a transposed convolution. filter: [fh, fw, in / groups, out]; grad: [batch, h', w', out];
+// input_like: [batch, h, w, in], only its shape counts. Without it, h and w are the attribute
+// `image`.
 OpDef conv2d_backward_input() {
   return {
       .name = "Conv2dBackwardInput",
-      .min_inputs = 3,
+      .min_inputs = 2,
       .max_inputs = 3,
-      .attributes = attribute_defs(),
+      .attributes = attribute_defs({attribute<Ints>("image").in(at_least(1)).or_absent()}),
       .infer = [](const InferenceContext& c) -> std::vector<TensorType> {
         c.require_floating();
         c.require_same_dtype();
-        const auto geometry = conv2d_geometry(c.shape(2), c.shape(0), c.attributes());
+        const bool has_size = c.attributes().has("image");
+        c.require(has_size == (c.input_count() == 2),
+                  "an image as input or its size [height, width] as attribute, not both");
+        Shape image;
+        if (!has_size) {
+          image = c.shape(2);
+        } else {
+          const Ints& size = c.attribute<Ints>("image");
+          c.require(size.size() == 2, "a size of two numbers [height, width]");
+          c.require(c.shape(0).rank() == 4 && c.shape(1).rank() == 4,
+                    "a filter and a gradient of rank 4");
+          image = {c.shape(1)[0], size[0], size[1], c.shape(0)[2] * c.attribute<int64_t>("groups")};
+        }
+        const auto geometry = conv2d_geometry(image, c.shape(0), c.attributes());
         c.require(compatible(geometry.output(), c.shape(1)),
                   str_cat("a gradient of shape ", geometry.output()));
-        return {{c.dtype(0), c.shape(2)}};
+        return {{c.dtype(0), image}};
       },
       .gradient =
           [](GradientContext& g) {
@@ -176,11 +202,14 @@ void register_convolution_ops(OpTable& table) {
 namespace ops {
 
 Value conv2d(Value input, Value filter, const Conv2dOptions& options) {
-  return forward(input, filter,
-                 {{"strides", Ints{options.stride_h, options.stride_w}},
-                  {"dilations", Ints{options.dilation_h, options.dilation_w}},
-                  {"padding", std::string(options.padding == Padding::kSame ? "SAME" : "VALID")},
-                  {"groups", options.groups}});
+  return forward(input, filter, attributes_of(options));
+}
+
+Value conv2d_transpose(Value input, Value filter, int64_t height, int64_t width,
+                       const Conv2dOptions& options) {
+  Attributes attributes = attributes_of(options);
+  attributes.set("image", Ints{height, width});
+  return input.graph().add("Conv2dBackwardInput", {filter, input}, attributes).output();
 }
 
 }  // namespace ops

@@ -24,6 +24,8 @@ void register_core_ops(OpTable& table) {
   register_recurrent_ops(table);
   register_convolution_ops(table);
   register_pooling_ops(table);
+  register_image_ops(table);
+  register_hashing_ops(table);
   register_normalization_ops(table);
   register_layer_norm_ops(table);
   register_loss_ops(table);

@@ -25,6 +25,8 @@ void register_attention_ops(OpTable& table);
 void register_recurrent_ops(OpTable& table);
 void register_convolution_ops(OpTable& table);
 void register_pooling_ops(OpTable& table);
+void register_image_ops(OpTable& table);
+void register_hashing_ops(OpTable& table);
 void register_normalization_ops(OpTable& table);
 void register_layer_norm_ops(OpTable& table);
 void register_loss_ops(OpTable& table);

@@ -76,6 +76,7 @@ std::vector<OpCase> attention_cases();
 std::vector<OpCase> recurrent_cases();
 std::vector<OpCase> convolution_cases();
 std::vector<OpCase> pooling_cases();
+std::vector<OpCase> image_cases();
 std::vector<OpCase> normalization_cases();
 std::vector<OpCase> layer_norm_cases();
 std::vector<OpCase> loss_cases();

@@ -343,7 +343,7 @@ PreparedKernel forward(const KernelSpec& spec, bool fused) {
 }
 
 PreparedKernel backward_input(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
+  const auto g = conv2d_geometry(spec.output_shape(), spec.input_shape(0), spec.attributes);
   if (spec.inputs[0].dtype == DType::kFloat64 || g.batch == 0) {
     return plain_backward_input<double>(g);
   }
@@ -372,7 +372,7 @@ PreparedKernel forward_bf16(const KernelSpec& spec, bool fused) {
 }
 
 PreparedKernel backward_input_bf16(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
+  const auto g = conv2d_geometry(spec.output_shape(), spec.input_shape(0), spec.attributes);
   // Channels in fill the lanes of the kernel for bf16, all of a filter row's those of the one for
   // f32.
   const bool few_channels = g.in_channels <= 8 && small_convolution::suits_backward_input(g);

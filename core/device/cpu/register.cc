@@ -35,6 +35,8 @@ void register_cpu_kernels(KernelTable& table) {
   register_cpu_simple_rnn(table);
   register_cpu_convolution(table);
   register_cpu_pooling(table);
+  register_cpu_images(table);
+  register_cpu_hashing(table);
   register_cpu_normalization(table);
   register_cpu_layer_norm(table);
   register_batch_norm_statistics(table, kCpuKind);

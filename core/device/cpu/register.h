@@ -38,6 +38,8 @@ void register_cpu_gru(KernelTable& table);
 void register_cpu_simple_rnn(KernelTable& table);
 void register_cpu_convolution(KernelTable& table);
 void register_cpu_pooling(KernelTable& table);
+void register_cpu_images(KernelTable& table);
+void register_cpu_hashing(KernelTable& table);
 void register_cpu_normalization(KernelTable& table);
 void register_cpu_layer_norm(KernelTable& table);
 void register_cpu_loss(KernelTable& table);

@@ -272,7 +272,7 @@ PreparedKernel forward(const KernelSpec& spec, const std::string& activation) {
 PreparedKernel backward_input(const KernelSpec& spec) {
   return convolution(spec,
                      {Direction::kBackwardInput,
-                      conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes),
+                      conv2d_geometry(spec.output_shape(), spec.input_shape(0), spec.attributes),
                       spec.inputs[0].dtype, ""});
 }
 

@@ -18,6 +18,8 @@ void register_cuda_kernels(KernelTable& table) {
   cuda::register_recurrent(table);
   cuda::register_convolution(table);
   cuda::register_pooling(table);
+  cuda::register_images(table);
+  cuda::register_hashing(table);
   cuda::register_normalization(table);
   cuda::register_layer_norm(table);
   cuda::register_loss(table);

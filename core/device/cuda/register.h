@@ -23,6 +23,8 @@ void register_attention(KernelTable& table);
 void register_recurrent(KernelTable& table);
 void register_convolution(KernelTable& table);
 void register_pooling(KernelTable& table);
+void register_images(KernelTable& table);
+void register_hashing(KernelTable& table);
 void register_normalization(KernelTable& table);
 void register_layer_norm(KernelTable& table);
 void register_loss(KernelTable& table);

@@ -73,7 +73,7 @@ PreparedKernel forward(const KernelSpec& spec, bool fused) {
 
 template <typename T>
 PreparedKernel backward_input(const KernelSpec& spec) {
-  const auto g = conv2d_geometry(spec.input_shape(2), spec.input_shape(0), spec.attributes);
+  const auto g = conv2d_geometry(spec.output_shape(), spec.input_shape(0), spec.attributes);
   const int64_t count = spec.output_shape().elements();
   return {[=](const KernelArgs& args) {
             const T *filter = args.in<T>(0), *grad = args.in<T>(1);

@@ -22,6 +22,8 @@ void register_reference_kernels(KernelTable& table) {
   register_reference_recurrent(table);
   register_reference_convolution(table);
   register_reference_pooling(table);
+  register_reference_images(table);
+  register_reference_hashing(table);
   register_reference_normalization(table);
   register_reference_layer_norm(table);
   register_reference_loss(table);

@@ -36,6 +36,8 @@ void register_attention_by_loops(KernelTable& table, std::string_view kind, DTyp
 void register_reference_recurrent(KernelTable& table);
 void register_reference_convolution(KernelTable& table);
 void register_reference_pooling(KernelTable& table);
+void register_reference_images(KernelTable& table);
+void register_reference_hashing(KernelTable& table);
 void register_reference_normalization(KernelTable& table);
 void register_reference_layer_norm(KernelTable& table);
 // Also for the other kinds of the host, where no pass makes this op.

@@ -30,6 +30,12 @@ void add_cases(const Sizes& s, const std::string& padding, const std::string& ac
   };
   add("Conv2d", {real(s.input), real(s.filter)}, attributes);
   add("Conv2dBackwardInput", {real(s.filter), real(output), real(s.input)}, attributes);
+  if (s.differentiate || s.label == "depthwise") {  // a transposed convolution by itself
+    Attributes with_image = attributes;
+    with_image.set("image", Ints{s.input[1], s.input[2]});
+    add("Conv2dBackwardInput", {real(s.filter), real(output)}, with_image);
+    cases.back().label += "_of_a_size";
+  }
   Attributes with_shape = attributes;
   with_shape.set("filter_shape", s.filter);
   add("Conv2dBackwardFilter", {real(s.input), real(output)}, with_shape);
