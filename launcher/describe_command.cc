@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "launcher/commands.h"
+#include "worker/coming_from_keras.h"
 #include "worker/describe.h"
 #include "worker/job_schema.h"
 
@@ -12,7 +13,7 @@ namespace trireme {
 void add_describe_command(CLI::App& app, CommandContext& context) {
   struct Options {
     std::vector<std::string> path;
-    bool markdown = false;
+    bool markdown = false, keras = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
@@ -29,10 +30,15 @@ void add_describe_command(CLI::App& app, CommandContext& context) {
       ->expected(0, 2)
       ->type_name("[FAMILY [KIND]]");
   command->add_flag("--markdown", options->markdown, "All of it as docs/reference.md has it");
+  command->add_flag(
+      "--keras", options->keras,
+      "The names of Keras and tf.data, and ours, as docs/coming-from-keras.md has them");
   command->callback([options, schema = context.tables.schema] {
-    if (options->markdown) {
-      if (!options->path.empty()) throw invalid_argument("--markdown is about everything");
-      std::cout << reference_page(*schema);
+    if (options->markdown || options->keras) {
+      if (!options->path.empty() || options->markdown == options->keras) {
+        throw invalid_argument("--markdown and --keras are each about everything");
+      }
+      std::cout << (options->markdown ? reference_page(*schema) : coming_from_keras_page(*schema));
     } else if (options->path.empty()) {
       std::cout << overview(*schema);
     } else if (options->path[0] == "all" && options->path.size() == 1) {

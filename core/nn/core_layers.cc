@@ -5,6 +5,7 @@
 #include "core/nn/convolution_layers.h"
 #include "core/nn/image_augmentation_layers.h"
 #include "core/nn/image_color_layers.h"
+#include "core/nn/einsum_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
@@ -23,6 +24,7 @@ namespace trireme::nn {
 
 void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<Dense>("dense", "Dense", "activation(x · kernel + bias), over the last axis.");
+  register_einsum_layers(catalog);
   catalog.add<Conv2D>("conv2d", "Conv2D", "A convolution over images, with a bias.");
   catalog.add<MaxPool2D>("max_pool2d", "MaxPooling2D", "The largest number of each window.");
   catalog.add<AvgPool2D>("avg_pool2d", "AveragePooling2D", "The mean of each window.");

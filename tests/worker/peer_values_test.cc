@@ -16,6 +16,7 @@
 #include "core/runtime/session.h"
 #include "tests/support/evaluate.h"
 #include "worker/build_model.h"
+#include "worker/coming_from_keras.h"
 #include "worker/job_file.h"
 
 namespace trireme {
@@ -86,6 +87,7 @@ class Case {
     if (kind == "optimizer") return optimizer();
     if (kind == "schedule") return schedule();
     if (kind == "training") return training();
+    if (kind == "names") return names();
     FAIL() << "there is no kind of case '" << kind << "'";
   }
 
@@ -373,6 +375,16 @@ class Case {
       EXPECT_NEAR(recorder->losses[i], loss, json_.value("tolerance", 1e-4) * (1 + std::fabs(loss)))
           << "at step " << i + 1;
     }
+  }
+
+  // docs/coming-from-keras.md goes over every name that there is, and no other.
+  void names() const {
+    std::vector<std::string> ours;
+    for (const KerasName& name : keras_names(*core_job_schema())) {
+      if (name.family == json_.at("name").get<std::string>()) ours.emplace_back(name.name);
+    }
+    EXPECT_THAT(ours, ::testing::UnorderedElementsAreArray(
+                          json_.at("names").get<std::vector<std::string>>()));
   }
 
   const Json& json_;

@@ -32,6 +32,16 @@ def cases():
         layer_case("layer_norm", "layer_norm {}", keras.layers.LayerNormalization(), [rows], ("gamma", "beta"),
                    tolerance=5e-5),
     ]
+    sequence = r.normal(size=(2, 5, 3)).astype(np.float32)
+    found += [
+        layer_case("einsum_dense", 'einsum_dense { equation: "abc,cde->abde" output_shape: [-1, 2, 4] bias_axes: "de" }',
+                   keras.layers.EinsumDense("abc,cde->abde", (None, 2, 4), bias_axes="de"), [sequence], kernel_bias),
+        layer_case("einsum_dense_of_steps",
+                   'einsum_dense { equation: "abc,bd->adc" output_shape: [4, 3] bias_axes: "d" activation: RELU }',
+                   keras.layers.EinsumDense("abc,bd->adc", (4, 3), "relu", bias_axes="d"), [sequence], kernel_bias),
+        layer_case("activity_regularization", "activity_regularization { l1: 0.1 l2: 0.2 }",
+                   keras.layers.ActivityRegularization(0.1, 0.2), [rows]),
+    ]
     logits = r.normal(size=(5, 4)).astype(np.float32)
     labels = np.array([0, 3, 1, 2, 2], np.int64)
     found.append(loss_case("sparse_categorical_cross_entropy", "sparse_categorical_cross_entropy {}",
