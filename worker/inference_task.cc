@@ -238,6 +238,7 @@ void generate(const JobFile& file, const TaskOptions& options, const std::string
   load(saved, task);
   const bool are_probabilities =
       nn::gives_probabilities(task.model->compiled().loss, task.model->inference().predictions);
+  (void)vocabulary.numbers(wanted.prompt, "--prompt");  // before anything is written
   Output output("", out);
   output.write(wanted.prompt);
   generate_text([&](const Tensor& numbers) { return task.model->predict(numbers); },

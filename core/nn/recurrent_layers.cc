@@ -27,6 +27,12 @@ void describe_weights(OptionVisitor& visitor, Options& options) {
            options.recurrent_initializer);
   describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
            options.bias_initializer);
+  describe_weight_rules(visitor, options);
+  describe(visitor, {.name = "recurrent_regularizer", .help = "penalty of the recurrent kernel"},
+           options.recurrent_regularizer);
+  describe(visitor,
+           {.name = "recurrent_constraint", .help = "of the recurrent kernel after each step"},
+           options.recurrent_constraint);
 }
 
 template <typename Options>
@@ -134,7 +140,14 @@ class Recurrence {
     return bias.defined() ? ops::bias_add(y, bias) : y;
   }
   Value last(Value h) const { return ops::last_step(h, steps_.reverse); }
-  Value output(Value h) {
+  Value output(Value h, const RegularizerPtr& activity_regularizer) {
+    const Value y = sequence_or_last(h);
+    context_.add_activity_loss(activity_regularizer, y);
+    return y;
+  }
+
+ private:
+  Value sequence_or_last(Value h) {
     if (!options_.return_sequences) return last(h);
     const bool in_order_of_steps = options_.go_backwards && !turned_;
     const Value y = in_order_of_steps ? reversed(h) : h;
@@ -142,7 +155,6 @@ class Recurrence {
     return y;
   }
 
- private:
   BuildContext& context_;
   const SequenceOptions& options_;
   bool turned_;
@@ -160,7 +172,14 @@ Value recurrent_kernel(BuildContext& context, const Options& options, int64_t ga
 template <typename Options>
 Value input_kernel(BuildContext& context, const Options& options, int64_t features, int64_t gates) {
   const Shape shape{features, gates * options.units};
-  return context.variable("kernel", shape, options.kernel_initializer, fans_of(shape));
+  return context.variable("kernel", shape, options.kernel_initializer, fans_of(shape),
+                          options.kernel_regularizer, options.kernel_constraint);
+}
+template <typename Options>
+Value bias_of(BuildContext& context, const Options& options, const Shape& shape,
+              const Initializer& initializer, Value kernel) {
+  return context.variable("bias", shape, initializer, fans_of(kernel.shape()),
+                          options.bias_regularizer, options.bias_constraint);
 }
 
 // `initializer`, with 1 in the place of the forget gate, the second of four.
@@ -211,16 +230,18 @@ Value Lstm::call_inputs(BuildContext& context, std::span<const Value> inputs) {
   Value bias;
   if (options_.use_bias) {
     const Initializer& initializer = options_.bias_initializer;
-    bias = context.variable(
-        "bias", {4 * options_.units},
+    bias = bias_of(
+        context, options_, {4 * options_.units},
         options_.unit_forget_bias ? forget_gate_ones(initializer, options_.units) : initializer,
-        fans_of(kernel.shape()));
+        kernel);
   }
   const auto [h, c] = ops::lstm(recurrence.project(kernel, bias), recurrent, recurrence.steps());
   if (options_.return_state) {
-    return ops::concat({recurrence.last(h), recurrence.last(c)}, 1);
+    const Value last = recurrence.last(h);
+    context.add_activity_loss(options_.activity_regularizer, last);
+    return ops::concat({last, recurrence.last(c)}, 1);
   }
-  return recurrence.output(h);
+  return recurrence.output(h, options_.activity_regularizer);
 }
 
 // --- GRU
@@ -253,14 +274,15 @@ Value Gru::call_inputs(BuildContext& context, std::span<const Value> inputs) {
   if (options_.use_bias) {
     const int64_t width = 3 * options_.units;
     const Shape shape = options_.reset_after ? Shape{2, width} : Shape{width};
-    bias = context.variable("bias", shape, options_.bias_initializer, fans_of(kernel.shape()));
+    bias = bias_of(context, options_, shape, options_.bias_initializer, kernel);
     if (options_.reset_after) {
       recurrent_bias = ops::squeeze(ops::slice(bias, {1, 0}, {1, -1}), {0});
       bias = ops::squeeze(ops::slice(bias, {0, 0}, {1, -1}), {0});
     }
   }
   return recurrence.output(ops::gru(recurrence.project(kernel, bias), recurrent, recurrent_bias,
-                                    options_.reset_after, recurrence.steps()));
+                                    options_.reset_after, recurrence.steps()),
+                           options_.activity_regularizer);
 }
 
 // --- the simple recurrence
@@ -308,11 +330,11 @@ Value SimpleRnn::call_inputs(BuildContext& context, std::span<const Value> input
   const Value recurrent = recurrent_kernel(context, options_, 1);
   Value bias;
   if (options_.use_bias) {
-    bias = context.variable("bias", {options_.units}, options_.bias_initializer,
-                            fans_of(kernel.shape()));
+    bias = bias_of(context, options_, {options_.units}, options_.bias_initializer, kernel);
   }
   return recurrence.output(ops::simple_rnn(recurrence.project(kernel, bias), recurrent,
-                                           name_of(options_.activation), recurrence.steps()));
+                                           name_of(options_.activation), recurrence.steps()),
+                           options_.activity_regularizer);
 }
 
 // --- around others

@@ -39,8 +39,11 @@ struct LstmOptions {
   bool use_bias = true;
   bool unit_forget_bias = true;  // the bias of f starts at 1
   Initializer kernel_initializer = glorot_uniform();
-  Initializer recurrent_initializer = glorot_uniform();
+  Initializer recurrent_initializer = orthogonal();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, recurrent_regularizer = {}, bias_regularizer = {};
+  RegularizerPtr activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, recurrent_constraint = {}, bias_constraint = {};
   double dropout = 0;
   double recurrent_dropout = 0;
   bool return_sequences = false;
@@ -74,8 +77,11 @@ struct GruOptions {
   Activation recurrent_activation = Activation::kSigmoid;
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
-  Initializer recurrent_initializer = glorot_uniform();
+  Initializer recurrent_initializer = orthogonal();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, recurrent_regularizer = {}, bias_regularizer = {};
+  RegularizerPtr activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, recurrent_constraint = {}, bias_constraint = {};
   double dropout = 0;
   double recurrent_dropout = 0;
   bool reset_after = true;
@@ -106,8 +112,11 @@ struct SimpleRnnOptions {
   Activation activation = Activation::kTanh;
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
-  Initializer recurrent_initializer = glorot_uniform();
+  Initializer recurrent_initializer = orthogonal();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, recurrent_regularizer = {}, bias_regularizer = {};
+  RegularizerPtr activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, recurrent_constraint = {}, bias_constraint = {};
   double dropout = 0;
   double recurrent_dropout = 0;
   bool return_sequences = false;

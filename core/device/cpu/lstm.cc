@@ -1,9 +1,8 @@
 // The LSTM. Each thread takes some examples through all steps: the product of a step is made tile
 // by tile, and the gates of a tile are computed while it is in the first cache.
 //
-// Why not oneDNN's: for 32 sequences of 128 steps with 256 features and 256 units it takes 52 ms
-// forwards and 93 backwards on one core of a Zen 4, and 79 MiB for what the backward pass needs;
-// this kernel and the products around it take 43 and 82, and 24 MiB.
+// Why not oneDNN's: it is slower, and keeps three times as much for the backward pass
+// (docs/performance.md).
 #include "core/device/cpu/avx512_math.h"
 #include "core/device/cpu/recurrent_product.h"
 #include "core/device/cpu/recurrent_rows.h"

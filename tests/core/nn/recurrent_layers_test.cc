@@ -64,6 +64,24 @@ TEST(RecurrentLayersTest, TheForgetGatesBiasStartsAtOne) {
   EXPECT_THAT(first(false), testing::Each(0));
 }
 
+// As Keras: a recurrent kernel that shortens no state.
+TEST(RecurrentLayersTest, TheRecurrentKernelStartsOrthogonal) {
+  const auto x = input({4, 3});
+  Model model({x}, {simple_rnn({.units = 5, .name = "l"})(x)});
+  model.build();
+  const Tensor kernel = model.weights().at("l/recurrent_kernel");
+  const auto at = [&](int64_t i, int64_t j) {
+    return kernel.flat<float>()[static_cast<size_t>(5 * i + j)];
+  };
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int64_t j = 0; j < 5; ++j) {
+      float sum = 0;
+      for (int64_t k = 0; k < 5; ++k) sum += at(i, k) * at(j, k);
+      EXPECT_NEAR(sum, i == j ? 1 : 0, 1e-5);
+    }
+  }
+}
+
 // What is behind the end of a sequence changes nothing, and the last state is that of its end.
 TEST(RecurrentLayersTest, PaddingBehindASequenceChangesNothing) {
   const auto last = [](const Tensor& keys) {
