@@ -86,6 +86,7 @@ void describe_kernel_and_bias(OptionVisitor& visitor, Options& o) {
   describe_initializer(visitor, "kernel_initializer", "first values of the kernel",
                        o.kernel_initializer);
   describe_initializer(visitor, "bias_initializer", "first values of the bias", o.bias_initializer);
+  describe_weight_rules(visitor, o);
 }
 template <typename Options>
 void describe_depthwise_and_bias(OptionVisitor& visitor, Options& o) {
@@ -116,11 +117,21 @@ void check_stride_and_dilation(std::string_view layer, int64_t stride, int64_t d
 // Adds the bias, and applies the activation.
 template <typename Options>
 Value finish(BuildContext& context, Value y, const Options& o, const Fans& fans) {
+  constexpr bool kHasRules = requires { o.bias_regularizer; };
   if (o.use_bias) {
     const Shape shape{y.shape().dim(-1)};
-    y = ops::bias_add(y, context.variable("bias", shape, o.bias_initializer, fans));
+    Value bias;
+    if constexpr (kHasRules) {
+      bias = context.variable("bias", shape, o.bias_initializer, fans, o.bias_regularizer,
+                              o.bias_constraint);
+    } else {
+      bias = context.variable("bias", shape, o.bias_initializer, fans);
+    }
+    y = ops::bias_add(y, bias);
   }
-  return activate(y, o.activation);
+  y = activate(y, o.activation);
+  if constexpr (kHasRules) context.add_activity_loss(o.activity_regularizer, y);
+  return y;
 }
 
 // A sequence is an image of one row.
@@ -200,7 +211,8 @@ Value Conv1D::call(BuildContext& context, Value x) {
   require_groups(context, x, o.groups);
   const Shape kernel_shape{o.kernel, x.shape()[2] / o.groups, o.filters};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans,
+                                        o.kernel_regularizer, o.kernel_constraint);
   ops::Conv2dOptions window = window_1d(o);
   window.groups = o.groups;
   if (o.padding == SequencePadding::kSame) window.padding = ops::Padding::kSame;
@@ -234,7 +246,8 @@ Value Conv1DTranspose::call(BuildContext& context, Value x) {
   context.require(x.shape()[1] > 0, "sequences of known length");
   const Shape kernel_shape{o.kernel, o.filters, x.shape()[2]};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans,
+                                        o.kernel_regularizer, o.kernel_constraint);
   ops::Conv2dOptions window = window_1d(o);
   window.padding = o.padding;
   const TransposedAxis axis{x.shape()[1], o.kernel, o.stride, o.dilation, o.output_padding};
@@ -325,7 +338,8 @@ Value Conv2DTranspose::call(BuildContext& context, Value x) {
   context.require(x.shape()[1] > 0 && x.shape()[2] > 0, "images of known height and width");
   const Shape kernel_shape{o.kernel_h, o.kernel_w, o.filters, x.shape()[3]};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans,
+                                        o.kernel_regularizer, o.kernel_constraint);
   const TransposedAxis h{x.shape()[1], o.kernel_h, o.stride_h, o.dilation_h, o.output_padding_h};
   const TransposedAxis w{x.shape()[2], o.kernel_w, o.stride_w, o.dilation_w, o.output_padding_w};
   const Value y =

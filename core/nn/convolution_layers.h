@@ -25,6 +25,8 @@ struct Conv1DOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -52,6 +54,8 @@ struct Conv1DTransposeOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -77,6 +81,8 @@ struct Conv2DTransposeOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -204,6 +210,8 @@ struct Conv3DOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);
@@ -231,6 +239,8 @@ struct Conv3DTransposeOptions {
   bool use_bias = true;
   Initializer kernel_initializer = glorot_uniform();
   Initializer bias_initializer = zeros();
+  RegularizerPtr kernel_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
+  ConstraintPtr kernel_constraint = {}, bias_constraint = {};
   std::string name = "";
 
   void describe(OptionVisitor& visitor);

@@ -15,25 +15,25 @@
 #include <memory>
 #include <utility>
 
-#include "core/nn/attention_layers.h"
 #include "core/nn/activation_layers.h"
+#include "core/nn/attention_layers.h"
 #include "core/nn/click_layers.h"
 #include "core/nn/convolution_layers.h"
+#include "core/nn/einsum_layers.h"
 #include "core/nn/image_augmentation_layers.h"
 #include "core/nn/image_color_layers.h"
 #include "core/nn/layers.h"
 #include "core/nn/mask_layers.h"
 #include "core/nn/merge_layers.h"
 #include "core/nn/network.h"
-#include "core/nn/recurrent_layers.h"
-#include "core/nn/residual_layers.h"
-#include "core/nn/transformer_layers.h"
 #include "core/nn/noise_layers.h"
 #include "core/nn/pooling_layers.h"
 #include "core/nn/preprocessing_layers.h"
+#include "core/nn/recurrent_layers.h"
 #include "core/nn/reshaping_layers.h"
 #include "core/nn/residual_layers.h"
 #include "core/nn/string_layers.h"
+#include "core/nn/transformer_layers.h"
 
 namespace trireme::nn {
 
@@ -183,6 +183,9 @@ inline LayerFunction up_sampling3d(UpSampling3D::Options o = {}) {
   return layer<UpSampling3D>(std::move(o));
 }
 inline LayerFunction identity(Identity::Options o = {}) { return layer<Identity>(std::move(o)); }
+inline LayerFunction identity_layer(Identity::Options o = {}) {
+  return layer<Identity>(std::move(o));
+}
 inline LayerFunction lambda(Lambda::Options o) { return layer<Lambda>(std::move(o)); }
 inline LayerFunction relu(Relu::Options o = {}) { return layer<Relu>(std::move(o)); }
 inline LayerFunction leaky_relu(LeakyRelu::Options o = {}) {
@@ -219,6 +222,12 @@ inline LayerFunction average(Average::Options o = {}) { return layer<Average>(st
 inline LayerFunction maximum(Maximum::Options o = {}) { return layer<Maximum>(std::move(o)); }
 inline LayerFunction minimum(Minimum::Options o = {}) { return layer<Minimum>(std::move(o)); }
 inline LayerFunction dot(Dot::Options o) { return layer<Dot>(std::move(o)); }
+inline LayerFunction einsum_dense(EinsumDense::Options o) {
+  return layer<EinsumDense>(std::move(o));
+}
+inline LayerFunction activity_regularization(ActivityRegularization::Options o) {
+  return layer<ActivityRegularization>(std::move(o));
+}
 inline LayerFunction rescaling(Rescaling::Options o) { return layer<Rescaling>(std::move(o)); }
 inline LayerFunction normalization(Normalization::Options o = {}) {
   return layer<Normalization>(std::move(o));
@@ -247,6 +256,9 @@ inline LayerFunction center_crop(CenterCrop::Options o) { return layer<CenterCro
 inline LayerFunction random_crop(RandomCrop::Options o) { return layer<RandomCrop>(std::move(o)); }
 inline LayerFunction random_flip(RandomFlip::Options o = {}) {
   return layer<RandomFlip>(std::move(o));
+}
+inline LayerFunction random_rotation(RandomRotation::Options o) {
+  return layer<RandomRotation>(std::move(o));
 }
 inline LayerFunction random_translation(RandomTranslation::Options o) {
   return layer<RandomTranslation>(std::move(o));

@@ -1,6 +1,7 @@
 #include "core/nn/image_augmentation_layers.h"
 
 #include <algorithm>
+#include <numbers>
 
 #include "core/base/error.h"
 #include "core/nn/image_draws.h"
@@ -142,6 +143,22 @@ void WarpOptions::describe(OptionVisitor& visitor) {
                 fill_mode, kNames);
   describe_interpolation(visitor, interpolation);
   visitor.field({.name = "fill_value", .help = "of fill_mode CONSTANT"}, fill_value);
+}
+
+void RandomRotationOptions::describe(OptionVisitor& visitor) {
+  describe_factor(visitor, "factor", "of a full turn: one number f for -f … f, or two", factor);
+  WarpOptions::describe(visitor);
+}
+void RandomRotationOptions::check() const { check_factor("factor", factor); }
+
+Value RandomRotation::call(BuildContext& context, Value x) {
+  require_sized_images(context, x);
+  if (!context.training()) return x;
+  ImageDraws draws(context, x);
+  const Value turn = draws.uniform(options_.factor);
+  const Value angle = turn * number(turn, 2 * std::numbers::pi);
+  const Value cosine = ops::cos(angle), sine = ops::sin(angle);
+  return warped_around_middle(x, cosine, -sine, sine, cosine, options_);
 }
 
 void RandomTranslationOptions::describe(OptionVisitor& visitor) {

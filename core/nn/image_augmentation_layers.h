@@ -50,6 +50,13 @@ struct WarpOptions {
 
   void describe(OptionVisitor& visitor);
 };
+struct RandomRotationOptions : WarpOptions {
+  std::vector<double> factor = {};  // of a full turn; must be given
+  std::string name = "";
+
+  void describe(OptionVisitor& visitor);
+  void check() const;
+};
 struct RandomTranslationOptions : WarpOptions {
   std::vector<double> height_factor = {}, width_factor = {};  // of the size; must be given
   std::string name = "";
@@ -66,6 +73,7 @@ struct RandomZoomOptions : WarpOptions {
   void describe(OptionVisitor& visitor);
   void check() const;
 };
+// x + x_factor·y and y + y_factor·x around the middle; Keras shears around the upper left corner.
 struct RandomShearOptions : WarpOptions {
   std::vector<double> x_factor = {0}, y_factor = {0};
   std::string name = "";
@@ -124,6 +132,12 @@ class RandomFlip : public LayerOf<RandomFlipOptions> {
  public:
   using LayerOf::LayerOf;
   std::string type() const override { return "random_flip"; }
+  Value call(BuildContext& context, Value x) override;
+};
+class RandomRotation : public LayerOf<RandomRotationOptions> {
+ public:
+  using LayerOf::LayerOf;
+  std::string type() const override { return "random_rotation"; }
   Value call(BuildContext& context, Value x) override;
 };
 class RandomTranslation : public LayerOf<RandomTranslationOptions> {

@@ -62,6 +62,19 @@ void describe_output(OptionVisitor& visitor, Options& o) {
                o.kernel_initializer);
   nn::describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
                o.bias_initializer);
+  describe_weight_rules(visitor, o);
+}
+
+// Adds the bias, and applies the activation.
+template <typename Options>
+Value finish(BuildContext& context, Value y, const Options& o, const Fans& fans) {
+  if (o.use_bias) {
+    y = ops::bias_add(y, context.variable("bias", {o.filters}, o.bias_initializer, fans,
+                                          o.bias_regularizer, o.bias_constraint));
+  }
+  y = activate(y, o.activation);
+  context.add_activity_loss(o.activity_regularizer, y);
+  return y;
 }
 
 // Puts what each slice d makes of the depth of a window, part k of [batch, d, window, h, w, c], to
@@ -107,7 +120,8 @@ Value Conv3D::call(BuildContext& context, Value x) {
                   str_cat("channels that divide into ", o.groups, " groups"));
   const Shape kernel_shape{o.kernel_d, o.kernel_h, o.kernel_w, each, o.filters};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans,
+                                        o.kernel_regularizer, o.kernel_constraint);
   const bool same = o.padding == ops::Padding::kSame;
   const WindowAxis depth =
       window_axis(in[1], o.kernel_d, o.stride_d, o.dilation_d, same ? "SAME" : "VALID");
@@ -126,10 +140,7 @@ Value Conv3D::call(BuildContext& context, Value x) {
                          .groups = o.groups,
                          .padding = o.padding});
   y = ops::reshape(y, {-1, depth.output, y.shape()[1], y.shape()[2], o.filters});
-  if (o.use_bias) {
-    y = ops::bias_add(y, context.variable("bias", {o.filters}, o.bias_initializer, fans));
-  }
-  return activate(y, o.activation);
+  return finish(context, y, o, fans);
 }
 
 void Conv3DTransposeOptions::describe(OptionVisitor& visitor) {
@@ -159,7 +170,8 @@ Value Conv3DTranspose::call(BuildContext& context, Value x) {
   const Shape in = x.shape();
   const Shape kernel_shape{o.kernel_d, o.kernel_h, o.kernel_w, o.filters, in[4]};
   const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
+  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans,
+                                        o.kernel_regularizer, o.kernel_constraint);
   const auto size = [&](int64_t input, int64_t window, int64_t stride, int64_t dilation,
                         const MaybeSize& output_padding) {
     return TransposedAxis{input, window, stride, dilation, output_padding}.output(o.padding);
@@ -184,10 +196,7 @@ Value Conv3DTranspose::call(BuildContext& context, Value x) {
       ops::reshape(slices, {-1, height, width, o.kernel_d, o.filters}), {0, 3, 1, 2, 4});
   Value y = add_windows(ops::reshape(apart, {-1, in[1], o.kernel_d, height, width, o.filters}),
                         depth, axis);
-  if (o.use_bias) {
-    y = ops::bias_add(y, context.variable("bias", {o.filters}, o.bias_initializer, fans));
-  }
-  return activate(y, o.activation);
+  return finish(context, y, o, fans);
 }
 
 }  // namespace trireme::nn

@@ -67,6 +67,17 @@ def convolutions(k, r):
                      k.Conv3DTranspose(1, 3, 2, "same", use_bias=False), [small], ("kernel",))
 
 
+def einsums(k, r):
+    rows, steps = _f(r, 2, 3), _f(r, 2, 3, 4)
+    yield layer_case("einsum_dense", 'einsum_dense { equation: "ab,bc->ac" output_shape: 5 bias_axes: "c" activation: TANH }',
+                     k.EinsumDense("ab,bc->ac", 5, "tanh", bias_axes="c"), [rows], KERNEL_BIAS)
+    yield layer_case("einsum_dense_of_steps", 'einsum_dense { equation: "abc,cde->abde" output_shape: -1 output_shape: 2 output_shape: 3 '
+                     'bias_axes: "de" }',
+                     k.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de"), [steps], KERNEL_BIAS)
+    yield layer_case("einsum_dense_over_steps", 'einsum_dense { equation: "abc,bd->adc" output_shape: 2 output_shape: 4 bias_axes: "d" }',
+                     k.EinsumDense("abc,bd->adc", (2, 4), bias_axes="d"), [steps], KERNEL_BIAS)
+
+
 def pooling(k, r):
     steps, image, volume = _f(r, 2, 7, 2), _f(r, 1, 5, 6, 2), _f(r, 1, 4, 5, 4, 1)
     for ours, keras_name in (("max_pool", "MaxPooling"), ("avg_pool", "AveragePooling")):
@@ -233,6 +244,7 @@ def augmenting(k, r):
              "random_translation { height_factor: 0.25 height_factor: 0.25 width_factor: 0.2 width_factor: 0.2 fill_mode: CONSTANT "
              "fill_value: 0.5 interpolation: NEAREST }",
              k.RandomTranslation((0.25, 0.25), (0.2, 0.2), "constant", "nearest", fill_value=0.5)),
+            ("random_rotation", "random_rotation { factor: 0.1 factor: 0.1 }", k.RandomRotation((0.1, 0.1))),
             ("random_zoom", "random_zoom { height_factor: 0.5 height_factor: 0.5 width_factor: -0.4 width_factor: -0.4 }",
              k.RandomZoom((0.5, 0.5), (-0.4, -0.4)))):
         yield layer_case(name, text, layer, [image], training=True, gradients=False, tolerance=2e-5)
@@ -242,4 +254,4 @@ def cases():
     import keras
 
     r = random(11)
-    return [c for family in (convolutions, pooling, reshaping, merging, normalising, of_numbers, preparing, augmenting) for c in family(keras.layers, r)]
+    return [c for family in (convolutions, einsums, pooling, reshaping, merging, normalising, of_numbers, preparing, augmenting) for c in family(keras.layers, r)]
