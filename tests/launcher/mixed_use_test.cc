@@ -85,8 +85,8 @@ TEST_F(MixedUseTest, TwoTowersHaveTheSameLossesEverywhere) {
       "launch", "--workers", "2", "--ps", "2", "--quiet", "--strategy", "parameter_server"};
   train_in_all_ways(example("two_tower.textproto"), {one_, two_, servers},
                     {"data.visits.users=200", "data.visits.items=100", "data.visits.examples=5120",
-                     "epochs=2", "model.layers[0].embedding.rows=200",
-                     "model.layers[3].embedding.rows=100", "optimizer.learning_rate=0.01"});
+                     "epochs=2", "model.layers[0].embedding.vocabulary=200",
+                     "model.layers[3].embedding.vocabulary=100", "optimizer.learning_rate=0.01"});
   if (HasFatalFailure()) return;
   EXPECT_LT(logs_[0]["loss"][1], logs_[0]["loss"][0]);
   EXPECT_GT(logs_[0]["val_in_batch_top_5_accuracy"][1], 0.2);
