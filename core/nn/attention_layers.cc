@@ -179,7 +179,11 @@ void require_value(std::span<const Value> inputs) {
 }  // namespace
 
 void MultiHeadAttentionOptions::describe(OptionVisitor& v) {
-  v.field({.name = "num_heads", .range = at_least(1), .default_text = "must be given"}, num_heads);
+  v.field({.name = "num_heads",
+           .help = "each has projections of its own",
+           .range = at_least(1),
+           .default_text = "must be given"},
+          num_heads);
   v.field({.name = "key_dim",
            .help = "numbers of a query and a key of one head",
            .range = at_least(1),

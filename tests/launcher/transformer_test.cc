@@ -15,7 +15,6 @@ using namespace std::chrono_literals;
 using testing::kProgram;
 using testing::Process;
 using testing::ProcessResult;
-using testing::read_text;
 using testing::TemporaryDirectory;
 
 constexpr char kText[] = "the quick brown fox jumps over the lazy dog. ";
@@ -48,7 +47,7 @@ class TransformerTest : public ::testing::Test {
     command.insert(command.end(), {job_, "--threads", "1", "--output-dir", folder_ / name});
     const ProcessResult result = Process(command).wait(60s);
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    return read_text((folder_ / name) + "/log.csv");
+    return testing::read_log((folder_ / name) + "/log.csv");
   }
 
   TemporaryDirectory folder_;
@@ -61,9 +60,9 @@ TEST_F(TransformerTest, TwoWorkersTrainAsOneProcess) {
   testing::expect_close(log_of("two", {kProgram, "launch", "--workers", "2"}), alone);
   const auto cells = testing::numbers(alone);  // epoch, loss, accuracy, val_loss, val_accuracy
   ASSERT_EQ(cells.size(), 15u);
-  // Of 28 characters; the text can be learned by heart.
+  // The text can be learned by heart.
   EXPECT_GT(cells[1], 1.0);
-  EXPECT_LT(cells[11], 0.7 * cells[1]);
+  EXPECT_LT(cells[11], 0.5 * cells[1]);
 }
 
 }  // namespace
