@@ -31,8 +31,15 @@ void add_layers(nn::Model& model, const JobFile& file) {
     at_layer(file, static_cast<int>(i), [&] { model.add(std::move(layers[i])); });
   }
   std::vector<std::string> outputs;
-  for (const JobOutput& output : file.outputs()) {
-    if (std::ranges::find(outputs, output.layer) == outputs.end()) outputs.push_back(output.layer);
+  for (size_t i = 0; i < file.outputs().size(); ++i) {
+    const std::string& layer = file.outputs()[i].layer;
+    const auto is_it = [&](const auto& known) { return known->name() == layer; };
+    if (std::ranges::none_of(model.layers(), is_it)) {
+      const std::string field = str_cat("outputs[", i, "].layer");
+      throw invalid_argument(file.where(field), field, ": there is no layer \"", layer,
+                             "\"; give one that name");
+    }
+    if (std::ranges::find(outputs, layer) == outputs.end()) outputs.push_back(layer);
   }
   model.set_outputs(outputs);
 }

@@ -20,6 +20,11 @@ Value weights_of_classes(const Loss& loss, const LossInputs& inputs) {
   switch (loss.labels) {
     case LabelDomain::kClass:
       classes = class_labels(loss.name, inputs.predictions, classes);
+      if (loss.ignored_class) {
+        const auto ignored = static_cast<double>(*loss.ignored_class);
+        const Value one = ops::scalar(classes.graph(), classes.dtype(), ignored);
+        classes = classes * ops::cast(ops::not_equal(classes, one), classes.dtype());
+      }
       break;
     case LabelDomain::kDistribution:
       return ops::gather(inputs.class_weights, ops::argmax(classes));

@@ -167,22 +167,36 @@ Loss tversky(double alpha, double beta) {
           .labels = LabelDomain::kUnitInterval};
 }
 
-InBatchScores in_batch_scores(std::string_view what, Value predictions, int64_t group) {
+InBatchScores in_batch_scores(std::string_view what, Value predictions, Value labels,
+                              int64_t group) {
   const Shape& shape = predictions.shape();
   if (shape.rank() != 2 || shape[1] < 2 || shape[1] % 2 != 0) {
-    throw invalid_argument(what,
-                           ": expected predictions [batch, 2·width], the query's vector and then "
-                           "the candidate's, found ",
-                           predictions.type(), "; end the model with `concat` of the two towers");
+    throw invalid_argument(
+        what,
+        ": expected predictions [batch, 2·width], the query's vector and then the candidate's, "
+        "found ",
+        predictions.type(), "; end the model with `concat` of the two towers");
   }
+  const bool column = labels.shape().rank() == 2 && labels.shape()[1] == 1;
+  if (!is_integer(labels.dtype()) || (labels.shape().rank() != 1 && !column)) {
+    throw invalid_argument(what,
+                           ": expected the number of the right candidate for each example, i64[?], "
+                           "found ",
+                           labels.type());
+  }
+  if (column) labels = ops::squeeze(labels, {1});
+  if (labels.dtype() != DType::kInt64) labels = ops::cast(labels, DType::kInt64);
   const int64_t width = shape[1] / 2;
   Value queries = ops::slice(predictions, {0, 0}, {-1, width});
   Value candidates = ops::slice(predictions, {0, width}, {-1, width});
   if (group > 0) {
     queries = ops::reshape(queries, {-1, group, width});
     candidates = ops::reshape(candidates, {-1, group, width});
+    labels = ops::reshape(labels, {-1, group});
   }
-  return {ops::matmul(queries, candidates, false, true), ops::sum(queries * candidates, {-1})};
+  const Value all = ops::matmul(queries, candidates, false, true);
+  const Value same = ops::equal(ops::expand_dims(labels, {-1}), ops::expand_dims(labels, {-2}));
+  return {ops::select(same, number(all, -1e30), all), ops::sum(queries * candidates, {-1})};
 }
 
 Loss in_batch_softmax(const InBatchSoftmaxOptions& options) {
@@ -190,31 +204,17 @@ Loss in_batch_softmax(const InBatchSoftmaxOptions& options) {
   return {.name = name,
           .function =
               [=](Value predictions, Value labels) {
-                const bool column = labels.shape().rank() == 2 && labels.shape()[1] == 1;
-                if (!is_integer(labels.dtype()) || (labels.shape().rank() != 1 && !column)) {
-                  throw invalid_argument(name,
-                                         ": expected the number of the right candidate for "
-                                         "each example, i64[?], found ",
-                                         labels.type());
-                }
-                if (column) labels = ops::squeeze(labels, {1});
-                if (labels.dtype() != DType::kInt64) labels = ops::cast(labels, DType::kInt64);
-                InBatchScores scores = in_batch_scores(name, predictions, options.group);
+                const InBatchScores scores =
+                    in_batch_scores(name, predictions, labels, options.group);
                 const Value scale = number(predictions, 1 / options.temperature);
-                scores = {scores.all * scale, scores.right * scale};
-                const Value numbers =
-                    options.group > 0 ? ops::reshape(labels, {-1, options.group}) : labels;
-                // The right one is among those of its own number: what is left are the negatives.
-                const Value same =
-                    ops::equal(ops::expand_dims(numbers, {-1}), ops::expand_dims(numbers, {-2}));
-                const Value others = ops::select(same, number(predictions, -1e30), scores.all);
+                const Value others = scores.others * scale, right = scores.right * scale;
+                // Finite also where there is no negative.
                 const Value most = ops::stop_gradient(
                     ops::maximum(ops::max(others, {-1}), number(predictions, -1e20)));
                 const Value sum = ops::sum(ops::exp(others - ops::expand_dims(most, {-1})), {-1});
                 const Value negatives = ops::log(ops::maximum(sum, number(sum, 1e-30))) + most;
                 // −log(e^right / (e^right + Σ e^negative))
-                const Value loss = ops::softplus(negatives - scores.right);
-                return ops::reshape_like(loss, labels);
+                return ops::reshape(ops::softplus(negatives - right), {-1});
               },
           .labels = LabelDomain::kAny,
           .takes_logits = true};

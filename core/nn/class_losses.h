@@ -52,12 +52,13 @@ struct InBatchSoftmaxOptions {
 // predictions: [batch, 2·width], the query's vector and then the candidate's; labels: i32 or i64
 // [batch], the candidate's number: candidates with the number of the right one are no negatives.
 Loss in_batch_softmax(const InBatchSoftmaxOptions& options = {});
-// The scores of all candidates of a group for each query, [groups, n, n], and those of the right
-// ones, [groups, n].
+// Of each query, the scores of the other candidates of its group, [groups, n, n] or [n, n], where
+// those of the right one's number have -1e30; and the score of the right one, [groups, n] or [n].
 struct InBatchScores {
-  Value all, right;
+  Value others, right;
 };
-InBatchScores in_batch_scores(std::string_view what, Value predictions, int64_t group);
+InBatchScores in_batch_scores(std::string_view what, Value predictions, Value labels,
+                              int64_t group);
 
 void register_class_losses(Catalog<LossOptions>& catalog);
 

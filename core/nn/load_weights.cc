@@ -15,7 +15,7 @@ bool is_weight(const std::string& name) {
   static const std::unordered_set<std::string> kProgress = {
       "step", "epoch", "epoch_step", "epoch_sums", "dataset_state", "random_seed"};
   return !kProgress.contains(name) && !name.starts_with("optimizer/") &&
-         name.find('/') != std::string::npos;
+         !name.starts_with("callback/") && name.find('/') != std::string::npos;
 }
 
 std::string list(const std::vector<std::string>& names) {

@@ -65,9 +65,9 @@ Metric cosine_similarity_metric() {
 
 Metric in_batch_top_k_accuracy(int64_t k, int64_t group) {
   const std::string name = str_cat("in_batch_top_", k, "_accuracy");
-  return {.name = name, .function = [=](Value p, Value) {
-            const InBatchScores scores = in_batch_scores(name, p, group);
-            return ops::reshape(is_among_first(scores.all, scores.right, k), {-1});
+  return {.name = name, .function = [=](Value p, Value y) {
+            const InBatchScores scores = in_batch_scores(name, p, y, group);
+            return ops::reshape(is_among_first(scores.others, scores.right, k), {-1});
           }};
 }
 

@@ -47,10 +47,10 @@ class MixedUseTest : public ::testing::Test {
   void train_in_all_ways(const std::string& job, const std::vector<std::vector<std::string>>& ways,
                          const std::vector<std::string>& set) {
     for (size_t i = 0; i < ways.size(); ++i) {
-      std::vector<std::string> arguments = ways[i];
       const std::string output = folder_ / ("run" + std::to_string(i));
-      arguments.insert(arguments.end(),
-                       {job, "--output-dir", output, "--data-dir", folder_.path()});
+      std::vector<std::string> arguments = {ways[i][0], job};
+      arguments.insert(arguments.end(), ways[i].begin() + 1, ways[i].end());
+      arguments.insert(arguments.end(), {"--output-dir", output, "--data-dir", folder_.path()});
       for (const std::string& one : set) arguments.insert(arguments.end(), {"--set", one});
       const ProcessResult result = trireme_run(arguments);
       ASSERT_EQ(result.exit_code, 0) << ::testing::PrintToString(arguments) << "\n" << result.err;
@@ -62,7 +62,9 @@ class MixedUseTest : public ::testing::Test {
         if (name == "data_wait_ms") continue;
         ASSERT_EQ(logs_[i][name].size(), values.size()) << name;
         for (size_t k = 0; k < std::min<size_t>(values.size(), 2); ++k) {
-          EXPECT_NEAR(logs_[i][name][k], values[k], 1e-4 * (1 + std::fabs(values[k])))
+          // Scores that are nearly equal may change places.
+          const double tolerance = name.ends_with("loss") ? 1e-4 : 5e-3;
+          EXPECT_NEAR(logs_[i][name][k], values[k], tolerance * (1 + std::fabs(values[k])))
               << name << " of epoch " << k << ", " << ::testing::PrintToString(arguments);
         }
       }
@@ -83,10 +85,10 @@ class MixedUseTest : public ::testing::Test {
 TEST_F(MixedUseTest, TwoTowersHaveTheSameLossesEverywhere) {
   const std::vector<std::string> servers = {
       "launch", "--workers", "2", "--ps", "2", "--quiet", "--strategy", "parameter_server"};
-  train_in_all_ways(example("two_tower.textproto"), {one_, two_, servers},
-                    {"data.visits.users=200", "data.visits.items=100", "data.visits.examples=5120",
-                     "epochs=2", "model.layers[0].embedding.vocabulary=200",
-                     "model.layers[3].embedding.vocabulary=100", "optimizer.learning_rate=0.01"});
+  train_in_all_ways(
+      example("two_tower.textproto"), {one_, two_, servers},
+      {"data.visits.users=200", "data.visits.items=100", "data.visits.examples=5120", "epochs=2",
+       "model.layers[0].embedding.vocabulary=200", "model.layers[3].embedding.vocabulary=100"});
   if (HasFatalFailure()) return;
   EXPECT_LT(logs_[0]["loss"][1], logs_[0]["loss"][0]);
   EXPECT_GT(logs_[0]["val_in_batch_top_5_accuracy"][1], 0.2);
@@ -170,7 +172,8 @@ TEST_F(MixedUseTest, WrongOutputsAreNamed) {
   };
   EXPECT_THAT(error("labels: \"image\"", "labels: \"picture\""),
               HasSubstr("the data has no \"picture\""));
-  EXPECT_THAT(error("layer: \"again\"", "layer: \"agian\""), HasSubstr("there is no layer"));
+  EXPECT_THAT(error("layer: \"again\"", "layer: \"agian\""),
+              HasSubstr("wrong.textproto:11:11: outputs[1].layer: there is no layer \"agian\""));
   EXPECT_THAT(error("optimizer {", "loss: MEAN_SQUARED_ERROR\noptimizer {"),
               HasSubstr("wrong.textproto:12:1: loss: is of a job with a single loss"));
 }
@@ -193,7 +196,7 @@ TEST_F(MixedUseTest, StartsWithWeightsOfAnotherTraining) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("loaded 4 of 4 weights"));
   // It goes on where the first ended.
-  EXPECT_LT(columns(folder_ / "second")["loss"][0], columns(folder_ / "first")["loss"][0] - 0.3);
+  EXPECT_LT(columns(folder_ / "second")["loss"][0], columns(folder_ / "first")["loss"][0] - 0.1);
   const ProcessResult none =
       trireme_run({"train", folder_ / "second.textproto", "--output-dir", folder_ / "third",
                    "--set", "initial_weights.from=" + (folder_ / "nowhere")});
