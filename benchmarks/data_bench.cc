@@ -5,9 +5,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <utility>
 
+#include "benchmarks/made_jpeg.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
+#include "core/data/image_decoder.h"
 #include "core/data/stage_rates.h"
 #include "core/data/synthetic.h"
 #include "worker/build_data.h"
@@ -120,6 +123,31 @@ data::Dataset images() {
       .batch(kBatch, true);
 }
 
+// JPEGs as photographs are, decoded to 224×224.
+data::Dataset pictures() {
+  constexpr int64_t kPictures = 512, kSide = 224;
+  const std::vector<uint8_t> jpeg = made_jpeg(500, 375);
+  Tensor copies(DType::kUInt8, {kPictures, static_cast<int64_t>(jpeg.size())});
+  for (int64_t i = 0; i < kPictures; ++i) {
+    std::ranges::copy(jpeg, copies.flat<uint8_t>().begin() + i * static_cast<int64_t>(jpeg.size()));
+  }
+  const auto decode = [](data::Element& element, const data::MapContext&) {
+    thread_local data::Image image;
+    data::decode_image(std::as_const(element[0]).flat<uint8_t>(), 3, image);
+    Tensor pixels(DType::kFloat32, {kSide, kSide, 3});
+    data::resize_image(image, {.height = kSide, .width = kSide, .scale = 1 / 255.f},
+                       pixels.flat<float>());
+    element[0] = std::move(pixels);
+  };
+  const data::ElementSpec decoded = {{"image", DType::kFloat32, {kSide, kSide, 3}},
+                                     {"label", DType::kInt64, {}}};
+  return data::from_tensors({copies, Tensor::zeros(DType::kInt64, {kPictures})}, {"jpeg", "label"})
+      .shuffle(1)
+      .map(decode, {.threads = 0, .output = decoded})
+      .map(augment, {.threads = 0})
+      .batch(32, true);
+}
+
 // Sentences of 1 to 128 words, batched with those of about their length.
 data::Dataset sentences() {
   const data::ElementSpec spec = {{"words", DType::kInt64, {-1}}, {"label", DType::kInt64, {}}};
@@ -147,7 +175,8 @@ data::Dataset sentences() {
 void bench_data(const DataBenchOptions& options, std::ostream& out) {
   if (!options.job.empty()) return bench_job(options, out);
   if (options.step) throw invalid_argument("bench data: --step needs a JOB, whose step it is");
-  for (const auto& [name, batches] : {std::pair("images", images()), {"sentences", sentences()}}) {
+  for (const auto& [name, batches] :
+       {std::pair("images", images()), {"pictures", pictures()}, {"sentences", sentences()}}) {
     out << measure(name, batches, options).dump() << std::endl;
   }
 }

@@ -142,7 +142,7 @@ void ChainReader::save(Cursor& cursor) const {
 }
 
 void ChainReader::load(CursorInput& cursor) {
-  const int64_t position = cursor.take(0, node_->size() >= 0 ? node_->size() : INT64_MAX);
+  const int64_t position = cursor.take(0, node_->size() >= 0 ? node_->size() : INT64_MAX / 2);
   const uint64_t pass = cursor.take_bits();
   Cursor streams;
   if (stateful_) {

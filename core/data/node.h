@@ -30,7 +30,7 @@ class CursorInput {
  public:
   explicit CursorInput(std::span<const int64_t> numbers) : rest_(numbers) {}
   int64_t take(int64_t low, int64_t high);
-  int64_t take_count() { return take(0, INT64_MAX); }
+  int64_t take_count() { return take(0, INT64_MAX / 2); }  // which may still be counted up
   uint64_t take_bits() { return static_cast<uint64_t>(take(INT64_MIN, INT64_MAX)); }
   // `count` numbers that belong together.
   std::span<const int64_t> take_all(int64_t count);

@@ -309,7 +309,7 @@ class GroupStream final : public Stream {
     for (int64_t groups = copy(cursor.take_count()); groups > 0; --groups) {
       copy(static_cast<int64_t>(cursor.take_bits()));
       for (int64_t count = copy(cursor.take_count()); count > 0; --count, ++held) {
-        copy(cursor.take(1, std::max<int64_t>(child_.position(), 1)));
+        copy(cursor.take(1, child_.position()));
       }
     }
     if (held > 0 && node_->is_stream()) {

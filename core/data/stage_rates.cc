@@ -50,10 +50,10 @@ StageRate measure(double seconds, bool batched, const Next& next, const Again& a
   Element element;
   if (!next(element)) throw invalid_argument("bench data: the data set is empty");  // warms up
   StageRate rate;
+  int64_t chunk = 1;  // between looks at the clock: examples take nanoseconds or milliseconds
   const auto begin = Clock::now();
   do {
-    // The clock is looked at once in a while: examples may take nanoseconds.
-    for (int i = 0; i < 16; ++i) {
+    for (int64_t i = 0; i < chunk; ++i) {
       if (!next(element)) {
         again();
         continue;
@@ -62,6 +62,7 @@ StageRate measure(double seconds, bool batched, const Next& next, const Again& a
       rate.examples += examples_of(element, batched);
     }
     rate.seconds = seconds_since(begin);
+    if (rate.seconds < seconds / 64) chunk *= 2;
   } while (rate.seconds < seconds);
   return rate;
 }

@@ -31,7 +31,7 @@ class RepeatStream final : public Stream {
     child_.save(cursor);
   }
   void load(CursorInput& cursor) override {
-    done_ = cursor.take(0, count_ == kForever ? INT64_MAX : count_);
+    done_ = cursor.take(0, count_ == kForever ? INT64_MAX / 2 : count_);
     child_.load(cursor);
   }
 

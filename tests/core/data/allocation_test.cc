@@ -99,13 +99,13 @@ TEST(AllocationTest, MemoryIsBoundedByWhatIsReadAhead) {
                                     {"label", Tensor::zeros(DType::kInt64, {1000})}})
                           .shuffle(1)
                           .repeat()
-                          .map(touch, {.threads = 2})
                           .filter(is_kept)
                           .shuffle(2, 64)
                           .group_by_window({.key = [](const Element&) { return 0; },
                                             .window_size = [](int64_t) { return 32; }})
                           .unbatch()
                           .batch(100)
+                          .map(touch, {.threads = 2})
                           .prefetch(4)
                           .iterator();
   Element batch;

@@ -204,7 +204,7 @@ TEST(PaddedBatchTest, FillsUpToAShape) {
   EXPECT_EQ(batch[0].flat<int64_t>()[5 * 3 + 2], 3);
   EXPECT_EQ(batch[0].flat<int64_t>()[5 * 3 + 3], 0);
   EXPECT_THAT(message_of([] {
-                drain(ragged(8).padded_batch(4, {.shapes = {{2}, {}}}));
+                values(ragged(8).padded_batch(4, {.shapes = {{2}, {}}}));
               }),
               HasSubstr("example 3 has \"words\" i64[3], more than the padded shape [2]"));
   EXPECT_THAT(message_of([] { ragged(8).padded_batch(4, {.shapes = {{2}}}); }),
@@ -253,7 +253,7 @@ TEST(BucketTest, PadsToItsBoundary) {
   ASSERT_TRUE(iterator.next(batch));
   EXPECT_EQ(batch[0].shape(), (Shape{2, 5}));
   EXPECT_THAT(message_of([] {
-                drain(ragged(8).bucket_by_sequence_length(
+                values(ragged(8).bucket_by_sequence_length(
                     {.boundaries = {2, 3}, .batch_sizes = {2, 2, 1}, .pad_to_boundary = true}));
               }),
               HasSubstr("an element has the length 3, with pad_to_boundary it must be below"));
