@@ -227,6 +227,37 @@ TEST_F(FolderTest, FoldersAreClassesInTheOrderOfTheirNames) {
       values(source({{"validation_fraction", "0.25"}, {"split_seed", "9"}})->build({}).validation));
 }
 
+// Pictures are decoded by several threads ahead of the consumer, and come in one order.
+TEST_F(FolderTest, ThreadsDoNotChangeTheOrder) {
+  const auto batches = [&](const std::string& threads) {
+    return source({{"decode_threads", threads}, {"validation_fraction", "0"}})
+        ->build({})
+        .train.shuffle(3)
+        .repeat(2)
+        .batch(3);
+  };
+  const auto labels_and_pixels = [](Iterator iterator) {
+    std::vector<float> found;
+    for (Element batch; iterator.next(batch);) {
+      const auto pixels = batch[0].flat<float>();
+      found.insert(found.end(), pixels.begin(), pixels.end());
+      for (const int64_t label : batch[1].flat<int64_t>()) {
+        found.push_back(static_cast<float>(label));
+      }
+    }
+    return found;
+  };
+  const auto alone = labels_and_pixels(batches("1").iterator());
+  EXPECT_EQ(labels_and_pixels(batches("4").iterator()), alone);
+  // The rest, from the middle of the second epoch on, by other threads.
+  Iterator first = batches("2").iterator();
+  Element batch;
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(first.next(batch));
+  Iterator resumed = batches("3").iterator();
+  resumed.restore(first.state());
+  EXPECT_EQ(labels_and_pixels(std::move(resumed)), labels_and_pixels(std::move(first)));
+}
+
 TEST_F(FolderTest, LabelsAreWhatTheLossTakes) {
   SourceContext context;
   context.labels = LabelUse::kUnitInterval;

@@ -82,11 +82,15 @@ TEST(SourcesTest, EveryOptionIsKept) {
       if (name == "zipf" || name == "classes" || name == "stride") wanted[name] = "2";
       if (name == "no_header") wanted[name] = "0";
       if (name == "seed") wanted[name] = "0";
+      // It and keep_scale exclude each other: below.
+      if (name == "sample_weight") wanted[name] = "";
     }
     with_options(*made, wanted);
     EXPECT_EQ(test::options_of(*made), wanted) << entry.name;
     EXPECT_TRUE(wanted.contains("keep_order")) << entry.name;
   }
+  const auto weighted = source("csv", {{"sample_weight", "w"}});
+  EXPECT_EQ(test::options_of(*weighted).at("sample_weight"), "w");
 }
 
 // What a job file leaves out has meant this since the first version.
