@@ -97,16 +97,4 @@ Value Softmax::call(BuildContext& context, Value x) {
   return ops::transpose(ops::softmax(ops::transpose(x, order)), order);
 }
 
-void ActivityRegularizationOptions::describe(OptionVisitor& visitor) {
-  visitor.field({.name = "l1", .help = "times the sum of the magnitudes", .range = at_least(0)},
-                l1);
-  visitor.field({.name = "l2", .help = "times the sum of the squares", .range = at_least(0)}, l2);
-}
-
-Value ActivityRegularization::call(BuildContext& context, Value x) {
-  require_floating(context, x);
-  context.add_activity_loss(l1_l2(options_.l1, options_.l2), x);
-  return x;
-}
-
 }  // namespace trireme::nn

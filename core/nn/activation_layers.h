@@ -88,18 +88,4 @@ class Softmax : public LayerOf<SoftmaxOptions> {
   }
 };
 
-// Its input; l1·Σ|x| + l2·Σx², divided by the number of examples, is added to the loss.
-struct ActivityRegularizationOptions {
-  double l1 = 0, l2 = 0;
-  std::string name = "";
-
-  void describe(OptionVisitor& visitor);
-};
-class ActivityRegularization : public LayerOf<ActivityRegularizationOptions> {
- public:
-  using LayerOf::LayerOf;
-  std::string type() const override { return "activity_regularization"; }
-  Value call(BuildContext& context, Value x) override;
-};
-
 }  // namespace trireme::nn

@@ -23,6 +23,7 @@ namespace trireme::nn {
 
 void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<Dense>("dense", "Dense", "activation(x · kernel + bias), over the last axis.");
+  register_einsum_layers(catalog);
   catalog.add<Conv2D>("conv2d", "Conv2D", "A convolution over images, with a bias.");
   catalog.add<MaxPool2D>("max_pool2d", "MaxPooling2D", "The largest number of each window.");
   catalog.add<AvgPool2D>("avg_pool2d", "AveragePooling2D", "The mean of each window.");
@@ -109,6 +110,8 @@ void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<UpSampling3D>("up_sampling3d", "UpSampling3D",
                             "Each slice, row and column several times.");
   catalog.add<Identity>("identity", "Identity", "Its input.");
+  catalog.add<Lambda>("lambda", "Lambda",
+                      "A function of a C++ program; a job file cannot have one.");
   catalog.add<Relu>("relu", "ReLU", "x above a threshold, else 0 or a part of it.");
   catalog.add<LeakyRelu>("leaky_relu", "LeakyReLU", "x above 0, else a part of it.");
   catalog.add<PRelu>("p_relu", "PReLU", "x above 0, else a part of it that is trained.");
@@ -178,6 +181,17 @@ void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<Masking>("masking", "Masking",
                        "Marks the steps of a sequence that are padding, which later layers leave "
                        "out.");
+  register_attention_layers(catalog);
+  register_transformer_layers(catalog);
+  catalog.add<Lstm>("lstm", "LSTM", "Long short-term memory over a sequence.");
+  catalog.add<Gru>("gru", "GRU", "Gated recurrent units over a sequence.");
+  catalog.add<SimpleRnn>("simple_rnn", "SimpleRNN",
+                         "A recurrence over a sequence: activation(x · kernel + h · "
+                         "recurrent_kernel + bias).");
+  catalog.add<Bidirectional>("bidirectional", "Bidirectional",
+                             "A recurrent layer in both directions.");
+  catalog.add<TimeDistributed>("time_distributed", "TimeDistributed",
+                               "A layer applied to each step of a sequence.");
   catalog.add<AutoContrast>("auto_contrast", "AutoContrast",
                             "Each channel of each image stretched from black to white.");
   catalog.add<Solarization>("solarization", "Solarization",
@@ -190,22 +204,6 @@ void register_core_layers(Catalog<Layer>& catalog) {
                                 "While training changes each image's saturation.");
   catalog.add<RandomSharpness>("random_sharpness", "RandomSharpness",
                                "While training makes each image smoother or sharper.");
-  register_attention_layers(catalog);
-  register_transformer_layers(catalog);
-  catalog.add<Lstm>("lstm", "LSTM", "Long short-term memory over a sequence.");
-  catalog.add<Gru>("gru", "GRU", "Gated recurrent units over a sequence.");
-  catalog.add<SimpleRnn>("simple_rnn", "SimpleRNN",
-                         "A recurrence over a sequence: activation(x · kernel + h · "
-                         "recurrent_kernel + bias).");
-  catalog.add<Bidirectional>("bidirectional", "Bidirectional",
-                             "A recurrent layer in both directions.");
-  catalog.add<TimeDistributed>("time_distributed", "TimeDistributed",
-                               "A layer applied to each step of a sequence.");
-  catalog.add<EinsumDense>("einsum_dense", "EinsumDense",
-                           "A dense layer over the axes that an equation names.");
-  catalog.add<ActivityRegularization>(
-      "activity_regularization", "ActivityRegularization",
-      "Its input, whose magnitudes or squares are added to the loss.");
   catalog.add<Residual>("residual", "", "What layers make of the input, plus the input.");
   catalog.add<Bottleneck>(
       "bottleneck", "", "A stage of a residual network: blocks of convolutions 1×1, 3×3 and 1×1.");

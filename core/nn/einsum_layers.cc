@@ -1,116 +1,136 @@
 #include "core/nn/einsum_layers.h"
 
-#include <algorithm>
 #include <map>
 
 #include "core/base/error.h"
-#include "core/nn/layer_options.h"
+#include "core/nn/regularizers.h"
 #include "core/ops/arrays.h"
+#include "core/ops/ops.h"
 
 namespace trireme::nn {
 namespace {
 
+// "abc,cd->abd" in its parts.
 struct Equation {
   std::string input, kernel, output;
+
+  explicit Equation(const std::string& text) {
+    const size_t comma = text.find(','), arrow = text.find("->");
+    if (comma == std::string::npos || arrow == std::string::npos || comma > arrow) {
+      throw invalid_argument("equation: expected one like \"abc,cd->abd\", found \"", text, "\"");
+    }
+    input = text.substr(0, comma);
+    kernel = text.substr(comma + 1, arrow - comma - 1);
+    output = text.substr(arrow + 2);
+    for (const std::string* part : {&input, &kernel, &output}) {
+      for (const char letter : *part) {
+        if (std::isalpha(static_cast<unsigned char>(letter)) != 0) continue;
+        throw invalid_argument("equation: expected a letter for each axis, found '", letter,
+                               "' in \"", text, "\"");
+      }
+    }
+    if (input.empty() || output.empty() || input[0] != output[0]) {
+      throw invalid_argument(
+          "equation: expected the batch first in the input and in the output, "
+          "found \"",
+          text, "\"");
+    }
+  }
 };
-
-bool has_each_once(const std::string& letters) {
-  for (const char c : letters) {
-    if (c < 'a' || c > 'z' || std::ranges::count(letters, c) != 1) return false;
-  }
-  return !letters.empty();
-}
-
-Equation parse(const std::string& text) {
-  const size_t comma = text.find(','), arrow = text.find("->");
-  Equation equation;
-  if (comma != std::string::npos && arrow != std::string::npos && comma < arrow) {
-    equation = {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1),
-                text.substr(arrow + 2)};
-  }
-  const bool is_sound = has_each_once(equation.input) && has_each_once(equation.kernel) &&
-                        has_each_once(equation.output) && equation.input[0] == equation.output[0] &&
-                        equation.kernel.find(equation.input[0]) == std::string::npos;
-  if (!is_sound) {
-    throw invalid_argument(
-        "einsum_dense: equation: expected \"abc,cd->abd\": input, kernel and output as lower-case "
-        "letters, each once, the batch first in input and output, found \"",
-        text, "\"");
-  }
-  return equation;
-}
 
 }  // namespace
 
 void EinsumDenseOptions::describe(OptionVisitor& visitor) {
   visitor.field({.name = "equation",
-                 .help = "input, kernel and output, such as \"abc,cd->abd\"; the first letter is "
-                         "the batch",
+                 .help = "axes of the input and the kernel, and of the output: \"abc,cd->abd\"",
                  .default_text = "must be given"},
                 equation);
   visitor.field({.name = "output_shape",
-                 .help = "of an example of the output; -1 where the input says it",
-                 .range = at_least(-1)},
+                 .help = "without the batch; -1: as the input's axis of that letter",
+                 .range = at_least(-1),
+                 .default_text = "must be given"},
                 output_shape);
-  visitor.field({.name = "bias_axes",
-                 .help = "letters of the output along which there is a bias",
-                 .default_text = "no bias"},
-                bias_axes);
+  visitor.field({.name = "bias_axes", .help = "letters of the output; none: no bias"}, bias_axes);
   nn::describe(visitor, {.name = "activation", .help = "of the output"}, activation);
   nn::describe(visitor, {.name = "kernel_initializer", .help = "first values of the kernel"},
                kernel_initializer);
   nn::describe(visitor, {.name = "bias_initializer", .help = "first values of the bias"},
                bias_initializer);
-}
-
-void EinsumDenseOptions::check() const {
-  const Equation e = parse(equation);
-  if (output_shape.size() + 1 != e.output.size()) {
-    throw invalid_argument("einsum_dense: output_shape: expected ", e.output.size() - 1,
-                           " sizes for the output \"", e.output, "\" without its batch, found ",
-                           output_shape.size());
-  }
-  for (const char c : bias_axes) {
-    if (e.output.find(c, 1) != std::string::npos && std::ranges::count(bias_axes, c) == 1) continue;
-    throw invalid_argument("einsum_dense: bias_axes: expected letters of the output \"", e.output,
-                           "\" behind its batch, each once, found \"", bias_axes, "\"");
-  }
+  describe_weight_rules(visitor, *this);
 }
 
 Value EinsumDense::call(BuildContext& context, Value x) {
-  const auto& o = options_;
-  require_floating(context, x);
-  const Equation e = parse(o.equation);
-  context.require(x.shape().rank() == static_cast<int>(e.input.size()),
-                  str_cat("an input of ", e.input.size(), " axes, as \"", e.input, "\" has"));
+  const Equation equation(options_.equation);
+  context.require(is_floating(x.dtype()) && x.shape().rank() == std::ssize(equation.input),
+                  str_cat("floating-point numbers with the axes ", equation.input));
+  if (options_.output_shape.size() + 1 != equation.output.size()) {
+    throw invalid_argument("output_shape: expected a size for each of the axes ",
+                           equation.output.substr(1), ", found ", options_.output_shape.size());
+  }
   std::map<char, int64_t> sizes;
-  for (size_t i = 1; i < e.input.size(); ++i) sizes[e.input[i]] = x.shape()[static_cast<int>(i)];
-  for (size_t i = 1; i < e.output.size(); ++i) {
-    const int64_t given = o.output_shape[i - 1];
-    int64_t& size = sizes.emplace(e.output[i], given).first->second;
-    if (size < 0) size = given;
-    context.require(given < 0 || size == given,
-                    str_cat("an axis '", e.output[i], "' of ", given, ", as output_shape says"));
+  for (size_t i = 0; i < equation.input.size(); ++i) {
+    sizes[equation.input[i]] = x.shape()[static_cast<int>(i)];
   }
-  Shape kernel_shape, bias_shape;
-  for (const char c : e.kernel) {
-    context.require(sizes.contains(c) && sizes[c] > 0,
-                    str_cat("an axis '", c, "' whose size is known"));
-    kernel_shape.push_back(sizes[c]);
-  }
-  const Fans fans = fans_of(kernel_shape);
-  const Value kernel = context.variable("kernel", kernel_shape, o.kernel_initializer, fans);
-  Value y = ops::einsum(o.equation, {x, kernel});
-  if (!o.bias_axes.empty()) {
-    // From the first letter that has a bias on; 1 along the others.
-    const size_t first = e.output.find_first_of(o.bias_axes);
-    for (size_t i = first; i < e.output.size(); ++i) {
-      const bool has_bias = o.bias_axes.find(e.output[i]) != std::string::npos;
-      bias_shape.push_back(has_bias ? sizes[e.output[i]] : 1);
+  for (size_t i = 1; i < equation.output.size(); ++i) {
+    const int64_t size = options_.output_shape[i - 1];
+    if (size < 0) continue;
+    const auto [known, is_new] = sizes.emplace(equation.output[i], size);
+    if (!is_new && known->second >= 0 && known->second != size) {
+      throw invalid_argument("output_shape: axis ", equation.output[i],
+                             " of the input has the size ", known->second, ", found ", size);
     }
-    y = y + context.variable("bias", bias_shape, o.bias_initializer, fans);
   }
-  return activate(y, o.activation);
+  const auto size_of = [&](char letter) {
+    const auto found = sizes.find(letter);
+    if (found == sizes.end() || found->second < 0) {
+      throw invalid_argument("equation: the size of axis ", letter,
+                             " is not known; expected it in ", "the input or in output_shape");
+    }
+    return found->second;
+  };
+  Shape kernel_shape;
+  for (const char letter : equation.kernel) kernel_shape.push_back(size_of(letter));
+  const Fans fans = fans_of(kernel_shape);
+  const Value kernel = context.variable("kernel", kernel_shape, options_.kernel_initializer, fans,
+                                        options_.kernel_regularizer, options_.kernel_constraint);
+  Value y = ops::einsum(options_.equation, {x, kernel});
+  if (!options_.bias_axes.empty()) {
+    // Along the other axes of the output it is of size 1, from its first axis on.
+    Shape shape;
+    for (const char letter : equation.output) {
+      const bool has = options_.bias_axes.find(letter) != std::string::npos;
+      if (shape.rank() > 0 || has) shape.push_back(has ? size_of(letter) : 1);
+    }
+    for (const char letter : options_.bias_axes) {
+      if (equation.output.find(letter) != std::string::npos) continue;
+      throw invalid_argument("bias_axes: expected letters of the output ", equation.output,
+                             ", found '", letter, "'");
+    }
+    y = y + context.variable("bias", shape, options_.bias_initializer, fans,
+                             options_.bias_regularizer, options_.bias_constraint);
+  }
+  y = activate(y, options_.activation);
+  context.add_activity_loss(options_.activity_regularizer, y);
+  return y;
+}
+
+void ActivityRegularizationOptions::describe(OptionVisitor& visitor) {
+  visitor.field({.name = "l1", .help = "of the sum of the sizes", .range = at_least(0)}, l1);
+  visitor.field({.name = "l2", .help = "of the sum of the squares", .range = at_least(0)}, l2);
+}
+
+Value ActivityRegularization::call(BuildContext& context, Value x) {
+  context.require(is_floating(x.dtype()), "floating-point numbers");
+  context.add_activity_loss(l1_l2(options_.l1, options_.l2), x);
+  return x;
+}
+
+void register_einsum_layers(Catalog<Layer>& catalog) {
+  catalog.add<EinsumDense>("einsum_dense", "EinsumDense",
+                           "activation(a sum of products with a kernel, over axes that an equation "
+                           "names).");
+  catalog.add<ActivityRegularization>("activity_regularization", "ActivityRegularization",
+                                      "Its input, whose size is added to the loss.");
 }
 
 }  // namespace trireme::nn

@@ -182,7 +182,6 @@ inline LayerFunction up_sampling2d(UpSampling2D::Options o = {}) {
 inline LayerFunction up_sampling3d(UpSampling3D::Options o = {}) {
   return layer<UpSampling3D>(std::move(o));
 }
-inline LayerFunction identity(Identity::Options o = {}) { return layer<Identity>(std::move(o)); }
 inline LayerFunction identity_layer(Identity::Options o = {}) {
   return layer<Identity>(std::move(o));
 }
@@ -222,10 +221,8 @@ inline LayerFunction average(Average::Options o = {}) { return layer<Average>(st
 inline LayerFunction maximum(Maximum::Options o = {}) { return layer<Maximum>(std::move(o)); }
 inline LayerFunction minimum(Minimum::Options o = {}) { return layer<Minimum>(std::move(o)); }
 inline LayerFunction dot(Dot::Options o) { return layer<Dot>(std::move(o)); }
-inline LayerFunction einsum_dense(EinsumDense::Options o) {
-  return layer<EinsumDense>(std::move(o));
-}
-inline LayerFunction activity_regularization(ActivityRegularization::Options o) {
+inline LayerFunction einsum_dense(EinsumDenseOptions o) { return layer<EinsumDense>(std::move(o)); }
+inline LayerFunction activity_regularization(ActivityRegularizationOptions o) {
   return layer<ActivityRegularization>(std::move(o));
 }
 inline LayerFunction rescaling(Rescaling::Options o) { return layer<Rescaling>(std::move(o)); }

@@ -67,17 +67,6 @@ def convolutions(k, r):
                      k.Conv3DTranspose(1, 3, 2, "same", use_bias=False), [small], ("kernel",))
 
 
-def einsums(k, r):
-    rows, steps = _f(r, 2, 3), _f(r, 2, 3, 4)
-    yield layer_case("einsum_dense", 'einsum_dense { equation: "ab,bc->ac" output_shape: 5 bias_axes: "c" activation: TANH }',
-                     k.EinsumDense("ab,bc->ac", 5, "tanh", bias_axes="c"), [rows], KERNEL_BIAS)
-    yield layer_case("einsum_dense_of_steps", 'einsum_dense { equation: "abc,cde->abde" output_shape: -1 output_shape: 2 output_shape: 3 '
-                     'bias_axes: "de" }',
-                     k.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de"), [steps], KERNEL_BIAS)
-    yield layer_case("einsum_dense_over_steps", 'einsum_dense { equation: "abc,bd->adc" output_shape: 2 output_shape: 4 bias_axes: "d" }',
-                     k.EinsumDense("abc,bd->adc", (2, 4), bias_axes="d"), [steps], KERNEL_BIAS)
-
-
 def pooling(k, r):
     steps, image, volume = _f(r, 2, 7, 2), _f(r, 1, 5, 6, 2), _f(r, 1, 4, 5, 4, 1)
     for ours, keras_name in (("max_pool", "MaxPooling"), ("avg_pool", "AveragePooling")):
@@ -254,4 +243,4 @@ def cases():
     import keras
 
     r = random(11)
-    return [c for family in (convolutions, einsums, pooling, reshaping, merging, normalising, of_numbers, preparing, augmenting) for c in family(keras.layers, r)]
+    return [c for family in (convolutions, pooling, reshaping, merging, normalising, of_numbers, preparing, augmenting) for c in family(keras.layers, r)]
