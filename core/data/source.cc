@@ -40,6 +40,31 @@ void Source::describe_common(OptionVisitor& visitor) {
                  .help = "batches that these threads make ahead",
                  .range = from_to(1, 4096)},
                 prefetch_);
+  static constexpr EnumName<LabelSource> kLabels[] = {{LabelSource::kData, "DATA"},
+                                                      {LabelSource::kFeatures, "FEATURES"}};
+  visitor.field({.name = "labels",
+                 .help = "FEATURES: the first feature in place of the label, for models that are "
+                         "to give back what they were given"},
+                label_source_, kLabels);
+}
+
+namespace {
+
+Dataset labeled_with_features(const Dataset& examples) {
+  ElementSpec spec = examples.element_spec();
+  spec.back() = {"label", spec.front().dtype, spec.front().shape};
+  return examples.map([](Element& element, const MapContext&) { element.back() = element.front(); },
+                      {.threads = 0, .output = std::move(spec)});
+}
+
+}  // namespace
+
+SourceData with_labels(const Source& source, SourceData data) {
+  if (source.label_source() == LabelSource::kData) return data;
+  data.train = labeled_with_features(data.train);
+  data.validation = labeled_with_features(data.validation);
+  data.description += "; the labels are the features";
+  return data;
 }
 
 std::unique_ptr<ExampleReader> Source::open_examples(const SourceContext&,
