@@ -78,7 +78,7 @@ template <>
 struct BlockForm<formulas::SiluFormula> {
   template <typename Block>
   static void apply(Block x) {
-    x *= ((-x).exp() + typename Block::Scalar{1}).inverse();
+    x = x / ((-x).exp() + typename Block::Scalar{1});
   }
 };
 template <>
@@ -92,18 +92,17 @@ struct BlockForm<formulas::SiluGradFormula> {
     for (int64_t k = 0; k < kBlock; ++k) a[k] *= silu_slope(b[k], s[k]);
   }
 };
-// 1 / (1 + e^−u) of GeluTanh.
+// 1 + e^−u of GeluTanh.
 template <typename Block>
-auto gelu_tanh_gate(const Block& x) {
+auto gelu_tanh_divisor(const Block& x) {
   using T = typename Block::Scalar;
-  return ((x * (T(-1.5957691216057308) - T(0.07135481627159837) * x.square())).exp() + T{1})
-      .inverse();
+  return (x * (T(-1.5957691216057308) - T(0.07135481627159837) * x.square())).exp() + T{1};
 }
 template <>
 struct BlockForm<formulas::GeluTanhFormula> {
   template <typename Block>
   static void apply(Block x) {
-    x *= gelu_tanh_gate(x);
+    x = x / gelu_tanh_divisor(x);
   }
 };
 template <>
@@ -113,7 +112,7 @@ struct BlockForm<formulas::GeluTanhGradFormula> {
     using T = typename Block::Scalar;
     alignas(kAlignment) T room[kBlock];
     BlockOf<T> s(room);
-    s = gelu_tanh_gate(b);
+    s = gelu_tanh_divisor(b).inverse();
     for (int64_t k = 0; k < kBlock; ++k) a[k] *= gelu_tanh_slope(b[k], s[k]);
   }
 };
