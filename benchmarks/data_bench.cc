@@ -57,11 +57,12 @@ double step_rate(const JobFile& file, const DataBenchOptions& options) {
   const TaskOptions task_options{
       .tables = options.tables, .data_dir = options.data_dir, .threads = options.compute_threads};
   Task task(file, task_options, TaskUse::kTrain);
-  data::Iterator iterator = task.train_batches(0, 1).iterator();
+  const data::Dataset batches = task.train_batches(0, 1);
+  data::Iterator iterator = batches.iterator();
   data::Element batch;
   if (!iterator.next(batch)) throw invalid_argument("bench data: the job has no training data");
   std::vector<std::string> names;
-  for (const data::ComponentSpec& component : task.train_batches(0, 1).element_spec()) {
+  for (const data::ComponentSpec& component : batches.element_spec()) {
     names.push_back(component.name);
   }
   const data::Dataset same = data::from_element(batch, names).repeat();

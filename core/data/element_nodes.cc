@@ -60,6 +60,7 @@ class BatchNode final : public Node {
     }
     // The state of one part can be taken up by another: they are at the same batch.
     sign(drop_remainder ? "batch_drop" : "batch", batch);
+    name_ = "batch";
   }
 
   bool read(Context& context, Position at, Element& out) const override {

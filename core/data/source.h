@@ -71,6 +71,7 @@ class Source : public Component {
   bool keep_order() const { return keep_order_; }
   int64_t take() const { return take_; }                        // 0: all
   int64_t validation_take() const { return validation_take_; }  // 0: all
+  LabelSource label_source() const { return label_source_; }
   int64_t shuffle_block() const { return shuffle_block_; }      // 0: all examples are one
   bool cache() const { return cache_; }                         // of training examples
   // That make batches; 0: the caller's; may be kAuto.

@@ -56,7 +56,7 @@ code=0
 tar -cf archive.tar archive
 "$source/scripts/gpu_check" --bundle archive.tar --report report.txt --part examples --part bench >out 2>err || code=$?
 [[ $code == 1 ]] || fail "an example that misses its accuracy gives exit code $code"
-grep -q "FAILED .*text_binary: val_accuracy 0.5 (expected >= 0.94)" report.txt || fail "an accuracy that is missed: $(cat report.txt)"
+grep -q "FAILED .*text_binary: val_accuracy 0.5 (expected >= 0.86)" report.txt || fail "an accuracy that is missed: $(cat report.txt)"
 [[ $(grep -c "^FAILED" report.txt) == 1 ]] || fail "only that one fails: $(grep FAILED report.txt)"
 grep -q "passed .*mirrored equals one: loss 0.5 and 0.5" report.txt || fail "mirrored against one"
 grep -qE "^resnet50 +bf16 +128 +trireme +1000.5 +900.0 +1100.0 +2\.5% " report.txt || fail "the table: $(grep resnet50 report.txt)"

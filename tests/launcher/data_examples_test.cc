@@ -36,7 +36,7 @@ class DataExamplesTest : public ::testing::Test {
   json line_;  // the result
 };
 
-// Made-up reviews, of which 3% have the wrong label: whoever reads them right is at 0.95 and more.
+// Made-up reviews: 3% have the wrong label, and words of the other kind are strewn in.
 TEST_F(DataExamplesTest, TextsAreToldApartByASumOfTheirWords) {
   const std::vector<std::string> steps = {"--set", "steps_per_epoch=20",   "--set", "epochs=2",
                                           "--set", "data.reviews.words=40"};
@@ -50,7 +50,7 @@ TEST_F(DataExamplesTest, TextsAreToldApartByASumOfTheirWords) {
     for (const size_t loss : {1u, 6u}) EXPECT_NEAR(found[loss], expected[loss], 1e-4);
   }
   train({"train"}, "text_binary", "whole", {"--set", "epochs=2"});
-  EXPECT_GT(line_.value("val_accuracy", 0.), 0.94);
+  EXPECT_GT(line_.value("val_accuracy", 0.), 0.86);
   EXPECT_GE(line_.value("data_wait_seconds", -1.), 0.);
 }
 
@@ -65,7 +65,7 @@ TEST_F(DataExamplesTest, FashionMnistIsReadFromAFolderOfItsOwn) {
       "--set",      "epochs=2"};
   const auto expected = train({"train"}, "fashion_mnist", "one", small);
   ASSERT_EQ(expected.size(), 10u);
-  EXPECT_GT(line_.value("val_accuracy", 0.), 0.9);
+  EXPECT_GT(line_.value("val_accuracy", 0.), 0.85);
   const auto found = train({"launch", "--workers", "2"}, "fashion_mnist", "two", small);
   ASSERT_EQ(found.size(), expected.size());
   EXPECT_NEAR(found[1], expected[1], 1e-4 * expected[1] + 1e-4);
