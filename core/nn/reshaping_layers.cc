@@ -81,7 +81,7 @@ void RepeatVectorOptions::describe(OptionVisitor& visitor) {
 
 Value RepeatVector::call(BuildContext& context, Value x) {
   context.require(x.shape().rank() == 2 && x.shape()[1] > 0, "vectors [batch, features]");
-  return ops::repeat(ops::expand_dims(x, {1}), 1, options_.n);
+  return ops::repeat(ops::expand_dims(x, {1}), options_.n, 1);
 }
 
 void ZeroPad1DOptions::describe(OptionVisitor& visitor) {
@@ -150,7 +150,7 @@ void UpSampling1DOptions::describe(OptionVisitor& visitor) { visitor.field(size_
 Value UpSampling1D::call(BuildContext& context, Value x) {
   require_sequence(context, x);
   require_known_sizes(context, x);
-  return ops::repeat(x, 1, options_.size);
+  return ops::repeat(x, options_.size, 1);
 }
 
 void describe_interpolation(OptionVisitor& visitor, ops::Interpolation& interpolation) {
@@ -170,7 +170,7 @@ Value UpSampling2D::call(BuildContext& context, Value x) {
   require_known_sizes(context, x);
   const auto& o = options_;
   if (o.interpolation == ops::Interpolation::kNearest) {
-    return ops::repeat(ops::repeat(x, 2, o.size_w), 1, o.size_h);
+    return ops::repeat(ops::repeat(x, o.size_w, 2), o.size_h, 1);
   }
   return ops::resize2d(x, x.shape()[1] * o.size_h, x.shape()[2] * o.size_w, o.interpolation);
 }
@@ -183,7 +183,7 @@ void UpSampling3DOptions::describe(OptionVisitor& visitor) {
 Value UpSampling3D::call(BuildContext& context, Value x) {
   require_volume(context, x);
   const auto& o = options_;
-  return ops::repeat(ops::repeat(ops::repeat(x, 3, o.size_w), 2, o.size_h), 1, o.size_d);
+  return ops::repeat(ops::repeat(ops::repeat(x, o.size_w, 3), o.size_h, 2), o.size_d, 1);
 }
 
 Value Identity::call(BuildContext&, Value x) { return x; }

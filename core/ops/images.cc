@@ -62,22 +62,6 @@ Value resize2d(Value images, int64_t height, int64_t width, Interpolation interp
   return y;
 }
 
-Value repeat(Value x, int64_t axis, int64_t times) {
-  const int at = axis_of(x, axis, "repeat");
-  if (times < 1) throw invalid_argument("repeat: expected at least 1, found ", times);
-  if (times == 1) return x;
-  const Shape& shape = x.shape();
-  if (at == 0 || shape[at] < 0) {
-    throw invalid_argument("repeat: expected an axis of known size behind the batch, found axis ",
-                           axis, " of ", x.type());
-  }
-  const Value apart = expand_dims(x, {at + 1});
-  const Value copies = concat(std::vector<Value>(static_cast<size_t>(times), apart), at + 1);
-  Shape repeated = shape;
-  repeated.set(at, shape[at] * times);
-  return reshape(copies, repeated);
-}
-
 Value strided_slice(Value x, int64_t axis, int64_t begin, int64_t step, int64_t count) {
   const int at = axis_of(x, axis, "strided_slice");
   const Shape& shape = x.shape();

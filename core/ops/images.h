@@ -33,9 +33,6 @@ struct AffineOptions {
 Value affine_transform(Value images, Value transforms, int64_t height, int64_t width,
                        const AffineOptions& options = {});
 
-// Every element of axis `axis` `times` times in a row: [1, 2] → [1, 1, 2, 2].
-Value repeat(Value x, int64_t axis, int64_t times);
-
 // Each index i of axis `axis` with begin ≤ i and (i − begin) divisible by `step`, `count` of them.
 Value strided_slice(Value x, int64_t axis, int64_t begin, int64_t step, int64_t count);
 
