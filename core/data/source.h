@@ -77,7 +77,6 @@ class Source : public Component {
   // That make batches; 0: the caller's; may be kAuto.
   int threads() const { return static_cast<int>(threads_); }
   int prefetch() const { return static_cast<int>(prefetch_); }
-  LabelSource label_source() const { return label_source_; }
 
   // All examples: take() is applied by the caller, but may save work here. Throws Error.
   virtual SourceData build(const SourceContext& context) const = 0;

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/layer_options.h"
+#include "core/ops/arrays.h"
 
 namespace trireme::nn {
 namespace {
