@@ -197,18 +197,17 @@ def preparing(k, r):
     yield layer_case("integer_lookup", f"integer_lookup {{ {of_three} }}", plain, [words], gradients=False, call=whole(plain))
     yield layer_case("integer_lookup_masked", f"integer_lookup {{ {of_three} mask_token: 7 }}", masked, [words], gradients=False,
                      call=whole(masked))
-    yield layer_case("integer_lookup_count", f"integer_lookup {{ {of_three} output_mode: COUNT }}",
-                     k.IntegerLookup(vocabulary=[12, 36, 42], output_mode="count"), [words], gradients=False)
+    counts = k.IntegerLookup(vocabulary=[12, 36, 42], output_mode="count")
+    yield layer_case("integer_lookup_count", f"integer_lookup {{ {of_three} output_mode: COUNT }}", counts, [words], gradients=False,
+                     call=lambda x: tf.cast(counts(x), tf.float32))
     image = _f(r, 1, 5, 4, 2)
     for name, text, layer in (
             ("resizing", "resizing { height: 3 width: 7 }", k.Resizing(3, 7)),
             ("resizing_nearest", "resizing { height: 7 width: 3 interpolation: NEAREST }", k.Resizing(7, 3, "nearest")),
             ("resizing_cropped", "resizing { height: 2 width: 4 crop_to_aspect_ratio: true }", k.Resizing(2, 4, crop_to_aspect_ratio=True)),
             ("center_crop", "center_crop { height: 2 width: 3 }", k.CenterCrop(2, 3)),
-            ("center_crop_of_a_small_image", "center_crop { height: 6 width: 3 }", k.CenterCrop(6, 3)),
-            ("random_crop_inference", "random_crop { height: 2 width: 3 }", k.RandomCrop(2, 3))):
-        call = (lambda x, layer=layer: layer(x, training=False)) if "random" in name else None
-        yield layer_case(name, text, layer, [image], gradients=False, call=call)
+            ("center_crop_of_a_small_image", "center_crop { height: 6 width: 3 }", k.CenterCrop(6, 3))):
+        yield layer_case(name, text, layer, [image], gradients=False)
 
 
 def augmenting(k, r):
@@ -217,11 +216,10 @@ def augmenting(k, r):
     unit = {"value_range": (0, 1)}
     for name, text, layer in (
             ("auto_contrast", "auto_contrast {}", k.AutoContrast(**unit)),
-            ("random_contrast", "random_contrast { factor: 0.5 factor: 0.5 }", k.RandomContrast((0.5, 0.5), **unit)),
             ("random_brightness", "random_brightness { factor: 0.3 factor: 0.3 }", k.RandomBrightness((0.3, 0.3), **unit)),
             ("random_invert", "random_invert {}", k.RandomInvert(1.0, **unit)),
             ("random_grayscale", "random_grayscale { factor: 1 }", k.RandomGrayscale(1.0)),
-            ("random_posterization", "random_posterization { factor: 3 }", k.RandomPosterization(3, **unit)),
+            ("random_posterization", "random_posterization { factor: 3 }", k.RandomPosterization((3, 3), **unit)),
             ("random_color_degeneration", "random_color_degeneration { factor: 0.25 factor: 0.25 }",
              k.RandomColorDegeneration((0.25, 0.25), **unit)),
             ("random_saturation", "random_saturation { factor: 0.3 factor: 0.3 }", k.RandomSaturation((0.3, 0.3), **unit)),
