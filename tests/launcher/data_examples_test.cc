@@ -49,6 +49,13 @@ TEST_F(DataExamplesTest, TextsAreToldApartByASumOfTheirWords) {
     ASSERT_EQ(found.size(), expected.size());
     for (const size_t loss : {1u, 6u}) EXPECT_NEAR(found[loss], expected[loss], 1e-4);
   }
+  // Who makes a batch, and when, changes nothing; blocks are another order.
+  std::vector<std::string> ahead = steps, blocks = steps;
+  ahead.insert(ahead.end(),
+               {"--set", "data.threads=2", "--set", "data.prefetch=3", "--set", "data.cache=true"});
+  EXPECT_EQ(train({"train"}, "text_binary", "ahead", ahead), expected);
+  blocks.insert(blocks.end(), {"--set", "data.shuffle_block=64"});
+  EXPECT_NE(train({"train"}, "text_binary", "blocks", blocks), expected);
   train({"train"}, "text_binary", "whole", {"--set", "epochs=2"});
   EXPECT_GT(line_.value("val_accuracy", 0.), 0.86);
   EXPECT_GE(line_.value("data_wait_seconds", -1.), 0.);
