@@ -127,7 +127,7 @@ Metric of_counts(std::string name, const Loss& loss, const CountOptions& options
       return Counts{sums[i], sums[classes + i], sums[2 * classes + i], sums.back()};
     };
     if (options.class_id) return figure(counts_of(static_cast<size_t>(*options.class_id)));
-    if (options.average == Average::kMicro) {
+    if (options.average == MetricAverage::kMicro) {
       Counts all;
       for (size_t i = 0; i < classes; ++i) {
         const Counts one = counts_of(i);
@@ -139,7 +139,7 @@ Metric of_counts(std::string name, const Loss& loss, const CountOptions& options
     double sum = 0, whole = 0;
     for (size_t i = 0; i < classes; ++i) {
       const Counts one = counts_of(i);
-      const double weight = options.average == Average::kMacro ? 1 : one.there;
+      const double weight = options.average == MetricAverage::kMacro ? 1 : one.there;
       const Figure of_class = figure(one);
       if (!of_class || weight == 0) continue;
       sum += weight * *of_class;
@@ -277,8 +277,9 @@ Metric r2_score(bool by_variance) {
 
 namespace {
 
-constexpr EnumName<Average> kAverages[] = {
-    {Average::kMicro, "MICRO"}, {Average::kMacro, "MACRO"}, {Average::kWeighted, "WEIGHTED"}};
+constexpr EnumName<MetricAverage> kAverages[] = {{MetricAverage::kMicro, "MICRO"},
+                                                 {MetricAverage::kMacro, "MACRO"},
+                                                 {MetricAverage::kWeighted, "WEIGHTED"}};
 
 void describe_threshold(OptionVisitor& v, std::optional<double>& threshold) {
   v.field({.name = "threshold",
@@ -290,7 +291,9 @@ void describe_threshold(OptionVisitor& v, std::optional<double>& threshold) {
 
 class CountMetric : public MetricOptions {
  public:
-  explicit CountMetric(Average average = Average::kMicro) { options_.average = average; }
+  explicit CountMetric(MetricAverage average = MetricAverage::kMicro) {
+    options_.average = average;
+  }
   void describe(OptionVisitor& v) override {
     describe_threshold(v, options_.threshold);
     v.field({.name = "average", .help = "how the figures of several classes become one"},
@@ -314,13 +317,13 @@ class CountMetricOf : public CountMetric {
 
 class F1Options : public CountMetric {
  public:
-  F1Options() : CountMetric(Average::kMacro) {}
+  F1Options() : CountMetric(MetricAverage::kMacro) {}
   Metric make(const Loss& loss) const override { return f1_score(loss, options_); }
 };
 
 class FBetaOptions : public CountMetric {
  public:
-  FBetaOptions() : CountMetric(Average::kMacro) {}
+  FBetaOptions() : CountMetric(MetricAverage::kMacro) {}
   void describe(OptionVisitor& v) override {
     v.field(
         {.name = "beta", .help = "how much more recall counts than precision", .range = above(0)},

@@ -10,7 +10,7 @@
 
 namespace trireme::nn {
 
-enum class Average : uint8_t {
+enum class MetricAverage : uint8_t {
   kMicro,     // of all classes' counts together
   kMacro,     // the mean of the classes whose figure exists
   kWeighted,  // the same, where a class counts by how often it is there
@@ -18,14 +18,14 @@ enum class Average : uint8_t {
 
 struct CountOptions {
   std::optional<double> threshold = {};  // nothing: the largest output, or 0 for logits, 0.5 else
-  Average average = Average::kMicro;
+  MetricAverage average = MetricAverage::kMicro;
   std::optional<int64_t> class_id = {};  // only that class
 };
 Metric precision(const Loss& loss, const CountOptions& options = {});
 Metric recall(const Loss& loss, const CountOptions& options = {});
 // (1 + beta²)·precision·recall / (beta²·precision + recall)
 Metric f_beta_score(const Loss& loss, double beta, const CountOptions& options = {});
-Metric f1_score(const Loss& loss, const CountOptions& options = {.average = Average::kMacro});
+Metric f1_score(const Loss& loss, const CountOptions& options = {.average = MetricAverage::kMacro});
 Metric true_positives(const Loss& loss, const CountOptions& options = {});
 Metric false_positives(const Loss& loss, const CountOptions& options = {});
 Metric true_negatives(const Loss& loss, const CountOptions& options = {});
