@@ -96,7 +96,7 @@ OpDef flat_index_op() {
             const Shape& indices = c.shape(0);
             c.require(indices.rank() >= 1, "indices of at least one dimension");
             c.require(
-                indices.dim(-1) >= 0 && indices.dim(-1) <= c.shape(1).rank(),
+                indices.dim(-1) <= c.shape(1).rank(),
                 str_cat("at most ", c.shape(1).rank(), " coordinates, the rank of ", c.shape(1)));
             return Types{{DType::kInt64, indices.first(indices.rank() - 1)}};
           },

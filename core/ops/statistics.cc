@@ -22,11 +22,15 @@ Value stddev(Value x, Axes axes, bool keep_dims) {
 
 Value logsumexp(Value x, Axes axes, bool keep_dims) {
   // Subtracting any constant changes nothing but how large the powers are.
-  const auto shift_of = [&](bool keep) {
-    const Value largest = stop_gradient(max(x, axes, keep));
+  const auto largest_of = [&](bool keep) { return stop_gradient(max(x, axes, keep)); };
+  const auto shift_of = [&](Value largest) {
     return select(is_finite(largest), largest, zeros_like(largest));
   };
-  return log(sum(exp(x - shift_of(true)), axes, keep_dims)) + shift_of(keep_dims);
+  const Value largest = largest_of(keep_dims);
+  const Value y =
+      log(sum(exp(x - shift_of(largest_of(true))), axes, keep_dims)) + shift_of(largest);
+  // Hosts make the smallest f32 of e^−∞, whose logarithm is finite.
+  return select(is_finite(largest), y, minimum(y, largest));
 }
 
 }  // namespace trireme::ops

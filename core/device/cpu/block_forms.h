@@ -152,8 +152,11 @@ struct BlockForm<formulas::GeluGradFormula> {
     alignas(kAlignment) float room[kBlock];
     BlockOf<float> density(room);
     density = (b.square() * -0.5f).exp();
-    for (int64_t k = 0; k < kBlock; ++k)
-      a[k] *= normal_probability(b[k], density[k]) + b[k] * 0.39894228f * density[k];
+    for (int64_t k = 0; k < kBlock; ++k) {
+      // e^−∞ comes out as the smallest f32, which times a large b is not small.
+      const float near = std::fabs(b[k]) < 14.0f ? density[k] : 0.0f;
+      a[k] *= normal_probability(b[k], near) + b[k] * 0.39894228f * near;
+    }
   }
   static void apply(BlockOf<double> a, BlockOf<double> b) {
     for (int64_t k = 0; k < kBlock; ++k) a[k] = formulas::GeluGradFormula::apply(a[k], b[k]);

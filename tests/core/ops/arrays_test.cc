@@ -48,6 +48,10 @@ class ArraysTest : public ::testing::TestWithParam<bool> {
     if (is_floating(y.dtype())) {
       EXPECT_EQ(check_gradients({y}, inputs_, feeds_), "");
     }
+    return values_only(y, shape);
+  }
+  // The same where a derivative does not exist: at equal elements, at infinities.
+  std::vector<double> values_only(Value y, const Shape& shape) {
     const Tensor found = evaluate({y}, feeds_)[0];
     EXPECT_EQ(found.shape(), shape);
     std::vector<double> numbers;
@@ -163,7 +167,7 @@ TEST_P(ArraysTest, SumsSegments) {
   EXPECT_THAT(
       values(ops::segment_mean(x, ids, 3), {3, 2}),
       ElementsAre(3, 4, 0, 0, ::testing::DoubleEq(13.0 / 3), ::testing::DoubleEq(17.0 / 3)));
-  EXPECT_THAT(values(ops::segment_max(x, ids, 3), {3, 2}),
+  EXPECT_THAT(values_only(ops::segment_max(x, ids, 3), {3, 2}),
               ElementsAre(3, 4, -HUGE_VAL, -HUGE_VAL, 7, 9));
   const Value beyond = ops::segment_sum(x, ids, 2);
   EXPECT_THAT(error_of([&] { evaluate({beyond}, feeds_, "cpu"); }), HasSubstr("index 2"));
@@ -171,11 +175,11 @@ TEST_P(ArraysTest, SumsSegments) {
 
 TEST_P(ArraysTest, SortsAlongAnyAxisAndKeepsTheOrderOfEqualElements) {
   const Value x = input({3, 2}, {5, 1, 3, 1, 4, 0});
-  EXPECT_THAT(values(ops::sort(x, 0), {3, 2}), ElementsAre(3, 0, 4, 1, 5, 1));
+  EXPECT_THAT(values_only(ops::sort(x, 0), {3, 2}), ElementsAre(3, 0, 4, 1, 5, 1));
   EXPECT_THAT(values(ops::argsort(x, 0), {3, 2}), ElementsAre(1, 2, 2, 0, 0, 1));
   EXPECT_THAT(values(ops::argsort(x, 0, true), {3, 2}), ElementsAre(0, 0, 2, 1, 1, 2));
   const ops::TopK best = ops::top_k(input({2, 3}, {3, 7, 7, 2, 1, 9}), 2);
-  EXPECT_THAT(values(best.values, {2, 2}), ElementsAre(7, 7, 9, 2));
+  EXPECT_THAT(values_only(best.values, {2, 2}), ElementsAre(7, 7, 9, 2));
   EXPECT_THAT(values(best.indices, {2, 2}), ElementsAre(1, 2, 2, 0));
   EXPECT_THAT(error_of([&] { ops::top_k(x, 3); }), HasSubstr("at least 3 elements"));
 }
