@@ -18,7 +18,6 @@ using ::testing::HasSubstr;
 using testing::json_lines;
 using testing::kProgram;
 using testing::ProcessResult;
-using testing::read_text;
 using testing::TemporaryDirectory;
 using testing::trireme_run;
 
@@ -76,7 +75,8 @@ TEST_F(PictureJobsTest, FoldersOfPicturesTrainAloneAndByTwoAndPredict) {
   EXPECT_EQ(json_lines(alone.out)[0].at("val_accuracy"), 1.0);
   const ProcessResult two = run({"launch", "--workers", "2"}, train(file, "two"));
   ASSERT_EQ(two.exit_code, 0) << two.err;
-  testing::expect_close(read_text(folder_ / "two/log.csv"), read_text(folder_ / "alone/log.csv"));
+  testing::expect_close(testing::read_log(folder_ / "two/log.csv"),
+                        testing::read_log(folder_ / "alone/log.csv"));
 
   const auto predict = [&](const std::string& input) {
     return trireme_run({"predict", file, "--data-dir", folder_.path(), "--checkpoint",

@@ -70,7 +70,7 @@ batch_size: 12
                         "--overwrite", "--threads", "1"});
   }
   std::string log(const std::string& name) const {
-    return read_text(folder_ / (name + "/log.csv"));
+    return testing::read_log(folder_ / (name + "/log.csv"));
   }
 
   const TemporaryDirectory folder_;

@@ -65,7 +65,8 @@ std::string another(const std::string& name, const std::string& value) {
                                     {"label_mode", "INT"},
                                     {"image_size", "32 48"},
                                     {"color_mode", "RGBA"},
-                                    {"interpolation", "NEAREST"}};
+                                    {"interpolation", "NEAREST"},
+                                    {"labels", "FEATURES"}};
   if (const auto at = words.find(name); at != words.end()) return at->second;
   return value == "0" ? "1" : value == "1" ? "0" : "77";
 }
