@@ -56,7 +56,7 @@ class SequenceExamplesTest : public ::testing::Test {
   // the end, which gives the result.
   json train_both(const std::string& example, const Words& more) {
     Words few = more;
-    few.insert(few.end(), {"--set", "data.take=64", "--set", "epochs=3"});
+    few.insert(few.end(), {"--set", "data.take=32", "--set", "epochs=3"});
     train({"train"}, example, "few", few);
     train({"launch", "--workers", "2"}, example, "two", few);
     const std::vector<double> one = column("few", "loss"), two = column("two", "loss");
