@@ -1,4 +1,5 @@
-// Examples over images, at small size: they learn, and two workers go the steps of one process.
+// Examples over images at small size, and layers that take their values from the data: they learn,
+// and two workers go the steps of one process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 #include <regex>
 #include <sstream>
 
+#include "core/base/error.h"
 #include "tests/launcher/program.h"
 #include "tests/support/training_log.h"
 
@@ -147,6 +149,38 @@ model {
   EXPECT_NE(result.exit_code, 0);
   EXPECT_THAT(result.err, HasSubstr("late.textproto:5:"));
   EXPECT_THAT(result.err, HasSubstr("expected it to be called once, on a feature of the data"));
+}
+
+// The words come from all training texts on each worker, and go with the checkpoint.
+TEST_F(ImageExamplesTest, AVocabularyIsTheSameOnTwoWorkersAndIsKept) {
+  std::string lines;
+  for (int i = 0; i < 80; ++i) {
+    lines += str_cat(i % 2 == 0 ? "pos\tnumber " : "neg\tnumber ", i,
+                     i % 2 == 0 ? " fine film\n" : " poor film\n");
+  }
+  const std::string file = folder_.write("texts.tsv", lines);
+  const std::string job = folder_.write("texts.textproto", R"(
+data { text_lines { files: ")" + file + R"(" } }
+model {
+  layers { text_vectorization { max_tokens: 40 output_mode: MULTI_HOT } }
+  layers { dense { units: 2 } }
+}
+optimizer { adam {} }
+batch_size: 16
+)");
+  expect_same_steps(job, 4);
+  const std::string out = folder_ / "trained";
+  const ProcessResult trained =
+      Process({kProgram, "train", job, "--threads", "1", "--output-dir", out, "--set", "epochs=10",
+               "--set", "optimizer.learning_rate=0.05"})
+          .wait(60s);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const std::string unknown = folder_.write("unknown.txt", "a fine thing\na poor thing\n");
+  const ProcessResult result = testing::trireme_run(
+      {"predict", job, "--checkpoint", out + "/checkpoints", "--input", unknown});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, ::testing::ContainsRegex("\"line\":1.*\"class_name\":\"pos\""));
+  EXPECT_THAT(result.out, ::testing::ContainsRegex("\"line\":2.*\"class_name\":\"neg\""));
 }
 
 }  // namespace

@@ -217,7 +217,7 @@ def augmenting(k, r):
     for name, text, layer in (
             ("auto_contrast", "auto_contrast {}", k.AutoContrast(**unit)),
             ("random_brightness", "random_brightness { factor: 0.3 factor: 0.3 }", k.RandomBrightness((0.3, 0.3), **unit)),
-            ("random_invert", "random_invert {}", k.RandomInvert(1.0, **unit)),
+            ("random_invert", "random_invert {}", k.RandomInvert((1.0, 1.0), **unit)),
             ("random_grayscale", "random_grayscale { factor: 1 }", k.RandomGrayscale(1.0)),
             ("random_posterization", "random_posterization { factor: 3 }", k.RandomPosterization((3, 3), **unit)),
             ("random_color_degeneration", "random_color_degeneration { factor: 0.25 factor: 0.25 }",
