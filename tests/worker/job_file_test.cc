@@ -234,6 +234,7 @@ TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
     if (reads("csv {")) shape = {-1, 13};
     if (reads("reviews {")) shape = {-1, 10000};
     std::vector<TensorType> features = {{DType::kFloat32, shape}};
+    if (reads("visits {")) features = {{DType::kInt64, {-1, 1}}, {DType::kInt64, {-1, 1}}};
     if (reads("clicks {")) {
       features = {{DType::kFloat32, {-1, 13}}, {DType::kInt64, {-1, 26}}};
     }
