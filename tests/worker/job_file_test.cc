@@ -232,9 +232,14 @@ TEST(JobFileTest, EveryExampleIsAJobWhoseModelBuilds) {
     const auto reads = [&](const char* source) { return data.find(source) != std::string::npos; };
     if (reads("cifar10 {")) shape = {-1, 32, 32, 3};
     if (reads("csv {")) shape = {-1, 13};
-    if (reads("reviews {")) shape = {-1, 10000};
     std::vector<TensorType> features = {{DType::kFloat32, shape}};
-    if (reads("visits {")) features = {{DType::kInt64, {-1, 1}}, {DType::kInt64, {-1, 1}}};
+    if (reads("characters {")) features = {{DType::kInt64, {-1, 128}}};
+    // What the program makes up is here.
+    for (const char* source : {"reviews {", "reversal {", "series {", "visits {"}) {
+      if (!reads(source)) continue;
+      const JobData made = build_data(file, "");
+      features = nn::batch_types(training_batches(file, made, 0, 1)).features;
+    }
     if (reads("clicks {")) {
       features = {{DType::kFloat32, {-1, 13}}, {DType::kInt64, {-1, 26}}};
     }
