@@ -21,10 +21,10 @@ const Sizes kSizes[] = {
     {"more_queries", 1, 3, 1, 1, 1, 2, 2},
     {"more_keys", 1, 2, 6, 2, 1, 1, 1},
     {"odd", 2, 37, 53, 3, 3, 17, 33},
-    {"blocks", 2, 101, 401, 4, 2, 32, 32},
+    {"blocks", 1, 53, 401, 2, 1, 16, 16},
     {"one_query", 3, 1, 77, 2, 2, 16, 16},
     {"wide_heads", 1, 19, 23, 2, 1, 130, 70},
-    {"few_heads_long", 1, 385, 385, 1, 1, 48, 48},
+    {"few_heads_long", 1, 145, 230, 1, 1, 24, 24},
 };
 
 enum Mask { kNone, kByKey, kByQuery, kByHead };
@@ -87,7 +87,7 @@ std::vector<OpCase> attention_cases() {
     add(s, false, kByHead, false);
   }
   for (const Sizes& s : {Sizes{"small", 1, 2, 2, 2, 1, 2, 2}, Sizes{"odd", 3, 67, 67, 6, 2, 24, 24},
-                         Sizes{"blocks", 2, 250, 250, 4, 4, 32, 32}}) {
+                         Sizes{"blocks", 1, 200, 200, 2, 2, 16, 16}}) {
     add(s, true, kNone, true);
     add(s, false, kByHead, true);
   }
