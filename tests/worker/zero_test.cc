@@ -86,7 +86,9 @@ std::string path_of(const Fields& path) {
 const pb::Message& parent_of(const pb::Message& message, const Fields& path) {
   const pb::Message* parent = &message;
   for (size_t i = 0; i + 1 < path.size(); ++i) {
-    parent = &parent->GetReflection()->GetMessage(*parent, path[i]);
+    const pb::Reflection& reflection = *parent->GetReflection();
+    parent = path[i]->is_repeated() ? &reflection.GetRepeatedMessage(*parent, path[i], 0)
+                                    : &reflection.GetMessage(*parent, path[i]);
   }
   return *parent;
 }
