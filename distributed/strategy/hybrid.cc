@@ -1,5 +1,6 @@
 // hybrid: the rows of embeddings are on parameter servers; variables are on every worker, and their
 // gradients are added up by all-reduce as with multi_worker.
+#include "core/base/error.h"
 #include "distributed/strategy/collective_ops.h"
 #include "distributed/strategy/gradient_builder.h"
 #include "distributed/strategy/server_traffic.h"
@@ -27,6 +28,12 @@ class Hybrid : public Strategy {
     // First, because they are known first: the reduction runs beside the backward pass.
     builder.reduce_results();
     builder.add_updates({.rows = &servers});
+    if (!servers.has_gradients()) {
+      throw invalid_argument(
+          "strategy HYBRID: the rows of no table are trained (all are frozen, or the loss does not "
+          "depend on them), so there is nothing to push; use the strategy PARAMETER_SERVER or "
+          "MULTI_WORKER");
+    }
     builder.reduce_gradients();
     // After all collectives of the step: a step that fails in one of them has pushed nothing.
     servers.push({}, options().first_bucket_bytes, options().bucket_bytes, {},

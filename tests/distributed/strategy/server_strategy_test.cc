@@ -290,7 +290,9 @@ TEST(ServerStrategyPartsTest, PenaltiesFollowOneProcess) {
 
 TEST(ServerStrategyPartsTest, FrozenTablesAndVariablesFollowOneProcess) {
   for (const StrategyDef* kind : {&kParameterServerStrategy, &kHybridStrategy}) {
-    RunOptions run{.kind = kind, .embedding = true, .freeze = {"embedding", "dense/bias"}};
+    RunOptions run{.kind = kind, .embedding = true, .freeze = {"dense/bias"}};
+    // Votes are pushed where variables are on servers; else the rows must be.
+    if (kind == &kParameterServerStrategy) run.freeze.push_back("embedding");
     run.table.initializer = uniform(-1, 1);
     const RunResult alone = train_alone(run);
     run.workers = 2;
@@ -316,6 +318,9 @@ TEST(ServerStrategyOptionsTest, RefusesWhatNeedsAWholeVariable) {
   run.table.regularizer = l2();
   EXPECT_THAT(error_of(run), HasSubstr("(embedding \"embedding\"): embeddings_regularizer: "));
   run.table.regularizer = nullptr;
+  run.freeze = {"embedding"};
+  EXPECT_THAT(error_of(run), HasSubstr("HYBRID: the rows of no table are trained"));
+  run.freeze.clear();
   run.optimizer =
       std::make_shared<Adam>(nullptr, rules::Adam{}, UpdateOptions{.global_clipnorm = 1});
   EXPECT_THAT(error_of(run), HasSubstr("optimizer: global_clipnorm: parameter servers add up"));
