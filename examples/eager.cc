@@ -26,12 +26,12 @@ Value random_values(const trireme::Shape& shape, float scale, uint64_t seed) {
 }  // namespace
 
 int main() {
-  // z = x·y + tanh(x), and dz/dx.
+  // z = x·y + sin(x), and dz/dx.
   {
     const Value x(3.0), y(2.0);
     eager::Tape tape;
     tape.watch(x);
-    const Value z = x * y + eager::tanh(x);
+    const Value z = x * y + eager::sin(x);
     std::cout << "z = " << z << ", dz/dx = " << tape.gradient(z, x) << "\n";
   }
 

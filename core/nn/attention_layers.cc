@@ -244,7 +244,7 @@ void GroupQueryAttentionOptions::describe(OptionVisitor& v) {
 }
 
 void GroupQueryAttentionOptions::check() const {
-  if (num_query_heads % num_key_value_heads == 0) return;
+  if (num_key_value_heads > 0 && num_query_heads % num_key_value_heads == 0) return;
   throw invalid_argument(
       "group_query_attention: num_query_heads: expected a multiple of "
       "num_key_value_heads, ",

@@ -21,7 +21,7 @@ TEST(TapeTest, DifferentiatesInFiveLines) {
   const Value x(3.0), y(2.0);
   Tape tape;
   tape.watch(x);
-  const Value z = x * y + tanh(x);
+  const Value z = x * y + sin(x);
   EXPECT_NEAR(tape.gradient(z, x).item(), 2 + std::cos(3.0), 1e-6);
 }
 

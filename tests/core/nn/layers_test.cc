@@ -153,7 +153,7 @@ TEST(LayersTest, OptionsAreChecked) {
 TEST(LayersTest, BuildsAgainAfterAnError) {
   Model model;
   model.add<Dense>({.units = 2});
-  EXPECT_NE(error_of([&] { model.build({DType::kFloat32, {-1, 3, 3}}); }), "");
+  EXPECT_NE(error_of([&] { model.build({DType::kFloat32, {-1, 3, 3, 3}}); }), "");
   model.build({DType::kFloat32, {-1, 3}});
   EXPECT_EQ(model.predict(Tensor::zeros(DType::kFloat32, {5, 3})).shape(), (Shape{5, 2}));
   EXPECT_THAT(error_of([&] {

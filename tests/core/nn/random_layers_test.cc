@@ -140,12 +140,14 @@ TEST(GaussianNoiseTest, HasItsDeviation) {
   const Tensor zeros = Tensor::zeros(DType::kFloat32, {1000, 50});
   GaussianNoise noise({.stddev = 0.5});
   double squares = 0;
-  for (const float value : output_of(noise, zeros).flat<float>()) squares += double{value} * value;
+  const Tensor noisy = output_of(noise, zeros);
+  for (const float value : noisy.flat<float>()) squares += double{value} * value;
   EXPECT_NEAR(std::sqrt(squares / 50000), 0.5, 0.01);
   const Tensor ones = Tensor::from<float>({1000, 50}, std::vector<float>(50000, 1.f));
   GaussianDropout times({.rate = 0.2});
   squares = 0;
-  for (const float value : output_of(times, ones).flat<float>()) {
+  const Tensor scaled = output_of(times, ones);
+  for (const float value : scaled.flat<float>()) {
     squares += (double{value} - 1) * (double{value} - 1);
   }
   EXPECT_NEAR(std::sqrt(squares / 50000), 0.5, 0.01);

@@ -24,9 +24,9 @@ const OpTable& table() {
   return *ops;
 }
 
-// Input 0 is of the outputs' shape, inputs 1 and 2 (of bool) may be broadcast to it. Every op that
-// `dtype` has is a step and an output.
-Chain all_ops(DType dtype) {
+// Input 0 is of the outputs' shape, `whole`; inputs 1 and 2 (of bool) may be broadcast to it. Every
+// op that `dtype` has is a step and an output.
+Chain all_ops(DType dtype, const Shape& whole) {
   Chain chain{.input_count = 3, .steps = {}, .outputs = {}};
   const auto add = [&](const std::string& op, std::vector<int> inputs, Attributes attributes = {}) {
     chain.outputs.push_back(chain.input_count + static_cast<int>(chain.steps.size()));
@@ -45,6 +45,8 @@ Chain all_ops(DType dtype) {
     } else if (op == "BroadcastLike") {
       add(op, {1, 0}, {{"average", false}});
       if (dtype != DType::kBool) add(op, {1, 0}, {{"average", true}});
+    } else if (op == "BroadcastTo") {
+      add(op, {1}, {{"shape", Ints(whole.begin(), whole.end())}});
     } else if (table().find(op).max_inputs == 1) {
       add(op, {0});
     } else if (op != "BiasAdd" && op != "SigmoidCrossEntropy") {  // of one shape
@@ -86,7 +88,7 @@ TEST(ChainSourceTest, CompilesEveryOpForEveryDType) {
     const Shape parts[] = {whole, {8}, {}, {6, 1}, {4, 1, 8}};
     const Shape& part = parts[static_cast<size_t>(dtype) % std::size(parts)];
     const ChainSource source =
-        generate(all_ops(dtype), {{dtype, whole}, {dtype, part}, {DType::kBool, {4, 1, 1}}});
+        generate(all_ops(dtype, whole), {{dtype, whole}, {dtype, part}, {DType::kBool, {4, 1, 1}}});
     for (int card : {80, 90}) {
       ASSERT_NO_THROW(EXPECT_NE(compile_source(card, source.name, source.text), ""));
     }
@@ -98,13 +100,13 @@ TEST(ChainSourceTest, CompilesEveryOpForEveryDType) {
 TEST(ChainSourceTest, FloatsStayFloats) {
   std::string why;
   if (is_compiler_missing(why)) GTEST_SKIP() << why;
-  Chain chain = all_ops(DType::kFloat32);
+  const Shape shape{1001};
+  Chain chain = all_ops(DType::kFloat32, shape);
   const auto is_double = [](const Chain::Step& step) {
     return step.op == "Cast" && step.attributes.get<DType>("dtype") == DType::kFloat64;
   };
   chain.steps.erase(std::ranges::find_if(chain.steps, is_double));
   chain.outputs.pop_back();
-  const Shape shape{1001};
   const ChainSource source =
       generate(chain, {{DType::kFloat32, shape}, {DType::kFloat32, shape}, {DType::kBool, shape}});
   // No such card: what is made is PTX, which can be read.
