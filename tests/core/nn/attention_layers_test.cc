@@ -46,8 +46,9 @@ TEST(AttentionLayersTest, ACausalBlockSeesNoLaterStep) {
     model.build({DType::kFloat32, {-1, 5, 4}});
     Tensor x = numbers({1, 5, 4}, 1);
     const std::vector<float> before = predicted(model, x);
-    // The last step. The block norms: a step that is shifted as a whole looks the same.
-    for (size_t i = 0; i < 4; ++i) x.flat<float>()[16 + i] += static_cast<float>(i * i);
+    // Of the last step, each feature by another number: normalisation takes away what they share.
+    for (int i = 0; i < 4; ++i)
+      x.flat<float>()[static_cast<size_t>(16 + i)] += static_cast<float>(i * i);
     const std::vector<float> after = predicted(model, x);
     const std::span<const float> first(before.data(), 16), first_after(after.data(), 16);
     if (causal) {
