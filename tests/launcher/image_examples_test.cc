@@ -114,13 +114,13 @@ TEST_F(ImageExamplesTest, TheAutoencoderGivesBackWhatItWasGiven) {
       example_on("mnist_autoencoder.textproto",
                  "data { digits {} take: 2048 validation_take: 256 labels: FEATURES }");
   const std::string out = folder_ / "out";
-  const ProcessResult result =
-      Process({kProgram, "train", job, "--threads", "1", "--output-dir", out, "--set", "epochs=6"})
-          .wait(100s);
+  const ProcessResult result = Process({kProgram, "train", job, "--threads", "1", "--output-dir",
+                                        out, "--set", "epochs=20", "--set", "batch_size=64"})
+                                   .wait(100s);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("the labels are the features"));
   const std::vector<double> loss = column(read_text(out + "/log.csv"), "val_loss");
-  ASSERT_EQ(loss.size(), 6u);
+  ASSERT_EQ(loss.size(), 20u);
   EXPECT_LT(loss.back(), 0.5 * loss.front());
 }
 

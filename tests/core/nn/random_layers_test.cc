@@ -140,14 +140,14 @@ TEST(GaussianNoiseTest, HasItsDeviation) {
   const Tensor zeros = Tensor::zeros(DType::kFloat32, {1000, 50});
   GaussianNoise noise({.stddev = 0.5});
   double squares = 0;
-  const Tensor noisy = output_of(noise, zeros);
-  for (const float value : noisy.flat<float>()) squares += double{value} * value;
+  const Tensor added = output_of(noise, zeros);
+  for (const float value : added.flat<float>()) squares += double{value} * value;
   EXPECT_NEAR(std::sqrt(squares / 50000), 0.5, 0.01);
   const Tensor ones = Tensor::from<float>({1000, 50}, std::vector<float>(50000, 1.f));
   GaussianDropout times({.rate = 0.2});
   squares = 0;
-  const Tensor scaled = output_of(times, ones);
-  for (const float value : scaled.flat<float>()) {
+  const Tensor multiplied = output_of(times, ones);
+  for (const float value : multiplied.flat<float>()) {
     squares += (double{value} - 1) * (double{value} - 1);
   }
   EXPECT_NEAR(std::sqrt(squares / 50000), 0.5, 0.01);
