@@ -102,11 +102,13 @@ TEST(ChainSourceTest, FloatsStayFloats) {
   if (is_compiler_missing(why)) GTEST_SKIP() << why;
   const Shape shape{1001};
   Chain chain = all_ops(DType::kFloat32, shape);
+  // CUDA's own sinf, cosf and tanf reduce large angles in f64.
   const auto is_double = [](const Chain::Step& step) {
-    return step.op == "Cast" && step.attributes.get<DType>("dtype") == DType::kFloat64;
+    return step.op == "Sin" || step.op == "Cos" || step.op == "Tan" ||
+           (step.op == "Cast" && step.attributes.get<DType>("dtype") == DType::kFloat64);
   };
-  chain.steps.erase(std::ranges::find_if(chain.steps, is_double));
-  chain.outputs.pop_back();
+  EXPECT_EQ(std::erase_if(chain.steps, is_double), 4u);
+  chain.outputs.resize(chain.steps.size());
   const ChainSource source =
       generate(chain, {{DType::kFloat32, shape}, {DType::kFloat32, shape}, {DType::kBool, shape}});
   // No such card: what is made is PTX, which can be read.
