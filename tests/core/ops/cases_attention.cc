@@ -60,7 +60,7 @@ OpCase attention_case(const Sizes& s, bool causal, Mask mask, bool packed, bool 
                  label_of(s, causal, mask, packed),
                  std::move(inputs),
                  {{"causal", causal},
-                  {"scale", s.dim > 16 ? 0.15 : 0.5},
+                  {"scale", s.dim > 8 ? 0.15 : 0.5},
                   {"kv_heads", packed ? s.kv_heads : int64_t{0}}}};
   // The logarithm of a query that sees no key has no derivative.
   const bool may_see_none = !grad && mask != kNone && (causal || s.k_len < 6);
