@@ -30,9 +30,10 @@ class Hybrid : public Strategy {
     builder.add_updates({.rows = &servers});
     if (!servers.has_gradients()) {
       throw invalid_argument(
-          "strategy HYBRID: the rows of no table are trained (all are frozen, or the loss does not "
-          "depend on them), so there is nothing to push; use the strategy PARAMETER_SERVER or "
-          "MULTI_WORKER");
+          "strategy HYBRID: the model has no embedding whose rows are trained (there is none, all "
+          "are "
+          "frozen, or the loss does not depend on them), so there is nothing to push; use the "
+          "strategy PARAMETER_SERVER or MULTI_WORKER");
     }
     builder.reduce_gradients();
     // After all collectives of the step: a step that fails in one of them has pushed nothing.
