@@ -122,7 +122,7 @@ TEST_F(NetlabTest, FourHostsGiveTheLossesOfOneProcess) {
       EXPECT_THAT(result.err, HasSubstr("collectives: grpc, 4 ranks"));
     }
   }
-  expect_close(read_text(out("hosts") + "/log.csv"), read_text(out("alone") + "/log.csv"));
+  expect_close(read_log(out("hosts") + "/log.csv"), read_log(out("alone") + "/log.csv"));
 }
 
 class CutLinkTest : public NetlabTest, public ::testing::WithParamInterface<const char*> {};
@@ -225,7 +225,7 @@ TEST_F(NetlabTest, ALinkThatComesBackCostsNothing) {
     const ProcessResult result = launcher->wait(120s);
     EXPECT_EQ(result.exit_code, 0) << result.err;
   }
-  EXPECT_EQ(read_text(out("hosts") + "/log.csv"), read_text(out("calm") + "/log.csv"));
+  EXPECT_EQ(read_log(out("hosts") + "/log.csv"), read_log(out("calm") + "/log.csv"));
 }
 
 }  // namespace
