@@ -26,6 +26,7 @@ using testing::kProgram;
 using testing::kWorkersJob;
 using testing::Process;
 using testing::ProcessResult;
+using testing::read_log;
 using testing::read_text;
 using testing::TemporaryDirectory;
 using Words = std::vector<std::string>;
