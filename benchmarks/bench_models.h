@@ -29,8 +29,8 @@ struct BenchModel {
 
 // mlp: 784-128-64-10. mlp_large: 784-2048-2048-2048-10. lenet: LeNet-5. cifar_cnn: that of the
 // example. resnet20: He et al. 2016 on CIFAR-10. resnet50: v1.5, 1000 classes. dlrm: that of
-// examples/criteo_dlrm.textproto. char_lstm: an embedding of 64 and two LSTMs of 256 over windows of
-// 128 characters. char_transformer: that of the example, over the same.
+// examples/criteo_dlrm.textproto. char_lstm: an embedding of 64 and two LSTMs of 256 over windows
+// of 128 characters. char_transformer: that of the example, over the same.
 std::vector<std::string> bench_model_names();
 // Throws Error{kInvalidArgument} when there is none of that name.
 const BenchModel& find_bench_model(std::string_view name);

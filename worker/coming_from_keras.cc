@@ -217,7 +217,7 @@ std::string_view class_of(std::string_view name) {
   return found == std::end(kAliases) ? name : found->second;
 }
 
-// The entries of a catalog by Keras's names; several separated by "|".
+// The entries of a catalog by Keras's names.
 std::map<std::string, std::string, std::less<>> entries_of(const JobSchema& schema,
                                                            std::string_view family) {
   std::map<std::string, std::string, std::less<>> found;

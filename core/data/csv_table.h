@@ -73,7 +73,8 @@ CsvTransform fit_csv_transform(const CsvTable& table, int64_t training_rows, Csv
 // Takes a column out of the features: where it was is 0 from now on, so that a model learns nothing
 // from it. Throws Error{kInvalidArgument} when there is no such column, and Error{kDataLoss} for a
 // weight that is missing or negative.
-std::vector<float> take_weights(CsvTable& table, const std::string& column, std::string_view source);
+std::vector<float> take_weights(CsvTable& table, const std::string& column,
+                                std::string_view source);
 
 // "features": f32 [k], "label": f32 [1] or i64 [], and "sample_weight": f32 [] unless `weights` is
 // empty.

@@ -72,8 +72,8 @@ class Source : public Component {
   int64_t take() const { return take_; }                        // 0: all
   int64_t validation_take() const { return validation_take_; }  // 0: all
   LabelSource label_source() const { return label_source_; }
-  int64_t shuffle_block() const { return shuffle_block_; }      // 0: all examples are one
-  bool cache() const { return cache_; }                         // of training examples
+  int64_t shuffle_block() const { return shuffle_block_; }  // 0: all examples are one
+  bool cache() const { return cache_; }                     // of training examples
   // That make batches; 0: the caller's; may be kAuto.
   int threads() const { return static_cast<int>(threads_); }
   int prefetch() const { return static_cast<int>(prefetch_); }

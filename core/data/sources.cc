@@ -3,8 +3,8 @@
 
 #include "core/base/error.h"
 #include "core/data/node.h"
-#include "core/data/threaded_examples.h"
 #include "core/data/stream_node.h"
+#include "core/data/threaded_examples.h"
 
 namespace trireme::data {
 namespace {

@@ -52,8 +52,8 @@ NodePtr make_stream(NodePtr child, ElementSpec spec, std::string name,
                     std::function<std::unique_ptr<Stream>(uint64_t pass)> start,
                     int64_t size = kUnknown);
 
-// How many threads a stage that asks for `threads` may have. Throws Error for a number that makes no
-// sense; `what` is the stage.
+// How many threads a stage that asks for `threads` may have. Throws Error for a number that makes
+// no sense; `what` is the stage.
 int most_threads(int threads, std::string_view what);
 MapContext map_context(uint64_t seed, Position origin);
 // The epoch of the first of `count` passes over a child, in pass `epoch` of repeat(count).

@@ -235,7 +235,7 @@ class BuildContext {
   std::vector<MovingAverage> moving_averages_;
   FrozenNames* frozen_ = nullptr;
   std::vector<AddedLoss> added_losses_;
-  std::unordered_set<std::string> penalized_;  // variables
+  std::unordered_set<std::string> penalized_;   // variables
   std::vector<std::pair<Value, Value>> masks_;  // of a value, by that value
   std::vector<Output> outputs_;
   std::vector<const Layer*> stack_;  // outermost first

@@ -38,8 +38,7 @@ std::vector<Node*> issue_order(const Program& program) {
   for (Node* node : nodes) {
     for (int index : mutated_inputs(*node)) {
       const auto value = updatable(node->input(index));
-      TRIREME_CHECK(value.has_value(), "input ", index, " of '", node->name(),
-                    "' is no variable");
+      TRIREME_CHECK(value.has_value(), "input ", index, " of '", node->name(), "' is no variable");
       for (Node* reader : readers[*value]) add_edge(reader, node);
     }
   }

@@ -74,7 +74,8 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
 
 // Libraries that stay in .cc files, so that no other folder is compiled against them.
 const std::regex kPrivateLibrary(
-    "<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/protobuf|nlohmann|CLI|Eigen|jpeglib|png)[./a-zA-Z]");
+    "<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/"
+    "protobuf|nlohmann|CLI|Eigen|jpeglib|png)[./a-zA-Z]");
 
 bool is_source(const fs::path& path) {
   const std::string extension = path.extension();

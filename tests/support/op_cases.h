@@ -38,8 +38,8 @@ struct OpCase {
   bool check_gradient = true;  // false where the point is a corner (a tie, a kink) or the case is
                                // only for speed or size
   double tolerance_small = 1e-2;  // f16 and bf16, between devices
-  // The gradient cannot be differentiated again: the rule of the op that computes it throws. Of that
-  // op's own cases `refuses_gradient` says so.
+  // The gradient cannot be differentiated again: the rule of the op that computes it throws. Of
+  // that op's own cases `refuses_gradient` says so.
   bool has_second_derivative = true, refuses_gradient = false;
   // What an elementwise op makes of one element of each input (of one, b is 0), computed in other
   // words than in its formula. Null: not said.

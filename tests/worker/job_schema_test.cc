@@ -11,6 +11,7 @@
 #include "core/base/input_stream.h"
 #include "core/nn/catalogs.h"
 #include "core/nn/layers.h"
+#include "worker/coming_from_keras.h"
 #include "worker/describe.h"
 #include "worker/job_components.h"
 #include "worker/job_text.h"
@@ -304,6 +305,12 @@ TEST(JobSchemaTest, TheReferencePageIsThatOfTheCatalogs) {
   EXPECT_EQ(read_whole(TRIREME_SOURCE_DIR "/docs/reference.md", 1 << 20, "the reference"),
             reference_page(*core_job_schema()))
       << "write it again: trireme describe --markdown > docs/reference.md";
+}
+
+TEST(JobSchemaTest, ThePageForThoseWhoComeFromKerasIsThatOfTheCatalogs) {
+  EXPECT_EQ(read_whole(TRIREME_SOURCE_DIR "/docs/coming-from-keras.md", 1 << 20, "the page"),
+            coming_from_keras_page(*core_job_schema()))
+      << "write it again: trireme describe --keras > docs/coming-from-keras.md";
 }
 
 // Help is a sentence's part: every field of every component has one.

@@ -43,7 +43,8 @@ TEST(CatalogsTest, UnknownNamesListTheNamesThereAre) {
                         "mean_squared_error, categorical_cross_entropy"));
   EXPECT_THAT(error_of([&] { catalogs.losses.make("binary_cross_entrpy"); }),
               HasSubstr("did you mean 'binary_cross_entropy'?"));
-  EXPECT_THAT(error_of([&] { catalogs.metrics.make("f1"); }), HasSubstr("accuracy, sparse_categorical_accuracy"));
+  EXPECT_THAT(error_of([&] { catalogs.metrics.make("f1"); }),
+              HasSubstr("accuracy, sparse_categorical_accuracy"));
   EXPECT_THAT(error_of([&] { catalogs.schedules.make("linear"); }),
               HasSubstr("step, cosine, exponential"));
 }

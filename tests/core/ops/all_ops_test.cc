@@ -37,7 +37,8 @@ std::vector<OpCase> gradient_cases() {
   const auto table = core_op_table();
   std::vector<OpCase> cases = all_op_cases();
   std::erase_if(cases, [&](const OpCase& op_case) {
-    return !op_case.check_gradient || op_case.refuses_gradient || !table->find(op_case.op).gradient ||
+    return !op_case.check_gradient || op_case.refuses_gradient ||
+           !table->find(op_case.op).gradient ||
            std::ranges::none_of(op_case.inputs, &OpInput::is_real);
   });
   return cases;

@@ -1,7 +1,7 @@
 // What ops say of their attributes: every case of an op fits it, and what does not fit is refused.
-#include <algorithm>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <set>
 
 #include "core/base/error.h"

@@ -319,7 +319,8 @@ TEST(ServerStrategyOptionsTest, RefusesWhatNeedsAWholeVariable) {
   EXPECT_THAT(error_of(run), HasSubstr("(embedding \"embedding\"): embeddings_regularizer: "));
   run.table.regularizer = nullptr;
   run.freeze = {"embedding"};
-  EXPECT_THAT(error_of(run), HasSubstr("HYBRID: the model has no embedding whose rows are trained"));
+  EXPECT_THAT(error_of(run),
+              HasSubstr("HYBRID: the model has no embedding whose rows are trained"));
   run.freeze.clear();
   run.optimizer =
       std::make_shared<Adam>(nullptr, rules::Adam{}, UpdateOptions{.global_clipnorm = 1});

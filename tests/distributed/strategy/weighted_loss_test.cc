@@ -89,8 +89,8 @@ Found train_worker(const WeightedRun& run, int rank, const Strategy* strategy,
   model.add<Steps>({});
   const Loss loss = sparse_categorical_cross_entropy({.ignore_class = -1});
   CompileOptions compile{.optimizer = std::make_shared<Sgd>(constant_rate(0.5)), .loss = loss};
-  compile.metrics = {accuracy(loss), precision(loss, {.average = MetricAverage::kMacro}), f1_score(loss),
-                     true_positives(loss)};
+  compile.metrics = {accuracy(loss), precision(loss, {.average = MetricAverage::kMacro}),
+                     f1_score(loss), true_positives(loss)};
   compile.weighted_metrics = {perplexity(loss)};
   compile.class_weights = {{1, 3}, {2, 0.5}};
   Found found;

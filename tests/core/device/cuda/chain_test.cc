@@ -104,10 +104,11 @@ void try_edges() {
     fetches.push_back(ops::power(ops::abs(a), b));
     for (DType to : {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kFloat64})
       if (to != dtype_of<T>) fetches.push_back(ops::cast(a, to));
-    for (auto op : {ops::exp, ops::log, ops::sqrt, ops::rsqrt, ops::reciprocal, ops::tanh,
-                    ops::sigmoid, ops::softplus, ops::log1p, ops::log2, ops::log10, ops::sin,
-                    ops::cos, ops::asin, ops::acos, ops::atan, ops::asinh, ops::acosh, ops::atanh,
-                    ops::gelu, ops::gelu_tanh, ops::silu}) {
+    for (auto op :
+         {ops::exp,     ops::log,      ops::sqrt,      ops::rsqrt, ops::reciprocal, ops::tanh,
+          ops::sigmoid, ops::softplus, ops::log1p,     ops::log2,  ops::log10,      ops::sin,
+          ops::cos,     ops::asin,     ops::acos,      ops::atan,  ops::asinh,      ops::acosh,
+          ops::atanh,   ops::gelu,     ops::gelu_tanh, ops::silu}) {
       fetches.push_back(op(a));
     }
     for (auto op : {ops::atan2, ops::leaky_relu, ops::elu, ops::gelu_grad, ops::gelu_tanh_grad,
@@ -140,14 +141,10 @@ TEST(CudaChainTest, Truth) {
   const Value bytes = ops::placeholder(graph, "a", DType::kUInt8, left.shape());
   const Value others = ops::placeholder(graph, "b", DType::kUInt8, left.shape());
   const Value a = ops::cast(bytes, DType::kBool), b = ops::cast(others, DType::kBool);
-  Fetches fetches = {ops::logical_and(a, b),
-                     ops::logical_or(a, b),
-                     ops::logical_xor(a, b),
-                     ops::logical_not(a),
-                     ops::equal(a, b),
-                     ops::less(a, b),
-                     ops::greater_equal(a, b),
-                     ops::select(a, bytes, others),
+  Fetches fetches = {ops::logical_and(a, b),   ops::logical_or(a, b),
+                     ops::logical_xor(a, b),   ops::logical_not(a),
+                     ops::equal(a, b),         ops::less(a, b),
+                     ops::greater_equal(a, b), ops::select(a, bytes, others),
                      ops::select(a, a, b)};
   for (DType to : {DType::kFloat16, DType::kFloat32, DType::kInt64, DType::kUInt8})
     fetches.push_back(ops::cast(a, to));
