@@ -35,6 +35,11 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"core/data", {"core/catalog", "core/io", "proto"}},
       {"core/io", {"core/tensor", "proto", "proto/tf"}},
       {"core/nn", {"core/catalog", "core/runtime", "core/data", "core/io"}},
+      {"core/formats", {"core/nn"}},
+      {"core/formats/translation", {"core/nn", "proto/onnx", "proto/tf"}},
+      {"core/formats/saved_model", {"core/formats", "core/formats/translation", "proto/tf"}},
+      {"core/formats/onnx", {"core/formats", "core/formats/translation", "proto/onnx"}},
+      {"core/formats/keras", {"core/formats", "proto/tf"}},
       {"distributed/cluster", {"core/base", "distributed/connection"}},
       {"distributed/connection", {"core/base"}},
       {"distributed/rpc", {"distributed/connection"}},
@@ -50,8 +55,8 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
       {"ps/client", {"ps/protocol", "distributed/coordination", "core/io", "proto"}},
       {"ps/ops", {"ps/client", "core/nn"}},
       {"worker",
-       {"core/nn", "distributed/coordination", "distributed/strategy", "ps/ops", "ps/server",
-        "proto"}},
+       {"core/nn", "core/formats/keras", "core/formats/onnx", "core/formats/saved_model",
+        "distributed/coordination", "distributed/strategy", "ps/ops", "ps/server", "proto"}},
       {"benchmarks", {"worker", "core/eager"}},
       {"launcher/supervisor", {"distributed/cluster"}},
       {"launcher", {"worker", "benchmarks", "launcher/supervisor", "proto"}},
@@ -75,7 +80,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
 // Libraries that stay in .cc files, so that no other folder is compiled against them.
 const std::regex kPrivateLibrary(
     "<(dnnl|grpc|mpi|nccl|cuda|cudnn|glog|leveldb|google/"
-    "protobuf|nlohmann|CLI|Eigen|jpeglib|png)[./a-zA-Z]");
+    "protobuf|nlohmann|CLI|Eigen|jpeglib|png|hdf5)[./a-zA-Z]");
 
 bool is_source(const fs::path& path) {
   const std::string extension = path.extension();

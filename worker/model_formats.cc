@@ -1,0 +1,18 @@
+#include "worker/model_formats.h"
+
+#include "core/formats/keras/keras_formats.h"
+#include "core/formats/onnx/onnx_formats.h"
+#include "core/formats/saved_model/saved_model_formats.h"
+
+namespace trireme {
+
+std::vector<formats::Format> model_formats() {
+  std::vector<formats::Format> all;
+  for (const auto& some :
+       {formats::keras_formats(), formats::saved_model_formats(), formats::onnx_formats()}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+}  // namespace trireme
