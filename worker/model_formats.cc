@@ -2,6 +2,7 @@
 
 #include "core/formats/keras/keras_formats.h"
 #include "core/formats/onnx/onnx_formats.h"
+#include "core/formats/safetensors_format.h"
 #include "core/formats/saved_model/saved_model_formats.h"
 
 namespace trireme {
@@ -12,6 +13,7 @@ std::vector<formats::Format> model_formats() {
        {formats::keras_formats(), formats::saved_model_formats(), formats::onnx_formats()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
+  all.push_back(formats::safetensors_format());
   return all;
 }
 
