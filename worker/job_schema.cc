@@ -287,6 +287,8 @@ void add_components(pb::FileDescriptorProto& file) {
   model.set_name("Model");
   *model.add_field() =
       family_field({"layers", "layer", 1, true, "what the model does, one after another"});
+  *model.add_field() = family_field(
+      {"inputs", "model_input", 2, true, "the data's features, in their order; else the data say"});
   *file.add_message_type() = output_message();
   auto* const job = std::ranges::find(*file.mutable_message_type(), "Job",
                                       [](const auto& message) { return message.name(); })

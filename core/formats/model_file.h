@@ -25,7 +25,8 @@ struct OutputTraining {
   std::string output;  // the name of its layer; empty: the first output
   std::shared_ptr<nn::LossOptions> loss;
   double weight = 1;
-  std::vector<std::shared_ptr<nn::MetricOptions>> metrics;
+  std::vector<std::shared_ptr<nn::MetricOptions>> metrics, weighted_metrics;
+  std::string labels;  // the component of the data that it is compared with; empty: the label
 };
 
 // How the model was trained, where the file says so.
