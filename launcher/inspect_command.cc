@@ -7,6 +7,7 @@
 #include "core/data/record_inspector.h"
 #include "core/graph/print.h"
 #include "core/graph/serialize.h"
+#include "core/io/event_inspector.h"
 #include "core/io/inspect.h"
 #include "launcher/commands.h"
 #include "ps/server/inspect_snapshot.h"
@@ -34,24 +35,30 @@ void add_inspect_command(CLI::App& app, CommandContext& context) {
   struct Options {
     std::string path;
     bool dot = false;
+    std::string tag;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "inspect",
-      "Print a checkpoint, rows of parameter servers, a graph or a file of records as text");
+      "Print a checkpoint, rows of parameter servers, a graph, a file of records or an event file of "
+      "TensorBoard as text");
   command->footer(
       "Examples:\n  trireme inspect runs/digits_lenet/checkpoints\n"
-      "  trireme inspect runs/criteo_dlrm/checkpoints/rows/ckpt-977.ps");
+      "  trireme inspect runs/criteo_dlrm/checkpoints/rows/ckpt-977.ps\n"
+      "  trireme inspect runs/digits_lenet/tensorboard/train --tag epoch_loss");
   command
       ->add_option("PATH", options->path,
-                   "A checkpoint (prefix, .index file or folder), a .ps file, a .graph file or a "
-                   "TFRecord file")
+                   "A checkpoint (prefix, .index file or folder), a .ps file, a .graph file, a "
+                   "TFRecord file, or an event file or a folder of them")
       ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
+  command->add_option("--tag", options->tag, "Of event files: the values of this tag as CSV");
   command->callback([options, ops = context.tables.ops] {
+    if (!options->tag.empty()) return io::print_tag(options->path, options->tag, std::cout);
     auto inspectors = io::checkpoint_inspectors();
     inspectors.insert(inspectors.begin(),
                       {graph_inspector(options->dot, ops), ps::snapshot_inspector()});
+    inspectors.push_back(io::event_inspector());
     inspectors.push_back(data::record_inspector());
     std::cout << io::inspect(options->path, inspectors);
   });

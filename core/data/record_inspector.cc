@@ -15,6 +15,9 @@
 namespace trireme::data {
 namespace {
 
+using io::kRecordHeaderBytes;
+using io::record_length;
+
 struct Extent {
   int64_t least = std::numeric_limits<int64_t>::max(), most = 0;
 

@@ -12,6 +12,11 @@
 namespace trireme::data {
 namespace {
 
+using io::check_record;
+using io::kRecordFooterBytes;
+using io::kRecordHeaderBytes;
+using io::record_length;
+
 // How many descriptors all sets of a process keep open, far below the usual limit of 1024.
 constexpr int kMaxOpenFiles = 512;
 std::atomic<int> g_open_files = 0;

@@ -4,62 +4,29 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 
 #include "core/base/error.h"
 #include "core/io/atomic_file.h"
-#include "core/io/crc32c.h"
 
 namespace trireme::data {
 namespace {
 
+using io::check_record;
+using io::kRecordFooterBytes;
+using io::kRecordHeaderBytes;
+using io::record_length;
+
 constexpr size_t kPiece = size_t{1} << 20;  // read at a time
-
-template <typename T>
-T little_endian(const uint8_t* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-std::string hex(uint32_t value) {
-  std::array<char, 11> text{};
-  std::snprintf(text.data(), text.size(), "0x%08x", value);
-  return text.data();
-}
-
-// Of `bytes`, which `masked` is to be the checksum of.
-void check_crc(std::string_view bytes, uint32_t masked, std::string_view what) {
-  const uint32_t stored = io::unmask_crc(masked), computed = io::crc32c(bytes);
-  if (stored == computed) return;
-  throw data_loss("expected the CRC-32C ", hex(stored), " of ", what, ", computed ", hex(computed),
-                  "; the file is damaged: copy it anew");
-}
 
 std::string_view text_of(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
-bool is_plain(std::span<const uint8_t> head) {
-  return head.size() >= kRecordHeaderBytes &&
-         io::unmask_crc(little_endian<uint32_t>(&head[8])) == io::crc32c(text_of(head.data(), 8));
-}
-
 }  // namespace
 
-Unpacking record_unpacking(Packing packing) { return {.packing = packing, .is_plain = is_plain}; }
-
-uint64_t record_length(std::span<const uint8_t> header, uint64_t max_bytes) {
-  check_crc(text_of(header.data(), 8), little_endian<uint32_t>(&header[8]), "the length");
-  const auto length = little_endian<uint64_t>(header.data());
-  if (length <= max_bytes) return length;
-  throw data_loss("expected at most ", max_bytes, " bytes (max_record_bytes), its length says ",
-                  length);
-}
-
-void check_record(std::string_view record, const uint8_t* footer) {
-  check_crc(record, little_endian<uint32_t>(footer), "the record's bytes");
+Unpacking record_unpacking(Packing packing) {
+  return {.packing = packing, .is_plain = io::is_record_header};
 }
 
 RecordReader::RecordReader(const std::string& path, RecordOptions options, bool pipes)
@@ -141,15 +108,13 @@ class RecordWriter::Impl {
   Impl& operator=(const Impl&) = delete;
 
   void write(std::string_view record) {
-    std::array<char, kRecordHeaderBytes> header;
-    const uint64_t length = record.size();
-    std::memcpy(header.data(), &length, 8);
-    const uint32_t length_crc = io::mask_crc(io::crc32c({header.data(), 8}));
-    std::memcpy(header.data() + 8, &length_crc, 4);
-    const uint32_t crc = io::mask_crc(io::crc32c(record));
-    append({header.data(), header.size()}, Z_NO_FLUSH);
+    frame_.clear();
+    io::append_record_header(frame_, record);
+    append(frame_, Z_NO_FLUSH);
     append(record, Z_NO_FLUSH);
-    append({reinterpret_cast<const char*>(&crc), kRecordFooterBytes}, Z_NO_FLUSH);
+    frame_.clear();
+    io::append_record_footer(frame_, record);
+    append(frame_, Z_NO_FLUSH);
   }
   void close() {
     if (packs_) append({}, Z_FINISH);
@@ -174,6 +139,7 @@ class RecordWriter::Impl {
   }
 
   io::AtomicFile file_;
+  std::string frame_;  // what stands before or behind a record
   z_stream packer_{};
   bool packs_ = false;
   std::array<char, 1 << 16> piece_;

@@ -1,6 +1,5 @@
-// TFRecord files: TensorFlow's framing of records of bytes. Each record is its length (u64), the
-// masked CRC-32C of the length (u32), the bytes, and their masked CRC-32C (u32), little-endian. The
-// file may be packed as a whole with gzip or zlib.
+// TFRecord files: records of bytes in TensorFlow's framing (core/io/record_framing.h). The file may
+// be packed as a whole with gzip or zlib.
 //
 // Both checksums are verified of every record. A damaged spot is Error{kDataLoss} "FILE: record 17
 // at byte 1234: …": records count from 0, bytes are those of the unpacked contents. A length is not
@@ -16,11 +15,11 @@
 #include <vector>
 
 #include "core/data/byte_stream.h"
+#include "core/io/record_framing.h"
 
 namespace trireme::data {
 
-inline constexpr uint64_t kMaxRecordBytes = uint64_t{256} << 20;
-inline constexpr size_t kRecordHeaderBytes = 12, kRecordFooterBytes = 4;
+using io::kMaxRecordBytes;
 
 struct RecordOptions {
   // kDetect: a plain file is told by the checksum of its first length, the others by their first
@@ -58,11 +57,6 @@ class RecordReader {
   uint64_t offset_ = 0, next_offset_ = 0;
 };
 
-// The length that a record's header says. Throws Error without a place when its checksum does not
-// fit, or it is more than `max_bytes`. REQUIRES: header.size() == kRecordHeaderBytes.
-uint64_t record_length(std::span<const uint8_t> header, uint64_t max_bytes);
-// Throws Error without a place when `footer` is not the checksum of `record`.
-void check_record(std::string_view record, const uint8_t* footer);
 // How plain files of records are told from packed ones.
 Unpacking record_unpacking(Packing packing);
 

@@ -63,7 +63,7 @@ void write_records(const std::string& path, const std::vector<std::string>& reco
 
 // A header with a right checksum.
 Bytes header(uint64_t length) {
-  Bytes bytes(kRecordHeaderBytes);
+  Bytes bytes(io::kRecordHeaderBytes);
   std::memcpy(bytes.data(), &length, 8);
   const uint32_t crc = io::mask_crc(io::crc32c({reinterpret_cast<const char*>(bytes.data()), 8}));
   std::memcpy(bytes.data() + 8, &crc, 4);
