@@ -4,7 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/data/byte_stream.h"
-#include "core/data/growing_buffer.h"
+#include "core/io/growing_buffer.h"
 
 namespace trireme::data {
 namespace {
@@ -58,7 +58,7 @@ class Records {
     interleave_cifar10({record + 1, kPixels}, pixels_.add(kPixels));
   }
 
-  GrowingBuffer pixels_, labels_;
+  io::GrowingBuffer pixels_, labels_;
 };
 
 }  // namespace

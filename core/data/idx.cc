@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/data/byte_stream.h"
-#include "core/data/growing_buffer.h"
+#include "core/io/growing_buffer.h"
 
 namespace trireme::data {
 namespace {
@@ -69,9 +69,9 @@ Tensor read(ByteStream& in, int rank) {
     }
   };
   if (in.size()) check_size(*in.size());
-  check_fits_memory(elements, in.name());
+  io::check_fits_memory(elements, in.name());
   // A header is not believed beyond what is there: memory grows with what was read.
-  GrowingBuffer pixels(in.name());
+  io::GrowingBuffer pixels(in.name());
   for (uint64_t left = elements; left > 0;) {
     constexpr uint64_t kPiece = 4 << 20;
     const std::span<uint8_t> piece = pixels.add(std::min(left, kPiece));

@@ -8,10 +8,10 @@
 
 #include "core/base/error.h"
 #include "core/data/byte_stream.h"
-#include "core/data/growing_buffer.h"
-#include "core/data/zip_reader.h"
 #include "core/io/atomic_file.h"
+#include "core/io/growing_buffer.h"
 #include "core/io/input_file.h"
+#include "core/io/zip_reader.h"
 
 namespace trireme::data {
 namespace {
@@ -416,8 +416,8 @@ std::string_view type_text(DType dtype) {
 
 Tensor read_npy(const std::string& path) {
   ByteStream in(path);
-  GrowingBuffer contents(path);
-  if (in.size()) check_fits_memory(*in.size(), path);
+  io::GrowingBuffer contents(path);
+  if (in.size()) io::check_fits_memory(*in.size(), path);
   for (;;) {
     constexpr size_t kPiece = size_t{4} << 20;
     const std::span<uint8_t> piece = contents.add(kPiece);
@@ -458,7 +458,7 @@ void write_npy(const std::string& path, const Tensor& tensor) {
   file.commit();
 }
 
-NpzFile::NpzFile(const std::string& path) : zip_(std::make_unique<ZipReader>(path)) {}
+NpzFile::NpzFile(const std::string& path) : zip_(std::make_unique<io::ZipReader>(path)) {}
 NpzFile::~NpzFile() = default;
 
 namespace {
@@ -471,21 +471,21 @@ std::string_view without_suffix(std::string_view name) {
 
 std::vector<std::string> NpzFile::names() const {
   std::vector<std::string> names;
-  for (const ZipReader::Member& member : zip_->members()) {
+  for (const io::ZipReader::Member& member : zip_->members()) {
     names.emplace_back(without_suffix(member.name));
   }
   return names;
 }
 
 bool NpzFile::has(std::string_view name) const {
-  return std::ranges::any_of(zip_->members(), [&](const ZipReader::Member& member) {
+  return std::ranges::any_of(zip_->members(), [&](const io::ZipReader::Member& member) {
     return without_suffix(member.name) == name;
   });
 }
 
 Tensor NpzFile::read(std::string_view name) const {
   std::string there;
-  for (const ZipReader::Member& member : zip_->members()) {
+  for (const io::ZipReader::Member& member : zip_->members()) {
     if (without_suffix(member.name) == name) {
       const std::shared_ptr<Buffer> contents = zip_->read(member);
       return parse({static_cast<const uint8_t*>(contents->data()), member.size},

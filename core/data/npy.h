@@ -17,9 +17,11 @@
 
 #include "core/tensor/tensor.h"
 
-namespace trireme::data {
-
+namespace trireme::io {
 class ZipReader;
+}  // namespace trireme::io
+
+namespace trireme::data {
 
 // Plain or packed with gzip.
 Tensor read_npy(const std::string& path);
@@ -39,7 +41,7 @@ class NpzFile {
   Tensor read(std::string_view name) const;
 
  private:
-  std::unique_ptr<ZipReader> zip_;
+  std::unique_ptr<io::ZipReader> zip_;
 };
 
 }  // namespace trireme::data

@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/parallel.h"
-#include "core/data/growing_buffer.h"
+#include "core/io/growing_buffer.h"
 #include "core/io/input_file.h"
 
 namespace trireme::data {
@@ -156,7 +156,7 @@ class RecordSet::File {
 
   void unpack(RecordOptions options) {
     RecordReader reader(path_, options);
-    GrowingBuffer contents(path_);
+    io::GrowingBuffer contents(path_);
     offsets_.push_back(0);
     for (std::string_view record; reader.next(record);) {
       const std::span<uint8_t> space = contents.add(record.size());

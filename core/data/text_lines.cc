@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/base/error.h"
-#include "core/data/growing_buffer.h"
 #include "core/data/line_reader.h"
+#include "core/io/growing_buffer.h"
 
 namespace trireme::data {
 namespace {
@@ -25,7 +25,7 @@ class LineExamples final : public IndexedExamples {
 }  // namespace
 
 TextLines::TextLines(const std::vector<std::string>& paths) : paths_(paths) {
-  GrowingBuffer text(paths.empty() ? "text" : paths[0]);
+  io::GrowingBuffer text(paths.empty() ? "text" : paths[0]);
   for (uint32_t file = 0; file < paths.size(); ++file) {
     LineReader reader(paths[file]);
     for (std::string_view line; reader.next(line);) {

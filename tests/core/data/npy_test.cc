@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "core/data/source.h"
-#include "core/data/zip_reader.h"
+#include "core/io/zip_reader.h"
 #include "tests/core/data/files.h"
 #include "tests/core/data/helpers.h"
 #include "tests/support/option_texts.h"

@@ -1,6 +1,6 @@
 // Arrays of NumPy, and archives of them.
 #include "core/data/npy.h"
-#include "core/data/zip_reader.h"
+#include "core/io/zip_reader.h"
 #include "tests/fuzz/data/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -14,8 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   });
   trireme::fuzz::only_user_errors([&] {
-    const ZipReader zip({data, size}, "fuzz");
-    for (const ZipReader::Member& member : zip.members()) {
+    const trireme::io::ZipReader zip({data, size}, "fuzz");
+    for (const trireme::io::ZipReader::Member& member : zip.members()) {
       trireme::fuzz::only_user_errors([&] {
         const auto contents = zip.read(member);
         (void)parse_npy(

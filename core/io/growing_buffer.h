@@ -12,7 +12,7 @@
 
 #include "core/tensor/buffer.h"
 
-namespace trireme::data {
+namespace trireme::io {
 
 class GrowingBuffer {
  public:
@@ -46,4 +46,4 @@ uint64_t memory_limit();
 // Throws Error{kResourceExhausted} when `bytes` of a data set cannot fit this machine's memory.
 void check_fits_memory(uint64_t bytes, const std::string& name);
 
-}  // namespace trireme::data
+}  // namespace trireme::io

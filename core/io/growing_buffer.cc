@@ -1,4 +1,4 @@
-#include "core/data/growing_buffer.h"
+#include "core/io/growing_buffer.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 
-namespace trireme::data {
+namespace trireme::io {
 namespace {
 
 class MappedBuffer final : public Buffer {
@@ -109,4 +109,4 @@ std::shared_ptr<Buffer> GrowingBuffer::take() {
   return buffer;
 }
 
-}  // namespace trireme::data
+}  // namespace trireme::io

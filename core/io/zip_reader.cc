@@ -1,22 +1,42 @@
-#include "core/data/zip_reader.h"
+#include "core/io/zip_reader.h"
 
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
+#include <unordered_set>
 
 #include "core/base/error.h"
-#include "core/data/growing_buffer.h"
-#include "core/io/input_file.h"
+#include "core/io/growing_buffer.h"
 
-namespace trireme::data {
+namespace trireme::io {
 namespace {
 
 constexpr size_t kEndBytes = 22, kEntryBytes = 46, kLocalBytes = 30, kLocatorBytes = 20;
 constexpr uint64_t kMaxDirectoryBytes = uint64_t{64} << 20;
 constexpr size_t kPiece = size_t{1} << 18;
+
+// Of a member that is read as a file of weights.
+constexpr uint64_t kBombFloor = uint64_t{256} << 20, kMaxRatio = 100;
+
+Error other_checksum(const std::string& place, uint32_t expected, uLong computed) {
+  return data_loss(place, ": expected the CRC-32 ", expected, ", computed ", computed,
+                   "; the file is damaged: copy it anew");
+}
+
+void check_name(std::string_view name, const std::string& archive) {
+  bool leads_out = name.starts_with('/') || name.starts_with('\\');
+  for (size_t begin = 0; begin <= name.size() && !leads_out;) {
+    const size_t end = std::min(name.find_first_of("/\\", begin), name.size());
+    leads_out = name.substr(begin, end - begin) == "..";
+    begin = end + 1;
+  }
+  if (leads_out) {
+    throw data_loss(archive, ": the member ", quote_name(name),
+                    " has a name outside of the archive's folder");
+  }
+}
 
 template <typename T>
 T number(std::span<const uint8_t> bytes, size_t at) {
@@ -27,41 +47,19 @@ T number(std::span<const uint8_t> bytes, size_t at) {
 
 }  // namespace
 
-// A file, or bytes in memory.
-class ZipReader::Archive {
- public:
-  explicit Archive(const std::string& path) : file_(std::in_place, path), size_(file_->size()) {}
-  explicit Archive(std::span<const uint8_t> bytes) : bytes_(bytes), size_(bytes.size()) {}
-
-  uint64_t size() const { return size_; }
-  // REQUIRES: they are within the archive.
-  void read(uint64_t offset, std::span<uint8_t> out) const {
-    if (out.empty()) return;
-    if (file_) return file_->read(offset, out.data(), out.size());
-    std::memcpy(out.data(), bytes_.data() + offset, out.size());
-  }
-
- private:
-  std::optional<io::InputFile> file_;
-  std::span<const uint8_t> bytes_;
-  uint64_t size_;
-};
-
-ZipReader::ZipReader(const std::string& path)
-    : name_(path), archive_(std::make_unique<Archive>(path)) {
+ZipReader::ZipReader(const std::string& path) : name_(path), archive_(file_bytes(path)) {
   read_directory();
 }
 ZipReader::ZipReader(std::span<const uint8_t> bytes, std::string_view name)
-    : name_(name), archive_(std::make_unique<Archive>(bytes)) {
+    : name_(name), archive_(memory_bytes(bytes, name_)) {
   read_directory();
 }
-ZipReader::~ZipReader() = default;
 
 void ZipReader::read_directory() {
   // The end record is the last thing but for a comment of up to 64 KiB.
   const uint64_t tail_bytes = std::min<uint64_t>(archive_->size(), kEndBytes + 65'535);
   std::vector<uint8_t> tail(static_cast<size_t>(tail_bytes));
-  archive_->read(archive_->size() - tail_bytes, tail);
+  archive_->read(archive_->size() - tail_bytes, tail.data(), tail.size());
   size_t end = tail.size();
   for (size_t at = tail.size() - std::min(tail.size(), kEndBytes) + 1; at-- > 0;) {
     if (tail.size() - at >= kEndBytes && number<uint32_t>(tail, at) == 0x06054b50) {
@@ -85,7 +83,7 @@ void ZipReader::read_directory() {
     if (at > archive_->size() || archive_->size() - at < record.size()) {
       throw data_loss(name_, ": the zip archive's end record is damaged");
     }
-    archive_->read(at, record);
+    archive_->read(at, record.data(), record.size());
     if (number<uint32_t>(record, 0) != 0x06064b50) {
       throw data_loss(name_, ": the zip archive's end record is damaged");
     }
@@ -100,8 +98,9 @@ void ZipReader::read_directory() {
                     " bytes");
   }
   std::vector<uint8_t> directory(static_cast<size_t>(bytes));
-  archive_->read(offset, directory);
+  archive_->read(offset, directory.data(), directory.size());
   std::span<const uint8_t> rest = directory;
+  std::unordered_set<std::string> names;
   for (uint64_t i = 0; i < count; ++i) {
     const auto damaged = [&] {
       return data_loss(name_, ": the zip archive's directory is damaged at member ", i);
@@ -135,13 +134,28 @@ void ZipReader::read_directory() {
       }
       extra = extra.subspan(4 + field);
     }
+    check_name(member.name, name_);
+    if (!names.insert(member.name).second) {
+      throw data_loss(name_, ": two members have the name ", quote_name(member.name));
+    }
     members_.push_back(std::move(member));
     rest = rest.subspan(whole);
   }
 }
 
-std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
-  const std::string place = name_ + ": member " + io::quote_name(member.name);
+const ZipReader::Member* ZipReader::find(std::string_view name) const {
+  for (const Member& member : members_) {
+    if (member.name == name) return &member;
+  }
+  return nullptr;
+}
+
+std::string ZipReader::place_of(const Member& member) const {
+  return name_ + ": member " + quote_name(member.name);
+}
+
+uint64_t ZipReader::begin_of(const Member& member) const {
+  const std::string place = place_of(member);
   if ((member.flags & 1) != 0) throw data_loss(place, " is encrypted; unpack it first");
   if (member.method != 0 && member.method != 8) {
     throw data_loss(place, ": expected it stored or deflated, found method ", member.method);
@@ -150,7 +164,7 @@ std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
   if (member.offset > archive_->size() || archive_->size() - member.offset < local.size()) {
     throw data_loss(place, " begins at byte ", member.offset, ", the file has ", archive_->size());
   }
-  archive_->read(member.offset, local);
+  archive_->read(member.offset, local.data(), local.size());
   const uint64_t begin =
       member.offset + kLocalBytes + number<uint16_t>(local, 26) + number<uint16_t>(local, 28);
   if (number<uint32_t>(local, 0) != 0x04034b50 || begin > archive_->size() ||
@@ -161,6 +175,43 @@ std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
   if (member.method == 0 && member.packed != member.size) {
     throw data_loss(place, ": expected ", member.size, " bytes, found ", member.packed, " stored");
   }
+  return begin;
+}
+
+std::string ZipReader::read_text(const Member& member, uint64_t max_bytes) const {
+  if (member.size > max_bytes) {
+    throw data_loss(place_of(member), ": expected at most ", max_bytes, " bytes, found ",
+                    member.size);
+  }
+  const std::shared_ptr<Buffer> contents = read(member);
+  return {static_cast<const char*>(contents->data()), static_cast<size_t>(member.size)};
+}
+
+ByteSourcePtr ZipReader::open(const Member& member) const {
+  const std::string place = place_of(member);
+  if (member.method != 0) {
+    if (member.size > kBombFloor && member.size / kMaxRatio > member.packed) {
+      throw data_loss(place, " has ", member.size, " bytes packed in ", member.packed,
+                      ": no weights are packed to less than a hundredth");
+    }
+    return memory_bytes(read(member), member.size, place);
+  }
+  const uint64_t begin = begin_of(member);
+  uLong crc = crc32(0, nullptr, 0);
+  std::vector<uint8_t> piece(kPiece);
+  for (uint64_t done = 0; done < member.size;) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(kPiece, member.size - done));
+    archive_->read(begin + done, piece.data(), count);
+    crc = crc32(crc, piece.data(), static_cast<uInt>(count));
+    done += count;
+  }
+  if (crc != member.crc) throw other_checksum(place, member.crc, crc);
+  return part_of(archive_, begin, member.size, place);
+}
+
+std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
+  const std::string place = place_of(member);
+  const uint64_t begin = begin_of(member);
   check_fits_memory(member.size, name_);
 
   // Memory grows with what is there.
@@ -176,7 +227,7 @@ std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
   int status = Z_OK;
   for (uint64_t done = 0; done < member.packed && status == Z_OK;) {
     const auto count = static_cast<size_t>(std::min<uint64_t>(kPiece, member.packed - done));
-    archive_->read(begin + done, std::span(piece).first(count));
+    archive_->read(begin + done, piece.data(), count);
     done += count;
     if (member.method == 0) {
       std::memcpy(contents.add(count).data(), piece.data(), count);
@@ -206,11 +257,8 @@ std::shared_ptr<Buffer> ZipReader::read(const Member& member) const {
     throw data_loss(place, ": expected ", member.size, " bytes after unpacking, found ",
                     contents.size());
   }
-  if (crc != member.crc) {
-    throw data_loss(place, ": expected the CRC-32 ", member.crc, ", computed ", crc,
-                    "; the file is damaged: copy it anew");
-  }
+  if (crc != member.crc) throw other_checksum(place, member.crc, crc);
   return contents.take();
 }
 
-}  // namespace trireme::data
+}  // namespace trireme::io
