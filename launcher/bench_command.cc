@@ -8,6 +8,7 @@
 #include "benchmarks/bench_models.h"
 #include "benchmarks/data_bench.h"
 #include "benchmarks/eager_bench.h"
+#include "benchmarks/load_bench.h"
 #include "benchmarks/ops_bench.h"
 #include "benchmarks/ps_bench.h"
 #include "benchmarks/readers_bench.h"
@@ -268,6 +269,17 @@ void add_readers(CLI::App& bench) {
   command->callback([options] { bench_readers(*options, std::cout); });
 }
 
+void add_load(CLI::App& bench) {
+  auto options = std::make_shared<LoadBenchOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "load", "How long it takes to load a model file, and how much memory, one JSON line");
+  command->footer("Example:\n  trireme bench load exported/saved_model --predict");
+  command->add_option("PATH", options->path, "A model file of any known format")->required();
+  command->add_flag("--predict", options->predict,
+                    "Also a prediction of one example, which touches every weight");
+  command->callback([options] { bench_load(*options, std::cout); });
+}
+
 void add_data(CLI::App& bench, const CommandContext& context) {
   auto options = std::make_shared<DataBenchOptions>();
   options->tables = context.tables;
@@ -313,6 +325,7 @@ void add_bench_command(CLI::App& app, CommandContext& context) {
   add_allreduce(*bench);
   add_ps(*bench);
   add_readers(*bench);
+  add_load(*bench);
   add_data(*bench, context);
 }
 

@@ -12,6 +12,7 @@
 #include "core/nn/catalogs.h"
 #include "proto/job.pb.h"
 #include "proto/job_options.pb.h"
+#include "worker/all_catalogs.h"
 
 namespace trireme {
 namespace {
@@ -358,7 +359,7 @@ std::unique_ptr<pb::Message> JobSchema::new_job() const { return new_message(*jo
 std::shared_ptr<const JobSchema> core_job_schema() {
   static const std::shared_ptr<const JobSchema> schema = [] {
     auto catalogs = std::make_shared<nn::Catalogs>();
-    nn::register_core(*catalogs);
+    register_all(*catalogs);
     return std::make_shared<const JobSchema>(std::move(catalogs));
   }();
   return schema;

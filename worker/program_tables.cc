@@ -6,6 +6,7 @@
 #include "core/runtime/built_in_kernels.h"
 #include "distributed/strategy/collective_ops.h"
 #include "ps/ops/ps_ops.h"
+#include "worker/all_catalogs.h"
 #include "worker/job_schema.h"
 
 namespace trireme {
@@ -29,7 +30,7 @@ ProgramTables make_program_tables(const ProgramExtension& extension) {
   tables.schema = core_job_schema();
   if (extension.components) {
     auto catalogs = std::make_shared<nn::Catalogs>();
-    nn::register_core(*catalogs);
+    register_all(*catalogs);
     extension.components(*catalogs);
     tables.schema = std::make_shared<const JobSchema>(std::move(catalogs));
   }

@@ -9,6 +9,7 @@
 #include "core/io/sorted_table.h"
 #include "core/io/tensor_bundle.h"
 #include "core/io/varint.h"
+#include "core/tensor/mapped_buffer.h"
 #include "proto/tf/tensor_bundle.pb.h"
 
 namespace trireme::io {
@@ -254,6 +255,39 @@ Tensor BundleReader::read(std::string_view name) const {
   return tensor;
 }
 
+namespace {
+
+void check_crc(const std::string& place, std::string_view what, uint32_t expected, uint32_t found) {
+  if (expected == found) return;
+  throw data_loss(place, ": expected ", what, " 0x", std::hex, expected, ", found 0x", found,
+                  "; the file is corrupt, use another checkpoint");
+}
+
+}  // namespace
+
+Tensor BundleReader::view(std::string_view name) const {
+  // Smaller ones are not worth pages of their own.
+  constexpr uint64_t kSmallestView = 64 << 10;
+  const TensorType wanted = type(name);
+  const StoredTensor& entry = stored(name);
+  const bool is_plain = entry.slices.empty() && entry.bytes >= kSmallestView &&
+                        wanted.dtype != DType::kString && wanted.dtype != DType::kBool &&
+                        entry.offset % size_of(wanted.dtype) == 0;
+  if (!is_plain) return read(name);
+  auto pages = shards_[static_cast<size_t>(entry.shard)].map(entry.offset, entry.bytes);
+  if (!pages) return read(name);
+  // A piece's pages are given back once they are checked, so that the file takes no memory.
+  constexpr size_t kPiece = 4 << 20;
+  uint32_t crc = 0;
+  for (size_t done = 0; done < pages->bytes(); done += kPiece) {
+    const size_t n = std::min(kPiece, pages->bytes() - done);
+    crc = crc32c_extend(crc, static_cast<const char*>(pages->data()) + done, n);
+    pages->drop(done, n);
+  }
+  check_crc(place(name, entry), "checksum", unmask_crc(entry.masked_crc), crc);
+  return {wanted.dtype, wanted.shape, std::move(pages)};
+}
+
 void BundleReader::read_into(std::string_view name, Tensor& tensor) const {
   const TensorType found = type(name);
   if (!tensor.defined() || !tensor.on_host() || tensor.type() != found) {
@@ -277,16 +311,6 @@ void BundleReader::fill(std::string_view name, const StoredTensor& entry, Tensor
     fill_numbers(name, entry, tensor);
   }
 }
-
-namespace {
-
-void check_crc(const std::string& place, std::string_view what, uint32_t expected, uint32_t found) {
-  if (expected == found) return;
-  throw data_loss(place, ": expected ", what, " 0x", std::hex, expected, ", found 0x", found,
-                  "; the file is corrupt, use another checkpoint");
-}
-
-}  // namespace
 
 void BundleReader::fill_numbers(std::string_view name, const StoredTensor& entry,
                                 Tensor& tensor) const {

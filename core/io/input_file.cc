@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/input_stream.h"
+#include "core/tensor/mapped_buffer.h"
 
 namespace trireme::io {
 namespace {
@@ -99,6 +100,10 @@ void InputFile::read(uint64_t offset, void* data, size_t size) const {
     }
     done += static_cast<size_t>(n);
   }
+}
+
+std::shared_ptr<MappedBuffer> InputFile::map(uint64_t offset, size_t size) const {
+  return size == 0 ? nullptr : MappedBuffer::map(fd_, offset, size);
 }
 
 std::string read_file(const std::string& path, uint64_t max_bytes) {

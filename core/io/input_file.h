@@ -6,10 +6,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "core/base/error.h"
+
+namespace trireme {
+class MappedBuffer;
+}
 
 namespace trireme::io {
 
@@ -25,6 +30,10 @@ class InputFile {
 
   // Reads exactly `size` bytes from `offset`. Throws Error{kDataLoss} when the file ends before.
   void read(uint64_t offset, void* data, size_t size) const;
+
+  // `size` bytes from `offset` as pages of the file (core/tensor/mapped_buffer.h). Null when the
+  // system refuses, and for none. REQUIRES: they are in the file.
+  std::shared_ptr<MappedBuffer> map(uint64_t offset, size_t size) const;
 
  private:
   std::string path_;

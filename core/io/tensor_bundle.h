@@ -80,6 +80,9 @@ class BundleReader {
   // Throws Error{kNotFound} for a name that is not there, naming the bundle; Error{kDataLoss}
   // naming tensor, file and offset when the bytes do not have the checksum that the index says.
   Tensor read(std::string_view name) const;
+  // The same, but a large one is not copied: the checksum is checked, and the tensor is pages of
+  // the file, which are in memory only once they are touched. Do not write to it.
+  Tensor view(std::string_view name) const;
 
   // Into a host tensor of the same dtype and shape (else Error{kInvalidArgument}). After an error
   // its elements are whatever was read until then.

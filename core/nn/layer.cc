@@ -135,9 +135,20 @@ Value BuildContext::variable(const std::string& name, const Shape& shape,
   return value;
 }
 
-bool BuildContext::trains(const std::string& name) const {
+Value BuildContext::shared_variable(const std::string& owner, const std::string& name,
+                                    const TensorType& type, const Initializer& initializer,
+                                    bool trainable) {
+  const std::string full = owner.empty() ? scope_ + name : str_cat(owner, "/", name);
+  return variables_.get_or_add(
+      graph_, full, name, type,
+      trainable && trains_as(full) ? VariableRole::kTrainable : VariableRole::kState, initializer);
+}
+
+bool BuildContext::trains(const std::string& name) const { return trains_as(scope_ + name); }
+
+bool BuildContext::trains_as(const std::string& full_name) const {
   // Asked of all, so that a pattern that is of a layer with `trainable: false` counts as used.
-  const bool frozen = frozen_ != nullptr && frozen_->contains(scope_ + name);
+  const bool frozen = frozen_ != nullptr && frozen_->contains(full_name);
   return !frozen && std::ranges::all_of(stack_, [](const Layer* l) { return l->trainable(); });
 }
 

@@ -164,6 +164,12 @@ class BuildContext {
                  const Fans& fans, const RegularizerPtr& regularizer,
                  const ConstraintPtr& constraint);
 
+  // The variable "OWNER/NAME" of any type, OWNER being the name of a layer of the model (empty: of
+  // the current one): layers that name the same owner share it. Not trainable, or frozen: kept by
+  // the layer itself.
+  Value shared_variable(const std::string& owner, const std::string& name, const TensorType& type,
+                        const Initializer& initializer, bool trainable);
+
   // Whether the current layer's variable of that name is trained: neither the layer, nor one that
   // it is in, has `trainable: false`, and no pattern of set_frozen() is of it. A batch
   // normalisation whose "gamma" is not works as in inference.
@@ -223,6 +229,7 @@ class BuildContext {
   int layer_number() const { return static_cast<int>(call_.layer) + 1; }
   std::string describe_layer() const;
   std::string describe_source(const ValueSource& source) const;
+  bool trains_as(const std::string& full_name) const;
   void pass_mask(Value y);  // from inputs_
 
   Graph& graph_;

@@ -1,13 +1,29 @@
 #include "core/runtime/variable_store.h"
 
 #include "core/base/error.h"
+#include "core/tensor/mapped_buffer.h"
 
 namespace trireme {
+namespace {
+
+bool is_mapped(const Tensor& tensor) {
+  return dynamic_cast<const MappedBuffer*>(tensor.buffer().get()) != nullptr;
+}
+
+}  // namespace
 
 void VariableStore::set(const std::string& name, const Tensor& value, const std::string& device) {
   auto it = variables_.find(name);
+  const std::string where = it != variables_.end() ? it->second.device
+                            : device.empty()       ? devices_.all().front()->name()
+                                                   : device;
+  const bool keeps_pages = is_mapped(value) && devices_.find(where).host_memory() &&
+                           (it == variables_.end() || !it->second.in_use);
+  if (it == variables_.end() && keeps_pages) {
+    variables_.emplace(name, Variable{value, where});
+    return;
+  }
   if (it == variables_.end()) {
-    const std::string where = device.empty() ? devices_.all().front()->name() : device;
     auto buffer = allocate_for(devices_.find(where), value.bytes(),
                                str_cat("variable '", name, "' (", value.type(), ")"));
     it = variables_.emplace(name, Variable{Tensor(value.dtype(), value.shape(), buffer), where})
@@ -18,7 +34,22 @@ void VariableStore::set(const std::string& name, const Tensor& value, const std:
     throw invalid_argument("variable '", name, "' is ", variable.tensor.type(),
                            ", cannot be set to ", value.type());
   }
+  if (keeps_pages) {
+    variable.tensor = value;
+    return;
+  }
+  own(name, variable);
   devices_.find(variable.device).copy_from_host(variable.tensor, value);
+}
+
+void VariableStore::own(const std::string& name, Variable& variable) {
+  if (!is_mapped(variable.tensor)) return;
+  Device& device = devices_.find(variable.device);
+  const TensorType& type = variable.tensor.type();
+  Tensor copy(type.dtype, type.shape,
+              allocate_for(device, type.bytes(), str_cat("variable '", name, "' (", type, ")")));
+  device.copy_from_host(copy, variable.tensor);
+  variable.tensor = std::move(copy);
 }
 
 Tensor VariableStore::get(const std::string& name) const {
@@ -63,6 +94,7 @@ Tensor& VariableStore::at(const std::string& name, const TensorType& expected,
     set(name, value, device);
     return at(name, expected, device);
   }
+  own(name, variable);
   variable.in_use = true;
   if (variable.device != device) {
     throw invalid_argument("variable '", name, "' lives on ", variable.device,

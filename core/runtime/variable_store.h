@@ -17,8 +17,9 @@ class VariableStore {
   explicit VariableStore(const DeviceSet& devices) : devices_(devices) {}
 
   // Copies `value` (on the host) into the variable. It is made on `device` when it is not there
-  // yet; the address of an existing one does not change. Throws invalid_argument when dtype or
-  // shape differ from what is there.
+  // yet; the address of one that a plan uses does not change. Throws invalid_argument when dtype or
+  // shape differ from what is there. Pages of a file (core/tensor/mapped_buffer.h) are copied only
+  // when a plan first uses the variable.
   void set(const std::string& name, const Tensor& value, const std::string& device = "");
   Tensor get(const std::string& name) const;  // a copy on the host; throws not_found
   bool has(const std::string& name) const { return variables_.contains(name); }
@@ -38,6 +39,8 @@ class VariableStore {
     std::string device;
     bool in_use = false;  // its address is known to a plan
   };
+  void own(const std::string& name, Variable& variable);  // no pages of a file any more
+
   const DeviceSet& devices_;
   std::map<std::string, Variable> variables_;
 };
