@@ -49,6 +49,7 @@ int run(int argc, char** argv, const ProgramExtension& extension) {
   add_inspect_command(app, context);
   add_describe_command(app, context);
   add_generate_command(app);
+  add_curves_command(app);
   add_devices_command(app);
   add_cluster_command(app);
   add_bench_command(app, context);

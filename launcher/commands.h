@@ -38,6 +38,7 @@ void add_predict_command(CLI::App& app, CommandContext& context);
 void add_inspect_command(CLI::App& app, CommandContext& context);
 void add_describe_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app);
+void add_curves_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
 void add_cluster_command(CLI::App& app);
 void add_bench_command(CLI::App& app, CommandContext& context);

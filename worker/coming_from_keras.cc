@@ -167,7 +167,6 @@ constexpr Note kMissing[] = {
     {"callback", "OrbaxCheckpoint", "a format of another library"},
     {"callback", "RemoteMonitor",
      "metrics are on `/metrics`, for Prometheus ([metrics.md](metrics.md))"},
-    {"callback", "TensorBoard", "event files are not written yet; `csv_log` is"},
     {"initializer", "STFT", "there is no Fourier transform"},
 };
 

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/device/kernel.h"
+#include "core/nn/tensorboard.h"
 #include "core/runtime/device_options.h"
 #include "distributed/collective/make_communicator.h"
 #include "distributed/collective/nccl/device_collective.h"
@@ -82,7 +83,13 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
   steps_per_epoch = (train_examples() + job.batch_size() - 1) / job.batch_size();
   if (job.steps_per_epoch() > 0) steps_per_epoch = job.steps_per_epoch();
 
-  if (!options.timeline.empty()) tracer = std::make_shared<Tracer>();
+  const auto callbacks = file.make_callbacks();
+  const bool traces =
+      use == TaskUse::kTrain && std::ranges::any_of(callbacks, [](const auto& callback) {
+        const auto* board = dynamic_cast<const nn::TensorBoard*>(callback.get());
+        return board != nullptr && board->needs_tracer();
+      });
+  if (!options.timeline.empty() || traces) tracer = std::make_shared<Tracer>();
   nn::ModelOptions model_options{.name = job.name(),
                                  .seed = job.seed(),
                                  .session = {.devices = devices,
@@ -100,7 +107,7 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                       checked_multiply(steps_per_epoch, job.epochs(),
                                        file.where("epochs") + "epochs: the steps of all of them"),
                       label_unit_);
-  for (const auto& callback : file.make_callbacks()) {
+  for (const auto& callback : callbacks) {
     compile.gradient_norm |= callback->needs_gradient_norm();
   }
   bool rows_apart = use == TaskUse::kInferFromTables;

@@ -10,6 +10,7 @@
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 #include "worker/rows_checkpoint.h"
+#include "worker/tensorboard_run.h"
 #include "worker/worker_metrics.h"
 
 namespace trireme {
@@ -58,6 +59,9 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
   }
   for (auto& callback : task.file.make_callbacks()) {
     callback->set_writes([rank] { return rank() == 0; });
+    if (auto* board = dynamic_cast<nn::TensorBoard*>(callback.get())) {
+      board->set_run(tensorboard_run(task, rank));
+    }
     callbacks.push_back(std::move(callback));
   }
   // Last, so that it saves what the others remember of this step.

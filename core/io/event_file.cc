@@ -20,6 +20,7 @@
 #include "core/base/logging.h"
 #include "core/base/thread_annotations.h"
 #include "core/io/atomic_file.h"
+#include "core/io/crc32c.h"
 #include "core/io/event_reader.h"
 #include "core/io/event_records.h"
 #include "core/io/input_file.h"
@@ -78,8 +79,12 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
   Impl(const std::string& folder, EventWriterOptions options) : options_(std::move(options)) {
     create_directories(folder);
     open(folder);
-    queue_.reserve(options_.queue_scalars);
-    taken_.reserve(options_.queue_scalars);
+    for (std::vector<Batch>* batches : {&batches_, &taken_batches_}) {
+      batches->reserve(options_.queue_scalars);
+    }
+    for (std::vector<Scalar>* values : {&values_, &taken_values_}) {
+      values->reserve(options_.queue_scalars);
+    }
     write_event(0, version_record());
     if (options_.start) go_on(folder, *options_.start);
     if (!pending_.empty() && !write_pending()) throw Error(*error_);
@@ -101,38 +106,46 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
 
   const std::string& path() const { return path_; }
 
-  Tag tag(std::string_view name, std::string_view description) EXCLUDES(mutex_) {
+  Tag tag(std::string_view name) EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     if (const auto found = tags_.find(name); found != tags_.end()) return found->second;
     const Tag tag = static_cast<Tag>(texts_.size());
     tags_.emplace(std::string(name), tag);
-    texts_.push_back({scalar_record_prefix(name, description, true),
-                      scalar_record_prefix(name, description, false), false});
+    texts_.push_back(scalar_record_prefix(name));
     return tag;
   }
 
   void scalars(int64_t step, std::span<const Scalar> values) EXCLUDES(mutex_) {
     const double now = seconds_since_1970();
     const MutexLock lock(mutex_);
-    if (ended_) return;
-    for (const Scalar& value : values) {
-      if (queue_.size() == options_.queue_scalars && !wait_for_room()) return;
-      queue_.push_back({now, step, value.tag, value.value});
-      if (queue_.size() == options_.queue_scalars / 2) wake_.notify_one();
+    while (!ended_ && !values.empty()) {
+      const size_t room = options_.queue_scalars - values_.size();
+      if (room == 0 || batches_.size() == options_.queue_scalars) {
+        if (!wait_for_room()) return;
+        continue;
+      }
+      const auto part = values.first(std::min(room, values.size()));
+      const bool was_half_full = is_half_full();
+      batches_.push_back({now, step, part.size()});
+      values_.insert(values_.end(), part.begin(), part.end());
+      values = values.subspan(part.size());
+      if (!was_half_full && is_half_full()) wake_.notify_one();
     }
   }
 
   void add(int64_t step, std::string what) EXCLUDES(mutex_) {
     const double now = seconds_since_1970();
     const MutexLock lock(mutex_);
-    while (!ended_ && queued_bytes_ > 0 && queued_bytes_ + what.size() > kQueuedBytes) {
+    while (!ended_ && (batches_.size() == options_.queue_scalars ||
+                       (queued_bytes_ > 0 && queued_bytes_ + what.size() > kQueuedBytes))) {
       if (!wait_for_room()) return;
     }
-    if (ended_ || (queue_.size() == options_.queue_scalars && !wait_for_room())) return;
+    if (ended_) return;
+    const bool was_half_full = is_half_full();
     queued_bytes_ += what.size();
     records_.push_back(std::move(what));
-    queue_.push_back({now, step, kIsRecord, 0});
-    if (queued_bytes_ > kQueuedBytes / 2) wake_.notify_one();
+    batches_.push_back({now, step, kIsRecord});
+    if (!was_half_full && is_half_full()) wake_.notify_one();
   }
 
   void flush() EXCLUDES(mutex_) {
@@ -178,17 +191,12 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
   }
 
  private:
-  struct Entry {
+  struct Batch {
     double wall_time;
     int64_t step;
-    Tag tag;  // kIsRecord: the next of records_
-    float value;
+    size_t scalars;  // so many of the values; kIsRecord: the next of records_
   };
-  struct TagText {
-    std::string first, later;  // what stands between an event's step and the value
-    bool was_written;
-  };
-  static constexpr Tag kIsRecord = std::numeric_limits<Tag>::max();
+  static constexpr size_t kIsRecord = std::numeric_limits<size_t>::max();
 
   void open(const std::string& folder) {
     static std::atomic<int> files{0};
@@ -241,6 +249,8 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
         if (!keeps(value.tag, event.step)) first = event.step;
       }
     });
+    // Twice: TensorBoard takes the first that it sees in a folder for the start of the first file.
+    write_event(first, start_record());
     write_event(first, start_record());
     // Of each start: the least step of it and those behind it, which ends what stands before.
     int64_t least = std::numeric_limits<int64_t>::max();
@@ -278,7 +288,8 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
         asked = flushes_asked_;
         closing = closing_;
         due = closing || asked != flushes_done_ || SteadyClock::now() >= next;
-        std::swap(queue_, taken_);
+        std::swap(batches_, taken_batches_);
+        std::swap(values_, taken_values_);
         std::swap(records_, taken_records_);
         queued_bytes_ = 0;
         room_.notify_all();
@@ -295,7 +306,8 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
       if (due) flushes_done_ = asked;
       if (closing || !fine) {
         ended_ = over_ = true;
-        queue_.clear();
+        batches_.clear();
+        values_.clear();
         records_.clear();
         queued_bytes_ = 0;
       }
@@ -308,35 +320,71 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
   }
 
   bool is_half_full() const REQUIRES(mutex_) {
-    return queue_.size() >= options_.queue_scalars / 2 || queued_bytes_ > kQueuedBytes / 2;
+    const size_t half = options_.queue_scalars / 2;
+    return values_.size() >= half || batches_.size() >= half || queued_bytes_ > kQueuedBytes / 2;
   }
 
   // Of what was taken; writes when there is much.
   bool make_records() EXCLUDES(mutex_) {
     refresh_texts();
     bool fine = true;
-    for (const Entry& entry : taken_) {
-      const size_t begin = pending_.size();
-      pending_.resize(begin + kRecordHeaderBytes);
-      if (entry.tag == kIsRecord) {
-        append_event(pending_, entry.wall_time, entry.step, taken_records_.front());
+    std::span<const Scalar> values = taken_values_;
+    for (const Batch& batch : taken_batches_) {
+      if (batch.scalars == kIsRecord) {
+        const size_t begin = pending_.size();
+        pending_.resize(begin + kRecordHeaderBytes);
+        append_event(pending_, batch.wall_time, batch.step, taken_records_.front());
+        close_record(pending_, begin);
         taken_records_.pop_front();
       } else {
-        TagText& text = own_texts_[entry.tag];
-        append_event(pending_, entry.wall_time, entry.step,
-                     text.was_written ? text.later : text.first);
-        text.was_written = true;
-        pending_.append(reinterpret_cast<const char*>(&entry.value), sizeof entry.value);
+        append_scalars(batch, values.first(batch.scalars));
+        values = values.subspan(batch.scalars);
       }
-      close_record(pending_, begin);
       if (pending_.size() > kWriteAt && !write_pending()) {
         fine = false;
         break;
       }
     }
-    taken_.clear();
+    taken_batches_.clear();
+    taken_values_.clear();
     taken_records_.clear();
     return fine;
+  }
+
+  // Records of one time and step: their first bytes and the checksum of these are worked out once.
+  void append_scalars(const Batch& batch, std::span<const Scalar> values) {
+    head_.clear();
+    append_event(head_, batch.wall_time, batch.step, "");
+    const uint32_t head_crc = crc32c(head_);
+    size_t bytes = 0;
+    for (const Scalar& scalar : values) {
+      bytes += kRecordHeaderBytes + head_.size() + own_texts_[scalar.tag].size() +
+               sizeof scalar.value + kRecordFooterBytes;
+    }
+    size_t at = pending_.size();
+    pending_.resize(at + bytes);
+    char* out = pending_.data() + at;
+    for (const Scalar& scalar : values) {
+      const std::string& text = own_texts_[scalar.tag];
+      put_header(out, head_.size() + text.size() + sizeof scalar.value);
+      out += kRecordHeaderBytes;
+      std::memcpy(out, head_.data(), head_.size());
+      out += head_.size();
+      std::memcpy(out, text.data(), text.size());
+      std::memcpy(out + text.size(), &scalar.value, sizeof scalar.value);
+      const size_t rest = text.size() + sizeof scalar.value;
+      const uint32_t crc = mask_crc(crc32c_extend(head_crc, out, rest));
+      std::memcpy(out + rest, &crc, sizeof crc);
+      out += rest + sizeof crc;
+    }
+  }
+
+  // Few lengths come again and again.
+  void put_header(char* out, size_t length) {
+    if (length >= headers_.size()) return put_record_header(out, length);
+    auto& header = headers_[length];
+    if (header[0] == 0) put_record_header(header.data(), length);
+    std::memcpy(out, header.data(), header.size());
   }
 
   // The thread has its own, so that making records holds nobody up.
@@ -391,7 +439,7 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
   bool wait_for_room() REQUIRES(mutex_) {
     const auto deadline = SteadyClock::now() + kPatience;
     wake_.notify_one();
-    while (!ended_ && !queue_.empty()) {
+    while (!ended_ && !batches_.empty()) {
       if (!room_.wait_until(mutex_, deadline)) give_up("write");
     }
     return !ended_;
@@ -405,17 +453,22 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
   int fd_ = -1;
   std::string pending_;      // records that are not in the file
   uint64_t file_bytes_ = 0;  // whole records
-  std::vector<Entry> taken_;
+  std::vector<Batch> taken_batches_;
+  std::vector<Scalar> taken_values_;
+  std::string head_;                                                 // of an event
+  std::array<std::array<char, kRecordHeaderBytes>, 256> headers_{};  // by the record's length
   std::deque<std::string> taken_records_;
-  std::vector<TagText> own_texts_;
+  std::vector<std::string> own_texts_;  // of tags
 
   mutable Mutex mutex_;
   ConditionVariable wake_, room_, done_;  // the thread; who waits for room; who waits for a flush
-  std::vector<Entry> queue_ GUARDED_BY(mutex_);
+  std::vector<Batch> batches_ GUARDED_BY(mutex_);
+  std::vector<Scalar> values_ GUARDED_BY(mutex_);
   std::deque<std::string> records_ GUARDED_BY(mutex_);
   size_t queued_bytes_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Tag, std::less<>> tags_ GUARDED_BY(mutex_);
-  std::vector<TagText> texts_ GUARDED_BY(mutex_);
+  // Of each tag: what stands between an event's step and the value.
+  std::vector<std::string> texts_ GUARDED_BY(mutex_);
   int64_t flushes_asked_ GUARDED_BY(mutex_) = 0, flushes_done_ GUARDED_BY(mutex_) = 0;
   bool closing_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;  // nothing is taken any more
@@ -430,9 +483,7 @@ EventWriter::EventWriter(const std::string& folder, EventWriterOptions options)
 EventWriter::~EventWriter() { close(); }
 
 const std::string& EventWriter::path() const { return impl_->path(); }
-EventWriter::Tag EventWriter::tag(std::string_view name, std::string_view description) {
-  return impl_->tag(name, description);
-}
+EventWriter::Tag EventWriter::tag(std::string_view name) { return impl_->tag(name); }
 void EventWriter::scalars(int64_t step, std::span<const Scalar> values) {
   impl_->scalars(step, values);
 }

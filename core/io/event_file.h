@@ -62,8 +62,7 @@ class EventWriter {
 
   const std::string& path() const;
 
-  // The same for the same name. `description`, in Markdown, is shown beside the figure.
-  Tag tag(std::string_view name, std::string_view description = "");
+  Tag tag(std::string_view name);  // the same for the same name
   // No allocation, and no system call but a clock's unless the thread has to be woken.
   void scalars(int64_t step, std::span<const Scalar> values);
   void scalar(Tag tag, int64_t step, double value) {

@@ -87,6 +87,7 @@ class Tags {
     tag.last = event.step;
     const auto scalar = value.scalar();
     tag.is_scalar = scalar.has_value();
+    if (scalar && tag.plugin.empty()) tag.plugin = "scalars";
     tag.is_older_kind = value.is_older_kind;
     if (scalar) {
       tag.number = *scalar;
@@ -189,7 +190,9 @@ void print_file(const std::string& path, std::ostream& out) {
     last = event.wall_time;
     graphs += event.kind == Event::Kind::kGraph;
     traces += event.kind == Event::Kind::kRunMetadata;
-    if (event.kind == Event::Kind::kStart) starts.push_back(event.step);
+    if (event.kind == Event::Kind::kStart && (starts.empty() || starts.back() != event.step)) {
+      starts.push_back(event.step);
+    }
     if (event.kind != Event::Kind::kSummary) continue;
     EventValues values(event.body);
     for (EventValue value; values.next(value);) tags.add(event, value);

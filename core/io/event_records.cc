@@ -15,7 +15,6 @@
 namespace trireme::io {
 namespace {
 
-constexpr const char* kScalars = "scalars";
 constexpr int kGraphProducer = 22;  // of GraphDef: nothing newer is used
 
 std::string text(std::string_view view) { return std::string(view); }
@@ -55,20 +54,11 @@ std::string start_record() {
   return event.SerializeAsString();
 }
 
-std::string scalar_record_prefix(std::string_view tag, std::string_view description,
-                                 bool with_metadata) {
+std::string scalar_record_prefix(std::string_view tag) {
   tf::Summary::Value value;
   value.set_tag(text(tag));
-  if (with_metadata) {
-    tf::SummaryMetadata& metadata = *value.mutable_metadata();
-    metadata.mutable_plugin_data()->set_plugin_name(kScalars);
-    metadata.set_summary_description(text(description));
-    metadata.set_data_class(tf::DATA_CLASS_SCALAR);
-  }
-  // Value.tensor: a TensorProto of DT_FLOAT, a shape without axes, and one packed float_val, whose
-  // bytes come behind.
-  const std::string inner =
-      value.SerializeAsString() + std::string("\x42\x0a\x08\x01\x12\x00\x2a\x04", 8);
+  // Value.simple_value, a float, whose bytes come behind.
+  const std::string inner = value.SerializeAsString() + "\x15";
   std::string summary = "\x0a";
   append_varint(summary, inner.size() + sizeof(float));
   summary += inner;

@@ -13,9 +13,9 @@ namespace trireme::io {
 
 std::string version_record();  // of a file's first record
 std::string start_record();    // earlier values of this step and later ones are out of date
-// What stands before the 4 bytes of a scalar; `with_metadata`: of a tag's first value in a file.
-std::string scalar_record_prefix(std::string_view tag, std::string_view description,
-                                 bool with_metadata);
+// What stands before the 4 bytes of a scalar. It is a simple_value, which every reader takes, and
+// of which all of them drop what is out of date.
+std::string scalar_record_prefix(std::string_view tag);
 
 // So many values in [left, right), of the last bucket in [left, right].
 struct HistogramBucket {

@@ -46,6 +46,7 @@ struct HParamMetric {
 void write_experiment(const std::string& folder, std::span<const HParam> hparams,
                       std::span<const HParamMetric> metrics, const std::string& description = "");
 
+// TensorBoard shows no status of a session that runs.
 enum class SessionStatus { kUnknown, kSuccess, kFailure, kRunning };
 struct HParamSession {
   HParamValues values;

@@ -35,12 +35,6 @@ void check_crc(std::string_view bytes, uint32_t masked, std::string_view what) {
                   "; the file is damaged: copy it anew");
 }
 
-void put_header(char* out, uint64_t length) {
-  std::memcpy(out, &length, 8);
-  const uint32_t crc = mask_crc(crc32c({out, 8}));
-  std::memcpy(out + 8, &crc, 4);
-}
-
 }  // namespace
 
 uint64_t record_length(std::span<const uint8_t> header, uint64_t max_bytes) {
@@ -60,9 +54,15 @@ void check_record(std::string_view record, const uint8_t* footer) {
   check_crc(record, little_endian<uint32_t>(footer), "the record's bytes");
 }
 
+void put_record_header(char* out, uint64_t length) {
+  std::memcpy(out, &length, 8);
+  const uint32_t crc = mask_crc(crc32c({out, 8}));
+  std::memcpy(out + 8, &crc, 4);
+}
+
 void append_record_header(std::string& out, std::string_view record) {
   std::array<char, kRecordHeaderBytes> header;
-  put_header(header.data(), record.size());
+  put_record_header(header.data(), record.size());
   out.append(header.data(), header.size());
 }
 
@@ -74,7 +74,7 @@ void append_record_footer(std::string& out, std::string_view record) {
 void close_record(std::string& out, size_t begin) {
   const size_t first = begin + kRecordHeaderBytes;
   const std::string_view record = std::string_view(out).substr(first);
-  put_header(out.data() + begin, record.size());
+  put_record_header(out.data() + begin, record.size());
   const uint32_t crc = mask_crc(crc32c(record));
   out.append(reinterpret_cast<const char*>(&crc), sizeof crc);
 }

@@ -20,6 +20,8 @@ bool is_record_header(std::span<const uint8_t> header);
 // Throws Error{kDataLoss} without a place when `footer` is not the checksum of `record`.
 void check_record(std::string_view record, const uint8_t* footer);
 
+// Writes the header of a record of so many bytes.
+void put_record_header(char* out, uint64_t length);
 // Appends the header of a record, and its footer.
 void append_record_header(std::string& out, std::string_view record);
 void append_record_footer(std::string& out, std::string_view record);

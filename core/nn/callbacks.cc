@@ -17,6 +17,7 @@
 #include "core/io/input_file.h"
 #include "core/nn/model.h"
 #include "core/nn/rate_callbacks.h"
+#include "core/nn/tensorboard.h"
 
 namespace trireme::nn {
 namespace {
@@ -400,6 +401,7 @@ void register_core_callbacks(Catalog<Callback>& catalog) {
       "csv_log", "CSVLogger",
       "A line of figures an epoch in a file, beside the log.csv of the output folder.");
   register_rate_callbacks(catalog);
+  register_tensorboard(catalog);
 }
 
 }  // namespace trireme::nn

@@ -55,6 +55,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
   model_.build_training(types);
   for (const std::string& warning : model_.take_warnings()) log_warning(warning);
   step_function_ = std::make_unique<StepFunction>(model_.session(), model_.train_graph());
+  last_step_ = step_function_.get();
   copies_ahead_ = model_.session().copies_ahead();
   means_ = running_means(model_.train_graph().forward);
   batch_means_ = means_;
@@ -67,6 +68,7 @@ Trainer::Trainer(Model& model, const data::Dataset& train, FitOptions options)
     const std::vector<std::string> added = callback->figure_names();
     names_.insert(names_.end(), added.begin(), added.end());
     takes_non_finite_ |= callback->takes_non_finite();
+    if (auto* user = dynamic_cast<GradientUser*>(callback.get())) gradient_users_.push_back(user);
     if (!callback->needs_gradient_norm() || model_.train_graph().gradient_norm.defined()) continue;
     throw invalid_argument(
         "fit: a callback shows the norm of gradients: expected "
@@ -160,7 +162,7 @@ void Trainer::set_learning_rate(double rate) {
   changed();
 }
 
-std::optional<double> Trainer::gradient_norm() const { return step_function_->gradient_norm(); }
+std::optional<double> Trainer::gradient_norm() const { return last_step_->gradient_norm(); }
 
 void Trainer::request_stop(const std::string& reason) {
   if (!stop_) stop_reason_ = reason;
@@ -292,17 +294,20 @@ void Trainer::run_step() {
                           .vote = share_.vote};
   {
     const ActivityScope computing(Activity::kStep);
-    step_function_->run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, was_ahead_);
+    StepFunction& step = choose_step();
+    // What was copied ahead is the other plan's.
+    const bool prefetched = was_ahead_ && last_step_ == &step;
+    last_step_ = &step;
+    step.run(batch_, inputs, has_ahead_ ? &ahead_ : nullptr, prefetched);
   }
   in_step_ = false;  // variables have changed, the progress has not
-  const auto values = step_function_->values();
+  const auto values = last_step_->values();
   if (!std::isfinite(values[0]) && !options_.allow_nan && !takes_non_finite_) {
     throw failed("step ", progress_.step + 1, " (epoch ", progress_.epoch + 1, "): the loss is ",
                  values[0], "; ", find_non_finite(model_, dataset_.element_spec(), batch_, inputs));
   }
-  means_.add(values, share_.shards.empty() ? step_function_->examples() : share_.examples,
-             step_function_->rows());
-  if (step_function_->votes() > 0 && steps_with_votes_++ >= group_.steps_after_vote()) {
+  means_.add(values, share_.shards.empty() ? last_step_->examples() : share_.examples, step_rows());
+  if (last_step_->votes() > 0 && steps_with_votes_++ >= group_.steps_after_vote()) {
     request_stop(kStoppedBySignal);
   }
   ++progress_.step;
@@ -316,6 +321,20 @@ void Trainer::run_step() {
     bar_->update(progress_.epoch_step, recent_logs());
   }
   notify(&Callback::on_batch_end, batch_logs());
+}
+
+StepFunction& Trainer::choose_step() {
+  const bool wanted = std::ranges::any_of(
+      gradient_users_, [&](const GradientUser* user) { return user->wants_gradients(*this); });
+  if (!wanted) return *step_function_;
+  if (!gradient_step_) {
+    gradient_step_ = std::make_unique<GradientStep>(model_.session(), model_.train_graph());
+  }
+  return gradient_step_->function();
+}
+
+std::span<const Tensor> Trainer::step_rows() const {
+  return last_step_ == step_function_.get() ? step_function_->rows() : gradient_step_->rows();
 }
 
 void Trainer::end_epoch() {
@@ -372,7 +391,7 @@ double Trainer::data_wait_ms() const {
 
 Logs Trainer::batch_logs() {
   batch_means_.reset();
-  batch_means_.add(step_function_->values(), 1, step_function_->rows());
+  batch_means_.add(last_step_->values(), 1, step_rows());
   return fill_logs(batch_means_);
 }
 

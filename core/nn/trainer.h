@@ -1,11 +1,13 @@
 // The loop behind Model::fit. Internal to core/nn.
 #pragma once
 
+#include "core/nn/gradient_step.h"
 #include "core/nn/model.h"
+#include "core/nn/training_details.h"
 
 namespace trireme::nn {
 
-class Trainer : public Training {
+class Trainer : public Training, public TrainingDetails {
  public:
   Trainer(Model& model, const data::Dataset& train, FitOptions options);
   History run();
@@ -25,6 +27,18 @@ class Trainer : public Training {
   void set_learning_rate(double rate) override;
   std::optional<double> gradient_norm() const override;
   double data_wait_ms() const override;
+  int64_t steps_per_epoch() const override { return steps_; }
+  int64_t epoch_step() const override { return progress_.epoch_step; }
+  int64_t epochs_done() const override { return progress_.epoch; }
+  const data::Dataset* validation() const override {
+    return options_.validation ? &*options_.validation : nullptr;
+  }
+  const std::map<std::string, std::vector<double>>& tables() const override {
+    return history_.tables;
+  }
+  StateMap gradients() const override {
+    return last_step_ == step_function_.get() ? StateMap() : gradient_step_->gradients();
+  }
 
  private:
   void read_from(const data::Dataset& dataset);
@@ -36,6 +50,8 @@ class Trainer : public Training {
   bool read_batch();
   void go_back_to_next_batch();
   void run_step();
+  StepFunction& choose_step();
+  std::span<const Tensor> step_rows() const;
   void end_epoch();
   void stop_in_validation();
   template <typename Method, typename... Args>
@@ -57,6 +73,9 @@ class Trainer : public Training {
   int64_t next_batch_ = 0;   // position of the batch after the last step that was finished
   int64_t first_epoch_ = 0;  // of this fit()
   std::unique_ptr<StepFunction> step_function_;
+  std::unique_ptr<GradientStep> gradient_step_;  // null: nobody has wanted gradients
+  std::vector<GradientUser*> gradient_users_;    // among the callbacks
+  StepFunction* last_step_ = nullptr;            // that ran last: one of these two
   std::unique_ptr<data::Iterator> iterator_;
   data::Element batch_, ahead_;  // of this step, and the one after it
   bool has_ahead_ = false;

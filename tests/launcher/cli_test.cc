@@ -42,6 +42,7 @@ TEST(CliTest, EveryCommandHasHelpWithAnExample) {
                                              {"evaluate"},
                                              {"predict"},
                                              {"inspect"},
+                                             {"curves"},
                                              {"devices"},
                                              {"generate", "clicks"},
                                              {"bench", "train"},
