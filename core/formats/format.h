@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/formats/model_file.h"
 #include "core/nn/catalogs.h"
@@ -20,6 +21,9 @@ struct ReadOptions {
 
 struct WriteOptions {
   const nn::Catalogs* catalogs = nullptr;  // never null
+  // What of the model the file does not say, a sentence each; null: nobody asks. What would change
+  // predictions is an Error instead.
+  std::vector<std::string>* notes = nullptr;
 };
 
 struct Format {

@@ -11,6 +11,7 @@
 #include "core/nn/merge_layers.h"
 #include "core/nn/noise_layers.h"
 #include "core/nn/normalization_layers.h"
+#include "core/nn/operation_layers.h"
 #include "core/nn/pooling_layers.h"
 #include "core/nn/preprocessing_layers.h"
 #include "core/nn/recurrent_layers.h"
@@ -110,6 +111,8 @@ void register_core_layers(Catalog<Layer>& catalog) {
   catalog.add<UpSampling3D>("up_sampling3d", "UpSampling3D",
                             "Each slice, row and column several times.");
   catalog.add<Identity>("identity", "Identity", "Its input.");
+  catalog.add<OperationLayer>("operation", "",
+                              "One operation: what networks of other programs do between layers.");
   catalog.add<Lambda>("lambda", "Lambda",
                       "A function of a C++ program; a job file cannot have one.");
   catalog.add<Relu>("relu", "ReLU", "x above a threshold, else 0 or a part of it.");

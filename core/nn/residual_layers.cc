@@ -45,7 +45,7 @@ constexpr ZeroPad2DOptions all_sides(int64_t pixels) {
   return {.top = pixels, .bottom = pixels, .left = pixels, .right = pixels};
 }
 
-std::unique_ptr<Layer> bottleneck_block(const BottleneckOptions& stage, int64_t index) {
+std::unique_ptr<Residual> bottleneck_block(const BottleneckOptions& stage, int64_t index) {
   const int64_t stride = index == 0 ? stage.stride : 1;
   const BatchNormOptions norm{.momentum = stage.momentum, .epsilon = stage.epsilon};
   ResidualOptions block{.activation = Activation::kRelu, .name = str_cat("block_", index)};
@@ -102,10 +102,14 @@ void ResidualOptions::check() const {
   if (layers.empty()) throw invalid_argument("residual: expected at least one layer");
 }
 
-Value Residual::call(BuildContext& context, Value x) {
+void Residual::name_parts() {
   LayerNames names;  // those that are given stay in the next pass
   give_names(options_.layers, "", names);
   give_names(options_.shortcut, "shortcut_", names);
+}
+
+Value Residual::call(BuildContext& context, Value x) {
+  name_parts();
   const Value made = call_all(context, options_.layers, x);
   const Value shortcut = call_all(context, options_.shortcut, x);
   context.require(made.type() == shortcut.type(),
@@ -134,6 +138,16 @@ Value Bottleneck::call(BuildContext& context, Value x) {
     x = context.call(*bottleneck_block(options_, i), x);
   }
   return x;
+}
+
+LayerList bottleneck_blocks(const BottleneckOptions& options) {
+  LayerList blocks;
+  for (int64_t i = 0; i < options.blocks; ++i) {
+    auto block = bottleneck_block(options, i);
+    block->name_parts();
+    blocks.push_back(std::move(block));
+  }
+  return blocks;
 }
 
 LayerList resnet50(int64_t classes) {

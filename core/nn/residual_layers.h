@@ -30,6 +30,8 @@ class Residual : public LayerOf<ResidualOptions> {
   // Throws Error{kInvalidArgument} for two layers of one name.
   Value call(BuildContext& context, Value x) override;
   Activation output_activation() const override { return options_.activation; }
+  // Gives names to parts without one, as call() does. Throws as it does.
+  void name_parts();
 };
 
 // A stage of bottleneck blocks over images: in each a convolution 1×1 and one 3×3 with `filters`
@@ -51,6 +53,9 @@ class Bottleneck : public LayerOf<BottleneckOptions> {
   std::string type() const override { return "bottleneck"; }
   Value call(BuildContext& context, Value x) override;
 };
+
+// The blocks of a stage, each a Residual whose parts have names.
+LayerList bottleneck_blocks(const BottleneckOptions& options);
 
 // The layers of ResNet-50 v1.5 from images [batch, height, width, 3], 224×224 in the paper, to
 // `classes` logits. For 1000 classes it has 25,557,032 trainable parameters.
