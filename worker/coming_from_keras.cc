@@ -134,7 +134,6 @@ constexpr Note kMissing[] = {
     {"layer", "FlaxLayer", "a wrapper of another library's modules, in Python"},
     {"layer", "JaxLayer", "a wrapper of another library's functions, in Python"},
     {"layer", "TorchModuleWrapper", "a wrapper of another library's modules, in Python"},
-    {"layer", "TFSMLayer", "SavedModels are not read yet"},
     {"layer", "AugMix", "mixes chains of the other augmentations, for models of large images"},
     {"layer", "RandAugment", "a policy over the other augmentations, for models of large images"},
     {"layer", "MixUp", "changes the labels too, and layers see features only"},
