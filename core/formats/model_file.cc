@@ -55,7 +55,7 @@ class Calls {
 
 }  // namespace
 
-std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions options) {
+CalledLayers call_layers(const ModelFile& file) {
   if (file.layers.empty()) {
     throw invalid_argument(file.place, ": expected a model with its layers, found weights only");
   }
@@ -63,8 +63,15 @@ std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions op
     throw invalid_argument(file.place, ": it does not say what shape the model's inputs have");
   }
   const Calls calls(file);
+  CalledLayers called{calls.inputs(), calls.outputs(), file.outputs};
+  if (called.output_names.empty()) called.output_names = {file.layers.back()->name()};
+  return called;
+}
+
+std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions options) {
+  const CalledLayers called = call_layers(file);
   options.name = file.name;
-  auto model = std::make_unique<nn::Model>(calls.inputs(), calls.outputs(), std::move(options));
+  auto model = std::make_unique<nn::Model>(called.inputs, called.outputs, std::move(options));
   model->build();
   model->set_weights(file.weights);
   return model;

@@ -61,6 +61,15 @@ struct ModelFile {
   std::vector<std::string> notes;
 };
 
+// The layers of `file`, each called on what its `inputs` name.
+struct CalledLayers {
+  std::vector<nn::LayerOutput> inputs, outputs;
+  std::vector<std::string> output_names;  // of layers
+};
+// Throws Error{kInvalidArgument} naming the place when there are no layers or inputs, or for a name
+// that is of nothing above.
+CalledLayers call_layers(const ModelFile& file);
+
 // The built model, with the weights of `file`; its layers are those of `file`. Throws
 // Error{kInvalidArgument} naming the place when there are no layers or inputs, or weights that are
 // missing or of another shape.

@@ -1,4 +1,6 @@
 // Ops that pick elements by number.
+#include <limits>
+
 #include "core/formats/translation/tensorflow_cells.h"
 
 namespace trireme::formats::to_tensorflow {
@@ -54,8 +56,19 @@ void scatter_add(TensorflowWriter& w, const Node& node) {
 }
 
 void segment_max(TensorflowWriter& w, const Node& node) {
-  w.set(node, w.add("UnsortedSegmentMax",
-                    {w.input(node, 0), w.input(node, 1), rows_of(w, node.input(2))}));
+  const TensorflowValue y =
+      w.add("UnsortedSegmentMax", {w.input(node, 0), w.input(node, 1), rows_of(w, node.input(2))});
+  if (!is_floating(node.input(0).dtype())) return w.set(node, y);
+  // Of no rows TensorFlow gives the lowest finite number.
+  const TensorflowValue lowest = w.scalar(y.type, -std::numeric_limits<double>::infinity());
+  const TensorflowValue rows =
+      w.add("UnsortedSegmentSum",
+            {w.add("OnesLike", {w.input(node, 1)}), w.input(node, 1), rows_of(w, node.input(2))});
+  std::vector<int64_t> column(static_cast<size_t>(node.input(2).shape().rank()), 1);
+  column[0] = -1;
+  const TensorflowValue is_empty =
+      w.add("Equal", {w.reshape(rows, column), w.scalar(rows.type, 0)});
+  w.set(node, w.add("SelectV2", {is_empty, lowest, y}));
 }
 
 void one_hot(TensorflowWriter& w, const Node& node) {
