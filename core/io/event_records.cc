@@ -156,9 +156,10 @@ std::string graph_record(std::span<const GraphNode> nodes) {
 
 std::string layer_graph_record(std::string_view json) {
   tf::Event event;
-  tensor_of(add_value(event, "keras", "graph_keras_model", ""), tf::DT_STRING,
-            tf::DATA_CLASS_BLOB_SEQUENCE, {})
-      .add_string_val(text(json));
+  tf::Summary::Value& value = add_value(event, "keras", "graph_keras_model", "");
+  value.mutable_metadata()->mutable_plugin_data()->set_content("1");  // the version
+  // As Keras writes it: readers make a list of one text of it, unless its class is said.
+  tensor_of(value, tf::DT_STRING, tf::DATA_CLASS_UNKNOWN, {}).add_string_val(text(json));
   return event.SerializeAsString();
 }
 

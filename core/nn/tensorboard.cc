@@ -85,10 +85,11 @@ void TensorBoardOptions::describe(OptionVisitor& v) {
                    "never",
            .range = at_least(0)},
           embeddings_freq);
-  v.field({.name = "embeddings_metadata",
-           .help = "labels of the rows of tables: LAYER=FILE, a TSV file in log_dir with a line a "
-                   "row"},
-          embeddings_metadata);
+  v.field(
+      {.name = "embeddings_metadata",
+       .help = "labels of the rows of tables: LAYER=FILE, a TSV file in log_dir/train with a line "
+               "a row"},
+      embeddings_metadata);
   v.field({.name = "profile_batch",
            .help = "a step, or the first and the last of some, whose nodes are timed",
            .range = at_least(1)},
@@ -127,8 +128,8 @@ void TensorBoard::check() const {
     if (equals == 0 || file.empty() || fs::path(file).is_absolute() ||
         fs::path(file).lexically_normal().string().starts_with("..")) {
       throw invalid_argument(
-          "expected embeddings_metadata LAYER=FILE with a file in log_dir, found \"", metadata,
-          "\"");
+          "expected embeddings_metadata LAYER=FILE with a file in log_dir/train, found \"",
+          metadata, "\"");
     }
   }
 }

@@ -1,9 +1,10 @@
 // Writes what TensorBoard shows of a training: figures, histograms, images, graphs.
 //
 //   LOG_DIR/train         epoch_loss, epoch_accuracy, …, of each epoch, counted from 0, and with
-//                         update_freq batch_loss, …, of steps, counted from 1
+//                         update_freq batch_loss, …, of steps, counted from 1;
+//                         projector_config.pbtxt
 //   LOG_DIR/validation    epoch_loss, …, of the validation; evaluation_loss_vs_iterations, …
-//   LOG_DIR               hyper-parameters; projector_config.pbtxt
+//   LOG_DIR               hyper-parameters
 //
 // Tags and folders are Keras's. Of several workers the one that writes the log does; with all_ranks
 // the others have folders of their own, LOG_DIR/rank_1/train. Training that goes on from earlier

@@ -151,7 +151,7 @@ void TensorBoard::write_tables(Training& training, io::EventWriter& events, int6
                                        "Rows: labels; columns: predictions; dark: a large part of "
                                        "the row"));
     if (const std::string text = confusion_text(table); !text.empty()) {
-      events.add(epoch, io::text_record(tag, text));
+      events.add(epoch, io::text_record(tag + "/table", text));
     }
   }
 }
@@ -169,8 +169,9 @@ void TensorBoard::write_embeddings(Training& training, int64_t epoch) {
     }
     return;
   }
-  const std::string prefix =
-      fs::absolute(fs::path(folder()) / str_cat("embeddings-", epoch)).string();
+  // The projector looks into folders with event files, and nowhere else.
+  const fs::path place = fs::absolute(fs::path(folder()) / "train");
+  const std::string prefix = (place / str_cat("embeddings-", epoch)).string();
   io::BundleWriter writer(prefix);
   std::string config = str_cat("model_checkpoint_path: ", quoted(prefix), "\n");
   for (const auto& [name, table] : tables) {
@@ -184,7 +185,7 @@ void TensorBoard::write_embeddings(Training& training, int64_t epoch) {
     config += "}\n";
   }
   writer.finish();
-  io::write_file_atomically((fs::path(folder()) / "projector_config.pbtxt").string(), config);
+  io::write_file_atomically((place / "projector_config.pbtxt").string(), config);
   if (embeddings_ != prefix) remove_bundle(embeddings_);
   embeddings_ = prefix;
 }

@@ -151,7 +151,6 @@ def judge(server):
                 for image in found:
                     png = server.get("plugin/images/individualImage?" + image["query"])
                     check(pixels_of(png) == [width, height], name, run, tag, pixels_of(png))
-                    check([image["width"], image["height"]] == [width, height], name, run, tag, image)
     for run, expected in EXPECTED.get("texts", {}).items():
         for tag, part in expected.items():
             found = server.json("plugin/text/text", run=run, tag=tag)
@@ -172,6 +171,8 @@ def judge(server):
             tags = info.get(run, {}).get("tags", {})
             check(any(t.get("conceptual_graph") for t in tags.values()), name, run, "no layers:", tags)
             tag = next((k for k, t in tags.items() if t.get("conceptual_graph")), None)
+            if tag is None:
+                continue
             graph = server.get("plugin/graphs/graph", run=run, tag=tag, conceptual="true").decode()
             for layer in layers:
                 check(f'"{layer}"' in graph or f'/{layer}"' in graph, name, run, "no layer", layer, graph[:400])

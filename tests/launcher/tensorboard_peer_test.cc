@@ -159,7 +159,8 @@ batch_size: 64
   expected["images"]["digits/train"] = {{"inputs", {28, 28, 3}},
                                         {"conv/kernel/image", {35 * 8, 5 * 8, 1}},
                                         {"confusion_matrix", {320, 320, 1}}};
-  expected["texts"]["digits/train"] = {{"job", "batch_size: 64"}, {"model", "logits"}};
+  expected["texts"]["digits/train"] = {
+      {"job", "batch_size: 64"}, {"model", "logits"}, {"confusion_matrix/table", "predicted"}};
   expected["graphs"] = {"digits/train"};
   expected["devices"]["digits/train"] = "/device:CPU:0";
   expected["layers"]["digits/train"] = {"conv", "flatten", "logits"};
@@ -183,7 +184,7 @@ batch_size: 64
   result = trireme_run({"train", words, "--output-dir", folder / "words", "--set",
                         "callbacks[0].tensorboard.log_dir=" + logdir + "/words"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  expected["embeddings"]["words"] = {{"words/embeddings", {50, 4}}};
+  expected["embeddings"]["words/train"] = {{"words/embeddings", {50, 4}}};
 }
 
 // False: there is no TensorBoard.
