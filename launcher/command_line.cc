@@ -43,6 +43,7 @@ int run(int argc, char** argv, const ProgramExtension& extension) {
   CommandContext context{.tables = make_program_tables(extension)};
   add_train_command(app, context);
   add_launch_command(app, launched, context);
+  add_sweep_command(app, context);
   add_ps_command(app, context);
   add_evaluate_command(app, context);
   add_predict_command(app, context);

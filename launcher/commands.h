@@ -29,6 +29,7 @@ struct CommandContext {
 };
 
 void add_train_command(CLI::App& app, CommandContext& context);
+void add_sweep_command(CLI::App& app, CommandContext& context);
 void add_ps_command(CLI::App& app, CommandContext& context);
 void add_rebalance_command(CLI::App& ps);
 void add_launch_command(CLI::App& app, const std::vector<std::string>& program,

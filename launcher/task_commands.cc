@@ -163,6 +163,12 @@ void add_train_command(CLI::App& app, CommandContext& context) {
                     "Begin anew in a folder that holds an earlier training: its log.csv and "
                     "checkpoints are removed, and nothing else");
   command
+      ->add_option("--stop-after-epochs", options->task.stop_after_epochs,
+                   "End after so many epochs of the training, resumed ones too, with a checkpoint "
+                   "to go on from; schedules stay those of all its epochs")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command
       ->add_option("--timeline", options->task.timeline,
                    "Folder for Chrome traces: one a rank, and all of them on one clock")
       ->type_name("DIR")

@@ -11,6 +11,7 @@
 #include "worker/rank_zero.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/tensorboard_run.h"
+#include "worker/stop_after_epochs.h"
 #include "worker/worker_metrics.h"
 
 namespace trireme {
@@ -56,6 +57,9 @@ TrainCallbacks make_callbacks(const Task& task, RunFolder& folder, ServerTrainin
   if (auto asked = early_stopping_options(job)) {
     result.early_stopping = std::make_shared<nn::EarlyStopping>(std::move(*asked));
     callbacks.push_back(result.early_stopping);
+  }
+  if (const int64_t epochs = task.options.stop_after_epochs; epochs > 0 && epochs < job.epochs()) {
+    callbacks.push_back(std::make_shared<StopAfterEpochs>(epochs));
   }
   for (auto& callback : task.file.make_callbacks()) {
     callback->set_writes([rank] { return rank() == 0; });

@@ -28,6 +28,9 @@ struct TaskOptions {
   // beginning), a step of the output folder, or a path; nothing: begin anew.
   std::optional<std::string> resume;
   bool overwrite = false;  // begin anew where an earlier training has left its results
+  // Ends after so many epochs of the whole training, which stays planned for all of the job's; 0:
+  // after the last.
+  int64_t stop_after_epochs = 0;
   bool log_device_placement = false;
   bool quiet = false;                       // no progress
   std::optional<bool> progress_bar;         // redraw in place; nothing: when it is a terminal

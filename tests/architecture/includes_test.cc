@@ -59,7 +59,8 @@ const std::map<std::string, std::set<std::string>> kAllowed = [] {
         "distributed/coordination", "distributed/strategy", "ps/ops", "ps/server", "proto"}},
       {"benchmarks", {"worker", "core/eager"}},
       {"launcher/supervisor", {"distributed/cluster"}},
-      {"launcher", {"worker", "benchmarks", "launcher/supervisor", "proto"}},
+      {"launcher/sweep", {"worker", "launcher/supervisor", "proto"}},
+      {"launcher", {"worker", "benchmarks", "launcher/supervisor", "launcher/sweep", "proto"}},
   };
   // What a folder's own dependencies may use, it may use too.
   for (bool changed = true; changed;) {
