@@ -83,6 +83,9 @@ Axes axes_of(const Plot& plot, int x_ticks, int y_ticks) {
       high = std::max(high, point.y);
     }
   }
+  // Steps and epochs are whole numbers.
+  if (right >= left && right - left < x_ticks)
+    x_ticks = std::max(1, static_cast<int>(right - left));
   return {make_axis(left, right, false, x_ticks), make_axis(low, high, plot.log_y, y_ticks)};
 }
 
