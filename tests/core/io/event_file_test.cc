@@ -280,6 +280,18 @@ TEST(EventInspectorTest, PrintsTagsAndTheValuesOfOne) {
       HasSubstr("expected values of the tag \"lost\", found dense/kernel, input, job, loss"));
 }
 
+// The file of a seed was written by TensorFlow's summary writer (tests/fuzz/make_seeds).
+TEST(EventReaderTest, ReadsWhatTensorFlowWrote) {
+  const std::string path =
+      std::string(TRIREME_SOURCE_DIR) + "/tests/fuzz/seeds/fuzz_io_event/summaries";
+  ASSERT_TRUE(is_event_file(path));
+  const std::string text = inspect(path, std::vector{event_inspector()});
+  EXPECT_THAT(text, ContainsRegex("loss +scalars +1 +3 +3 +0.5\n"));
+  EXPECT_THAT(text, ContainsRegex("weights +histograms +1 +3 +3 +3 values from 1 to 4\n"));
+  EXPECT_THAT(text, ContainsRegex("job +text +1 +3 +3 +a \\| b\n"));
+  EXPECT_THAT(text, ContainsRegex("input +images +1 +3 +3 +2 × 2, 1 image\n"));
+}
+
 // Lengths and shapes of a file are believed only as far as its bytes go.
 TEST(EventReaderTest, RefusesWhatIsNoEventFile) {
   TemporaryDirectory dir;
