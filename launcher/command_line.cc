@@ -48,6 +48,9 @@ int run(int argc, char** argv, const ProgramExtension& extension) {
   add_evaluate_command(app, context);
   add_predict_command(app, context);
   add_inspect_command(app, context);
+  add_convert_command(app, context);
+  add_export_command(app, context);
+  add_fetch_model_command(app);
   add_describe_command(app, context);
   add_generate_command(app);
   add_curves_command(app);

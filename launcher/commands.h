@@ -37,6 +37,9 @@ void add_launch_command(CLI::App& app, const std::vector<std::string>& program,
 void add_evaluate_command(CLI::App& app, CommandContext& context);
 void add_predict_command(CLI::App& app, CommandContext& context);
 void add_inspect_command(CLI::App& app, CommandContext& context);
+void add_convert_command(CLI::App& app, CommandContext& context);
+void add_export_command(CLI::App& app, CommandContext& context);
+void add_fetch_model_command(CLI::App& app);
 void add_describe_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app);
 void add_curves_command(CLI::App& app);

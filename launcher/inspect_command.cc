@@ -11,6 +11,7 @@
 #include "core/io/inspect.h"
 #include "launcher/commands.h"
 #include "ps/server/inspect_snapshot.h"
+#include "worker/inspect_model.h"
 
 namespace trireme {
 namespace {
@@ -40,8 +41,8 @@ void add_inspect_command(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "inspect",
-      "Print a checkpoint, rows of parameter servers, a graph, a file of records or an event file of "
-      "TensorBoard as text");
+      "Print a checkpoint, a model of any format, rows of parameter servers, a graph, a file of "
+      "records or an event file of TensorBoard as text");
   command->footer(
       "Examples:\n  trireme inspect runs/digits_lenet/checkpoints\n"
       "  trireme inspect runs/criteo_dlrm/checkpoints/rows/ckpt-977.ps\n"
@@ -49,15 +50,16 @@ void add_inspect_command(CLI::App& app, CommandContext& context) {
   command
       ->add_option("PATH", options->path,
                    "A checkpoint (prefix, .index file or folder), a .ps file, a .graph file, a "
-                   "TFRecord file, or an event file or a folder of them")
+                   "TFRecord file, an event file or a folder of them, or a model of another format "
+                   "(SavedModel, .keras, .h5, .onnx, .safetensors, a folder of trireme export)")
       ->required();
   command->add_flag("--dot", options->dot, "A graph in Graphviz's language");
   command->add_option("--tag", options->tag, "Of event files: the values of this tag as CSV");
-  command->callback([options, ops = context.tables.ops] {
+  command->callback([options, ops = context.tables.ops, schema = context.tables.schema] {
     if (!options->tag.empty()) return io::print_tag(options->path, options->tag, std::cout);
     auto inspectors = io::checkpoint_inspectors();
-    inspectors.insert(inspectors.begin(),
-                      {graph_inspector(options->dot, ops), ps::snapshot_inspector()});
+    inspectors.insert(inspectors.begin(), {graph_inspector(options->dot, ops),
+                                           ps::snapshot_inspector(), model_inspector(schema)});
     inspectors.push_back(io::event_inspector());
     inspectors.push_back(data::record_inspector());
     std::cout << io::inspect(options->path, inspectors);

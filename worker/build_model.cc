@@ -8,6 +8,7 @@
 #include "core/nn/optimizers.h"
 #include "proto/job.pb.h"
 #include "worker/job_file.h"
+#include "worker/model_text.h"
 
 namespace trireme {
 namespace {
@@ -52,13 +53,20 @@ void with_places(const JobFile& file, const std::function<void()>& work) {
   } catch (const Error& error) {
     const std::string message = error.what();
     if (!message.starts_with("freeze: ")) throw;
-    int index = 0;  // of the pattern that it is about
-    const auto& patterns = file.job().freeze();
-    while (index + 1 < patterns.size() &&
-           message.find(str_cat("\"", patterns[index], "\"")) == std::string::npos) {
-      ++index;
+    const auto is_about = [&](const std::string& pattern) {
+      return message.find(str_cat("\"", pattern, "\"")) != std::string::npos;
+    };
+    const auto rethrow = [&](const auto& patterns, const char* field) {
+      for (int i = 0; i < patterns.size(); ++i) {
+        if (!is_about(patterns[i])) continue;
+        throw Error(error.code(), file.where(str_cat(field, "[", i, "]")) + message);
+      }
+    };
+    rethrow(file.job().freeze(), "freeze");
+    if (const auto weights = initial_weights_of(file)) {
+      rethrow(weights->freeze(), "model.weights.freeze");
     }
-    throw Error(error.code(), file.where(str_cat("freeze[", index, "]")) + message);
+    throw Error(error.code(), file.where("freeze") + message);
   }
 }
 

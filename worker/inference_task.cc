@@ -11,23 +11,33 @@
 #include "core/nn/output_range.h"
 #include "core/nn/strings.h"
 #include "proto/job.pb.h"
+#include "worker/model_files.h"
+#include "worker/model_package.h"
 #include "worker/prediction_lines.h"
 #include "worker/preprocessing.h"
 #include "worker/result_line.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/task.h"
 #include "worker/text_generator.h"
+#include "worker/trireme_format.h"
 
 namespace trireme {
 namespace {
 
 // A checkpoint that was found, read and verified: beside one of a training with parameter servers
-// lie the rows of its embeddings.
+// lie the rows of its embeddings. Of a model file of another format, whose weights are found by the
+// model once it is built, only that it is there.
 struct Saved {
-  explicit Saved(const std::string& checkpoint)
-      : prefix(io::resolve_checkpoint(checkpoint)),
-        state(io::load_checkpoint(prefix)),
-        preprocessing(saved_preprocessing(state, prefix)) {
+  explicit Saved(const std::string& checkpoint) {
+    if (!is_own_checkpoint(checkpoint) && is_model_file(checkpoint)) {
+      prefix = checkpoint;
+      is_foreign = true;
+      if (is_package(checkpoint)) preprocessing = preprocessing_of_package(checkpoint);
+      return;
+    }
+    prefix = io::resolve_checkpoint(own_checkpoint(checkpoint));
+    state = io::load_checkpoint(prefix);
+    preprocessing = saved_preprocessing(state, prefix);
     verify_rows(prefix, state);
     has_rows = rows_belong_to(prefix, state);
   }
@@ -38,9 +48,17 @@ struct Saved {
   nn::StateMap state;
   data::PreprocessingPtr preprocessing;
   bool has_rows = false;
+  bool is_foreign = false;
 };
 
 void load(const Saved& saved, Task& task) {
+  if (saved.is_foreign) {
+    const nn::LoadReport report = nn::load_weights(
+        *task.model, read_weights(saved.prefix, *task.model, task.options.tables.schema),
+        {.map = {}, .strict = true});
+    if (!task.options.quiet) std::cerr << saved.prefix << ": " << report.to_string() << "\n";
+    return;
+  }
   const nn::Optimizer& optimizer = *task.model->compiled().optimizer;
   task.model->set_weights(optimizer.update_options().use_ema
                               ? nn::with_averages(saved.state, optimizer.name())

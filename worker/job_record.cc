@@ -8,8 +8,10 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "proto/job.pb.h"
 #include "worker/job_components.h"
 #include "worker/job_text.h"
+#include "worker/model_text.h"
 
 namespace trireme {
 namespace {
@@ -17,8 +19,9 @@ namespace {
 namespace pb = google::protobuf;
 
 const std::string kKey = "callback/job";
-constexpr std::string_view kFact = "# ";  // a comment to the text format
-constexpr size_t kShown = 60;             // of a value
+const std::string kModelKey = "callback/model";  // of record_model()
+constexpr std::string_view kFact = "# ";         // a comment to the text format
+constexpr size_t kShown = 60;                    // of a value
 
 // What of the cluster and the data belongs to the run as much as the job file does.
 std::map<std::string, std::string> facts_of(const Task& task) {
@@ -35,15 +38,38 @@ std::unique_ptr<pb::Message> comparable(const JobSchema& schema, const pb::Messa
     full->GetReflection()->ClearField(full.get(),
                                       full->GetDescriptor()->FindFieldByName(unrelated));
   }
+  const auto* const model = full->GetDescriptor()->FindFieldByName("model");
+  pb::Message& layers = *full->GetReflection()->MutableMessage(full.get(), model);
+  layers.GetReflection()->ClearField(&layers, layers.GetDescriptor()->FindFieldByName("inputs"));
   return full;
 }
 
 std::string text_of(const Task& task) {
   std::string text;
   for (const auto& [name, value] : facts_of(task)) text += str_cat(kFact, name, ": ", value, "\n");
+  // Not compared: for people who are given the model.
+  std::string data = task.data.description;
+  std::ranges::replace(data, '\n', ' ');
+  text +=
+      str_cat(kFact, "data: ", data, "\n", kFact, "precision: ", task.file.job().precision(), "\n");
+  const auto job = comparable(task.file.schema(), task.file.message());
+  job->GetReflection()->SetString(job.get(), job->GetDescriptor()->FindFieldByName("name"),
+                                  task.file.job().name());
+  std::vector<TensorType> features;
+  for (const Value& feature : task.model->inference().features) features.push_back(feature.type());
+  set_inputs(features, *job);
   std::string fields;
-  pb::TextFormat::PrintToString(*comparable(task.file.schema(), task.file.message()), &fields);
+  pb::TextFormat::PrintToString(*job, &fields);
   return text + fields;
+}
+
+std::optional<std::string> text_at(const nn::StateMap& state, const std::string& key) {
+  const auto found = state.find(key);
+  if (found == state.end() || found->second.dtype() != DType::kString ||
+      found->second.elements() != 1) {
+    return std::nullopt;
+  }
+  return found->second.flat<std::string>()[0];
 }
 
 // The end of what is long is where it differs, more often than not.
@@ -160,22 +186,37 @@ void JobRecord::save(nn::StateMap& state) const {
   state[kKey] = Tensor::scalar<std::string>(text_);
 }
 
-std::optional<std::vector<JobDifference>> compare_with_record(const Task& task,
-                                                              const nn::StateMap& state) {
-  const auto found = state.find(kKey);
-  if (found == state.end() || found->second.dtype() != DType::kString ||
-      found->second.elements() != 1) {
-    return std::nullopt;
-  }
-  const std::string& text = found->second.flat<std::string>()[0];
-  std::vector<JobDifference> differences;
-  const auto facts = facts_of(task);
+std::optional<std::string> recorded_job(const nn::StateMap& state) {
+  std::optional<std::string> text = text_at(state, kKey);
+  return text ? text : text_at(state, kModelKey);
+}
+
+void record_model(const std::string& text, nn::StateMap& state) {
+  state[kModelKey] = Tensor::scalar<std::string>(text);
+}
+
+std::map<std::string, std::string> recorded_facts(const std::string& text) {
+  std::map<std::string, std::string> facts;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line) && line.starts_with(kFact);) {
     const size_t colon = line.find(": ");
     if (colon == std::string::npos) continue;
-    const auto now = facts.find(line.substr(kFact.size(), colon - kFact.size()));
-    const std::string then = line.substr(colon + 2);
+    facts[line.substr(kFact.size(), colon - kFact.size())] = line.substr(colon + 2);
+  }
+  return facts;
+}
+
+bool is_recorded_model(const nn::StateMap& state) { return state.contains(kModelKey); }
+
+std::optional<std::vector<JobDifference>> compare_with_record(const Task& task,
+                                                              const nn::StateMap& state) {
+  const std::optional<std::string> recorded = text_at(state, kKey);
+  if (!recorded) return std::nullopt;
+  const std::string& text = *recorded;
+  std::vector<JobDifference> differences;
+  const auto facts = facts_of(task);
+  for (const auto& [name, then] : recorded_facts(text)) {
+    const auto now = facts.find(name);
     if (now != facts.end() && now->second != then) {
       differences.push_back({now->first, then, now->second});
     }

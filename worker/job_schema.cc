@@ -290,6 +290,8 @@ void add_components(pb::FileDescriptorProto& file) {
       family_field({"layers", "layer", 1, true, "what the model does, one after another"});
   *model.add_field() = family_field(
       {"inputs", "model_input", 2, true, "the data's features, in their order; else the data say"});
+  *model.add_field() = family_field({"weights", "model_weights", 3, false,
+                                     "weights of another model that the training starts with"});
   *file.add_message_type() = output_message();
   auto* const job = std::ranges::find(*file.mutable_message_type(), "Job",
                                       [](const auto& message) { return message.name(); })

@@ -95,24 +95,16 @@ class ModelReader {
     return file;
   }
 
- private:
-  template <typename T>
-  std::shared_ptr<T> component(const pb::Message& message, const std::string& path) const {
-    return std::shared_ptr<T>(
-        dynamic_cast<T*>(read_component(schema_, message, path, where_).release()));
-  }
-
   std::vector<ModelInput> inputs(const Fields& model) const {
     std::vector<ModelInput> all;
     for (int i = 0; i < model.size("inputs"); ++i) {
       const Fields fields(model.element("inputs", i));
       const std::string path = str_cat("model.inputs[", i, "]");
-      const std::string type = fields.text("type");
-      const auto* const known =
-          std::ranges::find(kTypes, type, [](const auto& t) { return t.second; });
-      if (known == std::end(kTypes)) {
-        throw invalid_argument(where_(path + ".type"), path, ".type: there is no type '", type,
-                               "'; expected float32, int64 or another of `trireme describe job`");
+      DType type = DType::kFloat32;
+      try {
+        type = input_type_of(fields.text("type"));
+      } catch (const Error& error) {
+        throw Error(error.code(), str_cat(where_(path + ".type"), path, ".type: ", error.what()));
       }
       std::vector<int64_t> dims = {-1};
       for (int k = 0; k < fields.size("shape"); ++k) dims.push_back(fields.whole("shape", k));
@@ -122,9 +114,16 @@ class ModelReader {
       }
       std::string name = fields.text("name");
       if (name.empty()) name = str_cat("feature_", i);
-      all.push_back({std::move(name), {known->first, Shape(dims)}});
+      all.push_back({std::move(name), {type, Shape(dims)}});
     }
     return all;
+  }
+
+ private:
+  template <typename T>
+  std::shared_ptr<T> component(const pb::Message& message, const std::string& path) const {
+    return std::shared_ptr<T>(
+        dynamic_cast<T*>(read_component(schema_, message, path, where_).release()));
   }
 
   // Each with a name, as Model gives one to those without.
@@ -175,6 +174,28 @@ class ModelReader {
   const JobWhere& where_;
 };
 
+void set_text(pb::Message& message, const std::string& name, const std::string& text) {
+  message.GetReflection()->SetString(&message, &named(message, name), text);
+}
+pb::Message& mutable_part(pb::Message& message, const std::string& name) {
+  return *message.GetReflection()->MutableMessage(&message, &named(message, name));
+}
+pb::Message& add(pb::Message& message, const std::string& list) {
+  return *message.GetReflection()->AddMessage(&message, &named(message, list));
+}
+
+void write_input(const ModelInput& input, size_t index, pb::Message& message) {
+  if (input.name != str_cat("feature_", index)) set_text(message, "name", input.name);
+  if (input.type.dtype != DType::kFloat32) {
+    set_text(message, "type", std::string(input_type_name(input.type.dtype)));
+  }
+  const auto& shape = named(message, "shape");
+  const auto dims = input.type.shape.dims();
+  for (size_t i = 1; i < dims.size(); ++i) {
+    message.GetReflection()->AddInt64(&message, &shape, dims[i]);
+  }
+}
+
 // Writes it.
 class ModelWriter {
  public:
@@ -182,8 +203,8 @@ class ModelWriter {
 
   std::unique_ptr<pb::Message> write(const ModelFile& file) const {
     auto job = schema_.new_job();
-    set(*job, "name", file.name);
-    pb::Message& model = part(*job, "model");
+    set_text(*job, "name", file.name);
+    pb::Message& model = mutable_part(*job, "model");
     for (size_t i = 0; i < file.inputs.size(); ++i) {
       write_input(file.inputs[i], i, add(model, "inputs"));
     }
@@ -192,7 +213,7 @@ class ModelWriter {
     }
     write_outputs(file, *job);
     if (file.training && file.training->optimizer) {
-      part(*job, "optimizer")
+      mutable_part(*job, "optimizer")
           .CopyFrom(*component(schema_.catalogs().optimizers, *file.training->optimizer));
     }
     return job;
@@ -217,17 +238,17 @@ class ModelWriter {
     }
     for (const OutputTraining& output : all) {
       pb::Message& target = add(job, "outputs");
-      set(target, "layer", output.output);
+      set_text(target, "layer", output.output);
       if (output.weight != 1) {
         target.GetReflection()->SetDouble(&target, &named(target, "weight"), output.weight);
       }
-      if (!output.labels.empty()) set(target, "labels", output.labels);
+      if (!output.labels.empty()) set_text(target, "labels", output.labels);
       if (output.loss) write_losses(output, target);
     }
   }
 
   void write_losses(const OutputTraining& output, pb::Message& target) const {
-    part(target, "loss").CopyFrom(*component(schema_.catalogs().losses, *output.loss));
+    mutable_part(target, "loss").CopyFrom(*component(schema_.catalogs().losses, *output.loss));
     for (const auto& metric : output.metrics) {
       add(target, "metrics").CopyFrom(*component(schema_.catalogs().metrics, *metric));
     }
@@ -236,35 +257,75 @@ class ModelWriter {
     }
   }
 
-  static void set(pb::Message& message, const std::string& name, const std::string& text) {
-    message.GetReflection()->SetString(&message, &named(message, name), text);
-  }
-  static pb::Message& part(pb::Message& message, const std::string& name) {
-    return *message.GetReflection()->MutableMessage(&message, &named(message, name));
-  }
-  static pb::Message& add(pb::Message& message, const std::string& list) {
-    return *message.GetReflection()->AddMessage(&message, &named(message, list));
-  }
   std::unique_ptr<pb::Message> component(const CatalogBase& catalog, Component& what) const {
     return write_component(schema_, catalog, what, WrittenFields::kChanged);
-  }
-
-  static void write_input(const ModelInput& input, size_t index, pb::Message& message) {
-    if (input.name != str_cat("feature_", index)) set(message, "name", input.name);
-    if (input.type.dtype != DType::kFloat32) {
-      set(message, "type", std::string(input_type_name(input.type.dtype)));
-    }
-    const auto& shape = named(message, "shape");
-    const auto dims = input.type.shape.dims();
-    for (size_t i = 1; i < dims.size(); ++i) {
-      message.GetReflection()->AddInt64(&message, &shape, dims[i]);
-    }
   }
 
   const JobSchema& schema_;
 };
 
+// Leaves of a component's message only what is not the default.
+void prune(const JobSchema& schema, const CatalogBase& catalog, pb::Message& message) {
+  const auto component =
+      read_component(schema, message, catalog.family(), [](const auto&) { return std::string(); });
+  message.CopyFrom(*write_component(schema, catalog, *component, WrittenFields::kChanged));
+}
+
+std::string text_of(const pb::Message& job) {
+  std::string text;
+  pb::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  printer.PrintToString(job, &text);
+  return text;
+}
+
 }  // namespace
+
+std::vector<ModelInput> inputs_of(const JobFile& file) {
+  const JobWhere where = [&](const std::string& field) { return file.where(field); };
+  return ModelReader(file.schema(), where).inputs(Fields(Fields(file.message()).part("model")));
+}
+
+void set_inputs(const std::vector<TensorType>& features, pb::Message& job) {
+  pb::Message& model = mutable_part(job, "model");
+  model.GetReflection()->ClearField(&model, &named(model, "inputs"));
+  for (size_t i = 0; i < features.size(); ++i) {
+    write_input({str_cat("feature_", i), features[i]}, i, add(model, "inputs"));
+  }
+}
+
+void check_inputs(const JobFile& file, const std::vector<TensorType>& features) {
+  const std::vector<ModelInput> inputs = inputs_of(file);
+  if (inputs.empty()) return;
+  if (inputs.size() != features.size()) {
+    throw invalid_argument(file.where("model.inputs[0]"), "model.inputs: expected ", inputs.size(),
+                           " features, found that the data have ", features.size());
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorType& wanted = inputs[i].type;
+    if (wanted.dtype == features[i].dtype && compatible(wanted.shape, features[i].shape)) continue;
+    const std::string field = str_cat("model.inputs[", i, "]");
+    throw invalid_argument(file.where(field), field, ": expected ", wanted,
+                           " from the data, found ", features[i]);
+  }
+}
+
+std::optional<job::ModelWeights> initial_weights_of(const JobFile& file) {
+  const Fields model(Fields(file.message()).part("model"));
+  if (!model.has("weights")) return std::nullopt;
+  job::ModelWeights weights;
+  TRIREME_CHECK(weights.ParseFromString(model.part("weights").SerializeAsString()),
+                "model.weights is the message of proto/job.proto");
+  return weights;
+}
+
+DType input_type_of(std::string_view name) {
+  const auto* const known = std::ranges::find(kTypes, name, [](const auto& t) { return t.second; });
+  if (known != std::end(kTypes)) return known->first;
+  throw invalid_argument("there is no type '", name,
+                         "'; expected float32, float16, bfloat16, float64, int32, int64, uint8, "
+                         "bool or string");
+}
 
 std::string_view input_type_name(DType type) {
   const auto* const known = std::ranges::find(kTypes, type, [](const auto& t) { return t.first; });
@@ -297,11 +358,25 @@ ModelFile parse_model(const JobSchema& schema, const std::string& text, const st
 }
 
 std::string print_model(const JobSchema& schema, const ModelFile& file) {
-  std::string text;
-  pb::TextFormat::Printer printer;
-  printer.SetUseUtf8StringEscaping(true);
-  printer.PrintToString(*ModelWriter(schema).write(file), &text);
-  return text;
+  return text_of(*ModelWriter(schema).write(file));
+}
+
+std::string print_job(const JobSchema& schema, const ModelFile& file) {
+  if (file.job_text.empty()) return print_model(schema, file);
+  const auto job = schema.new_job();
+  parse_job_text(schema, file.job_text, {.name = file.place + ": its job"}, *job);
+  for (const char* const of_model :
+       {"name", "model", "loss", "outputs", "metrics", "weighted_metrics", "optimizer"}) {
+    job->GetReflection()->ClearField(job.get(), &named(*job, of_model));
+  }
+  const Fields fields(*job);
+  if (fields.has("data")) prune(schema, schema.catalogs().data, mutable_part(*job, "data"));
+  for (int i = 0; i < fields.size("callbacks"); ++i) {
+    prune(schema, schema.catalogs().callbacks,
+          *job->GetReflection()->MutableRepeatedMessage(job.get(), &named(*job, "callbacks"), i));
+  }
+  job->MergeFrom(*ModelWriter(schema).write(file));
+  return text_of(*job);
 }
 
 }  // namespace trireme

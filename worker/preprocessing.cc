@@ -19,9 +19,13 @@ std::optional<double> label_deviation(const data::PreprocessingPtr& preprocessin
   return meaning.label.deviation;
 }
 
+void save_preprocessing(const std::string& text, nn::StateMap& state) {
+  state[kKey] = Tensor::scalar<std::string>(text);
+}
+
 void SavesPreprocessing::save(nn::StateMap& state) const {
   if (const data::PreprocessingPtr preprocessing = of_()) {
-    state[kKey] = Tensor::scalar<std::string>(data::preprocessing_text(preprocessing));
+    save_preprocessing(data::preprocessing_text(preprocessing), state);
   }
 }
 

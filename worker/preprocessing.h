@@ -18,6 +18,9 @@ data::PreprocessingPtr saved_preprocessing(const nn::StateMap& state,
 // What a label of 1 is in the units of its column, where labels are scaled; else nothing.
 std::optional<double> label_deviation(const data::PreprocessingPtr& preprocessing);
 
+// `text`: of data::preprocessing_text(), not empty.
+void save_preprocessing(const std::string& text, nn::StateMap& state);
+
 // Puts it into checkpoints.
 class SavesPreprocessing : public nn::Callback {
  public:

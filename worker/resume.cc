@@ -9,7 +9,9 @@
 
 #include "core/base/logging.h"
 #include "core/io/checkpoint.h"
+#include "proto/job.pb.h"
 #include "worker/finish_barrier.h"
+#include "worker/job_record.h"
 #include "worker/resume_check.h"
 #include "worker/rows_checkpoint.h"
 #include "worker/train_callbacks.h"
@@ -77,6 +79,23 @@ std::vector<std::string> candidates(const Task& task, const std::string& wanted)
   }
 }
 
+// A model that was trained elsewhere says how many steps it has taken. Its place in this job's data
+// is that of as many batches.
+void complete_progress(const Task& task, nn::StateMap& state) {
+  nn::TrainProgress progress;
+  progress.step = state.at("step").item<int64_t>();
+  progress.epoch = progress.step / task.steps_per_epoch;
+  progress.epoch_step = progress.step % task.steps_per_epoch;
+  progress.epoch_sums = nn::running_means(task.model->train_graph().forward).state();
+  data::Dataset batches = task.train_batches(task.cluster.rank, task.cluster.world_size);
+  if (batches.cardinality() != data::kInfinite) batches = batches.repeat();
+  data::Iterator iterator = batches.iterator();
+  iterator.seek(progress.step);
+  progress.dataset_state = iterator.state();
+  progress.random_seed = task.file.job().seed();
+  nn::save_progress(progress, state);
+}
+
 // What another checkpoint may mend: this one is damaged, or was removed meanwhile.
 bool is_of_the_file(const Error& error) {
   return error.code() == ErrorCode::kDataLoss || error.code() == ErrorCode::kNotFound;
@@ -102,6 +121,7 @@ TrainStart find(const Task& task, const std::string& wanted, bool asked) {
     TrainStart start{.state = {}, .resumed = prefix};
     try {
       start.state = io::load_checkpoint(prefix);
+      if (is_recorded_model(*start.state)) complete_progress(task, *start.state);
       nn::load_progress(*start.state);
       if (wanted == kResumeAuto && !RunMark::is_of(*start.state, task.run)) continue;
       verify_rows(prefix, *start.state);

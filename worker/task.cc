@@ -17,6 +17,7 @@
 #include "ps/ops/ps_ops.h"
 #include "worker/adapt_layers.h"
 #include "worker/build_model.h"
+#include "worker/model_text.h"
 #include "worker/preprocessing.h"
 #include "worker/table_policies.h"
 #include "worker/task_strategy.h"
@@ -99,6 +100,10 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
                                              .soft_placement = job.soft_placement()},
                                  .precision = nn::precision_from_name(job.precision()),
                                  .freeze = {job.freeze().begin(), job.freeze().end()}};
+  if (const auto weights = initial_weights_of(file)) {
+    model_options.freeze.insert(model_options.freeze.end(), weights->freeze().begin(),
+                                weights->freeze().end());
+  }
   if (const auto unit = label_deviation(data.preprocessing)) {
     label_unit_ = std::make_shared<double>(*unit);
   }
@@ -143,7 +148,9 @@ Task::Task(const JobFile& job_file, const TaskOptions& task_options, TaskUse use
     }
     convert_texts(model->network(), data);
     own_preprocessing = data::preprocessing_text(data.preprocessing);
-    model->build(nn::batch_types(train_batches(0, 1)).features);
+    const std::vector<TensorType> features = nn::batch_types(train_batches(0, 1)).features;
+    check_inputs(file, features);
+    model->build(features);
   });
   model->compile(std::move(compile));
 }

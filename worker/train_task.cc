@@ -21,6 +21,8 @@
 #include "worker/handshake.h"
 #include "worker/job_connection.h"
 #include "worker/job_failure.h"
+#include "worker/model_files.h"
+#include "worker/model_text.h"
 #include "worker/preparation.h"
 #include "worker/result_line.h"
 #include "worker/resume.h"
@@ -101,8 +103,9 @@ class TrainRun {
     for (const std::string& warning : task_.model->take_warnings()) {
       if (task_.cluster.rank == 0) log_warning(warning);
     }
-    if (job_.has_initial_weights() && (!options_.resume || options_.resume == kResumeAuto)) {
-      take_initial_weights();
+    const auto weights = initial_weights_of(task_.file);
+    if (weights && (!options_.resume || options_.resume == kResumeAuto)) {
+      take_initial_weights(*weights);
     }
     if (!options_.save_graph.empty()) {
       io::write_file_atomically(options_.save_graph, serialize(task_.model->graph()));
@@ -110,24 +113,23 @@ class TrainRun {
   }
 
   // All workers read the same file; what a training goes on from comes over it.
-  void take_initial_weights() {
-    const job::InitialWeights& wanted = job_.initial_weights();
-    const std::string where = task_.file.where("initial_weights");
+  void take_initial_weights(const job::ModelWeights& wanted) {
+    const std::string where = task_.file.where("model.weights");
     nn::LoadOptions options{.map = {}, .strict = wanted.strict()};
     for (const job::WeightMap& map : wanted.map()) {
       options.map.push_back({map.pattern(), map.replacement()});
     }
     try {
-      const nn::LoadReport report =
-          nn::load_weights(*task_.model, io::load_checkpoint(wanted.from()), options);
+      const nn::LoadReport report = nn::load_weights(
+          *task_.model, read_weights(wanted.from(), *task_.model, task_.options.tables.schema),
+          options);
       if (task_.cluster.rank != 0) return;
       if (!options_.quiet) std::cerr << wanted.from() << ": " << report.to_string() << "\n";
       if (task_.uses_servers()) {
-        log_warning(
-            "initial_weights: rows of embeddings that parameter servers keep are not taken");
+        log_warning("model.weights: rows of embeddings that parameter servers keep are not taken");
       }
     } catch (const Error& error) {
-      throw Error(error.code(), str_cat(where, "initial_weights: ", error.what()));
+      throw Error(error.code(), str_cat(where, "model.weights: ", error.what()));
     }
   }
 

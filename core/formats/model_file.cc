@@ -68,11 +68,16 @@ CalledLayers call_layers(const ModelFile& file) {
   return called;
 }
 
-std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions options) {
+std::unique_ptr<nn::Model> make_network(const ModelFile& file, nn::ModelOptions options) {
   const CalledLayers called = call_layers(file);
   options.name = file.name;
   auto model = std::make_unique<nn::Model>(called.inputs, called.outputs, std::move(options));
   model->build();
+  return model;
+}
+
+std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions options) {
+  auto model = make_network(file, std::move(options));
   model->set_weights(file.weights);
   return model;
 }

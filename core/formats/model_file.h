@@ -56,6 +56,9 @@ struct ModelFile {
   // room for texts of others (SavedModel, ONNX, safetensors) keep it beside what their own readers
   // look at. What has only this is no network yet.
   std::string job_text;
+  // What a training's data went through before the model, as data::preprocessing_text() has it;
+  // only Trireme's own files have it.
+  std::string preprocessing;
   // What the file says that could not be taken over, a sentence each. A reader drops nothing
   // silently: what changes predictions is an Error instead.
   std::vector<std::string> notes;
@@ -74,6 +77,9 @@ CalledLayers call_layers(const ModelFile& file);
 // Error{kInvalidArgument} naming the place when there are no layers or inputs, or weights that are
 // missing or of another shape.
 std::unique_ptr<nn::Model> make_model(const ModelFile& file, nn::ModelOptions options = {});
+
+// The same with the first values of its variables, whatever weights `file` has.
+std::unique_ptr<nn::Model> make_network(const ModelFile& file, nn::ModelOptions options = {});
 
 // Layers, inputs, outputs and weights of a built model.
 ModelFile model_file_of(const nn::Model& model);

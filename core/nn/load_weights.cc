@@ -10,14 +10,6 @@ namespace {
 
 constexpr size_t kListed = 8;
 
-// What a checkpoint of a training has beside weights.
-bool is_weight(const std::string& name) {
-  static const std::unordered_set<std::string> kProgress = {
-      "step", "epoch", "epoch_step", "epoch_sums", "dataset_state", "random_seed"};
-  return !kProgress.contains(name) && !name.starts_with("optimizer/") &&
-         !name.starts_with("callback/") && name.find('/') != std::string::npos;
-}
-
 std::string list(const std::vector<std::string>& names) {
   std::string text;
   for (size_t i = 0; i < names.size() && i < kListed; ++i) text += (i == 0 ? "" : ", ") + names[i];
@@ -39,6 +31,13 @@ std::vector<std::regex> patterns(const LoadOptions& options) {
 }
 
 }  // namespace
+
+bool is_weight(const std::string& name) {
+  static const std::unordered_set<std::string> kProgress = {
+      "step", "epoch", "epoch_step", "epoch_sums", "dataset_state", "random_seed"};
+  return !kProgress.contains(name) && !name.starts_with("optimizer/") &&
+         !name.starts_with("callback/") && name.find('/') != std::string::npos;
+}
 
 std::string LoadReport::to_string() const {
   const size_t all = loaded.size() + missing.size() + left_out.size() + other_shape.size();
@@ -95,7 +94,8 @@ LoadReport load_weights(Model& model, const StateMap& weights, const LoadOptions
   for (const auto& [name, value] : weights) {
     if (is_weight(name) && !used.contains(name)) report.unused.push_back(name);
   }
-  if (report.loaded.empty()) {
+  const bool wants_none = report.missing.empty() && report.other_shape.empty();
+  if (report.loaded.empty() && !(wants_none && report.left_out.empty())) {
     throw invalid_argument("no weight of the model was found: ", report.to_string());
   }
   if (options.strict && !(report.missing.empty() && report.other_shape.empty())) {

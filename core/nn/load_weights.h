@@ -33,6 +33,9 @@ struct LoadReport {
   std::string to_string() const;
 };
 
+// Whether a checkpoint's tensor of that name is a weight, and no slot or what a training keeps.
+bool is_weight(const std::string& name);
+
 // Sets those variables and moving averages of the model that `weights` has in the same type and
 // shape. Throws Error{kInvalidArgument} for a pattern that is none, when no weight is found, and
 // with `strict` when one is missing. REQUIRES: the model is built.

@@ -188,8 +188,9 @@ TEST_F(MixedUseTest, StartsWithWeightsOfAnotherTraining) {
             0);
   std::string second = first;
   second.replace(second.find("\"hidden\""), 8, "\"body\"");
-  second += "initial_weights { from: \"" + (folder_ / "first/checkpoints") +
-            "\" map { pattern: \"body/(.*)\" replacement: \"hidden/$1\" } }\n";
+  second.insert(second.find("model {") + 7,
+                " weights { from: \"" + (folder_ / "first") +
+                    "\" map { pattern: \"body/(.*)\" replacement: \"hidden/$1\" } }\n");
   folder_.write("second.textproto", second);
   const ProcessResult result =
       trireme_run({"train", folder_ / "second.textproto", "--output-dir", folder_ / "second"});
@@ -199,9 +200,9 @@ TEST_F(MixedUseTest, StartsWithWeightsOfAnotherTraining) {
   EXPECT_LT(columns(folder_ / "second")["loss"][0], columns(folder_ / "first")["loss"][0] - 0.1);
   const ProcessResult none =
       trireme_run({"train", folder_ / "second.textproto", "--output-dir", folder_ / "third",
-                   "--set", "initial_weights.from=" + (folder_ / "nowhere")});
+                   "--set", "model.weights.from=" + (folder_ / "nowhere")});
   EXPECT_EQ(none.exit_code, 2) << none.err;
-  EXPECT_THAT(none.err, HasSubstr("initial_weights: "));
+  EXPECT_THAT(none.err, HasSubstr("model.weights: "));
 }
 
 }  // namespace
