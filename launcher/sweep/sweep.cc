@@ -11,6 +11,7 @@
 #include "core/io/atomic_file.h"
 #include "launcher/supervisor/ending_signals.h"
 #include "launcher/supervisor/task_environment.h"
+#include "launcher/sweep/dashboard.h"
 #include "launcher/sweep/field_paths.h"
 #include "launcher/sweep/report.h"
 #include "launcher/sweep/slurm.h"
@@ -125,12 +126,19 @@ class Sweep {
          .retries = options_.retries,
          .grace = std::chrono::milliseconds(static_cast<int64_t>(options_.grace_s * 1000)),
          .say = [this](const std::string& line) { say(line); }});
-    store.transaction([&] { write_results(host_, store.state()); });
+    store.transaction([&] {
+      write_results(host_, store.state());
+      // TensorBoard believes the first table that it sees, so a task of an array that others will
+      // follow writes none.
+      if (sharing == Sharing::kAlone || is_over(store.state())) {
+        write_dashboard(host_, store.state());
+      }
+    });
     return describe(store.state(), end);
   }
 
   SweepResult submit() const {
-    if (next(options_.plan, read_state()).kind == Decision::kEnd) {
+    if (is_over(read_state())) {
       say("nothing is left to do");
       return describe(read_state(), {});
     }
@@ -156,6 +164,9 @@ class Sweep {
     if (!options_.quiet) print("trireme sweep: " + line + "\n");
   }
 
+  bool is_over(const SweepState& state) const {
+    return next(options_.plan, state).kind == Decision::kEnd;
+  }
   SweepState read_state() const {
     SweepState state(options_.plan);
     for (const Event& event : Journal(options_.folder + "/journal.jsonl").refresh()) {
@@ -165,9 +176,9 @@ class Sweep {
   }
 
   SweepResult describe(const SweepState& state, const RunnerEnd& end) const {
-    const bool is_over = next(options_.plan, state).kind == Decision::kEnd;
+    const bool over = is_over(state);
     // Of the tasks of an array the last one says it.
-    if (!options_.quiet && (is_over || end.signal != 0 || options_.slurm.submit)) {
+    if (!options_.quiet && (over || end.signal != 0 || options_.slurm.submit)) {
       print(results_table(host_, state, kShownRows));
       print(best_text(host_, state));
     }
@@ -177,11 +188,11 @@ class Sweep {
                     options_.plan.trials, " trials done; the same command goes on in ",
                     options_.folder, "\n"));
       result.exit_code = exit_code_after(end.signal);
-    } else if (options_.slurm.submit && !is_over) {
+    } else if (options_.slurm.submit && !over) {
       print(str_cat("trireme: the tasks have ended, and trials are left; see ", options_.folder,
                     "/slurm-*.log; the same command submits the rest\n"));
       result.exit_code = 1;
-    } else if (is_over && !state.best()) {
+    } else if (over && !state.best()) {
       print("trireme: no trial came to a result\n");
       result.exit_code = 1;
     }

@@ -106,6 +106,26 @@ TEST_F(SweepCommandTest, AFailedTrialIsRecordedAndTheSweepGoesOn) {
   EXPECT_THAT(failed.at("error").get<std::string>(), HasSubstr("(exit code 1)"));
 }
 
+// tests/launcher/tensorboard_peer_test has TensorBoard read such files.
+TEST_F(SweepCommandTest, TensorBoardFindsEachTrialsSettingAndFigures) {
+  const ProcessResult result =
+      Process({kProgram, "sweep", job_, "--output-dir", folder_ / "out", "--threads", "1",
+               "--search", "grid", "--vary",
+               "optimizer=[{sgd {} learning_rate: 1e30},{sgd {} learning_rate: 0.1}]"})
+          .wait(std::chrono::seconds(60));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto inspected = [](const std::string& folder) {
+    return Process({kProgram, "inspect", folder}).wait(std::chrono::seconds(20)).out;
+  };
+  EXPECT_THAT(inspected(folder_ / "out"), HasSubstr("_hparams_/experiment"));
+  EXPECT_THAT(inspected(trial("out", 0)), HasSubstr("_hparams_/session_end_info"));
+  EXPECT_THAT(inspected(trial("out", 0)), Not(HasSubstr("val_loss")));  // it has failed
+  const std::string good = inspected(trial("out", 1));
+  EXPECT_THAT(good, HasSubstr("_hparams_/session_start_info"));
+  EXPECT_THAT(good, HasSubstr("val_loss"));
+  EXPECT_THAT(good, HasSubstr("val_accuracy"));
+}
+
 TEST_F(SweepCommandTest, SaysWhichFiguresThereAre) {
   const ProcessResult wrong = sweep("out", {"--trials", "2", "--metric", "val_acuracy"});
   EXPECT_EQ(wrong.exit_code, 2);
