@@ -39,7 +39,8 @@ AtomicFolder::AtomicFolder(std::string path,
     }
   }
   create_directories(directory_of(path_));
-  temporary_ = path_ + ".tmp";
+  // Of a name that nobody gives to a folder of their own.
+  temporary_ = path_ + ".trireme-partial";
   fs::remove_all(temporary_, error);
   fs::create_directory(temporary_, error);
   if (error) throw failed("cannot create ", temporary_, ": ", error.message());

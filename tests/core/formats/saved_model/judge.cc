@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -42,7 +43,10 @@ void write_tensors(const std::string& folder, const std::vector<std::string>& in
 }
 
 void judge(const std::string& directory, const std::string& checks) {
-  const auto run = trireme::testing::run({python(), TRIREME_JUDGE, directory, checks});
+  // TensorFlow alone takes seconds to be there, and on a busy machine much more.
+  constexpr std::chrono::seconds kDeadline{280};
+  const auto run =
+      trireme::testing::Process({python(), TRIREME_JUDGE, directory, checks}).wait(kDeadline);
   if (run.exit_code == 77 || run.exit_code == 127) {
     GTEST_SKIP() << python()
                  << " lacks tensorflow, keras or ai_edge_litert; name a Python that has "

@@ -85,7 +85,7 @@ TEST_F(SavedModelWriterTest, ReplacesAModelAndNothingElse) {
   std::ofstream(path("photos/one")) << "x";
   EXPECT_THAT(error_of(file, "photos"), HasSubstr("found a folder with other files"));
   EXPECT_TRUE(fs::exists(path("photos/one")));
-  EXPECT_FALSE(fs::exists(path("photos.tmp")));
+  EXPECT_FALSE(fs::exists(path("photos.trireme-partial")));
 }
 
 // Whoever has several layers that cannot be written learns so at the first try.
