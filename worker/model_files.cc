@@ -48,6 +48,20 @@ class Workplace {
   Workplace(const Workplace&) = delete;
 
   std::string at(const std::string& name) const { return folder_ + "/" + name; }
+  // What was written: a file or a folder of that name, or several files whose names begin with it.
+  // The one of that name, or an index, comes last: without it the others mean nothing.
+  std::vector<std::string> written(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      names.push_back(entry.path().filename().string());
+    }
+    const auto is_last = [&](const std::string& one) {
+      return one == name || one == name + ".index";
+    };
+    std::ranges::sort(names);
+    std::ranges::stable_partition(names, [&](const std::string& one) { return !is_last(one); });
+    return names;
+  }
 
  private:
   std::string folder_;
@@ -180,7 +194,16 @@ void write_whole(const std::string& given_path, bool overwrite,
   const Workplace workplace(path);
   const std::string inside = workplace.at(fs::path(path).filename().string());
   fill(inside);
-  put_in_place(workplace, inside, path);
+  const std::string folder = io::directory_of(path);
+  const std::vector<std::string> names = workplace.written(fs::path(path).filename().string());
+  for (const std::string& name : names) {
+    if (!overwrite && is_there(folder + "/" + name)) {
+      throw invalid_argument(folder, "/", name, ": it is there already; --overwrite replaces it");
+    }
+  }
+  for (const std::string& name : names) {
+    put_in_place(workplace, workplace.at(name), folder + "/" + name);
+  }
 }
 
 std::string write_model(const ModelFile& file, const std::string& given_path,

@@ -145,6 +145,18 @@ TEST_F(ConvertTest, LeavesWhatIsThere) {
   }
 }
 
+// Some formats are several files, whose names begin with the one that is given.
+TEST_F(ConvertTest, PutsAllFilesOfAFormatInPlace) {
+  train("run");
+  folder_.write("small.textproto", testing::kSmallJob);
+  const std::vector<std::string> words = {folder_ / "run", folder_ / "tf", "--to",
+                                          "keras-checkpoint"};
+  converted(words);
+  EXPECT_TRUE(fs::exists(folder_ / "tf.index"));
+  EXPECT_EQ(predictions("tf"), predictions("run"));
+  EXPECT_THAT(error_of(words), HasSubstr("it is there already"));
+}
+
 // A training may begin with a file of any format, and leave what it took as it is.
 TEST_F(ConvertTest, GivesATrainingItsFirstWeights) {
   train("run");

@@ -102,10 +102,12 @@ def lite(case):
 
 
 def tfsm_layer(case):
-    layer = keras.layers.TFSMLayer(case.path("ours_saved_model"), call_endpoint="serving_default")
+    # The layer takes one argument; several inputs are a list, which a signature does not take.
     if len(case.features) == 1:
+        layer = keras.layers.TFSMLayer(case.path("ours_saved_model"), call_endpoint="serving_default")
         return case.difference(layer(case.features[0]))
-    return case.difference(layer(**{name: tf.constant(value) for name, value in case.by_name().items()}))
+    layer = keras.layers.TFSMLayer(case.path("ours_saved_model"), call_endpoint="serve")
+    return case.difference(layer([tf.constant(value) for value in case.features]))
 
 
 def called(model, case):
