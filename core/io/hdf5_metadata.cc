@@ -55,8 +55,8 @@ Error Cursor::damaged(const std::string& what) const {
 }
 
 Metadata::Metadata(ByteSourcePtr bytes)
-    // Headers and heaps are read once, B-trees and names of old groups twice.
-    : bytes_(std::move(bytes)), budget_(4 * bytes_->size() + (1 << 16)) {}
+    // Metadata is read once or twice, and names are made of it.
+    : bytes_(std::move(bytes)), budget_(8 * bytes_->size() + (1 << 16)) {}
 
 std::string Metadata::place(const std::string& what, uint64_t address) const {
   return str_cat(bytes_->name(), ": the HDF5 ", what, " at byte ", address);
@@ -67,13 +67,17 @@ std::vector<uint8_t> Metadata::read(uint64_t address, uint64_t size, const std::
     throw data_loss(place(what, address), ": expected ", size, " bytes, the file has ",
                     bytes_->size(), "; it is damaged or cut off");
   }
+  spend(size, what, address);
+  std::vector<uint8_t> out(static_cast<size_t>(size));
+  bytes_->read(address, out.data(), out.size());
+  return out;
+}
+
+void Metadata::spend(uint64_t size, const std::string& what, uint64_t address) {
   if (size > budget_) {
     throw data_loss(place(what, address), ": the file refers to its parts again and again");
   }
   budget_ -= size;
-  std::vector<uint8_t> out(static_cast<size_t>(size));
-  bytes_->read(address, out.data(), out.size());
-  return out;
 }
 
 uint64_t Metadata::root_address() {
@@ -235,12 +239,7 @@ std::string Metadata::heap_text(uint64_t collection, uint32_t number, uint32_t s
     throw data_loss(place("heap of strings", collection), ": expected ", size, " bytes as object ",
                     number, ", found no such object; the file is damaged");
   }
-  // Each string is an object of its own: whoever refers to one twice has a bomb in mind.
-  if (size > budget_) {
-    throw data_loss(place("heap of strings", collection),
-                    ": the file refers to its parts again and again");
-  }
-  budget_ -= size;
+  spend(size, "heap of strings", collection);
   return {object->second.begin(), object->second.begin() + size};
 }
 

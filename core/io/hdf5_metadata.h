@@ -73,6 +73,9 @@ class Metadata {
   // `size` bytes of metadata. Throws when they are not in the file, or when more metadata has been
   // read than a file of this size can have.
   std::vector<uint8_t> read(uint64_t address, uint64_t size, const std::string& what);
+  // Counts `size` bytes that are made of metadata, such as names, which a small file may refer to
+  // any number of times.
+  void spend(uint64_t size, const std::string& what, uint64_t address);
   std::string place(const std::string& what, uint64_t address) const;
 
   uint64_t root_address();

@@ -48,6 +48,7 @@ class TreeReader {
     group.attributes = read_attributes(messages, path, address);
     for (const auto& [name, child] : read_links(messages, path, address)) {
       const std::string child_path = path.empty() ? name : path + "/" + name;
+      metadata_.spend(child_path.size(), "group " + quote_name(path), address);
       if (name.empty() || name == "." || name.find('/') != std::string::npos) {
         throw damaged(child_path, address, "its name is empty or has a slash");
       }
@@ -147,6 +148,7 @@ class TreeReader {
         entries.skip(20);
         if (name_at > names.size()) throw in.damaged("a name is not in the heap of names");
         const std::string name = Cursor(names.subspan(name_at), in.place()).text();
+        metadata_.spend(name.size(), what, address);
         if (cache == 2) throw refused_link(name, path, address);
         links.emplace_back(name, object);
       }

@@ -161,7 +161,23 @@ void write_keras_h5(const ModelFile& model, const std::string& path, const Write
 
 // --- Weights alone
 
+// Weights that Keras spread over several files, and the map of them.
+ModelFile read_shards_of(const std::string& path, const ReadOptions& options) {
+  const auto shards = open_shards(path);
+  if (options.model == nullptr) {
+    ModelFile file;
+    file.place = path;
+    for (const auto& shard : shards) file.weights.merge(read_all(*shard));
+    return file;
+  }
+  size_t found = 0;
+  for (const auto& shard : shards) found += optimizer_variables(*shard, WeightLayout::kKeras3);
+  return read_into_model(*options.model, path, found, *options.catalogs,
+                         [&](KerasModelWeights& weights) { read_shards(shards, path, weights); });
+}
+
 ModelFile read_keras_weights(const std::string& path, const ReadOptions& options) {
+  if (is_shard_map(path)) return read_shards_of(path, options);
   const io::Hdf5File hdf5(path);
   const auto layout = layout_of(hdf5);
   if (!layout || *layout == KerasLayout::kLegacyModel) {
@@ -175,11 +191,11 @@ ModelFile read_keras_weights(const std::string& path, const ReadOptions& options
     return file;
   }
   const bool is_new = *layout == KerasLayout::kWeights;
-  return read_into_model(*options.model, path, is_new ? &hdf5 : nullptr, *options.catalogs,
-                         [&](KerasModelWeights& weights) {
-                           is_new ? read_weights(hdf5, weights)
-                                  : read_legacy_weights(hdf5, weights);
-                         });
+  const size_t found = is_new ? optimizer_variables(hdf5, WeightLayout::kKeras3) : 0;
+  return read_into_model(
+      *options.model, path, found, *options.catalogs, [&](KerasModelWeights& weights) {
+        is_new ? read_weights(hdf5, weights) : read_legacy_weights(hdf5, weights);
+      });
 }
 
 void write_keras_weights(const ModelFile& model, const std::string& path,
@@ -198,7 +214,7 @@ ModelFile read_keras_checkpoint(const std::string& path, const ReadOptions& opti
     file.weights = read_all_of_checkpoint(prefix);
     return file;
   }
-  return read_into_model(*options.model, path, nullptr, *options.catalogs,
+  return read_into_model(*options.model, path, optimizer_variables_of(prefix), *options.catalogs,
                          [&](KerasModelWeights& weights) { read_tf_checkpoint(prefix, weights); });
 }
 
@@ -239,7 +255,8 @@ Format keras_weights_format() {
           .help = "Weights of a Keras model, as model.save_weights() writes them to .weights.h5.",
           .detect =
               [](const std::string& path) {
-                return has_layout(path, {KerasLayout::kWeights, KerasLayout::kLegacyWeights});
+                return is_shard_map(path) ||
+                       has_layout(path, {KerasLayout::kWeights, KerasLayout::kLegacyWeights});
               },
           .suits = [](const std::string& path) { return ends_with(path, ".weights.h5"); },
           .read = read_keras_weights,

@@ -56,8 +56,14 @@ std::vector<std::unique_ptr<io::Hdf5File>> open_shards(const std::string& path) 
   return files;
 }
 
-void read_sharded_weights(const std::string& path, KerasModelWeights& weights) {
-  read_shards(open_shards(path), path, weights);
+bool is_shard_map(const std::string& path) {
+  try {
+    if (!path.ends_with(".json")) return false;
+    (void)parse_map(io::read_file(path, kMaxMapBytes), path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace trireme::formats

@@ -65,9 +65,10 @@ void read_weights(const io::Hdf5File& file, KerasModelWeights& weights);
 // messages.
 void read_shards(const std::vector<std::unique_ptr<io::Hdf5File>>& files, const std::string& name,
                  KerasModelWeights& weights);
-// From the map of such files, "x.weights.json", and the files beside it.
-void read_sharded_weights(const std::string& path, KerasModelWeights& weights);
+// The files that the map "x.weights.json" names, which are beside it.
 std::vector<std::unique_ptr<io::Hdf5File>> open_shards(const std::string& path);
+// Whether the file is such a map. Does not throw.
+bool is_shard_map(const std::string& path);
 
 // The older `.h5`: as the whole file of `model.save_weights("x.h5")`, which has no optimizer's
 // weights; or, where `whole_model` is true, with "model_weights" and "optimizer_weights" beside

@@ -16,17 +16,6 @@ void set_paths(KerasObject& object, const std::string& prefix) {
   for (KerasObject& child : object.children) set_paths(child, path);
 }
 
-// How many variables the file has of the optimizer.
-size_t optimizer_variables(const io::Hdf5File& hdf5, WeightLayout layout) {
-  if (layout == WeightLayout::kKeras3) {
-    const io::Hdf5Group* const group = hdf5.root().group("optimizer/vars");
-    return group == nullptr ? 0 : group->datasets.size();
-  }
-  const io::Hdf5Group* const group = hdf5.root().group("optimizer_weights");
-  const auto* const names = group == nullptr ? nullptr : group->texts("weight_names");
-  return names == nullptr ? 0 : names->size();
-}
-
 // Describes the optimizer's variables in `weights`, of which the file has `found`. Null: its state
 // is left out, which a note says where there is one.
 std::unique_ptr<OptimizerVariables> expect_optimizer(size_t found,
@@ -54,6 +43,16 @@ std::unique_ptr<OptimizerVariables> expect_optimizer(size_t found,
 }
 
 }  // namespace
+
+size_t optimizer_variables(const io::Hdf5File& hdf5, WeightLayout layout) {
+  if (layout == WeightLayout::kKeras3) {
+    const io::Hdf5Group* const group = hdf5.root().group("optimizer/vars");
+    return group == nullptr ? 0 : group->datasets.size();
+  }
+  const io::Hdf5Group* const group = hdf5.root().group("optimizer_weights");
+  const auto* const names = group == nullptr ? nullptr : group->texts("weight_names");
+  return names == nullptr ? 0 : names->size();
+}
 
 void fill_weights(const ModelFile& file, const std::vector<VariableBinding>& bindings,
                   KerasObject& object) {
@@ -103,8 +102,8 @@ void read_values(const io::Hdf5File& hdf5, WeightLayout layout, const Json& conf
   }
 }
 
-ModelFile read_into_model(const ModelFile& model, const std::string& path, const io::Hdf5File* hdf5,
-                          const nn::Catalogs& catalogs,
+ModelFile read_into_model(const ModelFile& model, const std::string& path,
+                          size_t optimizer_variables, const nn::Catalogs& catalogs,
                           const std::function<void(KerasModelWeights&)>& fill) {
   const KerasGraph graph = keras_graph(model, catalogs);
   ModelFile file;
@@ -116,13 +115,14 @@ ModelFile read_into_model(const ModelFile& model, const std::string& path, const
   file.training = model.training;
   std::vector<VariableBinding> bindings;
   KerasModelWeights weights{.model = model_object(graph, bindings), .optimizer = {}};
+  // Older checkpoints have slots by the names of variables.
+  for (KerasObject& child : weights.model.children) set_paths(child, "");
   std::unique_ptr<OptimizerVariables> optimizer;
   if (file.training) {
     file.training->slots.clear();
     file.training->step = 0;
-    const size_t found = hdf5 == nullptr ? 0 : optimizer_variables(*hdf5, WeightLayout::kKeras3);
     const ConfigContext context{.catalogs = catalogs, .place = path};
-    optimizer = expect_optimizer(found, bindings, context, file, weights);
+    optimizer = expect_optimizer(optimizer_variables, bindings, context, file, weights);
   }
   fill(weights);
   take_weights(weights.model, bindings, path, file.weights);

@@ -21,10 +21,13 @@ enum class WeightLayout { kKeras3, kLegacy };
 void read_values(const io::Hdf5File& hdf5, WeightLayout layout, const Json& config,
                  const ConfigContext& context, ReadNetwork& network);
 
-// The weights of a file that has no layers into those of `model`, and the state of its optimizer
-// where `hdf5`, whose layout is Keras 3's, has one. Null: the file is none of HDF5.
-ModelFile read_into_model(const ModelFile& model, const std::string& path, const io::Hdf5File* hdf5,
-                          const nn::Catalogs& catalogs,
+// How many variables of an optimizer the file has.
+size_t optimizer_variables(const io::Hdf5File& hdf5, WeightLayout layout);
+
+// The weights of a file that has no layers into those of `model`, and the state of its optimizer,
+// of which the file has so many variables; 0: it has none that could be taken. `fill` reads them.
+ModelFile read_into_model(const ModelFile& model, const std::string& path,
+                          size_t optimizer_variables, const nn::Catalogs& catalogs,
                           const std::function<void(KerasModelWeights&)>& fill);
 
 // A model as Keras's files have it.

@@ -81,8 +81,34 @@ const std::vector<ObjectGraph::Slot>& ObjectGraph::slots(int node) const {
   return nodes_[static_cast<size_t>(node)].slots;
 }
 
-std::set<int> ObjectGraph::variables(int node,
-                                     const std::set<std::string, std::less<>>& leave_out) const {
+std::vector<bool> ObjectGraph::leads_to_variables(const Names& leave_out) const {
+  // From variables to whoever has them.
+  std::vector<std::vector<int>> owners(nodes_.size());
+  std::vector<bool> leads(nodes_.size(), false);
+  std::vector<int> left;
+  for (size_t node = 0; node < nodes_.size(); ++node) {
+    for (const auto& [name, child] : nodes_[node].children) {
+      if (!leave_out.contains(name)) {
+        owners[static_cast<size_t>(child)].push_back(static_cast<int>(node));
+      }
+    }
+    if (!nodes_[node].key) continue;
+    leads[node] = true;
+    left.push_back(static_cast<int>(node));
+  }
+  while (!left.empty()) {
+    const int at = left.back();
+    left.pop_back();
+    for (const int owner : owners[static_cast<size_t>(at)]) {
+      if (leads[static_cast<size_t>(owner)]) continue;
+      leads[static_cast<size_t>(owner)] = true;
+      left.push_back(owner);
+    }
+  }
+  return leads;
+}
+
+std::set<int> ObjectGraph::variables(int node, const Names& leave_out) const {
   std::set<int> found;
   std::vector<bool> seen(nodes_.size(), false);
   std::vector<int> left = {node};

@@ -35,8 +35,11 @@ class ObjectGraph {
   // The key of a variable's value; nothing: it is none.
   const std::optional<std::string>& key(int node) const;
   const std::vector<Slot>& slots(int node) const;
+  using Names = std::set<std::string, std::less<>>;
   // The nodes of variables that are reached from `node`, but not through children of these names.
-  std::set<int> variables(int node, const std::set<std::string, std::less<>>& leave_out) const;
+  std::set<int> variables(int node, const Names& leave_out) const;
+  // For each node, whether there are any.
+  std::vector<bool> leads_to_variables(const Names& leave_out) const;
 
  private:
   struct Node {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <map>
 #include <utility>
 
@@ -47,22 +48,64 @@ bool has_variables(const KerasObject& object) {
 
 class CheckpointReader {
  public:
-  explicit CheckpointReader(const std::string& prefix) : graph_(prefix) {}
+  explicit CheckpointReader(const std::string& prefix)
+      : graph_(prefix), has_variables_(graph_.leads_to_variables(kBeside)) {}
 
   void read(KerasModelWeights& weights) {
     const int named = graph_.child(0, "model");
     const int model = named >= 0 ? named : 0;
     read_object(weights.model, model, weights.model.name);
     check_all_read(model);
-    int optimizer = graph_.child(0, "optimizer");
-    if (optimizer < 0) optimizer = graph_.child(model, "optimizer");
-    if (optimizer < 0 || graph_.variables(optimizer, {}).empty()) weights.optimizer.reset();
+    const int optimizer = optimizer_node();
+    if (optimizer < 0) weights.optimizer.reset();
     if (weights.optimizer) read_optimizer(*weights.optimizer, optimizer, weights.model);
+  }
+
+  size_t optimizer_variables() const {
+    const int optimizer = optimizer_node();
+    if (optimizer < 0) return 0;
+    const size_t old = graph_.slots(optimizer).size();
+    const size_t slots = old > 0 ? old : slot_nodes(optimizer).size();
+    return slots + (iterations_node(optimizer) >= 0 ? 1 : 0) + (rate_node(optimizer) >= 0 ? 1 : 0);
   }
 
  private:
   Error refuse(const std::string& path, const std::string& what) const {
     return invalid_argument(graph_.bundle().prefix(), ": ", io::quote_name(path), ": ", what);
+  }
+
+  // -1: the checkpoint has no optimizer's state.
+  int optimizer_node() const {
+    int node = graph_.child(0, "optimizer");
+    const int model = graph_.child(0, "model");
+    if (node < 0 && model >= 0) node = graph_.child(model, "optimizer");
+    return node >= 0 && !graph_.variables(node, {}).empty() ? node : -1;
+  }
+
+  // The first of these children that is a variable; -1: none is.
+  int first_of(int node, std::initializer_list<const char*> names) const {
+    for (const char* name : names) {
+      const int found = graph_.child(node, name);
+      if (found >= 0 && graph_.key(found)) return found;
+    }
+    return -1;
+  }
+  int iterations_node(int optimizer) const {
+    return first_of(optimizer, {"_iterations", "iterations", "iter"});
+  }
+  int rate_node(int optimizer) const {
+    return first_of(optimizer, {"_learning_rate", "learning_rate"});
+  }
+
+  // Of optimizers that list their variables, in order.
+  std::vector<int> slot_nodes(int optimizer) const {
+    const int list = graph_.child(optimizer, "_variables");
+    if (list < 0) return {};
+    std::vector<int> nodes = graph_.numbered(list, "");
+    const int iterations = iterations_node(optimizer), rate = rate_node(optimizer);
+    std::erase_if(
+        nodes, [&](int node) { return node == iterations || node == rate || !graph_.key(node); });
+    return nodes;
   }
 
   // Keras 2 or 3 may have a name with an underscore in front, or without.
@@ -94,7 +137,7 @@ class CheckpointReader {
     } else if (const int list = find(owner, attribute); list >= 0) {
       all = graph_.numbered(list, "");
     }
-    std::erase_if(all, [&](int node) { return graph_.variables(node, kBeside).empty(); });
+    std::erase_if(all, [&](int node) { return !has_variables_[static_cast<size_t>(node)]; });
     return all;
   }
 
@@ -139,15 +182,7 @@ class CheckpointReader {
   void read_optimizer(KerasObject& optimizer, int node, const KerasObject& model) {
     std::vector<KerasVariable>& variables = optimizer.variables;
     // Schedules and Keras 2 may keep no learning rate.
-    const auto first_of = [&](std::initializer_list<const char*> names) {
-      for (const char* name : names) {
-        const int found = graph_.child(node, name);
-        if (found >= 0 && graph_.key(found)) return found;
-      }
-      return -1;
-    };
-    const int iterations = first_of({"_iterations", "iterations", "iter"});
-    const int rate = first_of({"_learning_rate", "learning_rate"});
+    const int iterations = iterations_node(node), rate = rate_node(node);
     std::vector<KerasVariable*> slots;
     for (size_t i = 0; i < variables.size(); ++i) {
       if (variables[i].name == "iteration") {
@@ -162,11 +197,7 @@ class CheckpointReader {
       }
     }
     if (!graph_.slots(node).empty()) return read_old_slots(slots, node, model);
-    std::vector<int> nodes;
-    if (const int list = graph_.child(node, "_variables"); list >= 0) {
-      nodes = graph_.numbered(list, "");
-    }
-    std::erase_if(nodes, [&](int n) { return n == iterations || n == rate || !graph_.key(n); });
+    const std::vector<int> nodes = slot_nodes(node);
     if (nodes.size() != slots.size()) {
       throw refuse("optimizer", str_cat("expected ", slots.size(), " slots of ",
                                         optimizer.class_name, ", found ", nodes.size()));
@@ -214,6 +245,7 @@ class CheckpointReader {
   }
 
   ObjectGraph graph_;
+  std::vector<bool> has_variables_;  // by node
   std::set<int> read_;
   std::map<const KerasVariable*, int> node_of_;
 };
@@ -235,6 +267,10 @@ bool is_tf_checkpoint(const std::string& path) {
 
 void read_tf_checkpoint(const std::string& prefix, KerasModelWeights& weights) {
   CheckpointReader(prefix).read(weights);
+}
+
+size_t optimizer_variables_of(const std::string& prefix) {
+  return CheckpointReader(prefix).optimizer_variables();
 }
 
 nn::StateMap read_all_of_checkpoint(const std::string& prefix) {

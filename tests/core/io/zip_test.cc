@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <string>
+
 #include "core/io/zip_reader.h"
 #include "core/io/zip_writer.h"
 #include "tests/core/io/files.h"
@@ -86,6 +89,23 @@ TEST(ZipReaderTest, RefusesNamesThatLeadOutAndDuplicates) {
   EXPECT_THAT(message_of(fixture("up.zip")), HasSubstr("\"../a\" has a name outside"));
   EXPECT_THAT(message_of(fixture("absolute.zip")), HasSubstr("\"/a\" has a name outside"));
   EXPECT_THAT(message_of(fixture("twice.zip")), HasSubstr("two members have the name \"a\""));
+}
+
+// A bomb says how large it gets; one that lies makes no more memory than it said.
+TEST(ZipReaderTest, RefusesBombs) {
+  const TemporaryDirectory folder;
+  const auto with_size = [&](uint32_t size) {
+    std::string bytes = contents(fixture("packed.zip"));
+    const size_t entry = bytes.find("PK\1\2");
+    std::memcpy(&bytes[entry + 24], &size, sizeof size);
+    overwrite(folder / "bomb.zip", bytes);
+    return std::string(error_of([&] {
+                         const ZipReader reader(folder / "bomb.zip");
+                         reader.open(*reader.find("a.txt"));
+                       }).what());
+  };
+  EXPECT_THAT(with_size(1 << 30), HasSubstr("no weights are packed to less than a hundredth"));
+  EXPECT_THAT(with_size(5000), HasSubstr("expected 5000 bytes after unpacking, found more"));
 }
 
 // A stored member is read where it is, so its checksum is compared when it is opened.

@@ -119,7 +119,10 @@ TEST(KerasWeightsTest, ReadsShards) {
       object("Sequential", "s", "", "", {},
              {object("Dense", "a", "layers", "a", {{"kernel", {2, 2}}, {"bias", {2}}}),
               object("Dense", "b", "layers", "b", {{"kernel", {2, 2}}, {"bias", {2}}})});
-  read_sharded_weights(fixture("sharded.weights.json"), weights);
+  const std::string map = fixture("sharded.weights.json");
+  EXPECT_TRUE(is_shard_map(map));
+  EXPECT_FALSE(is_shard_map(fixture("net.h5")));
+  read_shards(open_shards(map), map, weights);
   int index = 0;
   each_variable(weights.model, [&](KerasVariable& variable) {
     EXPECT_EQ(variable.value.to_string(10), numbered(index, variable.value.shape()).to_string(10));
@@ -131,15 +134,14 @@ TEST(KerasWeightsTest, ReadsShards) {
 // The shards are files beside the map, whatever it says.
 TEST(KerasWeightsTest, RefusesShardsElsewhere) {
   const io::TemporaryDirectory folder;
-  KerasModelWeights weights;
   for (const char* name : {"/etc/passwd", "../x.weights.h5", ""}) {
     io::overwrite(folder / "m.weights.json",
                   str_cat("{\"weight_map\": {\"/layers/dense/vars\": \"", name, "\"}}"));
-    EXPECT_THAT(error_of([&] { read_sharded_weights(folder / "m.weights.json", weights); }).what(),
+    EXPECT_THAT(error_of([&] { open_shards(folder / "m.weights.json"); }).what(),
                 HasSubstr("expected the name of a file beside it"));
   }
   io::overwrite(folder / "m.weights.json", std::string(100'000, '['));
-  EXPECT_THAT(error_of([&] { read_sharded_weights(folder / "m.weights.json", weights); }).what(),
+  EXPECT_THAT(error_of([&] { open_shards(folder / "m.weights.json"); }).what(),
               HasSubstr("m.weights.json"));
 }
 

@@ -30,6 +30,7 @@ class TfCheckpointTest : public ::testing::TestWithParam<const char*> {};
 TEST_P(TfCheckpointTest, ReadsWhatTensorFlowWrote) {
   EXPECT_TRUE(is_tf_checkpoint(fixture(GetParam())));
   EXPECT_TRUE(is_tf_checkpoint(fixture(GetParam()) + std::string(".index")));
+  EXPECT_EQ(optimizer_variables_of(fixture(GetParam())), 12U);
   KerasModelWeights weights = network();
   read_tf_checkpoint(fixture(GetParam()), weights);
   expect_values(weights, true);
@@ -51,6 +52,7 @@ TEST(TfCheckpointFileTest, RoundTrips) {
   read = network();
   read_tf_checkpoint(folder / "w", read);
   expect_values(read, false);
+  EXPECT_EQ(optimizer_variables_of(folder / "w"), 0U);
   EXPECT_TRUE(read_all_of_checkpoint(folder / "w")
                   .contains("model/layer_with_weights-1/layer_with_weights-1/moving_mean"));
 }
