@@ -5,6 +5,7 @@
 
 #include "core/base/input_stream.h"
 #include "core/data/record_inspector.h"
+#include "core/formats/saved_model/saved_model_reader.h"
 #include "core/graph/print.h"
 #include "core/graph/serialize.h"
 #include "core/io/event_inspector.h"
@@ -58,8 +59,12 @@ void add_inspect_command(CLI::App& app, CommandContext& context) {
   command->callback([options, ops = context.tables.ops, schema = context.tables.schema] {
     if (!options->tag.empty()) return io::print_tag(options->path, options->tag, std::cout);
     auto inspectors = io::checkpoint_inspectors();
-    inspectors.insert(inspectors.begin(), {graph_inspector(options->dot, ops),
-                                           ps::snapshot_inspector(), model_inspector(schema)});
+    // Before what reads it as a network: its signatures, whatever ops they need.
+    const io::Inspector saved_model{"a SavedModel (a folder with saved_model.pb)",
+                                    formats::is_saved_model, formats::describe_saved_model};
+    inspectors.insert(inspectors.begin(),
+                      {graph_inspector(options->dot, ops), ps::snapshot_inspector(), saved_model,
+                       model_inspector(schema)});
     inspectors.push_back(io::event_inspector());
     inspectors.push_back(data::record_inspector());
     std::cout << io::inspect(options->path, inspectors);

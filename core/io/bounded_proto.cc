@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/wire_format_lite.h>
 
 #include "core/io/input_file.h"
@@ -71,6 +72,8 @@ void parse_proto(std::string_view bytes, const std::string& place, pb::Message& 
     throw data_loss(place, ": expected a ", name, ", found other bytes from byte ",
                     in.CurrentPosition(), " on");
   }
+  // Its own messages would be lines beside the one of the Error.
+  const pb::LogSilencer silencer;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     throw data_loss(place, ": expected a ", name, ", found other bytes");
   }

@@ -1,5 +1,8 @@
 #include "core/runtime/variable_store.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "core/base/error.h"
 #include "core/tensor/mapped_buffer.h"
 
@@ -43,12 +46,22 @@ void VariableStore::set(const std::string& name, const Tensor& value, const std:
 }
 
 void VariableStore::own(const std::string& name, Variable& variable) {
-  if (!is_mapped(variable.tensor)) return;
-  Device& device = devices_.find(variable.device);
+  auto* const pages = dynamic_cast<MappedBuffer*>(variable.tensor.buffer().get());
+  if (pages == nullptr) return;
   const TensorType& type = variable.tensor.type();
   Tensor copy(type.dtype, type.shape,
-              allocate_for(device, type.bytes(), str_cat("variable '", name, "' (", type, ")")));
-  device.copy_from_host(copy, variable.tensor);
+              allocate_for(devices_.find(variable.device), type.bytes(),
+                           str_cat("variable '", name, "' (", type, ")")));
+  // Piece by piece, each of which gives its pages back: whoever else has the tensor reads them from
+  // the file again.
+  constexpr size_t kPiece = 4 << 20;
+  const auto* const from = static_cast<const char*>(variable.tensor.raw());
+  const auto first = static_cast<size_t>(from - static_cast<const char*>(pages->data()));
+  for (size_t done = 0; done < type.bytes(); done += kPiece) {
+    const size_t n = std::min(kPiece, type.bytes() - done);
+    std::memcpy(static_cast<char*>(copy.raw()) + done, from + done, n);
+    pages->drop(first + done, n);
+  }
   variable.tensor = std::move(copy);
 }
 

@@ -111,8 +111,6 @@ std::string tensorflow_dtype_name(int number) {
   return str_cat("type ", number);
 }
 
-bool is_saved_model(const std::string& path) { return is_file(graph_path(path)); }
-
 std::shared_ptr<const SavedModelFile> SavedModelFile::open(const std::string& path) {
   return std::shared_ptr<const SavedModelFile>(new SavedModelFile(path));
 }

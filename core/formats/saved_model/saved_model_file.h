@@ -106,9 +106,6 @@ class SavedModelFile {
   mutable std::map<size_t, Tensor> values_;
 };
 
-// Whether the folder at `path` has a saved_model.pb.
-bool is_saved_model(const std::string& path);
-
 // The DataType number of TensorFlow as ours; nothing: Trireme lacks it.
 std::optional<DType> dtype_of_tensorflow(int number);
 std::string tensorflow_dtype_name(int number);

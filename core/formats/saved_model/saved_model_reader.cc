@@ -1,6 +1,7 @@
 #include "core/formats/saved_model/saved_model_reader.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "core/base/error.h"
@@ -102,6 +103,11 @@ ModelFile read_saved_model(const std::string& path, const ReadOptions&) {
     model.outputs.push_back(name);
   }
   return model;
+}
+
+bool is_saved_model(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path + "/saved_model.pb", ignored);
 }
 
 std::string describe_saved_model(const std::string& path) {

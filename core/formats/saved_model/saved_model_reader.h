@@ -11,6 +11,9 @@ namespace trireme::formats {
 // Throws Error naming all ops that Trireme lacks, or the place in the file that is wrong.
 ModelFile read_saved_model(const std::string& path, const ReadOptions& options);
 
+// Whether the folder at `path` has a saved_model.pb.
+bool is_saved_model(const std::string& path);
+
 // Its signatures and variables, for `trireme inspect`.
 std::string describe_saved_model(const std::string& path);
 

@@ -28,7 +28,7 @@ class SavedModelPeerTest : public ::testing::Test {
         {"/usr/bin/env", "-u", "OPENBLAS_CORETYPE", "-u", "OPENBLAS_L2_SIZE", python(),
          std::string(TRIREME_SOURCE_DIR) + "/tests/core/formats/saved_model_reader/saved_models.py",
          folder_});
-    const trireme::testing::ProcessResult result = maker.wait(std::chrono::seconds(270));
+    const trireme::testing::ProcessResult result = maker.wait(std::chrono::seconds(560));
     is_there_ = result.exit_code != 77 && result.exit_code != 127;
     if (is_there_) {
       EXPECT_EQ(result.exit_code, 0) << result.err;
