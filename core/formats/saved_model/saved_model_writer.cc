@@ -40,9 +40,13 @@ void write_variables(const ServingGraph& served, const nn::StateMap& weights,
 }  // namespace
 
 void write_saved_model(const ModelFile& model, const std::string& path,
-                       const WriteOptions& /*options*/) {
+                       const WriteOptions& options) {
   write_graph_as_saved_model(inference_graph(model), model.weights, model.job_text, model.place,
                              path);
+  if (options.notes != nullptr && model.training.has_value()) {
+    options.notes->push_back(
+        "the optimizer and its state are left out: a SavedModel is for inference");
+  }
 }
 
 void write_graph_as_saved_model(const InferenceGraph& graph, const nn::StateMap& weights,
