@@ -63,11 +63,18 @@ class SweepCase : public ::testing::Test {
   }
   // How often a process of the trial was started.
   int starts(const std::string& output, int number) const {
+    return count_events(output, number, "start");
+  }
+  bool has_result(const std::string& output, int number) const {
+    return count_events(output, number, "result") > 0;
+  }
+  int count_events(const std::string& output, int number, const std::string& kind) const {
     std::istringstream lines(read_text((folder_ / output) + "/journal.jsonl"));
     int found = 0;
     for (std::string line; std::getline(lines, line);) {
-      const auto event = nlohmann::json::parse(line);
-      found += event.at("event") == "start" && event.at("trial") == number;
+      const auto event = nlohmann::json::parse(line, nullptr, false);
+      if (event.is_discarded()) continue;  // cut off by a SIGKILL
+      found += event.at("event") == kind && event.at("trial") == number;
     }
     return found;
   }
