@@ -133,7 +133,8 @@ void convert(const Options& given, const std::shared_ptr<const JobSchema>& schem
   reading.file.job_text = job;
   std::string format;
   if (!options.to.empty()) {
-    format = write_model(reading.file, options.to, options.to_format, options.overwrite, schema);
+    format = write_model(reading.file, options.to, options.to_format, options.overwrite, schema,
+                         reading.file.notes);
   }
   if (!options.quiet) report(reading, options, format);
   if (options.print_job) {

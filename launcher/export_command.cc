@@ -49,17 +49,21 @@ void export_model(const Options& given, const std::shared_ptr<const JobSchema>& 
                                      {options.onnx, "onnx"}}) {
     if (wanted) options.package.formats.emplace_back(name);
   }
-  write_package(reading.file, options.folder, options.package, schema);
+  std::vector<std::string> notes = reading.file.notes;
+  const std::vector<std::string> more =
+      write_package(reading.file, options.folder, options.package, schema);
+  notes.insert(notes.end(), more.begin(), more.end());
   const PackageReport report = check_package(options.folder);
   if (!options.quiet) {
     std::cerr << options.folder << ": " << report.files.size() << " files and " << kManifestFile
               << "\n"
               << report.summary;
-    for (const std::string& note : reading.file.notes) std::cerr << "note: " << note << "\n";
+    for (const std::string& note : notes) std::cerr << "note: " << note << "\n";
   }
   nlohmann::ordered_json line = {{"from", options.source.path}, {"to", options.folder}};
   line["files"] = nlohmann::json::array();
   for (const PackageFile& file : report.files) line["files"].push_back(file.path);
+  line["notes"] = notes;
   std::cout << line.dump() << std::endl;
 }
 
@@ -134,7 +138,10 @@ void add_fetch_model_command(CLI::App& app) {
   auto options = std::make_shared<FetchOptions>();
   CLI::App* command = app.add_subcommand(
       "fetch-model", "Check an exported model against its manifest, and copy it");
-  command->add_option("FROM", options->from, "A folder that trireme export made, or a zip archive of one")->required();
+  command
+      ->add_option("FROM", options->from,
+                   "A folder that trireme export made, or a zip archive of one")
+      ->required();
   command->add_option("TO", options->to,
                       "Where it is copied to, all of what the manifest names or nothing; without "
                       "it, it is only checked");

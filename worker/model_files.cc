@@ -208,7 +208,7 @@ void write_whole(const std::string& given_path, bool overwrite,
 
 std::string write_model(const ModelFile& file, const std::string& given_path,
                         const std::string& format_name, bool overwrite,
-                        std::shared_ptr<const JobSchema> schema) {
+                        std::shared_ptr<const JobSchema> schema, std::vector<std::string>& notes) {
   const std::vector<Format> all = model_formats(schema);
   const std::string path = without_slash(given_path);
   const Format* format = format_name.empty() ? nullptr : &format_named(format_name, all);
@@ -221,7 +221,7 @@ std::string write_model(const ModelFile& file, const std::string& given_path,
   }
   if (!format->write) throw invalid_argument("files of format ", format->name, " are only read");
   write_whole(path, overwrite, [&](const std::string& inside) {
-    format->write(file, inside, {.catalogs = &schema->catalogs()});
+    format->write(file, inside, {.catalogs = &schema->catalogs(), .notes = &notes});
   });
   return format->name;
 }

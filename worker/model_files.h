@@ -56,9 +56,10 @@ void write_whole(const std::string& path, bool overwrite,
 
 // Writes the whole file or folder at `path`, or nothing. `format` empty: by the ending of the name.
 // Throws Error{kInvalidArgument} when something is there and `overwrite` is not set, or when no
-// format has that ending. Returns the format's name.
+// format has that ending. Returns the format's name. What the format could not say is added to
+// `notes`.
 std::string write_model(const formats::ModelFile& file, const std::string& path,
                         const std::string& format, bool overwrite,
-                        std::shared_ptr<const JobSchema> schema);
+                        std::shared_ptr<const JobSchema> schema, std::vector<std::string>& notes);
 
 }  // namespace trireme

@@ -105,9 +105,11 @@ void write_manifest(const std::string& folder) {
 
 }  // namespace
 
-void write_package(const ModelFile& file, const std::string& folder, const PackageOptions& options,
-                   std::shared_ptr<const JobSchema> schema) {
+std::vector<std::string> write_package(const ModelFile& file, const std::string& folder,
+                                       const PackageOptions& options,
+                                       std::shared_ptr<const JobSchema> schema) {
   for (const std::string& format : options.formats) known_format(format, schema);
+  std::vector<std::string> notes;
   const auto fill = [&](const std::string& inside) {
     io::create_directories(inside);
     const std::string job = print_job(*schema, file);
@@ -123,7 +125,7 @@ void write_package(const ModelFile& file, const std::string& folder, const Packa
     }
     for (const std::string& format : options.formats) {
       if (format == "safetensors") continue;
-      write_model(kept, in(inside, file_of(format)), format, false, schema);
+      write_model(kept, in(inside, file_of(format)), format, false, schema, notes);
     }
     const ordered_json config = config_of(file, options.card);
     io::write_file_atomically(in(inside, kConfigFile), config.dump(2) + "\n");
@@ -131,6 +133,7 @@ void write_package(const ModelFile& file, const std::string& folder, const Packa
     write_manifest(inside);
   };
   write_whole(folder, options.overwrite, fill);
+  return notes;
 }
 
 bool is_package(const std::string& path) {

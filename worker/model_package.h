@@ -47,9 +47,11 @@ struct PackageOptions {
   std::vector<std::string> formats;  // further ones, by name
   bool overwrite = false;
 };
-// The folder, whole or not at all. Throws Error as write_model().
-void write_package(const formats::ModelFile& file, const std::string& folder,
-                   const PackageOptions& options, std::shared_ptr<const JobSchema> schema);
+// The folder, whole or not at all. Throws Error as write_model(). Returns what further formats
+// could not say.
+std::vector<std::string> write_package(const formats::ModelFile& file, const std::string& folder,
+                                       const PackageOptions& options,
+                                       std::shared_ptr<const JobSchema> schema);
 
 // Whether the folder is one.
 bool is_package(const std::string& path);
