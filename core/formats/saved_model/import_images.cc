@@ -1,6 +1,5 @@
 // Convolution, pooling, normalisation and resizing of images.
 #include <algorithm>
-#include <limits>
 
 #include "core/base/error.h"
 #include "core/formats/saved_model/import_call.h"
@@ -257,41 +256,6 @@ ImportValues import_resize(ImportCall& c) {
       c.op() == "ResizeBilinear" ? ops::Interpolation::kBilinear : ops::Interpolation::kNearest)});
 }
 
-// Output pixel (x, y) is that of the image at ((a·x + b·y + c) / k, (d·x + e·y + f) / k), where k =
-// g·x + h·y + 1. g and h are 0 in all that Keras's augmentation layers do; an image for which they
-// are not, which can be known only when the graph runs, becomes NaN.
-ImportValues import_transform(ImportCall& c) {
-  const Value images = c.value(0);
-  const Value transforms = c.value(1);
-  c.require(images.shape().rank() == 4 && images.dtype() == DType::kFloat32, "f32 images");
-  c.require(transforms.shape().rank() == 2 && transforms.shape()[1] == 8 &&
-                transforms.shape()[0] == images.shape()[0],
-            "eight numbers for each image");
-  const std::vector<int64_t> size = c.ints(2);
-  c.require(size.size() == 2 &&
-                std::ranges::all_of(size, [](int64_t n) { return n >= 1 && n <= 1 << 16; }),
-            "a height and a width");
-  const std::string interpolation = c.text("interpolation");
-  c.require(interpolation == "NEAREST" || interpolation == "BILINEAR", "NEAREST or BILINEAR");
-  ops::AffineOptions options;
-  options.interpolation =
-      interpolation == "NEAREST" ? ops::Interpolation::kNearest : ops::Interpolation::kBilinear;
-  const std::string fill = c.text("fill_mode", "CONSTANT");
-  if (fill == "NEAREST") options.fill = ops::Fill::kNearest;
-  if (fill == "REFLECT") options.fill = ops::Fill::kReflect;
-  if (fill == "WRAP") options.fill = ops::Fill::kWrap;
-  c.require(fill == "CONSTANT" || options.fill != ops::Fill::kConstant,
-            "CONSTANT, NEAREST, REFLECT or WRAP");
-  if (c.count() > 3) options.fill_value = static_cast<double>(c.tensor(3).item<float>());
-  const Value moved = ops::affine_transform(images, ops::slice(transforms, {0, 0}, {-1, 6}),
-                                            size[0], size[1], options);
-  const Value projective = ops::sum(ops::square(ops::slice(transforms, {0, 6}, {-1, 2})), {1});
-  const Value zero = ops::zeros_like(projective);
-  const Value nan = ops::fill_like(projective, std::numeric_limits<double>::quiet_NaN());
-  const Value poison = ops::select(ops::equal(projective, zero), zero, nan);
-  return c.results({ops::add(moved, ops::reshape(poison, {-1, 1, 1, 1}))});
-}
-
 }  // namespace
 
 void add_image_imports(ImportTable& table) {
@@ -304,7 +268,6 @@ void add_image_imports(ImportTable& table) {
               "reserve_space_3"}});
   table.add({"SpaceToBatchND", "BatchToSpaceND"}, {import_blocks});
   table.add({"ResizeBilinear", "ResizeNearestNeighbor"}, {import_resize});
-  table.add({"ImageProjectiveTransformV2", "ImageProjectiveTransformV3"}, {import_transform});
 }
 
 }  // namespace trireme::formats
