@@ -189,7 +189,7 @@ def write_theirs(case):
             "theirs.keras": lambda: model.save(at("theirs.keras")),
             "theirs.weights.h5": lambda: model.save_weights(at("theirs.weights.h5")),
             "theirs.h5": lambda: model.save(at("theirs.h5")),
-            "theirs_saved_model": lambda: model.export(at("theirs_saved_model"), verbose=False),
+            "theirs_saved_model": lambda: networks.for_inference(model).export(at("theirs_saved_model"), verbose=False),
             "theirs.safetensors": lambda: safetensors.save_file(named, at("theirs.safetensors")),
     }.items():
         try:

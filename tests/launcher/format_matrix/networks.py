@@ -120,6 +120,13 @@ def char_transformer():
     return keras.Model(characters, layers.Dense(48, name="next")(x), name="char_transformer")
 
 
+def for_inference(model):
+    """Without the augmentation at its head: Keras 3.15 exports RandomTranslation as in training, so that what is
+    exported draws random numbers."""
+    head = [layer for layer in model.layers if layer.__class__.__name__.startswith("Random")]
+    return keras.Model(head[-1].output, model.output, name=model.name) if head else model
+
+
 BUILDERS = {builder.__name__: builder for builder in (mnist_mlp, lenet, cifar_cnn, resnet20, two_in_two_out,
                                                       embedding_bag, char_lstm, char_transformer)}
 
