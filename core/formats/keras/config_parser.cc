@@ -9,6 +9,7 @@ namespace trireme::formats {
 namespace {
 
 constexpr size_t kMostNodes = 200'000;
+constexpr size_t kMostInputs = 1'000;
 constexpr int kDeepestModel = 32;
 constexpr int64_t kLargestSize = int64_t{1} << 40;
 
@@ -70,6 +71,9 @@ class Parser {
     const auto type = dtype_from_keras(text.starts_with("mixed_") ? "float32" : text);
     if (!type) {
       throw invalid_argument(place, ": expected an input of numbers, found ", brief(dtype));
+    }
+    if (network_.inputs.size() >= kMostInputs) {
+      throw invalid_argument(place_, ": expected at most ", kMostInputs, " inputs, found more");
     }
     network_.inputs.push_back({key, {*type, shape_of(shape, place)}});
   }

@@ -1,6 +1,7 @@
 #include "core/formats/keras/graph_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <queue>
 #include <set>
 
@@ -16,6 +17,36 @@ bool attends(const std::string& class_name) {
                                                "GroupedQueryAttention", "Attention",
                                                "AdditiveAttention"};
   return kNames.contains(class_name);
+}
+
+// Layers make nodes or constants for each of these, before any weight is there to compare with.
+struct Limit {
+  std::string_view key;
+  int64_t most;
+};
+constexpr auto kLimits = std::to_array<Limit>({{"kernel_size", 1 << 14},
+                                               {"pool_size", 1 << 14},
+                                               {"output_size", 1 << 14},
+                                               {"num_tokens", 1 << 24}});
+constexpr int64_t kMostSteps = 1 << 24;
+
+void require_at_most(const Limit& limit, const Json& value, const std::string& place) {
+  if (value.is_number() && value > limit.most) {
+    throw invalid_argument(place, ": ", limit.key, ": expected at most ", limit.most, ", found ",
+                           brief(value));
+  }
+  if (!value.is_array()) return;
+  for (const Json& each : value) require_at_most(limit, each, place);
+}
+
+// In the layers of a wrapper, too.
+void require_sizes(const Json& config, const std::string& place) {
+  if (!config.is_structured()) return;
+  for (const auto& [key, value] : config.items()) {
+    const auto* const limit = std::ranges::find(kLimits, key, &Limit::key);
+    if (limit != kLimits.end()) require_at_most(*limit, value, place);
+    require_sizes(value, place);
+  }
 }
 
 // Keys of the nodes that a node is called on, without masks.
@@ -185,6 +216,14 @@ class Reader {
     }
     std::vector<TensorType> types;
     for (const Known& input : inputs) types.push_back(builder.type_of(input.source));
+    require_sizes(node.config, place_of(node));
+    for (const TensorType& type : types) {
+      const bool is_sequence = type.shape.rank() >= 3;
+      if (is_sequence && type.shape[1] > kMostSteps) {
+        throw invalid_argument(place_of(node), ": expected at most ", kMostSteps,
+                               " steps or rows, found ", type);
+      }
+    }
     ConfigContext context{.catalogs = catalogs_,
                           .place = place_of(node),
                           .is_keras2 = is_keras2_,

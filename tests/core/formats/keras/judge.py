@@ -199,6 +199,7 @@ def follow(folder):
         name = os.path.basename(stem)
         try:
             model = keras.models.load_model(path)
+            model.run_eagerly = True  # a few steps: tracing them takes longer
             with open(f"{stem}.ours.json") as file:
                 expected = json.load(file)
             features, labels = read_tensors(f"{stem}.in")[0], read_tensors(f"{stem}.labels")[0]

@@ -149,6 +149,17 @@ TEST(KerasConfigTest, AllocatesNothingForSizesThatAreOnlyDeclared) {
   EXPECT_EQ(large.bindings.front().type.shape, (Shape{4, int64_t{1} << 39}));
 }
 
+// A layer makes a node for each of some sizes.
+TEST(KerasConfigTest, RefusesSizesThatWouldBeNodes) {
+  const Json wide = layer("DepthwiseConv1D", {{"name", "c"}, {"kernel_size", 1'000'000'000}});
+  EXPECT_THAT(refusal(row(Json::array({wide}))), HasSubstr("kernel_size: expected at most"));
+  const Json wrapped = layer("TimeDistributed", {{"name", "t"}, {"layer", wide}});
+  EXPECT_THAT(refusal(row(Json::array({wrapped}))), HasSubstr("kernel_size: expected at most"));
+  const Json rows = layer("RepeatVector", {{"name", "r"}, {"n", 1'000'000'000}});
+  const Json backwards = layer("GRU", {{"name", "g"}, {"units", 2}, {"go_backwards", true}});
+  EXPECT_THAT(refusal(row(Json::array({rows, backwards}))), HasSubstr("expected at most"));
+}
+
 TEST(KerasConfigTest, RefusesClassesOfProgramsByName) {
   Json own = layer("Mine", {{"name", "m"}});
   own["registered_name"] = "package>Mine";

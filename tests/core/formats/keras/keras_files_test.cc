@@ -34,6 +34,26 @@ TEST_P(EachModel, IsTheSameAfterAFile) {
   }
 }
 
+// Weights alone are read into a model that is given, with the optimizer's state where it is there.
+TEST_P(EachModel, HasItsWeightsInFilesOfWeights) {
+  const ModelFile file = model_file(GetParam());
+  const ModelFile other = model_file(GetParam(), 2);
+  const std::vector<Tensor> expected = predictions(file, GetParam());
+  ASSERT_GT(difference(predictions(other, GetParam()), expected), 1e-3);
+  for (const std::string kind : {"keras-weights", "keras-checkpoint"}) {
+    const Format weights = format(kind);
+    const std::string place = path(kind == "keras-weights" ? "x.weights.h5" : "x.index");
+    weights.write(file, place, {.catalogs = &catalogs()});
+    EXPECT_TRUE(weights.detect(place)) << kind;
+    const ModelFile read = weights.read(place, {.catalogs = &catalogs(), .model = &other});
+    EXPECT_LT(difference(predictions(read, GetParam()), expected), 1e-6) << kind;
+    const bool has_state = kind == "keras-weights";
+    EXPECT_EQ(read.training->step, has_state ? file.training->step : 0) << kind;
+    EXPECT_EQ(read.training->slots.size(), has_state ? file.training->slots.size() : 0) << kind;
+    EXPECT_FALSE(weights.read(place, {.catalogs = &catalogs()}).weights.empty()) << kind;
+  }
+}
+
 TEST_F(KerasFilesTest, KerasReadsOursAndWeReadItsOwn) {
   for (const std::string& name : model_names()) {
     const ModelFile file = model_file(name);
