@@ -82,6 +82,10 @@ void OnnxOptions::describe(OptionVisitor& visitor) {
   visitor.field({.name = "path", .help = "the file of the model"}, path);
   visitor.field({.name = "output", .help = "which of its outputs", .default_text = "the first"},
                 output);
+  visitor.field({.name = "weights_of",
+                 .help = "the name of another layer of the same file whose weights it shares",
+                 .default_text = "weights of its own"},
+                weights_of);
 }
 
 void OnnxOptions::check() const {
@@ -110,9 +114,9 @@ Value OnnxLayer::call_inputs(nn::BuildContext& context, std::span<const Value> i
                            did_you_mean(output, outputs));
   }
   const auto variable = [&](const std::string& name, const Tensor& tensor, bool trainable) {
-    return context.variable(
-        name, tensor.shape(),
-        nn::Initializer([tensor](const nn::InitializerInput&) { return tensor; }), {}, trainable);
+    return context.shared_variable(
+        options_.weights_of, name, tensor.type(),
+        nn::Initializer([tensor](const nn::InitializerInput&) { return tensor; }), trainable);
   };
   OnnxImporter importer(*file_, context.graph(), variable);
   return importer.import(arguments, std::span(&output, 1)).front();

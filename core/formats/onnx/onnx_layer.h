@@ -15,6 +15,7 @@ namespace trireme::formats {
 struct OnnxOptions {
   std::string path = "";
   std::string output = "";
+  std::string weights_of = "";
   std::string name = "";
 
   void describe(OptionVisitor& visitor);

@@ -1,14 +1,19 @@
 #include "core/formats/onnx/read_onnx.h"
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/formats/onnx/onnx_file.h"
+#include "core/formats/onnx/onnx_importer.h"
 #include "core/formats/onnx/onnx_layer.h"
 #include "core/io/input_file.h"
+#include "core/ops/ops.h"
 #include "proto/onnx/onnx.pb.h"
 
 namespace trireme::formats {
 namespace {
 
+constexpr const char* kLayer = "onnx";
 constexpr std::string_view kChannelsFirst = ".OIHW";  // see write_onnx.h
 
 // A filter as ONNX has it, as ours: OIHW → HWIO.
@@ -46,23 +51,53 @@ nn::StateMap own_weights(const OnnxFile& file) {
   return weights;
 }
 
-// One layer for the file.
-ModelFile imported(const std::string& path, const std::shared_ptr<const OnnxFile>& onnx) {
-  const std::vector<std::string> outputs = outputs_of(*onnx);
-  if (outputs.size() > 1) {
-    throw invalid_argument(path, ": expected a model with one output, found ", outputs.size(),
-                           "; a layer onnx { path: … output: … } in a job takes one of them");
+// Letters, digits and underscores of `name`.
+std::string layer_name(const std::string& name) {
+  std::string made;
+  for (const char c : name) {
+    const bool is_plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    made += is_plain ? c : '_';
   }
-  std::vector<nn::LayerOutput> inputs;
-  const std::vector<OnnxInput> wanted = inputs_of(*onnx);
-  for (const OnnxInput& input : wanted) inputs.emplace_back(input.type);
-  auto layer = std::make_shared<OnnxLayer>(OnnxOptions{.path = path, .name = "onnx"}, onnx);
-  nn::Model model(inputs, {nn::LayerOutput(std::move(layer), inputs)});
-  model.build();
-  ModelFile file = model_file_of(model);
-  for (size_t i = 0; i < wanted.size(); ++i) file.inputs[i].name = wanted[i].name;
-  const std::string& name = onnx->model().graph().name();
-  if (!name.empty()) file.name = name;
+  return made.empty() ? "output" : made;
+}
+
+// One layer for each output of the file, which share their weights.
+ModelFile imported(const std::string& path, const std::shared_ptr<const OnnxFile>& onnx) {
+  ModelFile file;
+  file.name = onnx->model().graph().name();
+  if (file.name.empty()) file.name = kLayer;
+  // Built once here, to know which weights it reads and that every op is there.
+  Graph trial(core_op_table());
+  std::map<std::string, Value> arguments;
+  std::vector<std::string> features;
+  for (const OnnxInput& input : inputs_of(*onnx)) {
+    file.inputs.push_back({input.name, input.type});
+    features.push_back(str_cat("feature_", features.size()));
+    arguments[input.name] =
+        ops::placeholder(trial, features.back(), input.type.dtype, input.type.shape);
+  }
+  const std::vector<std::string> outputs = outputs_of(*onnx);
+  OnnxImporter importer(*onnx, trial, [&](const std::string& name, const Tensor& tensor, bool) {
+    file.weights[str_cat(kLayer, "/", name)] = tensor;
+    return ops::variable(trial, name, tensor.dtype(), tensor.shape());
+  });
+  (void)importer.import(arguments, outputs);
+  std::set<std::string> names;
+  for (const std::string& output : outputs) {
+    const bool is_first = names.empty();
+    std::string name = is_first ? std::string(kLayer) : layer_name(output);
+    while (!names.insert(name).second) name += "_";
+    auto layer =
+        std::make_shared<OnnxLayer>(OnnxOptions{.path = path,
+                                                .output = outputs.size() == 1 ? "" : output,
+                                                .weights_of = is_first ? "" : kLayer,
+                                                .name = name},
+                                    onnx);
+    layer->set_inputs(features);
+    file.layers.push_back(std::move(layer));
+    file.outputs.push_back(name);
+  }
   return file;
 }
 

@@ -8,7 +8,8 @@
 namespace trireme::formats {
 
 // Of a file that Trireme wrote with its job: the job's text, and the weights by our names. Of any
-// other: one layer `onnx {…}`, whose weights are the file's initializers by their names.
+// other: a layer `onnx {…}` for each output, whose weights are the file's initializers by their
+// names.
 // Throws Error naming all ops that Trireme lacks, or the place in the file that is wrong.
 ModelFile read_onnx(const std::string& path, const ReadOptions& options);
 
