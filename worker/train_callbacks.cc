@@ -10,8 +10,8 @@
 #include "worker/preprocessing.h"
 #include "worker/rank_zero.h"
 #include "worker/rows_checkpoint.h"
-#include "worker/tensorboard_run.h"
 #include "worker/stop_after_epochs.h"
+#include "worker/tensorboard_run.h"
 #include "worker/worker_metrics.h"
 
 namespace trireme {

@@ -220,7 +220,8 @@ class TrainRun {
     group_->say(end_sentence(history, callbacks_.early_stopping.get(), job_));
     group_->say(tables_text(history.tables));
     ClusterRuntime* const runtime = connection_.runtime();
-    if (!options_.timeline.empty() && (runtime != nullptr ? runtime->connected() : group_->is_rank_zero())) {
+    if (!options_.timeline.empty() &&
+        (runtime != nullptr ? runtime->connected() : group_->is_rank_zero())) {
       write_timeline(options_.timeline, *task_.tracer,
                      runtime != nullptr ? &runtime->communicator() : nullptr);
     }

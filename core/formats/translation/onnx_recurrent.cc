@@ -126,9 +126,7 @@ class Steps {
     body_.set_name(node.name() + "/step");
   }
 
-  std::string add(std::string_view op, const Names& inputs) {
-    return add_all(op, inputs, 1)[0];
-  }
+  std::string add(std::string_view op, const Names& inputs) { return add_all(op, inputs, 1)[0]; }
   Names add_all(std::string_view op, const Names& inputs, int outputs, int64_t axis = 0) {
     onnx::NodeProto& node = *body_.add_node();
     node.set_op_type(std::string(op));

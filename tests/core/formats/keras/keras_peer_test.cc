@@ -132,7 +132,8 @@ TEST_F(KerasFilesTest, TrainingGoesOnFromKerasAndInKeras) {
       }
       keras.write(file, path(name + ".ours.keras"), {.catalogs = &catalogs()});
       file = keras.read(path(name + ".ours.keras"), {.catalogs = &catalogs()});
-      std::ofstream(path(name + ".ours.json")) << json(go_on(file, features, labels, expected.size()));
+      std::ofstream(path(name + ".ours.json"))
+          << json(go_on(file, features, labels, expected.size()));
     } catch (const Error& error) {
       ADD_FAILURE() << name << ": " << error.what();
     }

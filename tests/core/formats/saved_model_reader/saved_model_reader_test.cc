@@ -24,7 +24,8 @@ using testing::WrittenModel;
 using trireme::testing::TemporaryDirectory;
 
 std::string fixture(const std::string& name) {
-  return std::string(TRIREME_SOURCE_DIR) + "/tests/core/formats/saved_model_reader/fixtures/" + name;
+  return std::string(TRIREME_SOURCE_DIR) + "/tests/core/formats/saved_model_reader/fixtures/" +
+         name;
 }
 
 // What reading it says.

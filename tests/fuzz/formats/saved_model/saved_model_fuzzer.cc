@@ -22,9 +22,10 @@ class Directory {
       : path_(std::filesystem::exists("/dev/shm") ? "/dev/shm/fuzz-saved-model-XXXXXX"
                                                   : "/tmp/fuzz-saved-model-XXXXXX") {
     if (::mkdtemp(path_.data()) == nullptr) std::abort();
-    std::filesystem::copy(std::string(TRIREME_SOURCE_DIR) +
-                              "/tests/core/formats/saved_model_reader/fixtures/loop/model/variables",
-                          path_ + "/variables");
+    std::filesystem::copy(
+        std::string(TRIREME_SOURCE_DIR) +
+            "/tests/core/formats/saved_model_reader/fixtures/loop/model/variables",
+        path_ + "/variables");
   }
   ~Directory() {
     std::error_code ignored;
