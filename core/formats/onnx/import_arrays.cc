@@ -219,7 +219,7 @@ OnnxResults split(OnnxCall& call) {
   auto sizes = call.integers_or_input("split", 1);
   if (!sizes) {
     const int64_t parts = call.integer("num_outputs", call.output_count());
-    call.require(parts > 0, "at least one part");
+    call.require(parts > 0 && parts == call.output_count(), "as many parts as outputs");
     const int64_t each = (whole + parts - 1) / parts;
     sizes.emplace();
     for (int64_t left = whole; static_cast<int64_t>(sizes->size()) < parts; left -= each) {
