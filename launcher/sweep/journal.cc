@@ -67,7 +67,8 @@ std::string to_line(const Event& event) {
 
 Event parse_line(std::string_view line) {
   const size_t tail = kCrc.size() + kCrcDigits + 2;
-  if (line.size() < tail || line.substr(line.size() - tail, kCrc.size()) != kCrc) {
+  if (line.size() < tail || line.substr(line.size() - tail, kCrc.size()) != kCrc ||
+      !line.ends_with("\"}")) {
     throw data_loss("has no checksum at its end");
   }
   const std::string text = std::string(line.substr(0, line.size() - tail)) + "}";
