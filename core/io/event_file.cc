@@ -267,7 +267,7 @@ class EventWriter::Impl : public std::enable_shared_from_this<EventWriter::Impl>
       pending_.resize(begin + kRecordHeaderBytes);
       pending_ += record;
       close_record(pending_, begin);
-      if (pending_.size() > kWriteAt && !write_pending()) throw Error(*error_);
+      if (pending_.size() > kWriteAt && !write_pending()) throw Error(*error());
     });
   }
 
