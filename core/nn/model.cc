@@ -336,7 +336,14 @@ void Model::build_evaluation(const BatchTypes& types) {
 // none.
 size_t Model::component_of(const OutputLoss& output, size_t& unnamed,
                            const std::vector<std::string>& names) const {
-  if (output.labels.empty()) return features_.size() + unnamed++;
+  if (output.labels.empty()) {
+    if (unnamed >= labels_.size()) {
+      throw invalid_argument("the labels of output \"", output.output, "\": the data has ",
+                             labels_.size(), " component(s) of labels, and each output that names",
+                             " none takes one of its own; say which it shares with `labels`");
+    }
+    return features_.size() + unnamed++;
+  }
   const auto found = std::ranges::find(names, output.labels);
   if (found == names.end()) {
     std::string known;

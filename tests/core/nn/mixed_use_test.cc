@@ -99,6 +99,22 @@ TEST(SeveralOutputsTest, LabelsAreNamedComponents) {
   EXPECT_THAT(error_of([&] { third.evaluate(train); }), testing::HasSubstr("again"));
 }
 
+// Where two inputs are built before the data are looked at, there is one component of labels.
+TEST(SeveralOutputsTest, TwoThatNameNoLabelsNeedTwoComponentsOfThem) {
+  const Examples all = draw(32);
+  Model model;
+  model.add<Dense>({.units = 2, .name = "a"}).add<Dense>({.units = 2, .name = "b"});
+  model.set_outputs({"a", "b"});
+  model.compile({.optimizer = std::make_shared<Sgd>(),
+                 .outputs = {{.output = "a", .loss = mean_squared_error()},
+                             {.output = "b", .loss = mean_squared_error()}}});
+  const BatchTypes types{.features = {{DType::kFloat32, {-1, 2}}, {DType::kInt64, {-1}}},
+                         .labels = {{DType::kFloat32, {-1, 2}}},
+                         .names = {"x", "class", "y"}};
+  EXPECT_THAT(error_of([&] { model.build_training(types); }),
+              testing::HasSubstr("the labels of output \"b\": the data has 1 component"));
+}
+
 std::unique_ptr<Model> classifier_with(std::map<int64_t, double> class_weights = {}) {
   auto model = std::make_unique<Model>();
   model->add<Dense>({.units = 2});
