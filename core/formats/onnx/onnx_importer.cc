@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/device/kernel.h"
 #include "core/formats/onnx/onnx_call.h"
+#include "core/formats/translation/known_values.h"
 #include "core/io/input_file.h"
 #include "core/ops/ops.h"
 #include "core/runtime/built_in_kernels.h"
@@ -17,20 +18,8 @@ namespace {
 
 constexpr uint64_t kMostKnownBytes = uint64_t{1} << 28;  // of values that are computed here
 constexpr int kMostNamed = 20;                           // nodes, in a message
-constexpr uint64_t kMostExample = uint64_t{1} << 36;     // bytes of a value, of one example
 
 using Kind = OnnxValue::Kind;
-
-// Whether a value of `type` is of a size that a graph could have; of an unknown dimension 1 counts.
-bool is_possible(const TensorType& type) {
-  uint64_t bytes = size_of(type.dtype);
-  for (int64_t size : type.shape) {
-    if (size >= 0 && __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) {
-      return false;
-    }
-  }
-  return bytes <= kMostExample;
-}
 
 bool is_own_domain(const onnx::NodeProto& node) {
   return node.domain().empty() || node.domain() == "ai.onnx";
@@ -233,50 +222,8 @@ Value OnnxImporter::batch_size() {
   return batch_size_;
 }
 
-Tensor OnnxImporter::evaluate(Value wanted) {
-  std::unordered_map<Value, Tensor, ValueHash> known;
-  for (const auto& node : wanted.graph().nodes()) {
-    if (node->op().name == "Constant") {
-      known[node->output()] = node->attribute<Tensor>("value");
-      continue;
-    }
-    if (node->op().traits.is_view) {
-      known[node->output()] = known.at(node->input(0)).reshaped(node->output_type().shape);
-      continue;
-    }
-    const KernelFactory* const factory =
-        kernels_->find(node->op().name, "reference", kernel_dtype(*node));
-    if (factory == nullptr) {
-      throw invalid_argument("no kernel for ", node->op().name, " of ", name(kernel_dtype(*node)),
-                             " computes constants");
-    }
-    KernelSpec spec = spec_of(*node, *kernels_, {}, {});
-    std::vector<void*> from, to;
-    for (const Value& input : node->inputs()) {
-      Tensor& tensor = known.at(input);
-      spec.inputs.push_back(tensor.type());
-      from.push_back(tensor.raw());
-    }
-    std::vector<Tensor> outputs;
-    for (int i = 0; i < node->output_count(); ++i) {
-      const TensorType& type = node->output_type(i);
-      if (!type.shape.is_known() || !is_possible(type) || type.bytes() > kMostKnownBytes) {
-        throw invalid_argument("expected a constant of known size of at most ", kMostKnownBytes,
-                               " bytes, found ", type);
-      }
-      spec.outputs.push_back(type);
-      outputs.emplace_back(type.dtype, type.shape);
-      to.push_back(outputs.back().raw());
-    }
-    const PreparedKernel kernel = (*factory)(spec);
-    const std::shared_ptr<Buffer> scratch = allocate_host(kernel.scratch_bytes);
-    kernel.run({from.data(), to.data(), scratch->data()});
-    for (int i = 0; i < node->output_count(); ++i) {
-      known[node->output(i)] = outputs[static_cast<size_t>(i)];
-    }
-    if (node.get() == wanted.node) break;
-  }
-  return known.at(wanted);
+Tensor OnnxImporter::evaluate(Value value) {
+  return evaluate_constants(value, *kernels_, kMostKnownBytes);
 }
 
 }  // namespace trireme::formats

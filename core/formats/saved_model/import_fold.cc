@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/device/kernel.h"
 #include "core/formats/saved_model/import_call.h"
+#include "core/formats/translation/known_values.h"
 
 namespace trireme::formats {
 namespace {
@@ -111,50 +112,8 @@ Tensor tensor_of(const tf::TensorProto& proto, uint64_t most_bytes) {
   return tensor;
 }
 
-Tensor GraphImporter::evaluate(Value wanted) {
-  std::unordered_map<Value, Tensor, ValueHash> known;
-  for (const auto& node : wanted.graph().nodes()) {
-    if (node->op().name == "Constant") {
-      known[node->output()] = node->attribute<Tensor>("value");
-      continue;
-    }
-    if (node->op().traits.is_view) {
-      known[node->output()] = known.at(node->input(0)).reshaped(node->output_type().shape);
-      continue;
-    }
-    const KernelFactory* const factory =
-        kernels_->find(node->op().name, "reference", kernel_dtype(*node));
-    if (factory == nullptr) {
-      throw invalid_argument("no kernel for ", node->op().name, " of ", name(kernel_dtype(*node)),
-                             " computes constants");
-    }
-    KernelSpec spec = spec_of(*node, *kernels_, {}, {});
-    std::vector<void*> from, to;
-    for (const Value& input : node->inputs()) {
-      Tensor& tensor = known.at(input);
-      spec.inputs.push_back(tensor.type());
-      from.push_back(tensor.raw());
-    }
-    std::vector<Tensor> outputs;
-    for (int i = 0; i < node->output_count(); ++i) {
-      const TensorType& type = node->output_type(i);
-      if (!type.shape.is_known() || type.bytes() > limits_.known_bytes) {
-        throw invalid_argument("expected a constant of known size of at most ", limits_.known_bytes,
-                               " bytes, found ", type);
-      }
-      spec.outputs.push_back(type);
-      outputs.emplace_back(type.dtype, type.shape);
-      to.push_back(outputs.back().raw());
-    }
-    const PreparedKernel kernel = (*factory)(spec);
-    const std::shared_ptr<Buffer> scratch = allocate_host(kernel.scratch_bytes);
-    kernel.run({from.data(), to.data(), scratch->data()});
-    for (int i = 0; i < node->output_count(); ++i) {
-      known[node->output(i)] = outputs[static_cast<size_t>(i)];
-    }
-    if (node->output(wanted.index) == wanted) break;
-  }
-  return known.at(wanted);
+Tensor GraphImporter::evaluate(Value value) {
+  return evaluate_constants(value, *kernels_, limits_.known_bytes);
 }
 
 }  // namespace trireme::formats

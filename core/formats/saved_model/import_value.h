@@ -7,19 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "core/formats/translation/known_values.h"
 #include "core/graph/graph.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::formats {
-
-// constant + per_batch · (number of examples in the batch): the sizes that graphs compute with.
-struct BatchNumber {
-  int64_t constant = 0;
-  int64_t per_batch = 0;
-
-  bool is_constant() const { return per_batch == 0; }
-  bool operator==(const BatchNumber&) const = default;
-};
 
 struct ImportValue;
 using ImportValues = std::vector<ImportValue>;
