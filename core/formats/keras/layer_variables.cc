@@ -158,6 +158,11 @@ void bind_variables(const nn::Layer& layer, const std::string& scope,
   const auto wanted = std::ranges::count_if(
       specs, [&](const nn::VariableSpec& spec) { return spec.name.starts_with(scope); });
   if (static_cast<size_t>(wanted) == binder.count()) return;
+  if (binder.count() == 0) {
+    throw invalid_argument("layer \"", object.name, "\" (", layer.type(), ") has ", wanted,
+                           " variables, and a Keras file has no place for them: Keras's ",
+                           object.class_name, " has none");
+  }
   throw invalid_argument("layer \"", object.name, "\": expected ", binder.count(),
                          " variables, as Keras's ", object.class_name, " has, found ", wanted);
 }

@@ -167,7 +167,8 @@ const std::map<std::string_view, OnnxImport>& table() {
   static const auto* const rows = [] {
     auto* all = new std::map<std::string_view, OnnxImport>;
     for (const auto& family :
-         {onnx_elementwise_imports(), onnx_array_imports(), onnx_layer_imports()}) {
+         {onnx_elementwise_imports(), onnx_array_imports(), onnx_layer_imports(),
+          onnx_recurrence_imports(), onnx_reduction_imports()}) {
       for (const OnnxImportRow& row : family) all->emplace(row.op, row.import);
     }
     return all;

@@ -86,5 +86,7 @@ struct OnnxImportRow {
 std::span<const OnnxImportRow> onnx_elementwise_imports();
 std::span<const OnnxImportRow> onnx_array_imports();
 std::span<const OnnxImportRow> onnx_layer_imports();
+std::span<const OnnxImportRow> onnx_recurrence_imports();
+std::span<const OnnxImportRow> onnx_reduction_imports();
 
 }  // namespace trireme::formats

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/formats/inference_graph.h"
 #include "core/formats/translation/onnx_writer.h"
 #include "core/io/atomic_file.h"
 #include "proto/onnx/onnx.pb.h"
@@ -74,12 +75,7 @@ void move_weights(onnx::GraphProto& graph, io::AtomicFile& file, const std::stri
 }  // namespace
 
 void write_onnx(const ModelFile& file, const std::string& path, uint64_t most_bytes) {
-  const std::unique_ptr<nn::Model> model = make_model(file);
-  std::vector<Value> outputs = {model->inference().predictions};
-  for (const Value& other : model->inference().other_predictions) outputs.push_back(other);
-  std::vector<std::string> output_names = file.outputs;
-  if (output_names.empty()) output_names.push_back(file.layers.back()->name());
-
+  const InferenceGraph model = inference_graph(file);
   onnx::ModelProto proto;
   proto.set_ir_version(kIrVersion);
   proto.set_producer_name("trireme");
@@ -90,8 +86,8 @@ void write_onnx(const ModelFile& file, const std::string& path, uint64_t most_by
   graph.set_name(file.name.empty() ? "model" : file.name);
   Untranslated untranslated;
   OnnxWriter(graph, file.weights)
-      .write(model->inference().features, input_names(file, output_names), outputs, output_names,
-             untranslated);
+      .write(model.features, input_names(file, model.output_names), model.outputs,
+             model.output_names, untranslated);
   untranslated.throw_if_any("ONNX");
   add_unused(graph, file.weights);
   if (!file.job_text.empty()) set_text(proto, "trireme.job", file.job_text);
